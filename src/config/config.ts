@@ -1,0 +1,71 @@
+/**
+ * The configuration in force, as the rest of the program sees it: parsed, checked and frozen, every duration in
+ * milliseconds, every reference between its parts known to hold. How a file becomes one is `load.ts`'s business.
+ */
+import type { GroupIdentifier } from '../ryze/identifier.ts';
+import type { Schedule } from '../schedule/schedule.ts';
+
+/** Where an instance's token comes from; the value itself is never part of the configuration. */
+export type TokenSource =
+  | { readonly from: 'env'; readonly variable: string }
+  | { readonly from: 'file'; readonly path: string };
+
+/** One RyzeAPI instance: a WhatsApp number with its token, its share of the token's limit and its own queue. */
+export interface InstanceConfig {
+  readonly name: string;
+  readonly token: TokenSource;
+  /** At most `max` requests in any `perMs`, of which scheduled work leaves `reserve` to one-offs. */
+  readonly rateLimit: { readonly max: number; readonly perMs: number; readonly reserve: number };
+  /** Jobs of this instance that one process works on at the same time. */
+  readonly concurrency: number;
+  /** Least time between two scheduled resets by this number; 0 for none. */
+  readonly paceMs: number;
+}
+
+/** What a new group's first rotation waits for. */
+export type FirstSeen = 'rotate' | 'spread' | 'wait';
+
+export interface GroupConfig {
+  readonly id: string;
+  readonly identifier: GroupIdentifier;
+  /** Name of the instance that serves this group; always one of `instances`. */
+  readonly instance: string;
+  readonly schedule: Schedule;
+  readonly firstSeen: FirstSeen;
+  /** false: no scheduled rotations and no verification; one-offs still work. */
+  readonly enabled: boolean;
+}
+
+export interface RetryConfig {
+  /** Calls made for one job before giving up for now, the first one included. */
+  readonly attempts: number;
+  readonly baseDelayMs: number;
+  readonly maxDelayMs: number;
+}
+
+export interface RedisConfig {
+  /** `redis://` or `rediss://`; absent: an embedded Redis. */
+  readonly url?: string;
+  /** BullMQ's key prefix; every key of this program starts with it. */
+  readonly prefix: string;
+}
+
+export interface Config {
+  /** Absolute path of the file that this was read from. */
+  readonly file: string;
+  readonly api: {
+    readonly baseUrl: string;
+    /** For one whole call. */
+    readonly timeoutMs: number;
+    /** How long after sending a call without an answer may still take effect. */
+    readonly settleTimeMs: number;
+  };
+  readonly instances: readonly InstanceConfig[];
+  readonly groups: readonly GroupConfig[];
+  readonly retry: RetryConfig;
+  /** null: verification is off. */
+  readonly verify: { readonly everyMs: number } | null;
+  readonly results: { readonly queues: readonly string[] };
+  readonly redis: RedisConfig;
+  readonly shutdownTimeoutMs: number;
+}
