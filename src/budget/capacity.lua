@@ -1,0 +1,34 @@
+--[[
+  How many calls of scheduled work a token can serve within a horizon, and how much of its limit is used.
+
+  KEYS[1]  slots: sorted set, slot id by the time at which it is given back
+  KEYS[2]  bucket: hash {known, limit, foreign, foreignUntil, closedUntil, probe, probeUntil}
+
+  ARGV[1]  max, requests in any `per`, as configured
+  ARGV[2]  reserve, slots left to one-offs
+  ARGV[3]  horizon, ms
+
+  Returns  {calls that can be served, used, limit in force, requests of others, ms until the bucket opens}
+]]
+local slotsKey, bucketKey = KEYS[1], KEYS[2]
+local max, reserve, horizon = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+
+local bucket = redis.call('HMGET', bucketKey, 'limit', 'foreign', 'foreignUntil', 'closedUntil')
+local limit = math.min(tonumber(bucket[1] or max), max)
+local foreign = tonumber(bucket[3] or 0) > now and tonumber(bucket[2] or 0) or 0
+local closedFor = math.max(tonumber(bucket[4] or 0) - now, 0)
+
+local used = redis.call('ZCOUNT', slotsKey, '(' .. now, '+inf') + foreign
+local freed = redis.call('ZCOUNT', slotsKey, '(' .. now, now + horizon)
+if foreign > 0 and tonumber(bucket[3]) <= now + horizon then
+  freed = freed + foreign
+end
+
+local free = math.max(math.max(limit - reserve, 1) - used + freed, 0)
+if closedFor > horizon then
+  free = 0
+end
+return { free, used, limit, foreign, closedFor }

@@ -1,0 +1,47 @@
+/**
+ * A one-off as it lies on a `rotations-<instance>` queue: a job named `rotate`. Any BullMQ producer may push one, so
+ * nothing here is trusted: sizes are bounded, unknown keys are dropped, and a bad one says what would be right.
+ */
+import { z } from 'zod';
+
+/** The name of a one-off's job; part of the contract. */
+export const requestJob = 'rotate';
+
+const text = (most: number) => z.string().max(most);
+
+export const rotationRequest = z.object({
+  /** The group's id or JID. */
+  group: text(128).min(1),
+  reason: text(500).optional(),
+  requestId: text(200).optional(),
+  requestedBy: text(200).optional(),
+  /**
+   * When it was made, in milliseconds by Redis's clock. A reset that began later answers it. Without it no earlier
+   * reset does: set it only from Redis's own `TIME`, as the command line and the library do.
+   */
+  requestedAt: z.int().nonnegative().optional(),
+});
+export type RotationRequest = z.infer<typeof rotationRequest>;
+
+/** Reads a job's data; the error is one line for the producer. */
+export function parseRequest(data: unknown): { ok: true; request: RotationRequest } | { ok: false; message: string } {
+  const parsed = rotationRequest.safeParse(data);
+  if (parsed.success) return { ok: true, request: parsed.data };
+  const problems = parsed.error.issues.map((issue) => `${issue.path.join('.') || 'data'}: ${issue.message}`);
+  return {
+    ok: false,
+    message: `bad request (${problems.join('; ')}): expected {"group": "<id or JID>", "reason"?, "requestId"?, "requestedBy"?}`,
+  };
+}
+
+/** What a one-off's job returns. */
+export const rotationResult = z.object({
+  status: z.enum(['rotated', 'recovered', 'satisfied']),
+  group: z.string(),
+  jid: z.string(),
+  inviteCode: z.string(),
+  inviteLink: z.string(),
+  revision: z.int().nonnegative(),
+  rotatedAt: z.iso.datetime(),
+});
+export type RotationResult = z.infer<typeof rotationResult>;

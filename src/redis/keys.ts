@@ -1,0 +1,57 @@
+/**
+ * Every Redis key that this program reads or writes, beside those of BullMQ itself. All start with BullMQ's prefix, so
+ * that one prefix (with a `{hash tag}` on Redis Cluster) holds an installation together.
+ */
+
+/** BullMQ's queue of one-offs and released rotations for one instance; part of the contract. */
+export function rotationsQueue(instance: string): string {
+  return `rotations-${instance}`;
+}
+
+/** BullMQ's queue of the repeatable job `plan`; internal, and apart from the others so that no gate ever stops it. */
+export const plannerQueue = 'rotation-planner';
+
+export interface Keys {
+  /** Hash `{version, record}`: a group's state (`groups/record.ts`). */
+  group(id: string): string;
+  /** Hash, group id → JSON: what the registry last took over from a file (`groups/registry.ts`). */
+  readonly registered: string;
+  /** Hash, JID → id of the group that owns it. */
+  readonly jids: string;
+  /** Sorted set, group id by the time at which the planner looks at it next. */
+  due(instance: string): string;
+  /** Sorted set, group id by the time at which its link is to be read back next. */
+  verifications(instance: string): string;
+  /** Sorted set, slot id by the time at which it is given back. `bucket`: hash of a token. */
+  slots(bucket: string): string;
+  /** Hash: what is known of the server's count for this token. */
+  bucket(bucket: string): string;
+  /** Hash: why and until when an instance is left alone. */
+  gate(instance: string): string;
+  /** String: time of the instance's last scheduled reset, for `pace`. */
+  pace(instance: string): string;
+  /** List, oldest first: events committed and not yet on that results queue. */
+  outbox(queue: string): string;
+  /** String with expiry: who is publishing that outbox. */
+  publisher(queue: string): string;
+  /** String: when the planner last finished a tick. */
+  readonly lastTick: string;
+}
+
+export function makeKeys(prefix: string): Keys {
+  const root = `${prefix}:invite-rotator`;
+  return {
+    group: (id) => `${root}:group:${id}`,
+    registered: `${root}:registered`,
+    jids: `${root}:jids`,
+    due: (instance) => `${root}:due:${instance}`,
+    verifications: (instance) => `${root}:verifications:${instance}`,
+    slots: (bucket) => `${root}:slots:${bucket}`,
+    bucket: (bucket) => `${root}:bucket:${bucket}`,
+    gate: (instance) => `${root}:gate:${instance}`,
+    pace: (instance) => `${root}:pace:${instance}`,
+    outbox: (queue) => `${root}:outbox:${queue}`,
+    publisher: (queue) => `${root}:publisher:${queue}`,
+    lastTick: `${root}:last-tick`,
+  };
+}

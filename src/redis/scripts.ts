@@ -1,0 +1,43 @@
+/**
+ * Runs the program's Lua scripts. Each lives in a `.lua` file beside the module that calls it and opens with a header
+ * that names its KEYS, its ARGV and what it returns.
+ */
+import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import type { Cluster, Redis } from 'ioredis';
+
+/** Any client the scripts can run on. */
+export type RedisClient = Redis | Cluster;
+
+export interface Script {
+  readonly name: string;
+  readonly lua: string;
+  readonly sha: string;
+}
+
+/** Reads `name.lua` from the folder of the calling module. */
+export function loadScript(name: string, moduleUrl: string): Script {
+  const lua = readFileSync(new URL(`./${name}.lua`, moduleUrl), 'utf8');
+  return { name, lua, sha: createHash('sha1').update(lua).digest('hex') };
+}
+
+/** By its digest, and by its text only where the server does not know it yet (first use, or restarted). */
+export async function runScript(
+  redis: RedisClient,
+  script: Script,
+  keys: readonly string[],
+  args: readonly (string | number)[],
+): Promise<unknown> {
+  try {
+    return await redis.evalsha(script.sha, keys.length, ...keys, ...args);
+  } catch (error) {
+    if (!(error instanceof Error && error.message.startsWith('NOSCRIPT'))) throw error;
+    return await redis.eval(script.lua, keys.length, ...keys, ...args);
+  }
+}
+
+/** Redis's clock in milliseconds since 1970: the only clock that several processes share. */
+export async function redisTime(redis: RedisClient): Promise<number> {
+  const [seconds, micros] = await redis.time();
+  return Number(seconds) * 1000 + Math.floor(Number(micros) / 1000);
+}

@@ -1,0 +1,68 @@
+/**
+ * Events, version 1, as the contract has them: what every consumer of a results queue gets, whatever its language.
+ * A consumer keeps the highest `revision` of a group and drops the rest.
+ */
+import { z } from 'zod';
+import { requestInfo } from '../groups/record.ts';
+import { errorCodes } from '../ryze/outcome.ts';
+
+const time = z.iso.datetime();
+const revision = z.int().nonnegative();
+
+/** What every event says, whatever its type. */
+const common = {
+  version: z.literal(1),
+  /** `<group>.<revision>`; a failure's ends in `.failed.<attempt>`. */
+  id: z.string(),
+  group: z.string(),
+  instance: z.string(),
+  previousInviteCode: z.string().nullable(),
+  previousRevision: revision.nullable(),
+  /** Who asked; null when nobody did. */
+  request: requestInfo.nullable(),
+  /** null: none is planned. */
+  nextRotationAt: time.nullable(),
+};
+
+const newLink = {
+  ...common,
+  jid: z.string(),
+  inviteCode: z.string(),
+  inviteLink: z.string(),
+  revision,
+  rotatedAt: time,
+};
+
+/** We reset the link. */
+export const linkRotated = z.object({
+  ...newLink,
+  type: z.literal('link.rotated'),
+  reason: z.enum(['schedule', 'request', 'recovery']),
+});
+
+/** Someone else changed the link. */
+export const linkChanged = z.object({
+  ...newLink,
+  type: z.literal('link.changed'),
+  reason: z.literal('drift'),
+});
+
+/** Gave up for now; the link fields hold the last known link, or null. */
+export const rotationFailed = z.object({
+  ...common,
+  type: z.literal('rotation.failed'),
+  reason: z.enum(['schedule', 'request', 'recovery', 'drift']),
+  jid: z.string().nullable(),
+  inviteCode: z.string().nullable(),
+  inviteLink: z.string().nullable(),
+  revision: revision.nullable(),
+  rotatedAt: time.nullable(),
+  error: z.object({ code: z.enum(errorCodes), message: z.string(), httpStatus: z.int().nullable() }),
+  nextAttemptAt: time.nullable(),
+  /** Whether a call may have killed that link without our knowing the new one. */
+  linkUncertain: z.boolean(),
+});
+
+export const linkEvent = z.discriminatedUnion('type', [linkRotated, linkChanged, rotationFailed]);
+export type LinkEvent = z.infer<typeof linkEvent>;
+export type RotationFailedEvent = z.infer<typeof rotationFailed>;

@@ -1,0 +1,99 @@
+/**
+ * Carries committed events from the outboxes to the results queues, in the order in which they were committed. Every
+ * results queue has an outbox of its own, so one that cannot be written to holds nobody else up, and loses nothing.
+ *
+ * At least once: a process that dies between adding and striking off leaves events that are added again; BullMQ drops
+ * an id that its queue still knows. One publisher at a time and queue, by a lease; who loses it stops.
+ */
+import { randomUUID } from 'node:crypto';
+import { Queue } from 'bullmq';
+import type { Keys } from '../redis/keys.ts';
+import { loadScript, type RedisClient, runScript } from '../redis/scripts.ts';
+import { type LinkEvent, linkEvent } from './event.ts';
+
+const takeLua = loadScript('take', import.meta.url);
+const strikeLua = loadScript('strike', import.meta.url);
+
+const leaseMs = 10_000;
+const batch = 100;
+
+/**
+ * How events lie in a results queue: a consumer's failing handler is retried by BullMQ, and finished ones are kept for
+ * a while, so that an event published twice is still recognised by its id.
+ */
+const jobOptions = {
+  attempts: 10,
+  backoff: { type: 'exponential', delay: 1_000, jitter: 0.5 },
+  removeOnComplete: { age: 7 * 24 * 3600, count: 10_000 },
+  removeOnFail: { age: 30 * 24 * 3600, count: 10_000 },
+} as const;
+
+export interface Outbox {
+  /** Publishes what is waiting for one queue; returns how many events that were. Rejects if the queue refuses. */
+  publish(queue: string): Promise<number>;
+  /** The same for several queues; what goes wrong with one is reported to `onError` and holds up no other. */
+  publishAll(queues: readonly string[]): Promise<void>;
+  /** Events that wait for this queue. */
+  waiting(queue: string): Promise<number>;
+  close(): Promise<void>;
+}
+
+export interface OutboxOptions {
+  readonly redis: RedisClient;
+  readonly keys: Keys;
+  readonly prefix: string;
+  readonly onError: (queue: string, error: Error) => void;
+}
+
+export function createOutbox({ redis, keys, prefix, onError }: OutboxOptions): Outbox {
+  const queues = new Map<string, Queue>();
+
+  function open(name: string): Queue {
+    let queue = queues.get(name);
+    if (queue === undefined) {
+      queue = new Queue(name, { connection: redis, prefix, defaultJobOptions: jobOptions });
+      queue.on('error', (error) => onError(name, error));
+      queues.set(name, queue);
+    }
+    return queue;
+  }
+
+  async function publish(name: string): Promise<number> {
+    const publisher = randomUUID();
+    const pair = [keys.outbox(name), keys.publisher(name)];
+    let published = 0;
+    for (;;) {
+      const takenAt = performance.now();
+      const waiting = (await runScript(redis, takeLua, pair, [publisher, leaseMs, batch])) as string[] | null;
+      if (waiting === null) return published;
+      const events = waiting.map(parseEvent);
+      if (events.length > 0) {
+        // Frozen for longer than the lease: somebody else has published these, and perhaps newer ones.
+        if (performance.now() - takenAt > leaseMs / 2) return published;
+        await open(name).addBulk(events.map((event) => ({ name: event.type, data: event, opts: { jobId: event.id } })));
+      }
+      const left = Number(await runScript(redis, strikeLua, pair, [publisher, events.length]));
+      published += events.length;
+      if (left <= 0) return published;
+    }
+  }
+
+  return {
+    publish,
+    async publishAll(names) {
+      await Promise.all(
+        names.map((name) =>
+          publish(name).catch((error: unknown) => onError(name, error instanceof Error ? error : new Error(String(error)))),
+        ),
+      );
+    },
+    waiting: (name) => redis.llen(keys.outbox(name)),
+    async close() {
+      await Promise.all([...queues.values()].map((queue) => queue.close()));
+    },
+  };
+}
+
+function parseEvent(json: string): LinkEvent {
+  return linkEvent.parse(JSON.parse(json));
+}

@@ -1,0 +1,26 @@
+--[[
+  Strikes published events off an outbox. The lease is given up only if nothing is left, in the same step: an event
+  that was committed meanwhile is either seen here or finds the lease free.
+
+  KEYS[1]  the outbox: list, oldest first
+  KEYS[2]  the publisher's lease
+
+  ARGV[1]  publisher id
+  ARGV[2]  events to strike off, from the oldest on
+
+  Returns  events left; -1: the lease was lost, nothing was struck off
+]]
+local outboxKey, leaseKey = KEYS[1], KEYS[2]
+local publisher, published = ARGV[1], tonumber(ARGV[2])
+
+if redis.call('GET', leaseKey) ~= publisher then
+  return -1
+end
+if published > 0 then
+  redis.call('LTRIM', outboxKey, published, -1)
+end
+local left = redis.call('LLEN', outboxKey)
+if left == 0 then
+  redis.call('DEL', leaseKey)
+end
+return left

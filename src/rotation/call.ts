@@ -1,0 +1,252 @@
+/**
+ * Makes one call to RyzeAPI for a group, from taking a slot to storing what came of it. Guarantees:
+ *
+ * - at most one request on the wire, and none unless the attempt was recorded first and its lease still runs;
+ * - once the API has answered, nothing is asked again: only storing is retried, by the Redis client, for as long as it
+ *   takes;
+ * - every way out settles the slot.
+ *
+ * Not done here: deciding which call is due (`attempt.ts`), and what a failure means for the job (`rotate.ts`).
+ */
+import { randomUUID } from 'node:crypto';
+import type { Budget, Denial, Settlement } from '../budget/budget.ts';
+import { closeGate, closesGate, type Gate } from '../budget/gate.ts';
+import type { GroupConfig, InstanceConfig } from '../config/config.ts';
+import type { Attempt, GroupRecord } from '../groups/record.ts';
+import type { GroupPlace, GroupStore } from '../groups/store.ts';
+import type { Keys } from '../redis/keys.ts';
+import type { RedisClient } from '../redis/scripts.ts';
+import type { LinkEvent } from '../results/event.ts';
+import type { RyzeClient } from '../ryze/client.ts';
+import { identifierText } from '../ryze/identifier.ts';
+import type { CallFailure, CallOutcome, InfoAnswer, ResetAnswer } from '../ryze/outcome.ts';
+import * as attempts from './attempt.ts';
+
+/** One group with everything needed to call for it. */
+export interface Target {
+  readonly group: GroupConfig;
+  readonly instance: InstanceConfig;
+  readonly token: string;
+  readonly rules: attempts.GroupRules;
+  readonly place: GroupPlace;
+}
+
+export interface CallDependencies {
+  readonly redis: RedisClient;
+  readonly keys: Keys;
+  readonly store: GroupStore;
+  readonly budget: Budget;
+  readonly ryze: RyzeClient;
+  /** Told when an instance's gate closes or a call is refused for the limit. */
+  readonly onGate: (instance: string, gate: Gate) => void;
+}
+
+export type CallEnd =
+  /** Nothing was sent: no slot. */
+  | { readonly end: 'denied'; readonly why: Denial; readonly waitMs: number }
+  /** Nothing was sent: by now something else is due for this group. */
+  | { readonly end: 'overtaken' }
+  /** Stored. */
+  | { readonly end: 'done'; readonly record: GroupRecord; readonly events: readonly LinkEvent[] }
+  /** The call failed, and its attempt is settled as that says. */
+  | { readonly end: 'failed'; readonly failure: CallFailure }
+  /** A code or link was resolved to the JID of a group that `owner` has already. */
+  | { readonly end: 'duplicate'; readonly owner: string }
+  /** Another attempt took the group over while we called; it will be read back. */
+  | { readonly end: 'fenced' };
+
+/** A process that does not renew in time is taken for dead, and its group is taken over. */
+const leaseMs = 10_000;
+const renewEveryMs = 3_000;
+
+type Answer = { call: 'reset'; value: ResetAnswer } | { call: 'readBack' | 'resolve' | 'verify'; value: InfoAnswer };
+
+export async function makeCall(
+  deps: CallDependencies,
+  target: Target,
+  work: attempts.Work,
+  call: attempts.Call,
+): Promise<CallEnd> {
+  const { budget } = deps;
+  const askedAt = elapsedSince();
+  const purpose = work.kind === 'request' ? 'oneOff' : call === 'reset' ? 'scheduledReset' : 'scheduledRead';
+  const grant = await budget.acquire(target.instance, target.token, purpose);
+  if (!grant.granted) return { end: 'denied', why: grant.why, waitMs: grant.waitMs };
+
+  const recordedAt = elapsedSince();
+  const begun = await beginAttempt(deps, target, work, call);
+  if (begun === null || recordedAt() > leaseMs / 2 || askedAt() > grant.sendWithinMs) {
+    await budget.settle(target.instance, grant, { ending: 'refunded' });
+    if (begun !== null) await release(deps, target, begun.id);
+    return { end: 'overtaken' };
+  }
+
+  const stopRenewing = keepLease(deps, target, begun.id);
+  const sentAt = performance.now();
+  const outcome = await send(deps.ryze, target, begun, call);
+  const tookMs = performance.now() - sentAt;
+  stopRenewing();
+
+  const end = await settleAttempt(deps, target, begun, outcome);
+  if (!outcome.ok && closesGate(outcome.code)) {
+    const gate = await closeGate(deps.redis, deps.keys, target.instance.name, outcome.code);
+    if (gate.closedNow) deps.onGate(target.instance.name, gate);
+  }
+  await budget.settle(target.instance, grant, settlementOf(outcome, tookMs));
+  return end;
+}
+
+interface Begun extends Attempt {
+  readonly jid: string | null;
+}
+
+/** Records the attempt, if the call is still what is due. Redis's clock at this moment is when it began. */
+async function beginAttempt(
+  deps: CallDependencies,
+  target: Target,
+  work: attempts.Work,
+  call: attempts.Call,
+): Promise<Begun | null> {
+  const id = randomUUID();
+  return await deps.store.update<Begun | null>(target.place, (stored, nowMs) => {
+    // Already ours: the reply to an earlier try of this very step was lost.
+    if (attempts.owns(stored, id)) return { record: null, result: { ...stored.attempt!, jid: stored.jid } };
+    const record = attempts.reclaim(stored, nowMs, target.rules);
+    if (attempts.decide(record, work, nowMs).do !== call) return { record: null, result: null };
+    const request = work.kind === 'request' ? { ...work.request, jobId: work.jobId } : null;
+    const attempt: Attempt = { id, call, begunAt: nowMs, leaseUntil: nowMs + leaseMs, request };
+    return { record: attempts.begin(record, attempt), result: { ...attempt, jid: record.jid } };
+  });
+}
+
+async function release(deps: CallDependencies, target: Target, attemptId: string): Promise<void> {
+  await deps.store.update(target.place, (record) => ({
+    record: attempts.owns(record, attemptId) ? attempts.letGo(record) : null,
+    result: undefined,
+  }));
+}
+
+/** Renews the lease until told to stop; an attempt that is no longer ours is left to its new owner. */
+function keepLease(deps: CallDependencies, target: Target, attemptId: string): () => void {
+  const timer = setInterval(() => {
+    deps.store
+      .update(target.place, (record, nowMs) => ({
+        record: attempts.owns(record, attemptId) ? attempts.renew(record, nowMs + leaseMs) : null,
+        result: undefined,
+      }))
+      .catch(() => {
+        // Redis's own trouble is reported by its client; a lease that was not renewed only costs a read-back.
+      });
+  }, renewEveryMs);
+  return () => clearInterval(timer);
+}
+
+async function send(
+  ryze: RyzeClient,
+  { group, instance, token }: Target,
+  { jid }: Begun,
+  call: attempts.Call,
+): Promise<CallOutcome<Answer>> {
+  const identifier = call === 'resolve' || jid === null ? identifierText(group.identifier) : jid;
+  if (call === 'reset') {
+    const outcome = await ryze.resetLink({ instance: instance.name, token, identifier });
+    return outcome.ok ? { ...outcome, value: { call, value: outcome.value } } : outcome;
+  }
+  const outcome = await ryze.groupInfo({ instance: instance.name, token, identifier });
+  return outcome.ok ? { ...outcome, value: { call, value: outcome.value } } : outcome;
+}
+
+/** Stores what the call came to, in one atomic step with its events, unless the fence refuses. */
+async function settleAttempt(
+  deps: CallDependencies,
+  target: Target,
+  begun: Begun,
+  outcome: CallOutcome<Answer>,
+): Promise<CallEnd> {
+  const { rules } = target;
+  if (outcome.ok && outcome.value.call === 'resolve') {
+    const owner = await claimJid(deps, outcome.value.value.jid, target.group.id);
+    if (owner !== null) {
+      await release(deps, target, begun.id);
+      return { end: 'duplicate', owner };
+    }
+  }
+  return await deps.store.update<CallEnd>(target.place, (record, nowMs) => {
+    if (record.settled === begun.id) return { record: null, result: { end: 'done', record, events: [] } };
+    if (!attempts.owns(record, begun.id)) {
+      const harmless = begun.call !== 'reset' || (!outcome.ok && outcome.sent !== 'unknown');
+      const fenced = harmless ? null : attempts.outOfTurn(record, begun.begunAt, nowMs);
+      return { record: fenced, result: { end: 'fenced' } };
+    }
+    if (!outcome.ok) {
+      const open = begun.call === 'reset' && outcome.sent === 'unknown';
+      const settled = open
+        ? attempts.becomeUncertain(record, begunAttempt(begun), outcome.ended, nowMs, rules)
+        : attempts.letGo(record);
+      return { record: settled, result: { end: 'failed', failure: outcome } };
+    }
+    const { record: settled, events } = applyAnswer(record, begun, outcome.value, nowMs, rules);
+    return { record: settled, events, result: { end: 'done', record: settled, events } };
+  });
+}
+
+function applyAnswer(
+  record: GroupRecord,
+  begun: Begun,
+  answer: Answer,
+  nowMs: number,
+  rules: attempts.GroupRules,
+): { record: GroupRecord; events: LinkEvent[] } {
+  const attempt = begunAttempt(begun);
+  if (answer.call === 'reset') {
+    const { jid, inviteCode, inviteLink } = answer.value;
+    return attempts.commitReset(record, attempt, { jid, code: inviteCode, url: inviteLink }, nowMs, rules);
+  }
+  const { jid, inviteCode, inviteLink } = answer.value;
+  const link = inviteCode === null || inviteLink === null ? null : { jid, code: inviteCode, url: inviteLink };
+  switch (answer.call) {
+    case 'resolve': {
+      const known = link === null ? null : { code: link.code, url: link.url };
+      return { record: attempts.settleResolve(record, jid, known), events: [] };
+    }
+    case 'readBack':
+      return attempts.settleReadBack(record, attempt, link, nowMs, rules);
+    case 'verify':
+      return attempts.settleVerification(record, attempt, link, nowMs, rules);
+  }
+}
+
+/** Makes the group the owner of its JID; returns another group's id where that one owns it already. */
+export async function claimJid(
+  { redis, keys }: Pick<CallDependencies, 'redis' | 'keys'>,
+  jid: string,
+  group: string,
+): Promise<string | null> {
+  if ((await redis.hsetnx(keys.jids, jid, group)) === 1) return null;
+  const owner = await redis.hget(keys.jids, jid);
+  return owner === null || owner === group ? null : owner;
+}
+
+function settlementOf(outcome: CallOutcome<Answer>, tookMs: number): Settlement {
+  if (!outcome.ok && outcome.sent === 'no') return { ending: 'refunded' };
+  const answered = outcome.ok || outcome.httpStatus !== null;
+  if (!answered) return { ending: 'silent' };
+  return {
+    ending: 'answered',
+    tookMs,
+    rateLimit: outcome.rateLimit,
+    exhausted: !outcome.ok && outcome.code === 'rate_limited',
+    works: outcome.ok || outcome.code === 'not_admin' || outcome.code === 'group_not_found',
+  };
+}
+
+function begunAttempt({ jid: _, ...attempt }: Begun): Attempt {
+  return attempt;
+}
+
+/** Time passed by whichever clock saw more of it: one stops while the machine sleeps, the other may be set back. */
+function elapsedSince(): () => number {
+  const steady = performance.now();
+  const wall = Date.now();
+  return () => Math.max(performance.now() - steady, Date.now() - wall);
+}

@@ -1,0 +1,179 @@
+/**
+ * Carries one piece of work for one group as far as it can go now: reads what is remembered, makes the calls that are
+ * due one after the other, and says how it ended. Every way to end is a member of `Rotation`; `worker/process.ts` is
+ * the one place that turns it into BullMQ's terms. Events are committed here, and published by the caller.
+ *
+ * A group's work may be started by anybody at any time, twice or at once: the record decides what happens.
+ */
+import type { Denial } from '../budget/budget.ts';
+import type { RetryConfig } from '../config/config.ts';
+import type { GroupRecord } from '../groups/record.ts';
+import type { LinkEvent } from '../results/event.ts';
+import type { CallFailure } from '../ryze/outcome.ts';
+import * as attempts from './attempt.ts';
+import { type CallDependencies, claimJid, makeCall, type Target } from './call.ts';
+import { doorOf, retryDelayMs } from './failure.ts';
+
+export type Rotation =
+  /** The group has a link that answers this work. */
+  | { readonly status: 'rotated' | 'recovered' | 'satisfied'; readonly record: GroupRecord }
+  /** Its link was read back; `changed`: by somebody else, and published. */
+  | { readonly status: 'verified'; readonly changed: boolean }
+  /** Nothing to do any more: rescheduled, removed or disabled since this was queued. */
+  | { readonly status: 'obsolete' }
+  /** Come back later; costs no try. `closed`: nothing else of this instance can go either. */
+  | { readonly status: 'wait'; readonly ms: number; readonly why: 'busy' | 'settling' | Denial; readonly closed: boolean }
+  /** A call failed and another is worth it, after `ms`. */
+  | { readonly status: 'retry'; readonly ms: number; readonly failure: CallFailure }
+  /** Gave up for now. `failure.code` is one of the contract's. */
+  | { readonly status: 'gaveUp'; readonly failure: attempts.Failure; readonly nextAttemptAt: number | null };
+
+export interface RotateDependencies extends CallDependencies {
+  readonly retry: RetryConfig;
+  readonly random: () => number;
+  /** Called after a 401: reads the instance's token again, and returns it. */
+  readonly refreshToken: (instance: string) => Promise<string>;
+  /** Told of every event right after it was committed. */
+  readonly onCommitted: (events: readonly LinkEvent[]) => void;
+}
+
+/** More steps than any honest course of one job: resolve, read back, reset, each overtaken a few times. */
+const maxSteps = 25;
+
+/** `tries`: calls of this job that failed before. */
+export async function rotate(
+  deps: RotateDependencies,
+  asked: Target,
+  work: attempts.Work,
+  tries: number,
+): Promise<Rotation> {
+  let target = asked;
+  let mine: 'rotated' | 'recovered' | null = null;
+
+  for (let steps = 0; steps < maxSteps; steps++) {
+    const { record, step } = await look(deps, target, work);
+
+    if (step.do === 'finish') {
+      if (mine !== null) return { status: mine, record };
+      if (step.as === 'duplicate') {
+        const owner = await ownerOf(deps, target, record);
+        if (owner === null) continue;
+        return await rest(deps, target, work, owner);
+      }
+      if (step.as === 'obsolete') return { status: 'obsolete' };
+      const again = work.kind === 'request' && record.answered.includes(work.jobId);
+      return { status: again ? 'rotated' : 'satisfied', record };
+    }
+    if (step.do === 'wait') {
+      return { status: 'wait', ms: step.ms, why: step.why, closed: false };
+    }
+
+    const result = await makeCall(deps, target, work, step.do);
+    switch (result.end) {
+      case 'denied':
+        return { status: 'wait', ms: result.waitMs, why: result.why, closed: closesQueue(result.why) };
+      case 'overtaken':
+      case 'fenced':
+        continue;
+      case 'duplicate':
+        await markDuplicate(deps, target, result.owner);
+        return await giveUp(deps, target, work, duplicateFailure(result.owner));
+      case 'done': {
+        deps.onCommitted(result.events);
+        if (step.do === 'verify') return { status: 'verified', changed: result.events.length > 0 };
+        if (step.do === 'reset') return { status: 'rotated', record: result.record };
+        if (step.do === 'readBack' && result.events.length > 0) mine = 'recovered';
+        if (step.do === 'readBack' && work.kind === 'verification') {
+          return { status: 'verified', changed: result.events.length > 0 };
+        }
+        continue;
+      }
+      case 'failed': {
+        const fresh = await freshToken(deps, target, result.failure);
+        if (fresh !== null) {
+          target = { ...target, token: fresh };
+          continue;
+        }
+        const door = doorOf(result.failure.code);
+        // The gate or the bucket is closed by now: asking for the next slot says for how long.
+        if (door === 'instance' || door === 'token') continue;
+        if (work.kind === 'verification') {
+          await deps.store.update(target.place, (stored, nowMs) => ({
+            record: attempts.postponeVerification(stored, nowMs),
+            result: undefined,
+          }));
+          return { status: 'verified', changed: false };
+        }
+        if (door === 'group' || tries + 1 >= deps.retry.attempts) {
+          return await giveUp(deps, target, work, result.failure);
+        }
+        return { status: 'retry', ms: retryDelayMs(tries + 1, deps.retry, deps.random), failure: result.failure };
+      }
+    }
+  }
+  return { status: 'wait', ms: 1_000, why: 'busy', closed: false };
+}
+
+/** The record as it would be without abandoned attempts, and what is due. */
+async function look(deps: RotateDependencies, target: Target, work: attempts.Work) {
+  const { record: stored, nowMs } = await deps.store.load(target.group.id);
+  const record = attempts.reclaim(stored, nowMs, target.rules);
+  return { record, step: attempts.decide(record, work, nowMs) };
+}
+
+/** A number whose every call is refused closes its queue; what only scheduled work must wait for does not. */
+function closesQueue(why: Denial): boolean {
+  return why === 'budget' || why === 'gate';
+}
+
+/** A token that was replaced since it was read; null: the failure has another reason, or it is still the same. */
+async function freshToken(deps: RotateDependencies, target: Target, failure: CallFailure): Promise<string | null> {
+  if (failure.code !== 'unauthorized') return null;
+  const token = await deps.refreshToken(target.instance.name);
+  return token === target.token ? null : token;
+}
+
+async function giveUp(
+  deps: RotateDependencies,
+  target: Target,
+  work: attempts.Work,
+  failure: attempts.Failure,
+): Promise<Rotation> {
+  const { events, nextAttemptAt } = await deps.store.update(target.place, (record, nowMs) => {
+    const given = attempts.giveUp(record, work, failure, nowMs, target.rules);
+    const at = given.record.failure?.nextAttemptAt ?? null;
+    return { record: given.record, events: given.events, result: { events: given.events, nextAttemptAt: at } };
+  });
+  deps.onCommitted(events);
+  return { status: 'gaveUp', failure, nextAttemptAt };
+}
+
+/** The other group that owns this one's JID; null: none does any more, and the mark is taken off. */
+async function ownerOf(deps: RotateDependencies, target: Target, record: GroupRecord): Promise<string | null> {
+  const owner = record.jid === null ? null : await claimJid(deps, record.jid, target.group.id);
+  if (owner === null) await markDuplicate(deps, target, null);
+  return owner;
+}
+
+async function markDuplicate(deps: RotateDependencies, target: Target, duplicateOf: string | null): Promise<void> {
+  await deps.store.update(target.place, (record) => ({ record: { ...record, duplicateOf }, result: undefined }));
+}
+
+/** A double was reported once when it was found; after that its schedule rests in silence, only one-offs are told. */
+async function rest(deps: RotateDependencies, target: Target, work: attempts.Work, owner: string): Promise<Rotation> {
+  const failure = duplicateFailure(owner);
+  if (work.kind === 'request') return await giveUp(deps, target, work, failure);
+  const nextAttemptAt = await deps.store.update(target.place, (record, nowMs) => {
+    const rested = attempts.giveUp(record, work, failure, nowMs, target.rules).record;
+    return { record: rested, result: rested.failure?.nextAttemptAt ?? null };
+  });
+  return { status: 'gaveUp', failure, nextAttemptAt };
+}
+
+function duplicateFailure(owner: string): attempts.Failure {
+  return {
+    code: 'invalid_request',
+    message: `this is the same WhatsApp group as "${owner}", which keeps rotating: remove one of the two from the file`,
+    httpStatus: null,
+  };
+}
