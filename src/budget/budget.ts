@@ -127,16 +127,23 @@ export function createBudget(redis: RedisClient, keys: Keys, callTimeoutMs: numb
       return Number(foreign);
     },
 
-    async capacity(instance, token, horizonMs) {
-      const { max, reserve } = instance.rateLimit;
-      const bucket = bucketOf(token);
-      const [free, used, limit, foreign, closedForMs] = (await runScript(
-        redis,
-        capacityLua,
-        [keys.slots(bucket), keys.bucket(bucket)],
-        [max, reserve, horizonMs],
-      )) as [number, number, number, number, number];
-      return { free, used, limit, foreign, closedForMs };
-    },
+    capacity: (instance, token, horizonMs) => capacityOfBucket(redis, keys, bucketOf(token), instance, horizonMs),
   };
+}
+
+/** The same for whoever knows the bucket's name but not the token. */
+export async function capacityOfBucket(
+  redis: RedisClient,
+  keys: Keys,
+  bucket: string,
+  { rateLimit }: BudgetedInstance,
+  horizonMs: number,
+): Promise<Capacity> {
+  const [free, used, limit, foreign, closedForMs] = (await runScript(
+    redis,
+    capacityLua,
+    [keys.slots(bucket), keys.bucket(bucket)],
+    [rateLimit.max, rateLimit.reserve, horizonMs],
+  )) as [number, number, number, number, number];
+  return { free, used, limit, foreign, closedForMs };
 }

@@ -3,7 +3,7 @@
  * milliseconds, every reference between its parts known to hold. How a file becomes one is `load.ts`'s business.
  */
 import type { GroupIdentifier } from '../ryze/identifier.ts';
-import type { Schedule } from '../schedule/schedule.ts';
+import type { FirstSeen, Schedule } from '../schedule/schedule.ts';
 
 /** Where an instance's token comes from; the value itself is never part of the configuration. */
 export type TokenSource =
@@ -21,9 +21,6 @@ export interface InstanceConfig {
   /** Least time between two scheduled resets by this number; 0 for none. */
   readonly paceMs: number;
 }
-
-/** What a new group's first rotation waits for. */
-export type FirstSeen = 'rotate' | 'spread' | 'wait';
 
 export interface GroupConfig {
   readonly id: string;

@@ -26,6 +26,8 @@ export interface Keys {
   slots(bucket: string): string;
   /** Hash: what is known of the server's count for this token. */
   bucket(bucket: string): string;
+  /** Hash, instance → bucket of its token: for those who want to see a budget and know no token. */
+  readonly buckets: string;
   /** Hash: why and until when an instance is left alone. */
   gate(instance: string): string;
   /** String: time of the instance's last scheduled reset, for `pace`. */
@@ -48,6 +50,7 @@ export function makeKeys(prefix: string): Keys {
     verifications: (instance) => `${root}:verifications:${instance}`,
     slots: (bucket) => `${root}:slots:${bucket}`,
     bucket: (bucket) => `${root}:bucket:${bucket}`,
+    buckets: `${root}:buckets`,
     gate: (instance) => `${root}:gate:${instance}`,
     pace: (instance) => `${root}:pace:${instance}`,
     outbox: (queue) => `${root}:outbox:${queue}`,

@@ -12,6 +12,7 @@ import { randomUUID } from 'node:crypto';
 import type { Budget, Denial, Settlement } from '../budget/budget.ts';
 import { closeGate, closesGate, type Gate } from '../budget/gate.ts';
 import type { GroupConfig, InstanceConfig } from '../config/config.ts';
+import { claimJid } from '../groups/jids.ts';
 import type { Attempt, GroupRecord } from '../groups/record.ts';
 import type { GroupPlace, GroupStore } from '../groups/store.ts';
 import type { Keys } from '../redis/keys.ts';
@@ -165,7 +166,7 @@ async function settleAttempt(
 ): Promise<CallEnd> {
   const { rules } = target;
   if (outcome.ok && outcome.value.call === 'resolve') {
-    const owner = await claimJid(deps, outcome.value.value.jid, target.group.id);
+    const owner = await claimJid(deps.redis, deps.keys, outcome.value.value.jid, target.group.id);
     if (owner !== null) {
       await release(deps, target, begun.id);
       return { end: 'duplicate', owner };
@@ -214,17 +215,6 @@ function applyAnswer(
     case 'verify':
       return attempts.settleVerification(record, attempt, link, nowMs, rules);
   }
-}
-
-/** Makes the group the owner of its JID; returns another group's id where that one owns it already. */
-export async function claimJid(
-  { redis, keys }: Pick<CallDependencies, 'redis' | 'keys'>,
-  jid: string,
-  group: string,
-): Promise<string | null> {
-  if ((await redis.hsetnx(keys.jids, jid, group)) === 1) return null;
-  const owner = await redis.hget(keys.jids, jid);
-  return owner === null || owner === group ? null : owner;
 }
 
 function settlementOf(outcome: CallOutcome<Answer>, tookMs: number): Settlement {

@@ -7,11 +7,12 @@
  */
 import type { Denial } from '../budget/budget.ts';
 import type { RetryConfig } from '../config/config.ts';
+import { claimJid } from '../groups/jids.ts';
 import type { GroupRecord } from '../groups/record.ts';
 import type { LinkEvent } from '../results/event.ts';
 import type { CallFailure } from '../ryze/outcome.ts';
 import * as attempts from './attempt.ts';
-import { type CallDependencies, claimJid, makeCall, type Target } from './call.ts';
+import { type CallDependencies, makeCall, type Target } from './call.ts';
 import { doorOf, retryDelayMs } from './failure.ts';
 
 export type Rotation =
@@ -32,7 +33,7 @@ export interface RotateDependencies extends CallDependencies {
   readonly retry: RetryConfig;
   readonly random: () => number;
   /** Called after a 401: reads the instance's token again, and returns it. */
-  readonly refreshToken: (instance: string) => Promise<string>;
+  readonly refreshToken: (instance: string) => string;
   /** Told of every event right after it was committed. */
   readonly onCommitted: (events: readonly LinkEvent[]) => void;
 }
@@ -129,7 +130,7 @@ function closesQueue(why: Denial): boolean {
 /** A token that was replaced since it was read; null: the failure has another reason, or it is still the same. */
 async function freshToken(deps: RotateDependencies, target: Target, failure: CallFailure): Promise<string | null> {
   if (failure.code !== 'unauthorized') return null;
-  const token = await deps.refreshToken(target.instance.name);
+  const token = deps.refreshToken(target.instance.name);
   return token === target.token ? null : token;
 }
 
@@ -150,7 +151,7 @@ async function giveUp(
 
 /** The other group that owns this one's JID; null: none does any more, and the mark is taken off. */
 async function ownerOf(deps: RotateDependencies, target: Target, record: GroupRecord): Promise<string | null> {
-  const owner = record.jid === null ? null : await claimJid(deps, record.jid, target.group.id);
+  const owner = record.jid === null ? null : await claimJid(deps.redis, deps.keys, record.jid, target.group.id);
   if (owner === null) await markDuplicate(deps, target, null);
   return owner;
 }

@@ -1,0 +1,112 @@
+/** `invite-rotator status`: how every group and instance is doing, as a table or as JSON. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { styleText } from 'node:util';
+import Table from 'cli-table3';
+import { type GroupState, type InstanceStatus, readStatus, type Status } from '../status/status.ts';
+import { type CommonOptions, readConfig, stopSignal, withRedis } from './context.ts';
+
+export interface StatusOptions extends CommonOptions {
+  readonly watch?: boolean;
+}
+
+const watchEveryMs = 2_000;
+
+export async function status(options: StatusOptions): Promise<number> {
+  const config = await readConfig(options);
+  return await withRedis(config.redis, async ({ redis, keys }) => {
+    const show = async () => {
+      const now = await readStatus(redis, keys, config);
+      if (options.json) process.stdout.write(`${JSON.stringify(now)}\n`);
+      else process.stdout.write(`${options.watch ? '\x1b[2J\x1b[H' : ''}${renderStatus(now)}\n`);
+    };
+    await show();
+    if (!options.watch) return 0;
+    const stopped = stopSignal().then(() => true);
+    while (!(await Promise.race([stopped, sleep(watchEveryMs, false)]))) await show();
+    return 0;
+  });
+}
+
+const colours: Partial<Record<GroupState, 'red' | 'yellow' | 'green'>> = {
+  uncertain: 'red',
+  double: 'red',
+  failing: 'red',
+  overdue: 'yellow',
+  rotating: 'yellow',
+  fresh: 'green',
+};
+
+export function renderStatus(status: Status): string {
+  const nowMs = Date.parse(status.at);
+  const groups = plainTable(['GROUP', 'STATE', 'LINK AGE', 'REVISION', 'NEXT ROTATION', 'LAST ERROR']);
+  for (const { group, state, linkAgeMs, revision, nextRotationAt, lastError } of status.groups) {
+    const colour = colours[state];
+    groups.push([
+      group,
+      colour === undefined ? state : styleText(colour, state, { stream: process.stdout }),
+      linkAgeMs === null ? '-' : span(linkAgeMs),
+      revision === null ? '-' : String(revision),
+      nextRotationAt === null ? '-' : until(Date.parse(nextRotationAt) - nowMs),
+      lastError === null ? '-' : `${lastError.code}: ${lastError.message}`,
+    ]);
+  }
+  const instances = plainTable(['INSTANCE', 'BUDGET', 'QUEUE', 'GATE']);
+  for (const instance of status.instances) {
+    instances.push([instance.instance, budgetText(instance), queueText(instance), gateText(instance)]);
+  }
+  const waiting = Object.entries(status.outbox).filter(([, count]) => count > 0);
+  return [
+    groups.toString(),
+    '',
+    instances.toString(),
+    '',
+    status.lastTickAgeMs === null
+      ? 'The planner has never run here: is the worker running?'
+      : `The planner last ran ${span(status.lastTickAgeMs)} ago.`,
+    ...waiting.map(([queue, count]) => `${count} events wait to be published to ${queue}.`),
+  ].join('\n');
+}
+
+function plainTable(head: string[]): Table.Table {
+  const none = ['top', 'top-mid', 'top-left', 'top-right', 'bottom', 'bottom-mid', 'bottom-left', 'bottom-right'];
+  const inner = ['left', 'left-mid', 'mid', 'mid-mid', 'right', 'right-mid'];
+  const chars = Object.fromEntries([...none, ...inner].map((name) => [name, '']));
+  return new Table({ head, chars: { ...chars, middle: '  ' }, style: { 'padding-left': 0, 'padding-right': 0, head: [] } });
+}
+
+function budgetText({ budget }: InstanceStatus): string {
+  if (budget === null) return '-';
+  const others = budget.foreign > 0 ? ` (${budget.foreign} by others)` : '';
+  return `${budget.used} of ${budget.limit} used${others}`;
+}
+
+function queueText({ queue }: InstanceStatus): string {
+  return `${queue.waiting} waiting, ${queue.active} active, ${queue.delayed} delayed`;
+}
+
+function gateText({ gate }: InstanceStatus): string {
+  if (gate === null) return 'open';
+  return `closed: ${gate.reason}, ${gate.opensInMs > 0 ? `opens in ${span(gate.opensInMs)}` : 'trying'}`;
+}
+
+function until(ms: number): string {
+  return ms >= 0 ? `in ${span(ms)}` : `${span(-ms)} ago`;
+}
+
+/** `3d 4h`, `12m 5s`: the two largest units. */
+function span(ms: number): string {
+  const seconds = Math.round(ms / 1000);
+  const units: [string, number][] = [
+    ['d', Math.floor(seconds / 86_400)],
+    ['h', Math.floor(seconds / 3_600) % 24],
+    ['m', Math.floor(seconds / 60) % 60],
+    ['s', seconds % 60],
+  ];
+  const first = units.findIndex(([, count]) => count > 0);
+  if (first === -1) return '0s';
+  return units
+    .slice(first, first + 2)
+    .filter(([, count]) => count > 0)
+    .map(([unit, count]) => `${count}${unit}`)
+    .join(' ');
+}

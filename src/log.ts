@@ -1,0 +1,51 @@
+/**
+ * The program's log: pino, JSON lines, pretty on a terminal. Every line has a stable `event` name. Nothing secret may
+ * be logged in the first place; in case it is, known fields are redacted, and whatever looks like an invite link or is
+ * a token in use is struck out of the line as it is written.
+ */
+import { type Logger, pino, stdTimeFunctions } from 'pino';
+import { build as pretty } from 'pino-pretty';
+
+export type { Logger } from 'pino';
+
+const secretFields = ['token', 'inviteCode', 'inviteLink', 'previousInviteCode', 'code.invite', 'link', 'url.password'];
+const inviteLink = /chat\.whatsapp\.com\/[^\s"'\\]+/g;
+
+const tokens = new Set<string>();
+
+/** From now on this token is struck out of every line. */
+export function keepSecret(token: string): void {
+  if (token.length >= 4) tokens.add(token);
+}
+
+/** Strikes invite links and known tokens out of a text. */
+export function withoutSecrets(text: string): string {
+  let clean = text.replace(inviteLink, 'chat.whatsapp.com/[redacted]');
+  for (const token of tokens) clean = clean.replaceAll(token, '[redacted]');
+  return clean;
+}
+
+export interface LogOptions {
+  /** pino's level; `LOG_LEVEL` sets it. */
+  readonly level: string;
+  /** stderr where stdout is data. */
+  readonly to: NodeJS.WriteStream;
+}
+
+export const logLevels = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'];
+
+export function createLog({ level, to }: LogOptions): Logger {
+  const stream = to.isTTY
+    ? pretty({ destination: to, ignore: 'pid,hostname,event', translateTime: 'SYS:HH:MM:ss', sync: true })
+    : to;
+  return pino(
+    {
+      level,
+      base: null,
+      timestamp: stdTimeFunctions.isoTime,
+      redact: { paths: secretFields.flatMap((field) => [field, `*.${field}`]), censor: '[redacted]' },
+      hooks: { streamWrite: withoutSecrets },
+    },
+    stream,
+  );
+}

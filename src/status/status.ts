@@ -1,0 +1,140 @@
+/**
+ * What an operator wants to know of every group and instance, read from Redis. Holds no link, code or token, so it may
+ * be shown anywhere.
+ */
+import type { Config, GroupConfig, InstanceConfig } from '../config/config.ts';
+import { capacityOfBucket } from '../budget/budget.ts';
+import { readGate } from '../budget/gate.ts';
+import type { GroupRecord } from '../groups/record.ts';
+import { createGroupStore } from '../groups/store.ts';
+import type { Keys } from '../redis/keys.ts';
+import { rotationsQueue } from '../redis/keys.ts';
+import { type RedisClient, redisTime } from '../redis/scripts.ts';
+import { Queue } from 'bullmq';
+
+/** In the order in which a person wants to see them. */
+export const groupStates = ['uncertain', 'double', 'failing', 'overdue', 'rotating', 'new', 'fresh', 'disabled'] as const;
+/**
+ * `uncertain`: a call may have changed the link without our knowing; `double`: the same WhatsApp group as another;
+ * `failing`: the last rotation gave up; `overdue`: due for longer than the planner needs; `new`: no link yet.
+ */
+export type GroupState = (typeof groupStates)[number];
+
+export interface GroupStatus {
+  readonly group: string;
+  readonly instance: string;
+  readonly state: GroupState;
+  /** Since the link was stored; null: none was yet. */
+  readonly linkAgeMs: number | null;
+  readonly revision: number | null;
+  readonly nextRotationAt: string | null;
+  readonly lastError: { readonly code: string; readonly message: string; readonly at: string } | null;
+  /** Verifications in a row that were shown no link. */
+  readonly unreadable: number;
+}
+
+export interface InstanceStatus {
+  readonly instance: string;
+  /** null: no worker has used this instance's token yet. */
+  readonly budget: { readonly used: number; readonly limit: number; readonly foreign: number } | null;
+  readonly gate: { readonly reason: string; readonly opensInMs: number } | null;
+  readonly queue: { readonly waiting: number; readonly active: number; readonly delayed: number };
+}
+
+export interface Status {
+  readonly at: string;
+  /** Since the planner's last tick; null: it never ran. */
+  readonly lastTickAgeMs: number | null;
+  readonly groups: readonly GroupStatus[];
+  readonly instances: readonly InstanceStatus[];
+  /** Events committed and not yet published, per results queue. */
+  readonly outbox: Readonly<Record<string, number>>;
+}
+
+/** Due for longer than this, a group is overdue: a tick, a call and some waiting in between are normal. */
+const overdueAfterMs = 60_000;
+
+export async function readStatus(redis: RedisClient, keys: Keys, config: Config): Promise<Status> {
+  const nowMs = await redisTime(redis);
+  const store = createGroupStore(redis, keys);
+  const [groups, instances, lastTick, outbox] = await Promise.all([
+    Promise.all(config.groups.map(async (group) => groupStatus(group, (await store.load(group.id)).record, nowMs))),
+    Promise.all(config.instances.map((instance) => instanceStatus(redis, keys, config.redis.prefix, instance, nowMs))),
+    redis.get(keys.lastTick),
+    Promise.all(config.results.queues.map(async (queue) => [queue, await redis.llen(keys.outbox(queue))] as const)),
+  ]);
+  groups.sort((a, b) => groupStates.indexOf(a.state) - groupStates.indexOf(b.state) || compare(a.group, b.group));
+  return {
+    at: new Date(nowMs).toISOString(),
+    lastTickAgeMs: lastTick === null ? null : nowMs - Number(lastTick),
+    groups,
+    instances,
+    outbox: Object.fromEntries(outbox),
+  };
+}
+
+/** Pure. */
+export function groupStatus(group: GroupConfig, record: GroupRecord, nowMs: number): GroupStatus {
+  return {
+    group: group.id,
+    instance: group.instance,
+    state: stateOf(group, record, nowMs),
+    linkAgeMs: record.rotatedAt === null ? null : nowMs - record.rotatedAt,
+    revision: record.revision,
+    nextRotationAt: record.dueAt === null ? null : new Date(record.dueAt).toISOString(),
+    lastError:
+      record.failure === null
+        ? null
+        : {
+            code: record.failure.code,
+            message: record.failure.message,
+            at: new Date(record.failure.at).toISOString(),
+          },
+    unreadable: record.unreadable,
+  };
+}
+
+function stateOf(group: GroupConfig, record: GroupRecord, nowMs: number): GroupState {
+  if (record.uncertain !== null) return 'uncertain';
+  if (record.duplicateOf !== null) return 'double';
+  if (record.attempt !== null && record.attempt.leaseUntil > nowMs) return 'rotating';
+  if (record.failure !== null) return 'failing';
+  if (record.dueAt !== null && record.dueAt + overdueAfterMs < nowMs) return 'overdue';
+  if (!group.enabled) return 'disabled';
+  return record.revision === null ? 'new' : 'fresh';
+}
+
+async function instanceStatus(
+  redis: RedisClient,
+  keys: Keys,
+  prefix: string,
+  instance: InstanceConfig,
+  nowMs: number,
+): Promise<InstanceStatus> {
+  const queue = new Queue(rotationsQueue(instance.name), { connection: redis, prefix, skipMetasUpdate: true });
+  queue.on('error', () => {});
+  try {
+    const [bucket, gate, counts] = await Promise.all([
+      redis.hget(keys.buckets, instance.name),
+      readGate(redis, keys, instance.name, nowMs),
+      queue.getJobCounts('wait', 'prioritized', 'active', 'delayed'),
+    ]);
+    const capacity = bucket === null ? null : await capacityOfBucket(redis, keys, bucket, instance, 0);
+    return {
+      instance: instance.name,
+      budget: capacity && { used: capacity.used, limit: capacity.limit, foreign: capacity.foreign },
+      gate: gate && { reason: gate.reason, opensInMs: gate.opensInMs },
+      queue: {
+        waiting: (counts.wait ?? 0) + (counts.prioritized ?? 0),
+        active: counts.active ?? 0,
+        delayed: counts.delayed ?? 0,
+      },
+    };
+  } finally {
+    await queue.close();
+  }
+}
+
+function compare(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}

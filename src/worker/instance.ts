@@ -1,0 +1,74 @@
+/** One instance's queue and the worker that empties it: a slow or refused number holds up nobody else. */
+import { type Job, Queue, Worker } from 'bullmq';
+import { rotationsQueue } from '../redis/keys.ts';
+import type { RedisClient } from '../redis/scripts.ts';
+
+export interface InstanceWorker {
+  readonly queue: Queue;
+  /** Jobs of this instance that this process works on at the same time. */
+  setConcurrency(concurrency: number): void;
+  /** Fetches again at once, where the queue rested until now. */
+  wake(): Promise<void>;
+  /** Stops fetching, waits for what is in flight. */
+  close(): Promise<void>;
+}
+
+export interface InstanceWorkerOptions {
+  readonly instance: string;
+  readonly concurrency: number;
+  readonly connection: RedisClient;
+  readonly prefix: string;
+  readonly process: (queue: Queue, job: Job, lock: string) => Promise<unknown>;
+  readonly onError: (error: Error) => void;
+}
+
+/**
+ * How this program's workers hold their jobs. A killed process's job is taken up again once its lock has run out and a
+ * check has seen that; what it was doing is told by the group's record, so no number of such restarts fails a job.
+ */
+export const lockOptions = {
+  lockDuration: 8_000,
+  stalledInterval: 3_000,
+  maxStalledCount: 1_000_000,
+  runRetryDelay: 1_000,
+};
+
+/** BullMQ heeds a manual rate limit only on workers that have a limiter: this one never limits by itself. */
+const limiter = { max: 1_000_000_000, duration: 1_000 };
+/** A queue that was reopened early is noticed after this time at the latest. */
+const maximumRateLimitDelay = 5_000;
+/** For one-offs of producers that say nothing themselves: results can be read for a day. */
+const finished = {
+  removeOnComplete: { age: 24 * 3600, count: 10_000 },
+  removeOnFail: { age: 7 * 24 * 3600, count: 10_000 },
+};
+
+export function createInstanceWorker(options: InstanceWorkerOptions): InstanceWorker {
+  const { instance, concurrency, connection, prefix, process, onError } = options;
+  const name = rotationsQueue(instance);
+  const queue = new Queue(name, { connection, prefix });
+  const worker = new Worker(name, (job, lock) => process(queue, job, lock ?? ''), {
+    connection,
+    prefix,
+    concurrency,
+    limiter,
+    maximumRateLimitDelay,
+    ...lockOptions,
+    ...finished,
+  });
+  queue.on('error', onError);
+  worker.on('error', onError);
+  return {
+    queue,
+    setConcurrency(wanted) {
+      worker.concurrency = wanted;
+    },
+    async wake() {
+      await queue.removeRateLimitKey();
+    },
+    async close() {
+      await worker.close();
+      await queue.close();
+    },
+  };
+}

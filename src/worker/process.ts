@@ -1,0 +1,192 @@
+/**
+ * What a job of a `rotations-<instance>` queue is, and how its end is told to BullMQ: the one place that knows both
+ * the rotation's outcomes and BullMQ's errors.
+ *
+ *   outcome                    BullMQ
+ *   -------------------------  -----------------------------------------------------------------------------------
+ *   link                       completed, with the contract's return value
+ *   obsolete, verified         completed, null
+ *   wait, nothing can go       the queue rests for that time (manual rate limit), the job goes back to the front
+ *   wait, or a retry           delayed for that time; our own count of tries, since a raw producer sets no `attempts`
+ *   gave up, or bad data       failed for good: `<code>: <message>`
+ */
+import { DelayedError, type Job, type Queue, RateLimitError, UnrecoverableError } from 'bullmq';
+import { z } from 'zod';
+import type { Config, GroupConfig } from '../config/config.ts';
+import { ownerOfJid } from '../groups/jids.ts';
+import type { GroupRecord } from '../groups/record.ts';
+import type { Logger } from '../log.ts';
+import { scheduledData, scheduledJob, verifyData, verifyJob } from '../planner/release.ts';
+import { parseRequest, type RotationResult, requestJob } from '../queues/request.ts';
+import { rotationsQueue } from '../redis/keys.ts';
+import type { Work } from '../rotation/attempt.ts';
+import type { Target } from '../rotation/call.ts';
+import { type Rotation, type RotateDependencies, rotate } from '../rotation/rotate.ts';
+import { isJid } from '../ryze/identifier.ts';
+
+export interface ProcessDependencies extends RotateDependencies {
+  readonly config: () => Config;
+  readonly targetOf: (group: GroupConfig) => Target;
+  readonly log: Logger;
+}
+
+/** Our own note on a job, kept in BullMQ's progress: it outlives the process. */
+const progress = z.object({ tries: z.int().nonnegative() }).catch({ tries: 0 });
+/** After something unforeseen, and between its tries. */
+const unforeseenMs = 5_000;
+
+export async function processJob(
+  deps: ProcessDependencies,
+  queue: Queue,
+  instance: string,
+  job: Job,
+  lock: string,
+): Promise<RotationResult | null> {
+  const found = await readJob(deps, instance, job);
+  if (found === null) return null;
+  const { group, work } = found;
+  const { tries } = progress.parse(job.progress);
+
+  let rotation: Rotation;
+  try {
+    rotation = await rotate(deps, deps.targetOf(group), work, tries);
+  } catch (error) {
+    deps.log.error({ event: 'job.unforeseen', group: group.id, err: error }, 'a job met an error that nobody foresaw');
+    if (tries + 1 >= deps.retry.attempts) throw new UnrecoverableError(`internal: ${messageOf(error)}`);
+    return await delay(job, lock, unforeseenMs, tries + 1);
+  }
+
+  report(deps.log, group, work, rotation);
+  switch (rotation.status) {
+    case 'rotated':
+    case 'recovered':
+    case 'satisfied':
+      return resultOf(rotation.status, group.id, rotation.record);
+    case 'verified':
+    case 'obsolete':
+      return null;
+    case 'wait':
+      if (!rotation.closed) return await delay(job, lock, rotation.ms, tries);
+      await queue.rateLimit(rotation.ms);
+      throw new RateLimitError();
+    case 'retry':
+      return await delay(job, lock, rotation.ms, tries + 1);
+    case 'gaveUp':
+      throw new UnrecoverableError(`${rotation.failure.code}: ${rotation.failure.message}`);
+  }
+}
+
+/** Puts the job aside; always throws, which is how BullMQ is told. */
+async function delay(job: Job, lock: string, ms: number, tries: number): Promise<never> {
+  await job.updateProgress({ tries });
+  await job.moveToDelayed(Date.now() + ms, lock);
+  throw new DelayedError();
+}
+
+/** Checks what came off the queue. null: there is nothing to do any more. Throws what a producer must be told. */
+async function readJob(
+  deps: ProcessDependencies,
+  instance: string,
+  job: Job,
+): Promise<{ group: GroupConfig; work: Work } | null> {
+  switch (job.name) {
+    case requestJob: {
+      const parsed = parseRequest(job.data);
+      if (!parsed.ok) throw new UnrecoverableError(parsed.message);
+      const { group: name, requestedAt, requestId, requestedBy, reason } = parsed.request;
+      const group = await findGroup(deps, instance, name);
+      const request = { requestId: requestId ?? null, requestedBy: requestedBy ?? null, reason: reason ?? null };
+      return { group, work: { kind: 'request', jobId: job.id ?? '', requestedAt: requestedAt ?? null, request } };
+    }
+    case scheduledJob: {
+      const { group: id, dueAt } = scheduledData.parse(job.data);
+      const group = here(deps.config(), instance, id);
+      return group === undefined ? null : { group, work: { kind: 'scheduled', dueAt } };
+    }
+    case verifyJob: {
+      const group = here(deps.config(), instance, verifyData.parse(job.data).group);
+      return group === undefined ? null : { group, work: { kind: 'verification' } };
+    }
+    default:
+      throw new UnrecoverableError(`unknown job name ${JSON.stringify(job.name.slice(0, 64))}: expected "${requestJob}"`);
+  }
+}
+
+function here(config: Config, instance: string, id: string): GroupConfig | undefined {
+  return config.groups.find((group) => group.id === id && group.instance === instance);
+}
+
+async function findGroup(deps: ProcessDependencies, instance: string, name: string): Promise<GroupConfig> {
+  const { groups } = deps.config();
+  const owner = isJid(name) ? await ownerOfJid(deps.redis, deps.keys, name) : name;
+  const group =
+    groups.find(({ id }) => id === owner) ??
+    groups.find(({ identifier }) => identifier.kind === 'jid' && identifier.jid === name);
+  const quoted = JSON.stringify(name.slice(0, 64));
+  if (group === undefined) throw new UnrecoverableError(`unknown group ${quoted}: it is not in the configuration file`);
+  if (group.instance !== instance) {
+    throw new UnrecoverableError(
+      `group ${quoted} belongs to instance "${group.instance}": push it to the queue "${rotationsQueue(group.instance)}"`,
+    );
+  }
+  return group;
+}
+
+function resultOf(status: RotationResult['status'], group: string, record: GroupRecord): RotationResult {
+  const { jid, link, revision, rotatedAt } = record;
+  if (jid === null || link === null || revision === null || rotatedAt === null) {
+    throw new Error(`group ${group} was answered without a link`);
+  }
+  return {
+    status,
+    group,
+    jid,
+    inviteCode: link.code,
+    inviteLink: link.url,
+    revision,
+    rotatedAt: new Date(rotatedAt).toISOString(),
+  };
+}
+
+/** One line for each outcome that somebody may want to know of. */
+function report(log: Logger, group: GroupConfig, work: Work, rotation: Rotation): void {
+  const about = { group: group.id, instance: group.instance, work: work.kind };
+  switch (rotation.status) {
+    case 'rotated':
+    case 'recovered':
+    case 'satisfied': {
+      const revision = rotation.record.revision;
+      log.info({ event: `rotation.${rotation.status}`, ...about, revision }, `${group.id}: ${said[rotation.status]}`);
+      return;
+    }
+    case 'verified':
+      if (rotation.changed) log.warn({ event: 'link.changed', ...about }, `${group.id}: someone else changed the link`);
+      return;
+    case 'retry': {
+      const { code, message, httpStatus } = rotation.failure;
+      const again = { retryInMs: rotation.ms, code, httpStatus };
+      log.warn({ event: 'rotation.retry', ...about, ...again }, `${group.id}: ${code}: ${message}`);
+      return;
+    }
+    case 'gaveUp': {
+      const { code, message, httpStatus } = rotation.failure;
+      log.error({ event: 'rotation.failed', ...about, code, httpStatus }, `${group.id}: ${code}: ${message}`);
+      return;
+    }
+    case 'wait':
+      log.debug({ event: 'rotation.waits', ...about, why: rotation.why, ms: rotation.ms }, `${group.id}: waits`);
+      return;
+    case 'obsolete':
+      return;
+  }
+}
+
+const said = {
+  rotated: 'new link',
+  recovered: 'new link, read back after a call without an answer',
+  satisfied: 'answered by a reset that began after the request',
+} as const;
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
