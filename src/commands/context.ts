@@ -4,7 +4,8 @@
  */
 import { resolve } from 'node:path';
 import type { Config } from '../config/config.ts';
-import { ConfigError, loadConfig } from '../config/load.ts';
+import { loadConfig } from '../config/load.ts';
+import { ConfigError } from '../config/problem.ts';
 import { connectRedis, findRunningRedis } from '../redis/connection.ts';
 import { type Keys, makeKeys } from '../redis/keys.ts';
 import type { RedisClient } from '../redis/scripts.ts';

@@ -6,6 +6,7 @@ import { type Job, Queue, Worker } from 'bullmq';
 import { createBudget } from '../budget/budget.ts';
 import { openGate, readGate } from '../budget/gate.ts';
 import type { Config, GroupConfig, InstanceConfig } from '../config/config.ts';
+import { formatProblem } from '../config/problem.ts';
 import type { ConfigWatcher } from '../config/watch.ts';
 import { syncRegistry } from '../groups/registry.ts';
 import { createGroupStore } from '../groups/store.ts';
@@ -139,7 +140,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     const polled = await watcher.poll();
     if (polled.status === 'unchanged') return;
     if (polled.status === 'broken') {
-      for (const problem of polled.problems) log.error({ event: 'config.broken' }, problem);
+      for (const problem of polled.problems) log.error({ event: 'config.broken' }, formatProblem(problem));
       log.error({ event: 'config.kept' }, 'the configuration file is broken: the last good one stays in force');
       return;
     }

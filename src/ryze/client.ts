@@ -1,0 +1,121 @@
+/**
+ * The client of RyzeAPI. Every call makes one request, never rejects for anything that network or server can do, and
+ * ends as a `CallOutcome`: a checked answer, or a failure classified once. Knows nothing of retries, budgets or Redis.
+ */
+import { Pool } from 'undici';
+import type { z } from 'zod';
+import { infoBody, resetBody } from './answers.ts';
+import { classifyAnswer, classifySilence, contradiction } from './classify.ts';
+import { type ExchangeRequest, exchange } from './exchange.ts';
+import { inviteCodeOf, inviteLinkOf, isJid } from './identifier.ts';
+import type { CallOutcome, InfoAnswer, ResetAnswer } from './outcome.ts';
+import { readRateLimit } from './rateLimitHeaders.ts';
+
+export interface RyzeCall {
+  readonly instance: string;
+  readonly token: string;
+  /** A JID, or an invite code. */
+  readonly identifier: string;
+}
+
+export interface RyzeClient {
+  /** Revokes the group's link and makes a new one. Cannot be repeated harmlessly. */
+  resetLink(call: RyzeCall): Promise<CallOutcome<ResetAnswer>>;
+  /** Reads the group's link without changing it. */
+  groupInfo(call: RyzeCall): Promise<CallOutcome<InfoAnswer>>;
+  /** Waits for calls in flight, then closes their connections. */
+  close(): Promise<void>;
+}
+
+export interface RyzeClientOptions {
+  readonly baseUrl: string;
+  /** For one whole call. */
+  readonly timeoutMs: number;
+}
+
+const mostBytes = 64 * 1024;
+
+export function createRyzeClient({ baseUrl, timeoutMs }: RyzeClientOptions): RyzeClient {
+  const base = new URL(baseUrl);
+  const pool = new Pool(base.origin, { pipelining: 1, connect: { timeout: timeoutMs } });
+  const prefix = base.pathname.replace(/\/+$/, '');
+
+  async function call<T, B extends z.ZodType>(
+    request: ExchangeRequest,
+    schema: B,
+    read: (body: z.output<B>, status: number) => T | string,
+  ): Promise<CallOutcome<T>> {
+    const got = await exchange(pool, base.origin, request, timeoutMs, mostBytes);
+    if (got.status === null) {
+      const failure = got.timedOut
+        ? {
+            ok: false as const,
+            code: 'timeout' as const,
+            message: `no answer within ${timeoutMs} ms`,
+            httpStatus: null,
+            sent: got.left ? ('unknown' as const) : ('no' as const),
+            ended: false,
+          }
+        : classifySilence(got.error, got.left);
+      return { ...failure, rateLimit: null };
+    }
+    const rateLimit = readRateLimit(got.headers, Date.now());
+    const { status, body } = got;
+    if (body === null) return { ...contradiction(status, `the answer (HTTP ${status}) broke off or was too long`), rateLimit };
+    if (status !== 200) return { ...classifyAnswer({ status, body, remaining: rateLimit?.remaining ?? null }), rateLimit };
+
+    const parsed = schema.safeParse(jsonOrNull(body));
+    if (!parsed.success) {
+      return { ...classifyAnswer({ status, body, remaining: rateLimit?.remaining ?? null }), rateLimit };
+    }
+    const value = read(parsed.data, status);
+    if (typeof value === 'string') return { ...contradiction(status, value), rateLimit };
+    return { ok: true, value, rateLimit };
+  }
+
+  return {
+    resetLink: ({ instance, token, identifier }) =>
+      call(
+        {
+          method: 'POST',
+          path: `${prefix}/api/group/resetLink/${encodeURIComponent(instance)}`,
+          headers: { token, 'content-type': 'application/json', accept: 'application/json' },
+          body: JSON.stringify({ identifier }),
+        },
+        resetBody,
+        ({ groupJid, inviteCode, inviteLink }): ResetAnswer | string => {
+          if (isJid(identifier) && groupJid !== identifier) return 'the answer is about another group';
+          if (inviteCodeOf(inviteLink) !== inviteCode) return 'link and code of the answer do not agree';
+          return { jid: groupJid, inviteCode, inviteLink };
+        },
+      ),
+    groupInfo: ({ instance, token, identifier }) =>
+      call(
+        {
+          method: 'GET',
+          path: `${prefix}/api/group/info/${encodeURIComponent(instance)}?identifier=${encodeURIComponent(identifier)}&participants=false`,
+          headers: { token, accept: 'application/json' },
+        },
+        infoBody,
+        ({ group }): InfoAnswer | string => {
+          if (isJid(identifier) && group.jid !== identifier) return 'the answer is about another group';
+          if (!isJid(group.jid)) return 'the answer has no group JID';
+          const code = group.inviteLink ? inviteCodeOf(group.inviteLink) : group.inviteCode || null;
+          if (group.inviteLink && code === null) return 'the answer has no readable invite link';
+          if (group.inviteLink && group.inviteCode && group.inviteCode !== code) {
+            return 'link and code of the answer do not agree';
+          }
+          return { jid: group.jid, inviteCode: code, inviteLink: code === null ? null : inviteLinkOf(code) };
+        },
+      ),
+    close: () => pool.close(),
+  };
+}
+
+function jsonOrNull(body: string): unknown {
+  try {
+    return JSON.parse(body);
+  } catch {
+    return null;
+  }
+}

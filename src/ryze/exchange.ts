@@ -1,0 +1,80 @@
+/**
+ * One HTTP request and whatever comes of it. Exactly one request goes onto the wire: undici's `dispatch` is used bare,
+ * with no retry and no redirect handler, and connections carry one request at a time, so a connection that breaks
+ * fails its request instead of passing it on to the next one.
+ */
+import type { IncomingHttpHeaders } from 'node:http';
+import type { Dispatcher } from 'undici';
+
+export type Exchange =
+  /** `body`: null, it was longer than allowed or broke off. */
+  | { readonly status: number; readonly headers: IncomingHttpHeaders; readonly body: string | null }
+  | { readonly status: null; readonly timedOut: boolean; readonly left: boolean; readonly error: unknown };
+
+export interface ExchangeRequest {
+  readonly method: 'GET' | 'POST';
+  readonly path: string;
+  readonly headers: Record<string, string>;
+  readonly body?: string;
+}
+
+/** Never rejects. `timeoutMs` is for all of it, from waiting for a connection to the last byte. */
+export function exchange(
+  dispatcher: Dispatcher,
+  origin: string,
+  request: ExchangeRequest,
+  timeoutMs: number,
+  mostBytes: number,
+): Promise<Exchange> {
+  return new Promise((resolve) => {
+    let controller: Dispatcher.DispatchController | null = null;
+    let left = false;
+    let over = false;
+    let head: { status: number; headers: IncomingHttpHeaders } | null = null;
+    const chunks: Buffer[] = [];
+    let bytes = 0;
+
+    const end = (result: Exchange) => {
+      if (over) return;
+      over = true;
+      clearTimeout(timer);
+      resolve(result);
+    };
+    const timer = setTimeout(() => {
+      end(head === null ? { status: null, timedOut: true, left, error: null } : { ...head, body: null });
+      controller?.abort(new Error('timed out'));
+    }, timeoutMs);
+
+    const handler: Dispatcher.DispatchHandler = {
+      onRequestStart(started) {
+        controller = started;
+        // Given up while it waited for a connection: it must not be sent any more.
+        if (over) return started.abort(new Error('given up'));
+        left = true;
+      },
+      onResponseStart(_controller, status, headers) {
+        head = { status, headers };
+      },
+      onResponseData(data, chunk) {
+        bytes += chunk.length;
+        if (bytes <= mostBytes) chunks.push(chunk);
+        else if (head !== null) {
+          end({ ...head, body: null });
+          data.abort(new Error('answer too long'));
+        }
+      },
+      onResponseEnd() {
+        if (head !== null) end({ ...head, body: Buffer.concat(chunks).toString('utf8') });
+      },
+      onResponseError(_controller, error) {
+        end(head === null ? { status: null, timedOut: false, left, error } : { ...head, body: null });
+      },
+    };
+
+    try {
+      dispatcher.dispatch({ origin, ...request, headersTimeout: 0, bodyTimeout: 0 }, handler);
+    } catch (error) {
+      end({ status: null, timedOut: false, left, error });
+    }
+  });
+}

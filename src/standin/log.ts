@@ -1,0 +1,74 @@
+/** Every request that reached the stand-in, with its begin and its end: what tests and checkers ask afterwards. */
+
+export type Endpoint = 'reset' | 'info' | 'instances' | 'health' | 'unknown';
+
+export interface LoggedRequest {
+  readonly id: number;
+  readonly endpoint: Endpoint;
+  readonly method: string;
+  readonly path: string;
+  readonly instance: string | null;
+  readonly token: string | null;
+  identifier: string | null;
+  jid: string | null;
+  /** Milliseconds since 1970, fractional. */
+  readonly begin: number;
+  /** When the answer was written or the connection ended; null: still in flight. */
+  end: number | null;
+  /** null: no answer was given. */
+  status: number | null;
+  /** When the limiter counted it; null: it did not. */
+  countedAt: number | null;
+  /** When the link was replaced by this request, and with what; null: it was not. */
+  effect: { readonly at: number; readonly code: string } | null;
+  /** The fault it met; null: none. */
+  fault: string | null;
+}
+
+export interface RequestLog {
+  readonly all: readonly LoggedRequest[];
+  add(request: Omit<LoggedRequest, 'id'>): LoggedRequest;
+  of(filter: Partial<Pick<LoggedRequest, 'endpoint' | 'instance' | 'jid' | 'token' | 'status'>>): LoggedRequest[];
+  inFlightAt(ms: number): LoggedRequest[];
+  /** The most resets of one group that were ever in flight together. */
+  mostResetsInFlight(jid: string): number;
+  /** The most requests of a token that were counted in any window of that length, wherever it begins. */
+  mostInAnyWindow(token: string, perMs: number): number;
+}
+
+export function createRequestLog(): RequestLog {
+  const all: LoggedRequest[] = [];
+  return {
+    all,
+    add(request) {
+      const logged = { ...request, id: all.length + 1 };
+      all.push(logged);
+      return logged;
+    },
+    of(filter) {
+      const wanted = Object.entries(filter);
+      return all.filter((request) => wanted.every(([key, value]) => request[key as keyof LoggedRequest] === value));
+    },
+    inFlightAt: (ms) => all.filter(({ begin, end }) => begin <= ms && (end === null || end > ms)),
+    mostResetsInFlight(jid) {
+      const resets = all.filter((request) => request.endpoint === 'reset' && request.jid === jid);
+      return Math.max(
+        0,
+        ...resets.map(({ begin }) => resets.filter((other) => other.begin <= begin && (other.end ?? Infinity) > begin).length),
+      );
+    },
+    mostInAnyWindow(token, perMs) {
+      const times = all
+        .filter((request) => request.token === token && request.countedAt !== null)
+        .map(({ countedAt }) => countedAt as number)
+        .sort((a, b) => a - b);
+      let most = 0;
+      let from = 0;
+      for (let to = 0; to < times.length; to++) {
+        while ((times[to] ?? 0) - (times[from] ?? 0) >= perMs) from++;
+        most = Math.max(most, to - from + 1);
+      }
+      return most;
+    },
+  };
+}
