@@ -48,7 +48,7 @@ export interface Connected {
 
 /** Runs with a connection to the Redis that the worker uses, and closes it whatever happens. */
 export async function withRedis<T>(config: Config['redis'], run: (connected: Connected) => Promise<T>): Promise<T> {
-  const redis = await connectRedis(await findRunningRedis(config, process.env), { failFast: true });
+  const redis = await connectRedis(findRunningRedis(config, process.env));
   try {
     return await run({ redis, keys: makeKeys(config.prefix), prefix: config.prefix });
   } finally {

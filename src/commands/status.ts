@@ -1,9 +1,9 @@
 /** `invite-rotator status`: how every group and instance is doing, as a table or as JSON. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { styleText } from 'node:util';
-import Table from 'cli-table3';
 import { type GroupState, type InstanceStatus, readStatus, type Status } from '../status/status.ts';
 import { type CommonOptions, readConfig, stopSignal, withRedis } from './context.ts';
+import { plainTable } from './table.ts';
 
 export interface StatusOptions extends CommonOptions {
   readonly watch?: boolean;
@@ -65,13 +65,6 @@ export function renderStatus(status: Status): string {
       : `The planner last ran ${span(status.lastTickAgeMs)} ago.`,
     ...waiting.map(([queue, count]) => `${count} events wait to be published to ${queue}.`),
   ].join('\n');
-}
-
-function plainTable(head: string[]): Table.Table {
-  const none = ['top', 'top-mid', 'top-left', 'top-right', 'bottom', 'bottom-mid', 'bottom-left', 'bottom-right'];
-  const inner = ['left', 'left-mid', 'mid', 'mid-mid', 'right', 'right-mid'];
-  const chars = Object.fromEntries([...none, ...inner].map((name) => [name, '']));
-  return new Table({ head, chars: { ...chars, middle: '  ' }, style: { 'padding-left': 0, 'padding-right': 0, head: [] } });
 }
 
 function budgetText({ budget }: InstanceStatus): string {

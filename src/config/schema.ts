@@ -174,8 +174,8 @@ export const resultsSection = z.strictObject({
 export const redisSection = z.strictObject({
   url: z
     .string()
-    .refine((text) => URL.canParse(text) && /^rediss?:$/.test(new URL(text).protocol), {
-      error: 'expected an address like redis://host:6379 or rediss://user:password@host:6379/0',
+    .refine((text) => URL.canParse(text) && /^(rediss?|unix):$/.test(new URL(text).protocol), {
+      error: 'expected an address like redis://host:6379, rediss://user:password@host:6379/0 or unix:///path/to/socket',
     })
     .optional()
     .describe('REDIS_URL wins over it; without either, an embedded Redis is started'),

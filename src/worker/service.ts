@@ -3,7 +3,7 @@
  * an edited file, and stops without leaving anything behind. The only module that knows all the others.
  */
 import { type Job, Queue, Worker } from 'bullmq';
-import { createBudget } from '../budget/budget.ts';
+import { bucketOf, createBudget } from '../budget/budget.ts';
 import { openGate, readGate } from '../budget/gate.ts';
 import type { Config, GroupConfig, InstanceConfig } from '../config/config.ts';
 import { formatProblem } from '../config/problem.ts';
@@ -174,6 +174,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
       }
     }
     await takeOver();
+    await rememberBuckets();
     const kept = new Set(next.instances.map(({ name }) => name));
     for (const [name, worker] of instances) {
       if (kept.has(name)) continue;
@@ -199,8 +200,14 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     await schedule();
   }
 
-  for (const instance of config.instances) startInstance(instance);
+  async function rememberBuckets(): Promise<void> {
+    const buckets = config.instances.map(({ name }) => [name, bucketOf(tokens.of(name))] as const);
+    await redis.hset(keys.buckets, Object.fromEntries(buckets));
+  }
+
   await takeOver();
+  await rememberBuckets();
+  for (const instance of config.instances) startInstance(instance);
   const planner = new Worker(plannerQueue, plan, { connection: redis, prefix, concurrency: 1, ...lockOptions });
   planner.on('error', (error) => reportWorkerError(log, plannerQueue, error));
   planner.on('failed', (_job, error) => log.error({ event: 'plan.failed', err: error }, 'a tick of the planner failed'));

@@ -1,0 +1,94 @@
+#!/usr/bin/env node
+/** The command line: names, options and help. What a command does is in `commands/`. */
+import { createRequire } from 'node:module';
+import { Command, CommanderError } from 'commander';
+import { check } from './commands/check.ts';
+import { consume } from './commands/consume.ts';
+import { CommandError, defaultConfigFile } from './commands/context.ts';
+import { rotate } from './commands/rotate.ts';
+import { start } from './commands/start.ts';
+import { status } from './commands/status.ts';
+import { ConfigError } from './config/problem.ts';
+import { RedisStartError } from './redis/findServer.ts';
+
+const { version } = createRequire(import.meta.url)('../package.json') as { version: string };
+
+/** Set by the command that ran. */
+let exitCode = 0;
+
+function command(name: string, description: string): Command {
+  return new Command(name)
+    .description(description)
+    .option('-c, --config <path>', `configuration file (default: $ROTATOR_CONFIG or ${defaultConfigFile})`)
+    .configureHelp({ sortOptions: true })
+    .exitOverride();
+}
+
+const program = new Command('invite-rotator')
+  .description('Rotates WhatsApp group invite links through RyzeAPI and publishes every new one to a BullMQ queue.')
+  .version(version)
+  .exitOverride()
+  .showHelpAfterError('(--help tells more)');
+
+program.addCommand(
+  command('start', 'run the worker; starts an embedded Redis where none is named').action(async (options) => {
+    exitCode = await start(options);
+  }),
+);
+program.addCommand(
+  command('check', 'validate the configuration file and print the plan')
+    .option('--json', 'print the plan as JSON')
+    .action(async (options) => {
+      exitCode = await check(options);
+    }),
+);
+program.addCommand(
+  command('rotate', 'push one-off rotations: every group named gets a new link now')
+    .argument('[group...]', 'ids or JIDs')
+    .option('--all', 'every group of the file; asks first on a terminal')
+    .option('--reason <text>', 'goes into the event')
+    .option('--wait', 'wait for the new links and print them; exit 1 if any failed')
+    .option('--timeout <duration>', 'with --wait: how long', '60s')
+    .option('--yes', 'with --all: do not ask')
+    .option('--json', 'one JSON object a line')
+    .action(async (groups, options) => {
+      exitCode = await rotate(groups, options);
+    }),
+);
+program.addCommand(
+  command('status', 'show every group and instance')
+    .option('--watch', 'again and again, until Ctrl-C')
+    .option('--json', 'as JSON')
+    .action(async (options) => {
+      exitCode = await status(options);
+    }),
+);
+program.addCommand(
+  command('consume', 'take events off a results queue: one JSON object a line')
+    .option('--queue <name>', 'which; default: the first of results.queues')
+    .action(async (options) => {
+      exitCode = await consume(options);
+    }),
+);
+
+try {
+  await program.parseAsync();
+  process.exit(exitCode);
+} catch (error) {
+  process.exit(explain(error));
+}
+
+/** One clear line for what a user can put right; a stack trace only for what is our own fault. */
+function explain(error: unknown): number {
+  // Commander has said it already; it counts help as an error of its own.
+  if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
+  if (error instanceof ConfigError) return fail(error.message, 2);
+  if (error instanceof CommandError) return fail(error.message, error.exitCode);
+  if (error instanceof RedisStartError) return fail(error.message, 1);
+  return fail(error instanceof Error ? (error.stack ?? error.message) : String(error), 1);
+}
+
+function fail(message: string, code: number): number {
+  process.stderr.write(`${message}\n`);
+  return code;
+}

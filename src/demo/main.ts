@@ -1,0 +1,172 @@
+/**
+ * The demo: the whole program on real parts. A Redis of its own, the stand-in for RyzeAPI, the worker and a consumer as
+ * processes of their own, and a one-off from the command line. Runs until Ctrl-C, or for the time given with `--for`.
+ */
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { parseArgs, styleText } from 'node:util';
+import { parseDuration } from '../config/duration.ts';
+import { parseConfig } from '../config/load.ts';
+import { startEmbeddedRedis } from '../redis/embedded.ts';
+import { RedisStartError } from '../redis/findServer.ts';
+import { type LinkEvent, linkEvent } from '../results/event.ts';
+import { type StandIn, startStandIn } from '../standin/standIn.ts';
+import { runCli } from './child.ts';
+
+type Colour = 'cyan' | 'green' | 'yellow' | 'magenta' | 'dim';
+
+/** One line: who speaks, and what happened. */
+function say(who: string, colour: Colour, what: string): void {
+  const seconds = (performance.now() / 1000).toFixed(1).padStart(5);
+  const name = styleText(colour, who.padEnd(9), { stream: process.stdout });
+  process.stdout.write(`${styleText('dim', seconds, { stream: process.stdout })}  ${name} ${what}\n`);
+}
+
+const tokens = { RYZE_TOKEN: 'demo-token-of-community-bot', RYZE_SUPPORT_TOKEN: 'demo-token-of-support-bot' };
+/** The groups of config/demo.yaml that are named by a code or link there. */
+const namedByCode: Record<string, string> = {
+  '120363406289005074@g.us': 'ABC123XYZabc123xyzABCD',
+  '120363406289005075@g.us': 'COURSE2026courseCOURSE',
+};
+const jids = ['120363406289005073@g.us', ...Object.keys(namedByCode), '120363406289005076@g.us', '120363406289005077@g.us'];
+const oneOffAfterMs = 5_000;
+
+async function main(): Promise<number> {
+  const { values } = parseArgs({ options: { for: { type: 'string' } } });
+  const forMs = values.for === undefined ? null : parseDuration(values.for);
+  if (values.for !== undefined && forMs === null) {
+    process.stderr.write(`--for: "${values.for}" is no duration like 30s or 5m\n`);
+    return 2;
+  }
+  const stopped = stopAfter(forMs);
+  const folder = mkdtempSync(join(tmpdir(), 'invite-rotator-demo-'));
+  const named = process.env.REDIS_URL;
+  const embedded = named
+    ? null
+    : await startEmbeddedRedis({ dataDir: folder, env: process.env, say: (line) => say('demo', 'dim', line) });
+  const standIn = await startServer();
+  try {
+    await run(standIn, folder, named ?? `unix://${join(folder, 'redis.sock')}`, stopped);
+  } finally {
+    await standIn.close();
+    await embedded?.stop();
+    rmSync(folder, { recursive: true, force: true });
+  }
+  return 0;
+}
+
+async function run(standIn: StandIn, folder: string, redisUrl: string, stopped: Promise<void>): Promise<void> {
+  const file = writeConfig(standIn, folder);
+  const env = { ...process.env, ...tokens, REDIS_URL: redisUrl, LOG_LEVEL: 'info' };
+  const newest = new Map<string, LinkEvent>();
+  let events = 0;
+
+  say('demo', 'dim', 'Starting: a stand-in for RyzeAPI, the worker, a consumer of the queue invite-links. Ctrl-C ends it.');
+  say('server', 'yellow', `RyzeAPI stand-in at ${standIn.url}, ${jids.length} groups, 100 requests a minute and token`);
+  const consumer = runCli(['consume', '--config', file], env, (line, stream) => {
+    if (stream === 'stderr') return say('consumer', 'green', line);
+    const event = linkEvent.parse(JSON.parse(line));
+    events += 1;
+    newest.set(event.group, event);
+    say('consumer', 'green', `${event.group.padEnd(14)} ${describe(event)}`);
+  });
+  const worker = runCli(['start', '--config', file], env, (line) => say('worker', 'cyan', messageOf(line)));
+  const died = worker.ended.then((code) => say('worker', 'cyan', `ended with exit code ${code}`));
+
+  await Promise.race([stopped, died, sleep(oneOffAfterMs)]);
+  const oneOff = Promise.race([stopped, died, leak(file, env)]);
+  await Promise.race([stopped, died]);
+  await oneOff;
+
+  say('demo', 'dim', 'Stopping: the worker finishes what is in flight, then the consumer.');
+  await worker.stop();
+  await quiet(() => events);
+  await consumer.stop();
+  summarise(standIn, newest, events);
+}
+
+/** Somebody reports a leaked link: a one-off, as anybody would push it. */
+async function leak(file: string, env: NodeJS.ProcessEnv): Promise<void> {
+  say('you', 'magenta', '$ invite-rotator rotate vip --reason "link leaked" --wait');
+  const args = ['rotate', 'vip', '--reason', 'link leaked', '--wait', '--config', file];
+  await runCli(args, env, (line) => say('you', 'magenta', line)).ended;
+}
+
+async function startServer(): Promise<StandIn> {
+  return await startStandIn({
+    instances: ['community-bot', 'support-bot'],
+    tokens: [
+      { token: tokens.RYZE_TOKEN, instance: 'community-bot' },
+      { token: tokens.RYZE_SUPPORT_TOKEN, instance: 'support-bot' },
+    ],
+    groups: jids.map((jid) => (namedByCode[jid] === undefined ? { jid } : { jid, code: namedByCode[jid] })),
+    latency: { minMs: 80, maxMs: 400 },
+    onRequest: ({ endpoint, instance, jid, status, effect }) => {
+      const what = endpoint === 'reset' ? 'POST resetLink' : 'GET  info     ';
+      const then = effect === null ? '' : ', the old link is dead';
+      say('server', 'yellow', `${what} ${instance} ${jid ?? '?'} -> ${status}${then}`);
+    },
+  });
+}
+
+/** config/demo.yaml with this server's address, and keys of its own in a Redis that others use too. */
+function writeConfig(standIn: StandIn, folder: string): string {
+  const source = fileURLToPath(new URL('../../config/demo.yaml', import.meta.url));
+  const prefix = process.env.REDIS_URL ? `\nredis: { prefix: demo-${process.pid} }\n` : '';
+  const text = readFileSync(source, 'utf8').replace(/baseUrl: \S+/, `baseUrl: ${standIn.url}`) + prefix;
+  const file = join(folder, 'demo.yaml');
+  writeFileSync(file, text);
+  const parsed = parseConfig(text, file);
+  if (!parsed.ok) throw new Error(`config/demo.yaml is broken: ${JSON.stringify(parsed.problems)}`);
+  return file;
+}
+
+function describe(event: LinkEvent): string {
+  if (event.type === 'rotation.failed') return `failed: ${event.error.code}: ${event.error.message}`;
+  return `${event.inviteLink}  (${event.reason}${event.request?.reason ? `: ${event.request.reason}` : ''})`;
+}
+
+function messageOf(line: string): string {
+  try {
+    const { level, msg } = JSON.parse(line) as { level: number; msg: string };
+    return level >= 40 ? `! ${msg}` : msg;
+  } catch {
+    return line;
+  }
+}
+
+/** Whether what the consumer holds is what is live: the promise that all of this is for. */
+function summarise(standIn: StandIn, newest: ReadonlyMap<string, LinkEvent>, events: number): void {
+  const held = [...newest.values()];
+  const live = held.filter((event) => event.inviteCode !== null && standIn.isLive(event.inviteCode));
+  const resets = standIn.log.all.filter(({ effect }) => effect !== null).length;
+  say('demo', 'dim', `${resets} links replaced, ${events} events consumed.`);
+  say('demo', 'dim', `The consumer holds ${held.length} links, ${live.length} of them live on the server.`);
+}
+
+/** Until nothing new came for a while. */
+async function quiet(count: () => number): Promise<void> {
+  for (let before = -1; before !== count(); ) {
+    before = count();
+    await sleep(400);
+  }
+}
+
+function stopAfter(forMs: number | null): Promise<void> {
+  return new Promise((resolve) => {
+    process.once('SIGINT', () => resolve());
+    process.once('SIGTERM', () => resolve());
+    if (forMs !== null) setTimeout(resolve, forMs);
+  });
+}
+
+try {
+  process.exit(await main());
+} catch (error) {
+  const message = error instanceof RedisStartError ? error.message : error instanceof Error ? error.stack : String(error);
+  process.stderr.write(`${message}\n`);
+  process.exit(1);
+}
