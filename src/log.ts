@@ -29,7 +29,7 @@ export interface LogOptions {
   /** pino's level; `LOG_LEVEL` sets it. */
   readonly level: string;
   /** stderr where stdout is data. */
-  readonly to: NodeJS.WriteStream;
+  readonly to: NodeJS.WritableStream & { readonly isTTY?: boolean };
 }
 
 export const logLevels = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'];

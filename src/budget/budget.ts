@@ -92,14 +92,7 @@ export function createBudget(redis: RedisClient, keys: Keys, callTimeoutMs: numb
         redis,
         acquireLua,
         [keys.slots(bucket), keys.bucket(bucket), keys.gate(instance.name), keys.pace(instance.name)],
-        [
-          id,
-          purpose === 'oneOff' ? 0 : 1,
-          max,
-          reserve,
-          holdMs,
-          purpose === 'scheduledReset' ? instance.paceMs : 0,
-        ],
+        [id, purpose === 'oneOff' ? 0 : 1, max, reserve, holdMs, purpose === 'scheduledReset' ? instance.paceMs : 0],
       )) as [number, number];
       if (verdict === 0) return { granted: true, id, bucket, sendWithinMs };
       return { granted: false, why: denials[verdict - 1] ?? 'budget', waitMs };

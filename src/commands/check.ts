@@ -24,7 +24,8 @@ function renderPlan(plan: Plan): string {
     ]);
   }
   const next = plainTable(['GROUP', 'NEXT ROTATION', 'SCHEDULE']);
-  for (const instance of plan.instances) for (const { group, at, schedule } of instance.next) next.push([group, at, schedule]);
+  for (const instance of plan.instances)
+    for (const { group, at, schedule } of instance.next) next.push([group, at, schedule]);
   return [
     `${plan.file} is valid.`,
     '',

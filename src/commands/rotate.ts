@@ -44,6 +44,7 @@ export async function rotate(names: readonly string[], options: RotateOptions): 
         if (queues.has(instance)) continue;
         const queue = new Queue(rotationsQueue(instance), { connection: connected.redis, prefix: connected.prefix });
         queue.on('error', () => {});
+        queue.setMaxListeners(0);
         queues.set(instance, queue);
       }
       const pushed = await push(connected, groups, queues, options.reason);
@@ -58,7 +59,11 @@ export async function rotate(names: readonly string[], options: RotateOptions): 
   });
 }
 
-async function findGroups({ redis, keys }: Connected, config: Config, names: readonly string[]): Promise<GroupConfig[]> {
+async function findGroups(
+  { redis, keys }: Connected,
+  config: Config,
+  names: readonly string[],
+): Promise<GroupConfig[]> {
   const found = new Map<string, GroupConfig>();
   const unknown: string[] = [];
   for (const name of names) {

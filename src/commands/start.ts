@@ -2,7 +2,14 @@
 import type { Config } from '../config/config.ts';
 import { createConfigWatcher } from '../config/watch.ts';
 import { createLog, type Logger, logLevels } from '../log.ts';
-import { connectRedis, dataDir, describeTarget, inspectRedis, namedRedis, type RedisTarget } from '../redis/connection.ts';
+import {
+  connectRedis,
+  dataDir,
+  describeTarget,
+  inspectRedis,
+  namedRedis,
+  type RedisTarget,
+} from '../redis/connection.ts';
 import { type EmbeddedRedis, startEmbeddedRedis } from '../redis/embedded.ts';
 import { startService } from '../worker/service.ts';
 import { createTokens } from '../worker/tokens.ts';
@@ -32,12 +39,18 @@ export async function start(options: CommonOptions): Promise<number> {
       const service = await startService({ config, watcher: createConfigWatcher(config), tokens, redis, log });
       const { groups, instances } = config;
       const counts = { groups: groups.length, instances: instances.length };
-      log.info({ event: 'started', ...counts, redis: describeTarget(target) }, `running; Redis at ${describeTarget(target)}`);
+      log.info(
+        { event: 'started', ...counts, redis: describeTarget(target) },
+        `running; Redis at ${describeTarget(target)}`,
+      );
 
       const signal = await stopped;
       log.info({ event: 'stopping', signal }, `${signal}: finishing what is in flight`);
       const patience = setTimeout(() => {
-        log.error({ event: 'stopped.late' }, 'not finished in time: ending now; what is left is taken up at the next start');
+        log.error(
+          { event: 'stopped.late' },
+          'not finished in time: ending now; what is left is taken up at the next start',
+        );
         process.exit(1);
       }, config.shutdownTimeoutMs);
       await service.close();
@@ -53,13 +66,19 @@ export async function start(options: CommonOptions): Promise<number> {
   return 0;
 }
 
-async function findRedis(config: Config, log: Logger): Promise<{ target: RedisTarget; embedded: EmbeddedRedis | null }> {
+async function findRedis(
+  config: Config,
+  log: Logger,
+): Promise<{ target: RedisTarget; embedded: EmbeddedRedis | null }> {
   const named = namedRedis(config.redis, process.env);
   if (named !== null) return { target: named, embedded: null };
   const say = (line: string) => log.info({ event: 'redis.install' }, line);
   const embedded = await startEmbeddedRedis({ dataDir, env: process.env, say });
   const how = embedded.adopted ? 'taken over from a worker that was killed' : 'started';
-  log.info({ event: 'redis.embedded', pid: embedded.pid, data: dataDir }, `embedded Redis ${how}; its data is in ./${dataDir}`);
+  log.info(
+    { event: 'redis.embedded', pid: embedded.pid, data: dataDir },
+    `embedded Redis ${how}; its data is in ./${dataDir}`,
+  );
   return { target: { path: embedded.path }, embedded };
 }
 

@@ -21,7 +21,9 @@ interface At<T> {
   readonly index: number;
 }
 
-export type Built = { readonly config: Config; readonly findings: [] } | { readonly config: null; readonly findings: Finding[] };
+export type Built =
+  | { readonly config: Config; readonly findings: [] }
+  | { readonly config: null; readonly findings: Finding[] };
 
 export function buildConfig(values: unknown, file: string): Built {
   const findings: Finding[] = [];
@@ -46,7 +48,10 @@ export function buildConfig(values: unknown, file: string): Built {
   function parseList<T extends z.ZodType>(section: T, key: string): At<z.output<T>>[] {
     const list = raw[key];
     if (!Array.isArray(list) || list.length === 0) {
-      report([key], list === undefined ? 'is required' : `expected a list with at least one entry, found ${found(list)}`);
+      report(
+        [key],
+        list === undefined ? 'is required' : `expected a list with at least one entry, found ${found(list)}`,
+      );
       return [];
     }
     return list.flatMap((entry, index) => {
@@ -105,7 +110,10 @@ function buildInstance({ value, index }: At<RawInstance>, file: string, report: 
   const at = ['instances', index] as const;
   const { tokenEnv, tokenFile, rateLimit } = value;
   if ((tokenEnv === undefined) === (tokenFile === undefined)) {
-    report(at, tokenEnv === undefined ? 'needs "tokenEnv" or "tokenFile"' : 'has both "tokenEnv" and "tokenFile": one must go');
+    report(
+      at,
+      tokenEnv === undefined ? 'needs "tokenEnv" or "tokenFile"' : 'has both "tokenEnv" and "tokenFile": one must go',
+    );
     return [];
   }
   if (rateLimit.reserve >= rateLimit.max) {
@@ -126,7 +134,12 @@ function buildInstance({ value, index }: At<RawInstance>, file: string, report: 
   ];
 }
 
-function buildGroup({ value, index }: At<RawGroup>, defaults: RawDefaults, instances: string[], report: Report): GroupConfig[] {
+function buildGroup(
+  { value, index }: At<RawGroup>,
+  defaults: RawDefaults,
+  instances: string[],
+  report: Report,
+): GroupConfig[] {
   const at = ['groups', index] as const;
   const schedule = buildSchedule(value, defaults, at, report);
   const instance = chooseInstance(value.instance ?? defaults.instance, instances, at, report);
@@ -173,7 +186,13 @@ function chooseInstance(name: string | undefined, known: string[], at: Path, rep
   return null;
 }
 
-function reportTwins<T>(entries: At<T>[], list: string, key: string, keyOf: (value: T) => string, report: Report): void {
+function reportTwins<T>(
+  entries: At<T>[],
+  list: string,
+  key: string,
+  keyOf: (value: T) => string,
+  report: Report,
+): void {
   const first = new Map<string, number>();
   for (const { value, index } of entries) {
     const seen = first.get(keyOf(value));

@@ -16,7 +16,10 @@ export type Loaded =
 const mostBytes = 100 * 1024 * 1024;
 
 export async function loadConfig(file: string): Promise<Loaded> {
-  const whole = (message: string): Loaded => ({ ok: false, problems: [{ file, line: 1, column: 1, path: '', message }] });
+  const whole = (message: string): Loaded => ({
+    ok: false,
+    problems: [{ file, line: 1, column: 1, path: '', message }],
+  });
   let bytes: Buffer;
   try {
     bytes = await readFile(file);
@@ -43,7 +46,12 @@ export function parseConfig(text: string, file: string): Loaded {
     return { line: Math.max(line, 1), column: Math.max(col, 1) };
   };
   const broken = [...document.errors, ...document.warnings].map(
-    ({ pos, message }): Problem => ({ file, ...place(pos[0]), path: '', message: `not valid YAML: ${firstLine(message)}` }),
+    ({ pos, message }): Problem => ({
+      file,
+      ...place(pos[0]),
+      path: '',
+      message: `not valid YAML: ${firstLine(message)}`,
+    }),
   );
   if (broken.length > 0) return { ok: false, problems: sorted(broken) };
 

@@ -31,7 +31,11 @@ export interface Plan {
 
 const shown = 5;
 
-export function makePlan(config: Config, askedPerMinute: (groups: readonly GroupConfig[]) => number, nowMs: number): Plan {
+export function makePlan(
+  config: Config,
+  askedPerMinute: (groups: readonly GroupConfig[]) => number,
+  nowMs: number,
+): Plan {
   const allDemands = demands(config);
   return {
     file: config.file,
@@ -58,7 +62,8 @@ export function makePlan(config: Config, askedPerMinute: (groups: readonly Group
 
 export function scheduleText({ schedule }: Pick<GroupConfig, 'schedule'>): string {
   const { window, timezone } = schedule;
-  const when = schedule.kind === 'every' ? `every ${formatDuration(schedule.everyMs)}` : `cron ${schedule.cron} (${timezone})`;
+  const when =
+    schedule.kind === 'every' ? `every ${formatDuration(schedule.everyMs)}` : `cron ${schedule.cron} (${timezone})`;
   if (window === null) return when;
   return `${when}, ${clock(window.fromMinute)} to ${clock(window.toMinute)} ${timezone} ${window.days.join(' ')}`;
 }

@@ -84,7 +84,12 @@ function describeIssue(issue: z.core.$ZodIssue, at: Path): Finding[] {
     }
     case 'invalid_type':
       if (issue.input === undefined) return [{ path, message: 'is required' }];
-      return [{ path, message: wanted(issue) ? issue.message : `expected ${noun(issue.expected)}, found ${found(issue.input)}` }];
+      return [
+        {
+          path,
+          message: wanted(issue) ? issue.message : `expected ${noun(issue.expected)}, found ${found(issue.input)}`,
+        },
+      ];
     case 'invalid_value': {
       const values = issue.values.map(String);
       const hint = typeof issue.input === 'string' ? didYouMean(issue.input, values) : '';
@@ -92,7 +97,9 @@ function describeIssue(issue: z.core.$ZodIssue, at: Path): Finding[] {
     }
     case 'invalid_union': {
       // `verify`: somebody who wrote a map wants to hear about the map.
-      const maps = issue.errors.find((errors) => errors.some((inner) => inner.code !== 'invalid_value' && !isMapWanted(inner)));
+      const maps = issue.errors.find((errors) =>
+        errors.some((inner) => inner.code !== 'invalid_value' && !isMapWanted(inner)),
+      );
       if (maps !== undefined) return maps.flatMap((inner) => describeIssue(inner, path));
       const isOps = pathText(path) === 'ops';
       return [{ path, message: isOps ? opsMessage : `expected "off" or a map; found ${found(issue.input)}` }];

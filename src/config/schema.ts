@@ -55,7 +55,9 @@ const baseUrl = z.string().transform((text, context) => {
 
 export const apiSection = z.strictObject({
   baseUrl: baseUrl.default('https://ryzeapi.cloud').describe('Address of RyzeAPI; http only for loopback hosts'),
-  timeout: duration(100, 10 * 60_000).default(30_000).describe('For one whole call'),
+  timeout: duration(100, 10 * 60_000)
+    .default(30_000)
+    .describe('For one whole call'),
   settleTime: duration(0, 3_600_000)
     .default(90_000)
     .describe('How long after sending a call without an answer may still take effect'),
@@ -103,14 +105,16 @@ const window = z
   })
   .refine(({ from, to }) => from !== to, { error: '"from" and "to" are the same: the window is never open' });
 
-const timezone = z
-  .string()
-  .refine((zone) => IANAZone.isValidZone(zone), { error: 'expected an IANA time zone such as America/Sao_Paulo or UTC' });
+const timezone = z.string().refine((zone) => IANAZone.isValidZone(zone), {
+  error: 'expected an IANA time zone such as America/Sao_Paulo or UTC',
+});
 
 /** The keys of a group that `defaults` may set as well. Nothing has a default here: `build.ts` merges first. */
 const scheduleKeys = {
   instance: z.string().optional().describe('May be left out when there is one instance'),
-  every: duration(1_000, 3_650 * day).optional().describe('Time from one rotation to the next'),
+  every: duration(1_000, 3_650 * day)
+    .optional()
+    .describe('Time from one rotation to the next'),
   cron: z
     .string()
     .superRefine((cron, context) => {
@@ -118,10 +122,13 @@ const scheduleKeys = {
       if (problem !== null) context.addIssue({ code: 'custom', message: `no cron expression: ${problem}` });
     })
     .optional()
-    .describe('Five fields: minute hour day month weekday, in the group\'s time zone'),
+    .describe("Five fields: minute hour day month weekday, in the group's time zone"),
   timezone: timezone.optional().describe('IANA name; UTC where none is given'),
   window: window.optional().describe('Scheduled rotations only inside it'),
-  firstSeen: z.enum(firstSeenKinds).optional().describe('rotate: due at once; spread: at a fixed phase; wait: a full period'),
+  firstSeen: z
+    .enum(firstSeenKinds)
+    .optional()
+    .describe('rotate: due at once; spread: at a fixed phase; wait: a full period'),
   enabled: z.boolean().optional().describe('false: one-offs only'),
 };
 
@@ -152,7 +159,11 @@ export const retrySection = z
 
 export const verifySection = z.union([
   off,
-  z.strictObject({ every: duration(1_000, 365 * day).default(day).describe('How often each link is read back') }),
+  z.strictObject({
+    every: duration(1_000, 365 * day)
+      .default(day)
+      .describe('How often each link is read back'),
+  }),
 ]);
 
 const queueName = z

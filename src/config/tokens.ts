@@ -2,7 +2,9 @@
 import { readFileSync } from 'node:fs';
 import type { TokenSource } from './config.ts';
 
-export type TokenResult = { readonly ok: true; readonly token: string } | { readonly ok: false; readonly message: string };
+export type TokenResult =
+  | { readonly ok: true; readonly token: string }
+  | { readonly ok: false; readonly message: string };
 
 export function readToken(source: TokenSource, env: NodeJS.ProcessEnv): TokenResult {
   if (source.from === 'env') {

@@ -31,7 +31,12 @@ const namedByCode: Record<string, string> = {
   '120363406289005074@g.us': 'ABC123XYZabc123xyzABCD',
   '120363406289005075@g.us': 'COURSE2026courseCOURSE',
 };
-const jids = ['120363406289005073@g.us', ...Object.keys(namedByCode), '120363406289005076@g.us', '120363406289005077@g.us'];
+const jids = [
+  '120363406289005073@g.us',
+  ...Object.keys(namedByCode),
+  '120363406289005076@g.us',
+  '120363406289005077@g.us',
+];
 const oneOffAfterMs = 5_000;
 
 async function main(): Promise<number> {
@@ -64,7 +69,11 @@ async function run(standIn: StandIn, folder: string, redisUrl: string, stopped: 
   const newest = new Map<string, LinkEvent>();
   let events = 0;
 
-  say('demo', 'dim', 'Starting: a stand-in for RyzeAPI, the worker, a consumer of the queue invite-links. Ctrl-C ends it.');
+  say(
+    'demo',
+    'dim',
+    'Starting: a stand-in for RyzeAPI, the worker, a consumer of the queue invite-links. Ctrl-C ends it.',
+  );
   say('server', 'yellow', `RyzeAPI stand-in at ${standIn.url}, ${jids.length} groups, 100 requests a minute and token`);
   const consumer = runCli(['consume', '--config', file], env, (line, stream) => {
     if (stream === 'stderr') return say('consumer', 'green', line);
@@ -166,7 +175,8 @@ function stopAfter(forMs: number | null): Promise<void> {
 try {
   process.exit(await main());
 } catch (error) {
-  const message = error instanceof RedisStartError ? error.message : error instanceof Error ? error.stack : String(error);
+  const message =
+    error instanceof RedisStartError ? error.message : error instanceof Error ? error.stack : String(error);
   process.stderr.write(`${message}\n`);
   process.exit(1);
 }

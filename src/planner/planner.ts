@@ -86,7 +86,12 @@ async function readHeads(
       return Array.from({ length: flat.length / 2 }, (_, i): Head => {
         const id = flat[2 * i] ?? '';
         const group = groups.get(id);
-        return { id, score: Number(flat[2 * i + 1]), instance, group: group?.instance === instance.name ? group : undefined };
+        return {
+          id,
+          score: Number(flat[2 * i + 1]),
+          instance,
+          group: group?.instance === instance.name ? group : undefined,
+        };
       });
     }),
   );
@@ -157,7 +162,12 @@ async function planScheduled(deps: PlannerDependencies, heads: Head[], room: Roo
   return releases.length;
 }
 
-async function planVerifications(deps: PlannerDependencies, heads: Head[], room: number, nowMs: number): Promise<number> {
+async function planVerifications(
+  deps: PlannerDependencies,
+  heads: Head[],
+  room: number,
+  nowMs: number,
+): Promise<number> {
   const chosen = heads.slice(0, Math.max(room, 0));
   const known = chosen.filter((head) => head.group !== undefined);
   for (const [instance, list] of byInstance(known.map((head) => ({ head })))) {

@@ -20,7 +20,9 @@ export function namedRedis(config: RedisConfig, env: NodeJS.ProcessEnv): RedisTa
   const protocol = URL.canParse(url) ? new URL(url).protocol : '';
   if (protocol === 'unix:') return { path: decodeURIComponent(new URL(url).pathname) };
   if (protocol === 'redis:' || protocol === 'rediss:') return { url };
-  throw new RedisStartError('REDIS_URL is no address like redis://host:6379, rediss://user:password@host:6379/0 or unix:///path/to/socket');
+  throw new RedisStartError(
+    'REDIS_URL is no address like redis://host:6379, rediss://user:password@host:6379/0 or unix:///path/to/socket',
+  );
 }
 
 /** For every command but `start`: the named Redis, or the embedded one of a `start` that runs here. */

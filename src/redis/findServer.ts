@@ -40,7 +40,12 @@ const managers: readonly Manager[] = [
       ['apt-get', '-o', 'DPkg::Lock::Timeout=120', 'install', '-y', '-qq', '--no-install-recommends', name],
     ],
   },
-  { command: 'dnf', packages: ['redis', 'valkey'], asRoot: true, steps: (name) => [['dnf', 'install', '-y', '-q', name]] },
+  {
+    command: 'dnf',
+    packages: ['redis', 'valkey'],
+    asRoot: true,
+    steps: (name) => [['dnf', 'install', '-y', '-q', name]],
+  },
   { command: 'apk', packages: ['redis', 'valkey'], asRoot: true, steps: (name) => [['apk', 'add', '--quiet', name]] },
   { command: 'brew', packages: ['redis'], asRoot: false, steps: (name) => [['brew', 'install', '--quiet', name]] },
 ];
@@ -59,11 +64,16 @@ export async function findServer({ env, root = process.getuid?.() === 0, say }: 
   }
   for (const name of manager.packages) {
     say(`No Redis here: installing ${name} with ${manager.command} (once; set REDIS_URL to use your own instead)`);
-    const failed = await runAll(manager.steps(name).map((step) => [...before, ...step]), env);
+    const failed = await runAll(
+      manager.steps(name).map((step) => [...before, ...step]),
+      env,
+    );
     const installed = servers.map((server) => onPath(server, env)).find((path) => path !== null);
     if (failed === null && installed) return installed;
     if (name === manager.packages.at(-1)) {
-      throw new RedisStartError(`could not install ${name}: ${failed ?? 'no server on PATH afterwards'}; set REDIS_URL to a Redis that runs`);
+      throw new RedisStartError(
+        `could not install ${name}: ${failed ?? 'no server on PATH afterwards'}; set REDIS_URL to a Redis that runs`,
+      );
     }
   }
   throw new RedisStartError('no Redis server could be installed');

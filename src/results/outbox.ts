@@ -83,7 +83,9 @@ export function createOutbox({ redis, keys, prefix, onError }: OutboxOptions): O
     async publishAll(names) {
       await Promise.all(
         names.map((name) =>
-          publish(name).catch((error: unknown) => onError(name, error instanceof Error ? error : new Error(String(error)))),
+          publish(name).catch((error: unknown) =>
+            onError(name, error instanceof Error ? error : new Error(String(error))),
+          ),
         ),
       );
     },

@@ -298,8 +298,7 @@ export function verificationAt(record: GroupRecord, rules: GroupRules): number |
   if (record.jid === null || record.link === null || record.duplicateOf !== null) return null;
   const owedAt = record.uncertain === null ? record.verificationOwedAt : record.uncertain.readAt + orphanedMs;
   const seenAt = Math.max(record.verifiedAt ?? 0, record.rotatedAt ?? 0);
-  const periodicAt =
-    rules.verifyEveryMs === null || record.revision === null ? null : seenAt + rules.verifyEveryMs;
+  const periodicAt = rules.verifyEveryMs === null || record.revision === null ? null : seenAt + rules.verifyEveryMs;
   if (owedAt === null || periodicAt === null) return owedAt ?? periodicAt;
   return Math.min(owedAt, periodicAt);
 }

@@ -23,7 +23,12 @@ export type Rotation =
   /** Nothing to do any more: rescheduled, removed or disabled since this was queued. */
   | { readonly status: 'obsolete' }
   /** Come back later; costs no try. `closed`: nothing else of this instance can go either. */
-  | { readonly status: 'wait'; readonly ms: number; readonly why: 'busy' | 'settling' | Denial; readonly closed: boolean }
+  | {
+      readonly status: 'wait';
+      readonly ms: number;
+      readonly why: 'busy' | 'settling' | Denial;
+      readonly closed: boolean;
+    }
   /** A call failed and another is worth it, after `ms`. */
   | { readonly status: 'retry'; readonly ms: number; readonly failure: CallFailure }
   /** Gave up for now. `failure.code` is one of the contract's. */
@@ -90,7 +95,7 @@ export async function rotate(
         continue;
       }
       case 'failed': {
-        const fresh = await freshToken(deps, target, result.failure);
+        const fresh = freshToken(deps, target, result.failure);
         if (fresh !== null) {
           target = { ...target, token: fresh };
           continue;
@@ -128,7 +133,7 @@ function closesQueue(why: Denial): boolean {
 }
 
 /** A token that was replaced since it was read; null: the failure has another reason, or it is still the same. */
-async function freshToken(deps: RotateDependencies, target: Target, failure: CallFailure): Promise<string | null> {
+function freshToken(deps: RotateDependencies, target: Target, failure: CallFailure): string | null {
   if (failure.code !== 'unauthorized') return null;
   const token = deps.refreshToken(target.instance.name);
   return token === target.token ? null : token;

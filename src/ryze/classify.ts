@@ -42,7 +42,8 @@ export function classifyAnswer({ status, body, remaining }: FailedAnswer): CallF
   const said = messageOf(body);
   const text = said ?? body.slice(0, 2_000);
   const { code, sent } = judge(status, text, said !== null, remaining);
-  const message = said === null ? `the answer (HTTP ${status}) is not RyzeAPI's: ${shape(body)}` : withoutControls(said);
+  const message =
+    said === null ? `the answer (HTTP ${status}) is not RyzeAPI's: ${shape(body)}` : withoutControls(said);
   return { ok: false, code, message, httpStatus: status, sent, ended: said !== null };
 }
 

@@ -61,8 +61,10 @@ export function createRyzeClient({ baseUrl, timeoutMs }: RyzeClientOptions): Ryz
     }
     const rateLimit = readRateLimit(got.headers, Date.now());
     const { status, body } = got;
-    if (body === null) return { ...contradiction(status, `the answer (HTTP ${status}) broke off or was too long`), rateLimit };
-    if (status !== 200) return { ...classifyAnswer({ status, body, remaining: rateLimit?.remaining ?? null }), rateLimit };
+    if (body === null)
+      return { ...contradiction(status, `the answer (HTTP ${status}) broke off or was too long`), rateLimit };
+    if (status !== 200)
+      return { ...classifyAnswer({ status, body, remaining: rateLimit?.remaining ?? null }), rateLimit };
 
     const parsed = schema.safeParse(jsonOrNull(body));
     if (!parsed.success) {

@@ -21,9 +21,7 @@ export type FirstSeen = (typeof firstSeenKinds)[number];
 /** First due time after a rotation at `lastMs`, in milliseconds since 1970: always later, always in the window. */
 export function nextDue(schedule: Schedule, lastMs: number): number {
   const due =
-    schedule.kind === 'every'
-      ? lastMs + schedule.everyMs
-      : nextOccurrence(schedule.cron, schedule.timezone, lastMs);
+    schedule.kind === 'every' ? lastMs + schedule.everyMs : nextOccurrence(schedule.cron, schedule.timezone, lastMs);
   return slideIntoWindow(schedule, due);
 }
 

@@ -3,7 +3,13 @@ import type { Endpoint, LoggedRequest } from './log.ts';
 
 export type Fault =
   /** An error status, before or after the link was replaced; in the API's envelope, or as a proxy's web page. */
-  | { readonly kind: 'serverError'; readonly effect: boolean; readonly status?: number; readonly html?: boolean; readonly message?: string }
+  | {
+      readonly kind: 'serverError';
+      readonly effect: boolean;
+      readonly status?: number;
+      readonly html?: boolean;
+      readonly message?: string;
+    }
   /** The connection is cut without an answer, before or after the effect. */
   | { readonly kind: 'cut'; readonly effect: boolean }
   /** The connection stays open and nothing ever comes; the effect after `effectAfterMs`, or never (null). */
@@ -11,7 +17,10 @@ export type Fault =
   /** The connection is cut at once, and the effect comes later. */
   | { readonly kind: 'lateEffect'; readonly effectAfterMs: number }
   /** A 200 after the effect whose body is not what it should be. */
-  | { readonly kind: 'badBody'; readonly body: 'cut' | 'html' | 'empty' | 'successFalse' | 'otherGroup' | 'oversized' | 'trickle' }
+  | {
+      readonly kind: 'badBody';
+      readonly body: 'cut' | 'html' | 'empty' | 'successFalse' | 'otherGroup' | 'oversized' | 'trickle';
+    }
   /** A redirect to somewhere else. */
   | { readonly kind: 'redirect'; readonly to: string }
   /** WhatsApp tells the number to slow down, under one of the statuses that wrappers have used. */

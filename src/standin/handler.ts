@@ -78,7 +78,8 @@ function answer(
   if (logged.endpoint === 'unknown') return send(logged, response, failure(404, 'Not found'), null);
   const refusedToken = refuseToken(world, logged.token, logged.instance);
   if (refusedToken !== null) {
-    const counted = logged.token !== null && world.tokens.has(logged.token) ? limiter.peek(logged.token, Date.now()) : null;
+    const counted =
+      logged.token !== null && world.tokens.has(logged.token) ? limiter.peek(logged.token, Date.now()) : null;
     return send(logged, response, refusedToken, counted);
   }
 
@@ -211,9 +212,20 @@ function sendBadBody(
     case 'successFalse':
       return send(logged, response, { status: 200, body: { success: false, error: { message: 'failed' } } }, counted);
     case 'otherGroup':
-      return send(logged, response, { status: 200, body: { ...regular.body, groupJid: '120363000000000000@g.us' } }, counted);
+      return send(
+        logged,
+        response,
+        { status: 200, body: { ...regular.body, groupJid: '120363000000000000@g.us' } },
+        counted,
+      );
     case 'oversized':
-      return sendText(logged, response, 200, JSON.stringify({ ...regular.body, padding: 'x'.repeat(100_000) }), counted);
+      return sendText(
+        logged,
+        response,
+        200,
+        JSON.stringify({ ...regular.body, padding: 'x'.repeat(100_000) }),
+        counted,
+      );
     case 'cut':
       head(logged, response, 200, counted, 'application/json', text.length);
       response.write(text.slice(0, text.length / 2), () => response.socket?.resetAndDestroy());

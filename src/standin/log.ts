@@ -54,7 +54,9 @@ export function createRequestLog(): RequestLog {
       const resets = all.filter((request) => request.endpoint === 'reset' && request.jid === jid);
       return Math.max(
         0,
-        ...resets.map(({ begin }) => resets.filter((other) => other.begin <= begin && (other.end ?? Infinity) > begin).length),
+        ...resets.map(
+          ({ begin }) => resets.filter((other) => other.begin <= begin && (other.end ?? Infinity) > begin).length,
+        ),
       );
     },
     mostInAnyWindow(token, perMs) {

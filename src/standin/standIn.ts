@@ -62,7 +62,12 @@ export async function startStandIn(options: StandInOptions): Promise<StandIn> {
     world.instances.set(name, { name, connection: 'connected', disconnectedStatus: 503 });
   }
 
-  function addGroup({ jid, code = makeCode(random), admins = options.instances, members = admins }: StandInOptions['groups'][number]) {
+  function addGroup({
+    jid,
+    code = makeCode(random),
+    admins = options.instances,
+    members = admins,
+  }: StandInOptions['groups'][number]) {
     const history = [{ code, from: Date.now() }];
     const everybody = new Set([...members, ...admins]);
     world.groups.set(jid, { jid, code, members: everybody, admins: new Set(admins), link: 'shown', history });

@@ -2,18 +2,28 @@
  * What an operator wants to know of every group and instance, read from Redis. Holds no link, code or token, so it may
  * be shown anywhere.
  */
-import type { Config, GroupConfig, InstanceConfig } from '../config/config.ts';
+
+import { Queue } from 'bullmq';
 import { capacityOfBucket } from '../budget/budget.ts';
 import { readGate } from '../budget/gate.ts';
+import type { Config, GroupConfig, InstanceConfig } from '../config/config.ts';
 import type { GroupRecord } from '../groups/record.ts';
 import { createGroupStore } from '../groups/store.ts';
 import type { Keys } from '../redis/keys.ts';
 import { rotationsQueue } from '../redis/keys.ts';
 import { type RedisClient, redisTime } from '../redis/scripts.ts';
-import { Queue } from 'bullmq';
 
 /** In the order in which a person wants to see them. */
-export const groupStates = ['uncertain', 'double', 'failing', 'overdue', 'rotating', 'new', 'fresh', 'disabled'] as const;
+export const groupStates = [
+  'uncertain',
+  'double',
+  'failing',
+  'overdue',
+  'rotating',
+  'new',
+  'fresh',
+  'disabled',
+] as const;
 /**
  * `uncertain`: a call may have changed the link without our knowing; `double`: the same WhatsApp group as another;
  * `failing`: the last rotation gave up; `overdue`: due for longer than the planner needs; `new`: no link yet.

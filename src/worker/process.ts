@@ -21,7 +21,7 @@ import { parseRequest, type RotationResult, requestJob } from '../queues/request
 import { rotationsQueue } from '../redis/keys.ts';
 import type { Work } from '../rotation/attempt.ts';
 import type { Target } from '../rotation/call.ts';
-import { type Rotation, type RotateDependencies, rotate } from '../rotation/rotate.ts';
+import { type RotateDependencies, type Rotation, rotate } from '../rotation/rotate.ts';
 import { isJid } from '../ryze/identifier.ts';
 
 export interface ProcessDependencies extends RotateDependencies {
@@ -108,7 +108,9 @@ async function readJob(
       return group === undefined ? null : { group, work: { kind: 'verification' } };
     }
     default:
-      throw new UnrecoverableError(`unknown job name ${JSON.stringify(job.name.slice(0, 64))}: expected "${requestJob}"`);
+      throw new UnrecoverableError(
+        `unknown job name ${JSON.stringify(job.name.slice(0, 64))}: expected "${requestJob}"`,
+      );
   }
 }
 

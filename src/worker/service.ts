@@ -57,7 +57,8 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     redis,
     keys,
     prefix,
-    onError: (queue, error) => log.error({ event: 'publish.failed', queue, err: error }, `cannot publish to ${queue} now`),
+    onError: (queue, error) =>
+      log.error({ event: 'publish.failed', queue, err: error }, `cannot publish to ${queue} now`),
   });
 
   const deps: ProcessDependencies = {
@@ -85,7 +86,10 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     }),
     refreshToken: (name) => tokens.refresh(instanceOf(config, name)),
     onGate: (name, { reason, opensInMs, streak }) =>
-      log.error({ event: 'gate.closed', instance: name, reason, opensInMs, streak }, gateMessage(name, reason, opensInMs)),
+      log.error(
+        { event: 'gate.closed', instance: name, reason, opensInMs, streak },
+        gateMessage(name, reason, opensInMs),
+      ),
     onCommitted: (events) => {
       if (events.length > 0) publish(events);
     },
@@ -210,20 +214,27 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   for (const instance of config.instances) startInstance(instance);
   const planner = new Worker(plannerQueue, plan, { connection: redis, prefix, concurrency: 1, ...lockOptions });
   planner.on('error', (error) => reportWorkerError(log, plannerQueue, error));
-  planner.on('failed', (_job, error) => log.error({ event: 'plan.failed', err: error }, 'a tick of the planner failed'));
+  planner.on('failed', (_job, error) =>
+    log.error({ event: 'plan.failed', err: error }, 'a tick of the planner failed'),
+  );
   await schedule();
   const timers = [
     every(reloadEveryMs, reload, (error) => log.error({ event: 'config.unread', err: error }, 'cannot reload')),
     every(tickMs, watch, (error) => log.debug({ event: 'plan.unwatched', err: error }, 'cannot watch the planner')),
   ];
 
+  async function close(): Promise<void> {
+    for (const timer of timers) await timer.stop();
+    await Promise.all([planner.close(), ...[...instances.values()].map((worker) => worker.close())]);
+    await Promise.all(publishing);
+    await outbox.publishAll(config.results.queues);
+    await Promise.all([outbox.close(), plans.close(), ryze.close()]);
+  }
+  let closed: Promise<void> | null = null;
   return {
-    async close() {
-      for (const timer of timers) await timer.stop();
-      await Promise.all([planner.close(), ...[...instances.values()].map((worker) => worker.close())]);
-      await Promise.all(publishing);
-      await outbox.publishAll(config.results.queues);
-      await Promise.all([outbox.close(), plans.close(), ryze.close()]);
+    close() {
+      closed ??= close();
+      return closed;
     },
   };
 }

@@ -66,22 +66,82 @@ describe('decide', () => {
   const cases: [string, Partial<GroupRecord>, Work, number, object][] = [
     ['resets a group that is due', {}, scheduled, t, { do: 'reset' }],
     ['leaves a rotation that was rescheduled', { dueAt: t + 1 }, scheduled, t, { do: 'finish', as: 'obsolete' }],
-    ['leaves a rotation of a group that is scheduled no more', { dueAt: null }, scheduled, t, { do: 'finish', as: 'obsolete' }],
+    [
+      'leaves a rotation of a group that is scheduled no more',
+      { dueAt: null },
+      scheduled,
+      t,
+      { do: 'finish', as: 'obsolete' },
+    ],
     ['resolves a code before anything else', { jid: null, link: null }, scheduled, t, { do: 'resolve' }],
     ['resets for a request without a stamp', { resetBegunAt: t }, request(), t, { do: 'reset' }],
-    ['resets for a request made after the last reset began', {}, request({ requestedAt: t - 3_600_299 }), t, { do: 'reset' }],
-    ['answers a request made before the last reset began', {}, request({ requestedAt: t - 3_600_300 }), t, { do: 'finish', as: 'answered' }],
+    [
+      'resets for a request made after the last reset began',
+      {},
+      request({ requestedAt: t - 3_600_299 }),
+      t,
+      { do: 'reset' },
+    ],
+    [
+      'answers a request made before the last reset began',
+      {},
+      request({ requestedAt: t - 3_600_300 }),
+      t,
+      { do: 'finish', as: 'answered' },
+    ],
     ['answers a job that was answered before', { answered: ['job-1'] }, request(), t, { do: 'finish', as: 'answered' }],
-    ['does not answer with a link it never made', { resetBegunAt: null }, request({ requestedAt: 1 }), t, { do: 'reset' }],
+    [
+      'does not answer with a link it never made',
+      { resetBegunAt: null },
+      request({ requestedAt: 1 }),
+      t,
+      { do: 'reset' },
+    ],
     ['waits while another attempt runs', { attempt: attempt() }, request(), t, { do: 'wait', ms: 250, why: 'busy' }],
-    ['waits for no longer than the lease', { attempt: attempt({ leaseUntil: t + 20 }) }, request(), t, { do: 'wait', ms: 20, why: 'busy' }],
-    ['does not answer while a reset is in flight', { attempt: attempt() }, request({ requestedAt: 1 }), t, { do: 'wait', ms: 250, why: 'busy' }],
+    [
+      'waits for no longer than the lease',
+      { attempt: attempt({ leaseUntil: t + 20 }) },
+      request(),
+      t,
+      { do: 'wait', ms: 20, why: 'busy' },
+    ],
+    [
+      'does not answer while a reset is in flight',
+      { attempt: attempt() },
+      request({ requestedAt: 1 }),
+      t,
+      { do: 'wait', ms: 250, why: 'busy' },
+    ],
     ['reads back after an uncertain reset', { uncertain }, scheduled, t, { do: 'readBack' }],
     ['reads back before it answers', { uncertain }, request({ requestedAt: 1 }), t, { do: 'readBack' }],
-    ['paces its read-backs', { uncertain: { ...uncertain, readAt: t + 2_000 } }, scheduled, t, { do: 'wait', ms: 2_000, why: 'settling' }],
-    ['waits out an open call when no link is known', { uncertain, link: null }, scheduled, t + 1, { do: 'wait', ms: 89_999, why: 'settling' }],
-    ['resets when no link is known and the call is settled', { uncertain, link: null }, scheduled, t + 90_000, { do: 'reset' }],
-    ['resets when no link is known and the call has ended', { uncertain: { ...uncertain, openUntil: null }, link: null }, scheduled, t, { do: 'reset' }],
+    [
+      'paces its read-backs',
+      { uncertain: { ...uncertain, readAt: t + 2_000 } },
+      scheduled,
+      t,
+      { do: 'wait', ms: 2_000, why: 'settling' },
+    ],
+    [
+      'waits out an open call when no link is known',
+      { uncertain, link: null },
+      scheduled,
+      t + 1,
+      { do: 'wait', ms: 89_999, why: 'settling' },
+    ],
+    [
+      'resets when no link is known and the call is settled',
+      { uncertain, link: null },
+      scheduled,
+      t + 90_000,
+      { do: 'reset' },
+    ],
+    [
+      'resets when no link is known and the call has ended',
+      { uncertain: { ...uncertain, openUntil: null }, link: null },
+      scheduled,
+      t,
+      { do: 'reset' },
+    ],
     ['verifies a group at rest', {}, verification, t, { do: 'verify' }],
     ['verifies nothing where no link is known', { link: null }, verification, t, { do: 'finish', as: 'obsolete' }],
     ['reads back instead of verifying', { uncertain }, verification, t, { do: 'readBack' }],
@@ -160,7 +220,13 @@ describe('a reset of unknown effect', () => {
   const ended = becomeUncertain(begin(settled, attempt()), attempt(), true, t + 300, rules);
 
   it('is committed as a recovery when the link changed', () => {
-    const { record, events } = settleReadBack(begin(open, attempt({ call: 'readBack' })), attempt(), fresh, t + 31_000, rules);
+    const { record, events } = settleReadBack(
+      begin(open, attempt({ call: 'readBack' })),
+      attempt(),
+      fresh,
+      t + 31_000,
+      rules,
+    );
     expect(record).toMatchObject({ uncertain: null, link: { code: 'NEW' }, resetBegunAt: t, dueAt: t + 3_631_000 });
     expect(record.verificationOwedAt).toBe(t + 90_000);
     expect(events).toMatchObject([{ type: 'link.rotated', reason: 'recovery', inviteCode: 'NEW' }]);
@@ -269,7 +335,9 @@ describe('giving up', () => {
   });
   it('can tell of a group that never had a link', () => {
     const { events } = giveUp({ ...newRecord, dueAt: t }, scheduled, error, t, rules);
-    expect(events).toMatchObject([{ id: 'vip.0.failed.0', jid: null, inviteCode: null, revision: null, rotatedAt: null }]);
+    expect(events).toMatchObject([
+      { id: 'vip.0.failed.0', jid: null, inviteCode: null, revision: null, rotatedAt: null },
+    ]);
   });
 });
 

@@ -1,0 +1,30 @@
+/** One throw-away Redis for all tests (REDIS_URL, if set, is used instead), on a free port, without persistence. */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { TestProject } from 'vitest/node';
+import { findServer } from '../../src/redis/findServer.ts';
+import { startRedisServer } from './redisServer.ts';
+
+declare module 'vitest' {
+  interface ProvidedContext {
+    redisUrl: string;
+    redisServer: string;
+  }
+}
+
+export default async function setup(project: TestProject): Promise<() => Promise<void>> {
+  const binary = await findServer({ env: process.env, say: (line) => console.error(line) });
+  project.provide('redisServer', binary);
+  if (process.env.REDIS_URL) {
+    project.provide('redisUrl', process.env.REDIS_URL);
+    return async () => {};
+  }
+  const folder = mkdtempSync(join(tmpdir(), 'invite-rotator-test-redis-'));
+  const server = await startRedisServer({ binary, folder });
+  project.provide('redisUrl', server.url);
+  return async () => {
+    await server.stop();
+    rmSync(folder, { recursive: true, force: true });
+  };
+}

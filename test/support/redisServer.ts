@@ -1,0 +1,69 @@
+/** A Redis server of a test's own, which it may kill, restart and freeze. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { createServer } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Redis } from 'ioredis';
+
+export interface RedisServer {
+  readonly url: string;
+  readonly port: number;
+  readonly child: ChildProcess;
+  /** SIGTERM, and waits for the end. */
+  stop(): Promise<void>;
+}
+
+export interface RedisServerOptions {
+  readonly binary: string;
+  readonly folder: string;
+  readonly port?: number;
+  readonly appendOnly?: boolean;
+  readonly password?: string;
+}
+
+export async function startRedisServer(options: RedisServerOptions): Promise<RedisServer> {
+  const { binary, folder, appendOnly = false, password } = options;
+  const port = options.port ?? (await freePort());
+  const args = ['--port', String(port), '--bind', '127.0.0.1', '--dir', folder, '--save', '', '--daemonize', 'no'];
+  args.push('--appendonly', appendOnly ? 'yes' : 'no', '--maxmemory-policy', 'noeviction');
+  if (password !== undefined) args.push('--requirepass', password);
+  const child = spawn(binary, args, { cwd: folder, stdio: 'ignore' });
+  const url = `redis://${password === undefined ? '' : `:${password}@`}127.0.0.1:${port}`;
+  await answers(url, child);
+  return {
+    url,
+    port,
+    child,
+    async stop() {
+      if (child.exitCode !== null || child.signalCode !== null) return;
+      const exited = once(child, 'exit');
+      child.kill('SIGTERM');
+      await exited;
+    },
+  };
+}
+
+async function answers(url: string, child: ChildProcess): Promise<void> {
+  for (;;) {
+    if (child.exitCode !== null) throw new Error(`redis-server ended with ${child.exitCode}`);
+    const client = new Redis(url, { lazyConnect: true, retryStrategy: () => null });
+    client.on('error', () => {});
+    try {
+      await client.connect();
+      await client.ping();
+      return;
+    } catch {
+      await sleep(20);
+    } finally {
+      client.disconnect();
+    }
+  }
+}
+
+export async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as { port: number };
+  server.close();
+  return port;
+}

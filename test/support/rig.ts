@@ -1,0 +1,159 @@
+/**
+ * The whole program on real parts for one test: the stand-in for RyzeAPI, the worker's service, a consumer of its
+ * results queue and a raw BullMQ producer. Asserts nothing itself.
+ */
+import { writeFileSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Writable } from 'node:stream';
+import { type JobsOptions, Queue, QueueEvents, Worker } from 'bullmq';
+import { onTestFinished } from 'vitest';
+import { parseConfig } from '../../src/config/load.ts';
+import { formatProblem } from '../../src/config/problem.ts';
+import { createConfigWatcher } from '../../src/config/watch.ts';
+import { createGroupStore, type GroupStore } from '../../src/groups/store.ts';
+import { createLog } from '../../src/log.ts';
+import { type LinkEvent, linkEvent } from '../../src/results/event.ts';
+import { type StandIn, type StandInOptions, startStandIn } from '../../src/standin/standIn.ts';
+import { type Service, startService } from '../../src/worker/service.ts';
+import { createTokens } from '../../src/worker/tokens.ts';
+import { type TestRedis, testRedis } from './redis.ts';
+import { until } from './until.ts';
+
+export const jids = Array.from({ length: 60 }, (_, i) => `1203634062890${String(i).padStart(5, '0')}@g.us`);
+
+export interface RigOptions {
+  /** YAML below `api` and `redis`: instances, groups and what else the test needs. */
+  readonly yaml: string;
+  readonly standIn?: Partial<StandInOptions>;
+  /** Default: TOKEN, good for every instance. */
+  readonly env?: Record<string, string>;
+  readonly api?: string;
+}
+
+export interface Rig extends TestRedis {
+  readonly standIn: StandIn;
+  readonly file: string;
+  readonly store: GroupStore;
+  /** Every line that the worker logged, parsed. */
+  readonly logged: { readonly event: string; readonly [field: string]: unknown }[];
+  /** In the order in which the consumer got them. */
+  readonly events: LinkEvent[];
+  eventsOf(group: string): LinkEvent[];
+  /** Waits for a group's event, counted from 0. */
+  event(group: string, index?: number): Promise<LinkEvent>;
+  start(): Promise<Service>;
+  /** Writes the file anew, with other YAML below the fixed part. */
+  edit(yaml: string): void;
+  queue(instance: string): Queue;
+  /** A raw producer: pushes a job and waits for its return value. */
+  ask(instance: string, data: unknown, name?: string, options?: JobsOptions): Promise<unknown>;
+}
+
+export const token = 'test-token-0123456789';
+
+/** `api.timeout` and `settleTime` are short, retries quick. */
+export async function makeRig(options: RigOptions): Promise<Rig> {
+  const base = testRedis();
+  const { redis, prefix } = base;
+  const standIn = await startStandIn({
+    instances: ['bot', 'bot2'],
+    tokens: [{ token }],
+    groups: jids.slice(0, 10).map((jid) => ({ jid })),
+    ...options.standIn,
+  });
+  const folder = await mkdtemp(join(tmpdir(), 'invite-rotator-rig-'));
+  const file = join(folder, 'rotation.yaml');
+  const closing: (() => Promise<unknown>)[] = [];
+  onTestFinished(async () => {
+    for (const close of closing.reverse()) await close();
+    await standIn.close();
+    await rm(folder, { recursive: true, force: true });
+  });
+
+  const text = (yaml: string) => `
+api: { baseUrl: "${standIn.url}", ${options.api ?? 'timeout: 1s, settleTime: 2s'} }
+redis: { prefix: ${prefix} }
+retry: { attempts: 4, baseDelay: 20ms, maxDelay: 100ms }
+${yaml}`;
+  writeFileSync(file, text(options.yaml));
+
+  const logged: Rig['logged'] = [];
+  const logStream = new Writable({
+    write(line, _encoding, done) {
+      logged.push(JSON.parse(String(line)));
+      done();
+    },
+  });
+
+  const events: LinkEvent[] = [];
+  const consumer = new Worker(
+    'invite-links',
+    // biome-ignore lint/suspicious/useAwait: BullMQ wants a promise.
+    async (job) => {
+      events.push(linkEvent.parse(job.data));
+    },
+    { connection: redis, prefix },
+  );
+  closing.push(() => consumer.close());
+
+  const queues = new Map<string, Queue>();
+  function queue(instance: string): Queue {
+    let known = queues.get(instance);
+    if (known === undefined) {
+      known = new Queue(`rotations-${instance}`, { connection: redis, prefix });
+      known.setMaxListeners(0);
+      queues.set(instance, known);
+      const opened = known;
+      closing.push(() => opened.close());
+    }
+    return known;
+  }
+  const listeners = new Map<string, QueueEvents>();
+  async function listener(instance: string): Promise<QueueEvents> {
+    let known = listeners.get(instance);
+    if (known === undefined) {
+      known = new QueueEvents(`rotations-${instance}`, { connection: redis, prefix });
+      known.setMaxListeners(0);
+      listeners.set(instance, known);
+      const opened = known;
+      closing.push(() => opened.close());
+    }
+    await known.waitUntilReady();
+    return known;
+  }
+
+  const eventsOf = (group: string) => events.filter((event) => event.group === group);
+  return {
+    ...base,
+    standIn,
+    file,
+    logged,
+    store: createGroupStore(redis, base.keys),
+    events,
+    eventsOf,
+    event: (group, index = 0) => until(`event ${index} of ${group}`, () => eventsOf(group)[index]),
+    async start() {
+      const parsed = parseConfig(text(options.yaml), file);
+      if (!parsed.ok) throw new Error(parsed.problems.map(formatProblem).join('\n'));
+      const tokens = createTokens(options.env ?? { TOKEN: token });
+      const missing = tokens.load(parsed.config);
+      if (missing.length > 0) throw new Error(missing.join('\n'));
+      const log = createLog({ level: 'debug', to: logStream });
+      const watcher = createConfigWatcher(parsed.config);
+      const service = await startService({ config: parsed.config, watcher, tokens, redis, log });
+      closing.push(() => service.close());
+      return service;
+    },
+    edit(yaml) {
+      writeFileSync(file, text(yaml));
+    },
+    queue,
+    async ask(instance, data, name = 'rotate', jobOptions = {}) {
+      const waiting = await listener(instance);
+      const job = await queue(instance).add(name, data, jobOptions);
+      return await job.waitUntilFinished(waiting, 25_000);
+    },
+  };
+}

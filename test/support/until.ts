@@ -1,0 +1,16 @@
+/** Waits for something to become true, looking often; what it waits for is named in the error. */
+import { setTimeout as sleep } from 'node:timers/promises';
+
+export async function until<T>(
+  what: string,
+  look: () => T | Promise<T>,
+  { withinMs = 20_000 } = {},
+): Promise<NonNullable<Exclude<T, false>>> {
+  const deadline = performance.now() + withinMs;
+  for (;;) {
+    const seen = await look();
+    if (seen) return seen as NonNullable<Exclude<T, false>>;
+    if (performance.now() > deadline) throw new Error(`waited ${withinMs} ms in vain: ${what}`);
+    await sleep(15);
+  }
+}
