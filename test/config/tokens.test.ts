@@ -1,0 +1,32 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect, it, onTestFinished } from 'vitest';
+import { readToken } from '../../src/config/tokens.ts';
+
+const env = (value?: string) => readToken({ from: 'env', variable: 'RYZE_TOKEN' }, value === undefined ? {} : { RYZE_TOKEN: value });
+
+it('reads a token from the environment, without the line break that a shell may leave', () => {
+  expect(env('abc-123')).toEqual({ ok: true, token: 'abc-123' });
+  expect(env('abc-123\n')).toEqual({ ok: true, token: 'abc-123' });
+});
+
+it('names the variable that is not set, empty, or holds what no token has', () => {
+  expect(env()).toEqual({ ok: false, message: 'the environment variable RYZE_TOKEN (tokenEnv) is not set' });
+  expect(env('')).toEqual({ ok: false, message: 'the environment variable RYZE_TOKEN (tokenEnv) is empty' });
+  for (const bad of ['two words', 'a\nb', 'naïve']) {
+    expect(env(bad)).toEqual({
+      ok: false,
+      message: 'the environment variable RYZE_TOKEN (tokenEnv) holds white space or characters that no token has',
+    });
+  }
+});
+
+it('reads a token from a file, and names one that cannot be read', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'invite-rotator-token-'));
+  onTestFinished(() => rmSync(folder, { recursive: true }));
+  const path = join(folder, 'token');
+  expect(readToken({ from: 'file', path }, {})).toEqual({ ok: false, message: `cannot read ${path} (tokenFile): ENOENT` });
+  writeFileSync(path, 'abc-123\r\n');
+  expect(readToken({ from: 'file', path }, {})).toEqual({ ok: true, token: 'abc-123' });
+});
