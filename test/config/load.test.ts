@@ -16,64 +16,249 @@ function problems(text: string): string[] {
 
 describe('a bad file is reported', () => {
   const instance = (rest: string) => `instances:\n  - name: bot\n    ${rest}\n${head.split('\n')[1]}\n`;
-  const groups = (...entries: string[]) => `instances: [{ name: bot, tokenEnv: TOKEN }]\ngroups:\n${entries.map((e) => `  - ${e}\n`).join('')}`;
+  const groups = (...entries: string[]) =>
+    `instances: [{ name: bot, tokenEnv: TOKEN }]\ngroups:\n${entries.map((e) => `  - ${e}\n`).join('')}`;
   const a = 'id: a, identifier: 120363406289005073@g.us';
 
   const table: [string, string, string[]][] = [
     ['empty', '', ['1:1 expected a map of settings, found nothing']],
     ['a list', '- a\n', ['1:1 expected a map of settings, found a list']],
     ['nothing that is needed', 'retry: {}\n', ['1:1 instances: is required', '1:1 groups: is required']],
-    ['no YAML', 'groups: [\n', ['2:1 not valid YAML: Flow sequence in block collection must be sufficiently indented and end with a ]']],
+    [
+      'no YAML',
+      'groups: [\n',
+      ['2:1 not valid YAML: Flow sequence in block collection must be sufficiently indented and end with a ]'],
+    ],
     ['a tab', 'api:\n\ttimeout: 1s\n', ['2:1 not valid YAML: Tabs are not allowed as indentation']],
     ['a key twice', `${head}retry: {}\nretry: {}\n`, ['4:1 not valid YAML: Map keys must be unique']],
-    ['an unknown key', `${head}shutdownTimout: 5s\n`, ['3:1 shutdownTimout: unknown key "shutdownTimout"; did you mean "shutdownTimeout"?']],
+    [
+      'an unknown key',
+      `${head}shutdownTimout: 5s\n`,
+      ['3:1 shutdownTimout: unknown key "shutdownTimout"; did you mean "shutdownTimeout"?'],
+    ],
     ['an unknown key unlike any', `${head}zebra: 5s\n`, ['3:1 zebra: unknown key "zebra"']],
-    ['an unknown key of a section', `${head}api: { timout: 3s }\n`, ['3:8 api.timout: unknown key "timout"; did you mean "timeout"?']],
+    [
+      'an unknown key of a section',
+      `${head}api: { timout: 3s }\n`,
+      ['3:8 api.timout: unknown key "timout"; did you mean "timeout"?'],
+    ],
     ['a section that is no map', `${head}api: fast\n`, ['3:6 api: expected a map, found "fast"']],
-    ['a duration without a unit', `${head}api: { timeout: 30 }\n`, ['3:17 api.timeout: expected a duration like 250ms, 30s, 5m, 6h or 7d']],
-    ['a duration of words', `${head}api: { timeout: soon }\n`, ['3:17 api.timeout: expected a duration like 250ms, 30s, 5m, 6h or 7d']],
-    ['a duration out of bounds', `${head}api: { timeout: 1d }\n`, ['3:17 api.timeout: expected a duration between 100ms and 10m, found 1d']],
-    ['plain http', `${head}api: { baseUrl: http://ryzeapi.cloud }\n`, ['3:17 api.baseUrl: http would send the token in the clear: use https (http is for loopback hosts only)']],
-    ['no address', `${head}api: { baseUrl: ryzeapi }\n`, ['3:17 api.baseUrl: expected an address like https://ryzeapi.cloud']],
-    ['a password in the address', `${head}api: { baseUrl: "https://a:b@ryzeapi.cloud" }\n`, ['3:17 api.baseUrl: must not hold a user or password']],
+    [
+      'a duration without a unit',
+      `${head}api: { timeout: 30 }\n`,
+      ['3:17 api.timeout: expected a duration like 250ms, 30s, 5m, 6h or 7d'],
+    ],
+    [
+      'a duration of words',
+      `${head}api: { timeout: soon }\n`,
+      ['3:17 api.timeout: expected a duration like 250ms, 30s, 5m, 6h or 7d'],
+    ],
+    [
+      'a duration out of bounds',
+      `${head}api: { timeout: 1d }\n`,
+      ['3:17 api.timeout: expected a duration between 100ms and 10m, found 1d'],
+    ],
+    [
+      'plain http',
+      `${head}api: { baseUrl: http://ryzeapi.cloud }\n`,
+      ['3:17 api.baseUrl: http would send the token in the clear: use https (http is for loopback hosts only)'],
+    ],
+    [
+      'no address',
+      `${head}api: { baseUrl: ryzeapi }\n`,
+      ['3:17 api.baseUrl: expected an address like https://ryzeapi.cloud'],
+    ],
+    [
+      'a password in the address',
+      `${head}api: { baseUrl: "https://a:b@ryzeapi.cloud" }\n`,
+      ['3:17 api.baseUrl: must not hold a user or password'],
+    ],
     ['no token', instance('concurrency: 5'), ['2:5 instances[0]: needs "tokenEnv" or "tokenFile"']],
-    ['two tokens', instance('{tokenEnv: A, tokenFile: b}').replace('- name: bot\n    {', '- {name: bot, '), ['2:5 instances[0]: has both "tokenEnv" and "tokenFile": one must go']],
-    ['a token in place of its name', instance('tokenEnv: 9f8e7d-secret'), ['3:15 instances[0].tokenEnv: expected the name of an environment variable such as RYZE_TOKEN, not the token itself']],
-    ['a reserve of everything', instance('tokenEnv: T\n    rateLimit: { max: 10 }'), ['4:16 instances[0].rateLimit: "reserve" (10) leaves nothing of "max" (10)']],
-    ['half a request', instance('tokenEnv: T\n    rateLimit: { max: 1.5 }'), ['4:23 instances[0].rateLimit.max: expected a whole number from 1 to 100000']],
-    ['no concurrency', instance('tokenEnv: T\n    concurrency: 0'), ['4:18 instances[0].concurrency: expected a whole number from 1 to 1000']],
-    ['an instance twice', `instances: [{ name: bot, tokenEnv: T }, { name: bot, tokenEnv: U }]\ngroups: [{ ${a}, every: 1d, instance: bot }]\n`, ['1:49 instances[1].name: is the same as instances[0].name']],
-    ['no groups', 'instances: [{ name: bot, tokenEnv: T }]\ngroups: []\n', ['2:9 groups: expected a list with at least one entry, found a list']],
-    ['a group without anything', groups('{}'), ['3:5 groups[0].id: is required', '3:5 groups[0].identifier: is required']],
-    ['a bad id', groups(`{ id: VIP, identifier: 120363406289005073@g.us, every: 1d }`), ['3:11 groups[0].id: expected 1 to 64 of a-z, 0-9, "_" or "-", beginning with a letter or digit']],
-    ['a bad identifier', groups('{ id: a, identifier: "not a group", every: 1d }'), ['3:26 groups[0].identifier: expected a JID (…@g.us), an invite code or an invite link (https://chat.whatsapp.com/…)']],
-    ['an id twice', groups(`{ ${a}, every: 1d }`, '{ id: a, identifier: 120363406289005074@g.us, every: 1d }'), ['4:11 groups[1].id: is the same as groups[0].id']],
-    ['a group twice, by code and by link', groups('{ id: a, identifier: ABC123XYZ, every: 1d }', '{ id: b, identifier: "https://chat.whatsapp.com/ABC123XYZ", every: 1d }'), ['4:26 groups[1].identifier: is the same as groups[0].identifier']],
+    [
+      'two tokens',
+      instance('{tokenEnv: A, tokenFile: b}').replace('- name: bot\n    {', '- {name: bot, '),
+      ['2:5 instances[0]: has both "tokenEnv" and "tokenFile": one must go'],
+    ],
+    [
+      'a token in place of its name',
+      instance('tokenEnv: 9f8e7d-secret'),
+      [
+        '3:15 instances[0].tokenEnv: expected the name of an environment variable such as RYZE_TOKEN, not the token itself',
+      ],
+    ],
+    [
+      'a reserve of everything',
+      instance('tokenEnv: T\n    rateLimit: { max: 10 }'),
+      ['4:16 instances[0].rateLimit: "reserve" (10) leaves nothing of "max" (10)'],
+    ],
+    [
+      'half a request',
+      instance('tokenEnv: T\n    rateLimit: { max: 1.5 }'),
+      ['4:23 instances[0].rateLimit.max: expected a whole number from 1 to 100000'],
+    ],
+    [
+      'no concurrency',
+      instance('tokenEnv: T\n    concurrency: 0'),
+      ['4:18 instances[0].concurrency: expected a whole number from 1 to 1000'],
+    ],
+    [
+      'an instance twice',
+      `instances: [{ name: bot, tokenEnv: T }, { name: bot, tokenEnv: U }]\ngroups: [{ ${a}, every: 1d, instance: bot }]\n`,
+      ['1:49 instances[1].name: is the same as instances[0].name'],
+    ],
+    [
+      'no groups',
+      'instances: [{ name: bot, tokenEnv: T }]\ngroups: []\n',
+      ['2:9 groups: expected a list with at least one entry, found a list'],
+    ],
+    [
+      'a group without anything',
+      groups('{}'),
+      ['3:5 groups[0].id: is required', '3:5 groups[0].identifier: is required'],
+    ],
+    [
+      'a bad id',
+      groups(`{ id: VIP, identifier: 120363406289005073@g.us, every: 1d }`),
+      ['3:11 groups[0].id: expected 1 to 64 of a-z, 0-9, "_" or "-", beginning with a letter or digit'],
+    ],
+    [
+      'a bad identifier',
+      groups('{ id: a, identifier: "not a group", every: 1d }'),
+      [
+        '3:26 groups[0].identifier: expected a JID (…@g.us), an invite code or an invite link (https://chat.whatsapp.com/…)',
+      ],
+    ],
+    [
+      'an id twice',
+      groups(`{ ${a}, every: 1d }`, '{ id: a, identifier: 120363406289005074@g.us, every: 1d }'),
+      ['4:11 groups[1].id: is the same as groups[0].id'],
+    ],
+    [
+      'a group twice, by code and by link',
+      groups(
+        '{ id: a, identifier: ABC123XYZ, every: 1d }',
+        '{ id: b, identifier: "https://chat.whatsapp.com/ABC123XYZ", every: 1d }',
+      ),
+      ['4:26 groups[1].identifier: is the same as groups[0].identifier'],
+    ],
     ['no schedule', groups(`{ ${a} }`), ['3:5 groups[0]: needs "every" or "cron", here or in defaults']],
-    ['two schedules', groups(`{ ${a}, every: 1d, cron: "0 9 * * *" }`), ['3:5 groups[0]: has both "every" and "cron": one must go']],
-    ['two default schedules', `${groups(`{ ${a} }`)}defaults: { every: 1d, cron: "0 9 * * *" }\n`, ['4:11 defaults: has both "every" and "cron": one must go']],
-    ['a cron of four fields', groups(`{ ${a}, cron: "0 9 * *" }`), ['3:57 groups[0].cron: no cron expression: expected five fields (minute hour day month weekday), found 4']],
-    ['a cron minute that does not exist', groups(`{ ${a}, cron: "61 9 * * *" }`), ['3:57 groups[0].cron: no cron expression: Constraint error, got value 61 expected range 0-59']],
-    ['a zone that does not exist', groups(`{ ${a}, every: 1d, timezone: Mars/Base }`), ['3:72 groups[0].timezone: expected an IANA time zone such as America/Sao_Paulo or UTC']],
-    ['a window that is never open', groups(`{ ${a}, every: 1d, window: { from: "02:00", to: "02:00" } }`), ['3:70 groups[0].window: "from" and "to" are the same: the window is never open']],
-    ['a window on no day', groups(`{ ${a}, every: 1d, window: { from: "02:00", to: "03:00", days: [] } }`), ['3:106 groups[0].window.days: a window that opens on no day is never open']],
-    ['a day that does not exist', groups(`{ ${a}, every: 1d, window: { from: "02:00", to: "03:00", days: [mo] } }`), ['3:107 groups[0].window.days[0]: expected mon, tue, wed, thu, fri, sat, sun; found "mo"; did you mean "mon"?']],
-    ['a time of day without quotes', groups(`{ ${a}, every: 1d, window: { from: 2, to: "03:00" } }`), ['3:78 groups[0].window.from: expected a time of day like "02:00", in quotes']],
-    ['an unknown firstSeen', groups(`{ ${a}, every: 1d, firstSeen: rotated }`), ['3:73 groups[0].firstSeen: expected rotate, spread, wait; found "rotated"; did you mean "rotate"?']],
-    ['an unknown instance', groups(`{ ${a}, every: 1d, instance: bott }`), ['3:72 groups[0].instance: no instance is named "bott"; did you mean "bot"?']],
-    ['no instance among two', `instances: [{ name: x1, tokenEnv: T }, { name: x2, tokenEnv: U }]\ngroups: [{ ${a}, every: 1d }]\n`, ['2:10 groups[0]: needs "instance": one of x1, x2']],
-    ['an identifier in defaults', `${head}defaults: { identifier: ABC123XYZ }\n`, ['3:13 defaults.identifier: unknown key "identifier"']],
+    [
+      'two schedules',
+      groups(`{ ${a}, every: 1d, cron: "0 9 * * *" }`),
+      ['3:5 groups[0]: has both "every" and "cron": one must go'],
+    ],
+    [
+      'two default schedules',
+      `${groups(`{ ${a} }`)}defaults: { every: 1d, cron: "0 9 * * *" }\n`,
+      ['4:11 defaults: has both "every" and "cron": one must go'],
+    ],
+    [
+      'a cron of four fields',
+      groups(`{ ${a}, cron: "0 9 * *" }`),
+      ['3:57 groups[0].cron: no cron expression: expected five fields (minute hour day month weekday), found 4'],
+    ],
+    [
+      'a cron minute that does not exist',
+      groups(`{ ${a}, cron: "61 9 * * *" }`),
+      ['3:57 groups[0].cron: no cron expression: Constraint error, got value 61 expected range 0-59'],
+    ],
+    [
+      'a zone that does not exist',
+      groups(`{ ${a}, every: 1d, timezone: Mars/Base }`),
+      ['3:72 groups[0].timezone: expected an IANA time zone such as America/Sao_Paulo or UTC'],
+    ],
+    [
+      'a window that is never open',
+      groups(`{ ${a}, every: 1d, window: { from: "02:00", to: "02:00" } }`),
+      ['3:70 groups[0].window: "from" and "to" are the same: the window is never open'],
+    ],
+    [
+      'a window on no day',
+      groups(`{ ${a}, every: 1d, window: { from: "02:00", to: "03:00", days: [] } }`),
+      ['3:106 groups[0].window.days: a window that opens on no day is never open'],
+    ],
+    [
+      'a day that does not exist',
+      groups(`{ ${a}, every: 1d, window: { from: "02:00", to: "03:00", days: [mo] } }`),
+      ['3:107 groups[0].window.days[0]: expected mon, tue, wed, thu, fri, sat, sun; found "mo"; did you mean "mon"?'],
+    ],
+    [
+      'a time of day without quotes',
+      groups(`{ ${a}, every: 1d, window: { from: 2, to: "03:00" } }`),
+      ['3:78 groups[0].window.from: expected a time of day like "02:00", in quotes'],
+    ],
+    [
+      'an unknown firstSeen',
+      groups(`{ ${a}, every: 1d, firstSeen: rotated }`),
+      ['3:73 groups[0].firstSeen: expected rotate, spread, wait; found "rotated"; did you mean "rotate"?'],
+    ],
+    [
+      'an unknown instance',
+      groups(`{ ${a}, every: 1d, instance: bott }`),
+      ['3:72 groups[0].instance: no instance is named "bott"; did you mean "bot"?'],
+    ],
+    [
+      'no instance among two',
+      `instances: [{ name: x1, tokenEnv: T }, { name: x2, tokenEnv: U }]\ngroups: [{ ${a}, every: 1d }]\n`,
+      ['2:10 groups[0]: needs "instance": one of x1, x2'],
+    ],
+    [
+      'an identifier in defaults',
+      `${head}defaults: { identifier: ABC123XYZ }\n`,
+      ['3:13 defaults.identifier: unknown key "identifier"'],
+    ],
     ['retries that shrink', `${head}retry: { baseDelay: 10m }\n`, ['3:8 retry: "baseDelay" is longer than "maxDelay"']],
     ['verify: on', `${head}verify: on\n`, ['3:9 verify: expected "off" or a map; found "on"']],
-    ['an unknown key of verify', `${head}verify: { evry: 1d }\n`, ['3:11 verify.evry: unknown key "evry"; did you mean "every"?']],
+    [
+      'an unknown key of verify',
+      `${head}verify: { evry: 1d }\n`,
+      ['3:11 verify.evry: unknown key "evry"; did you mean "every"?'],
+    ],
     ['no results queue', `${head}results: { queues: [] }\n`, ['3:20 results.queues: name at least one results queue']],
-    ['a results queue of our own', `${head}results: { queues: [rotations-bot] }\n`, ['3:21 results.queues[0]: is a queue of the program itself']],
-    ['a Redis that is none', `${head}redis: { url: "http://localhost" }\n`, ['3:15 redis.url: expected an address like redis://host:6379, rediss://user:password@host:6379/0 or unix:///path/to/socket']],
-    ['Sentinel', `${head}redis: { sentinels: [], name: x }\n`, ['3:10 redis.sentinels: Redis Sentinel is not supported yet: use "url"', '3:25 redis.name: Redis Sentinel is not supported yet: use "url"']],
-    ['ops pages', `${head}ops: { port: 9400 }\n`, ['3:6 ops: the status pages do not exist yet: only "ops: off" is accepted for now']],
-    ['too much for the token', `instances: [{ name: bot, tokenEnv: T, rateLimit: { max: 12, reserve: 2 } }]\ngroups: [{ ${a}, every: 5s }]\n`, ['1:13 instances[0]: bot: 1 groups ask for 12.0 calls a minute, the share for scheduled work is 10.0 (12 less 2 in reserve, per 1m): make the periods 1.20 times as long, or ask for a higher limit']],
-    ['too much for two instances of one token', `instances: [{ name: x1, tokenEnv: T, rateLimit: { max: 20 } }, { name: x2, tokenEnv: T, rateLimit: { max: 20 } }]\ngroups: [{ ${a}, every: 10s, instance: x1 }, { id: b, identifier: ABC123XYZ, every: 10s, instance: x2 }]\n`, ['1:13 instances[0]: x1, x2: 2 groups ask for 12.0 calls a minute, the share for scheduled work is 10.0 (20 less 10 in reserve, per 1m): make the periods 1.20 times as long, or ask for a higher limit']],
-    ['too much for the pace', `instances: [{ name: bot, tokenEnv: T, pace: 30s }]\ngroups: [{ ${a}, every: 10s }]\n`, ['1:45 instances[0].pace: bot: its groups ask for 6.0 resets a minute, a pace of 30s allows 2.0']],
+    [
+      'a results queue of our own',
+      `${head}results: { queues: [rotations-bot] }\n`,
+      ['3:21 results.queues[0]: is a queue of the program itself'],
+    ],
+    [
+      'a Redis that is none',
+      `${head}redis: { url: "http://localhost" }\n`,
+      [
+        '3:15 redis.url: expected an address like redis://host:6379, rediss://user:password@host:6379/0 or unix:///path/to/socket',
+      ],
+    ],
+    [
+      'Sentinel',
+      `${head}redis: { sentinels: [], name: x }\n`,
+      [
+        '3:10 redis.sentinels: Redis Sentinel is not supported yet: use "url"',
+        '3:25 redis.name: Redis Sentinel is not supported yet: use "url"',
+      ],
+    ],
+    [
+      'ops pages',
+      `${head}ops: { port: 9400 }\n`,
+      ['3:6 ops: the status pages do not exist yet: only "ops: off" is accepted for now'],
+    ],
+    [
+      'too much for the token',
+      `instances: [{ name: bot, tokenEnv: T, rateLimit: { max: 12, reserve: 2 } }]\ngroups: [{ ${a}, every: 5s }]\n`,
+      [
+        '1:13 instances[0]: bot: 1 groups ask for 12.0 calls a minute, the share for scheduled work is 10.0 (12 less 2 in reserve, per 1m): make the periods 1.20 times as long, or ask for a higher limit',
+      ],
+    ],
+    [
+      'too much for two instances of one token',
+      `instances: [{ name: x1, tokenEnv: T, rateLimit: { max: 20 } }, { name: x2, tokenEnv: T, rateLimit: { max: 20 } }]\ngroups: [{ ${a}, every: 10s, instance: x1 }, { id: b, identifier: ABC123XYZ, every: 10s, instance: x2 }]\n`,
+      [
+        '1:13 instances[0]: x1, x2: 2 groups ask for 12.0 calls a minute, the share for scheduled work is 10.0 (20 less 10 in reserve, per 1m): make the periods 1.20 times as long, or ask for a higher limit',
+      ],
+    ],
+    [
+      'too much for the pace',
+      `instances: [{ name: bot, tokenEnv: T, pace: 30s }]\ngroups: [{ ${a}, every: 10s }]\n`,
+      ['1:45 instances[0].pace: bot: its groups ask for 6.0 resets a minute, a pace of 30s allows 2.0'],
+    ],
     [
       'many things at once, in the order of the file',
       'api: { timeout: 1 }\ninstances: [{ name: bot, tokenEnv: T }]\ngroups:\n  - { id: A, identifier: ABC123XYZ, every: 1d }\n  - { id: b, identifier: ABC123XYZ, evry: 1d }\nretry: { attempts: 0 }\n',

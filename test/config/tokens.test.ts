@@ -4,7 +4,8 @@ import { join } from 'node:path';
 import { expect, it, onTestFinished } from 'vitest';
 import { readToken } from '../../src/config/tokens.ts';
 
-const env = (value?: string) => readToken({ from: 'env', variable: 'RYZE_TOKEN' }, value === undefined ? {} : { RYZE_TOKEN: value });
+const env = (value?: string) =>
+  readToken({ from: 'env', variable: 'RYZE_TOKEN' }, value === undefined ? {} : { RYZE_TOKEN: value });
 
 it('reads a token from the environment, without the line break that a shell may leave', () => {
   expect(env('abc-123')).toEqual({ ok: true, token: 'abc-123' });
@@ -26,7 +27,10 @@ it('reads a token from a file, and names one that cannot be read', () => {
   const folder = mkdtempSync(join(tmpdir(), 'invite-rotator-token-'));
   onTestFinished(() => rmSync(folder, { recursive: true }));
   const path = join(folder, 'token');
-  expect(readToken({ from: 'file', path }, {})).toEqual({ ok: false, message: `cannot read ${path} (tokenFile): ENOENT` });
+  expect(readToken({ from: 'file', path }, {})).toEqual({
+    ok: false,
+    message: `cannot read ${path} (tokenFile): ENOENT`,
+  });
   writeFileSync(path, 'abc-123\r\n');
   expect(readToken({ from: 'file', path }, {})).toEqual({ ok: true, token: 'abc-123' });
 });

@@ -28,7 +28,10 @@ it('sees an edit once', async () => {
   const watcher = await watcherOf(file);
   expect(await watcher.poll()).toEqual({ status: 'unchanged' });
   await writeFile(file, text('2d'));
-  expect(await watcher.poll()).toMatchObject({ status: 'changed', config: { groups: [{ schedule: { everyMs: 172_800_000 } }] } });
+  expect(await watcher.poll()).toMatchObject({
+    status: 'changed',
+    config: { groups: [{ schedule: { everyMs: 172_800_000 } }] },
+  });
   expect(await watcher.poll()).toEqual({ status: 'unchanged' });
 });
 
@@ -42,7 +45,10 @@ it('sees a file that an editor put in the place of the old one', async () => {
 
 it('sees a link that was moved to another folder, as Kubernetes does with a ConfigMap', async () => {
   const { folder } = await watched(text('1d'));
-  for (const [name, every] of [['v1', '1d'], ['v2', '2d']] as const) {
+  for (const [name, every] of [
+    ['v1', '1d'],
+    ['v2', '2d'],
+  ] as const) {
     await mkdir(join(folder, name));
     await writeFile(join(folder, name, 'rotation.yaml'), text(every));
   }
@@ -68,7 +74,10 @@ it('takes a file that is gone for a broken edit, and finds it again', async () =
   const watcher = await watcherOf(file);
   await watcher.poll();
   await rm(file);
-  expect(await watcher.poll()).toMatchObject({ status: 'broken', problems: [{ message: expect.stringContaining('no such file') }] });
+  expect(await watcher.poll()).toMatchObject({
+    status: 'broken',
+    problems: [{ message: expect.stringContaining('no such file') }],
+  });
   await writeFile(file, text('2d'));
   expect(await watcher.poll()).toMatchObject({ status: 'changed' });
 });
@@ -87,7 +96,9 @@ it('says what keeps a file from being read', async () => {
     const loaded = await loadConfig(path);
     return loaded.ok ? '' : loaded.problems[0]?.message;
   };
-  expect(await message(join(folder, 'nothing.yaml'))).toBe('there is no such file: name it with --config or ROTATOR_CONFIG');
+  expect(await message(join(folder, 'nothing.yaml'))).toBe(
+    'there is no such file: name it with --config or ROTATOR_CONFIG',
+  );
   expect(await message(folder)).toBe('cannot be read: it is a folder');
   await writeFile(file, Buffer.from([0x61, 0xff, 0xfe]));
   expect(await message(file)).toBe('is not UTF-8 text');

@@ -23,10 +23,34 @@ const cron = (text: string, timezone: string, window: Window | null = null): Sch
 
 describe('cron through changes of summer time', () => {
   const table: [string, string, string, string, string[]][] = [
-    ['moves a time that is skipped to after the change', '30 2 * * *', 'America/New_York', '2026-03-07T12:00', ['2026-03-08T03:30 -04:00', '2026-03-09T02:30 -04:00']],
-    ['takes a time that comes twice once', '30 1 * * *', 'America/New_York', '2026-10-31T12:00', ['2026-11-01T01:30 -04:00', '2026-11-02T01:30 -05:00']],
-    ['skips no hour', '0 * * * *', 'Europe/Berlin', '2026-03-29T00:30', ['2026-03-29T01:00 +01:00', '2026-03-29T03:00 +02:00', '2026-03-29T04:00 +02:00']],
-    ['doubles no hour that is there twice, and leaves none out', '0 * * * *', 'Europe/Berlin', '2026-10-25T01:30', ['2026-10-25T02:00 +02:00', '2026-10-25T02:00 +01:00', '2026-10-25T03:00 +01:00']],
+    [
+      'moves a time that is skipped to after the change',
+      '30 2 * * *',
+      'America/New_York',
+      '2026-03-07T12:00',
+      ['2026-03-08T03:30 -04:00', '2026-03-09T02:30 -04:00'],
+    ],
+    [
+      'takes a time that comes twice once',
+      '30 1 * * *',
+      'America/New_York',
+      '2026-10-31T12:00',
+      ['2026-11-01T01:30 -04:00', '2026-11-02T01:30 -05:00'],
+    ],
+    [
+      'skips no hour',
+      '0 * * * *',
+      'Europe/Berlin',
+      '2026-03-29T00:30',
+      ['2026-03-29T01:00 +01:00', '2026-03-29T03:00 +02:00', '2026-03-29T04:00 +02:00'],
+    ],
+    [
+      'doubles no hour that is there twice, and leaves none out',
+      '0 * * * *',
+      'Europe/Berlin',
+      '2026-10-25T01:30',
+      ['2026-10-25T02:00 +02:00', '2026-10-25T02:00 +01:00', '2026-10-25T03:00 +01:00'],
+    ],
   ];
   it.each(table)('%s', (_name, text, zone, from, expected) => {
     let now = at(from, zone);
@@ -79,13 +103,25 @@ describe('the first rotation of a new group', () => {
 });
 
 describe('whatever the schedule', () => {
-  const zones = fc.constantFrom('UTC', 'America/Sao_Paulo', 'America/New_York', 'Europe/Berlin', 'Australia/Lord_Howe', 'Asia/Kolkata');
+  const zones = fc.constantFrom(
+    'UTC',
+    'America/Sao_Paulo',
+    'America/New_York',
+    'Europe/Berlin',
+    'Australia/Lord_Howe',
+    'Asia/Kolkata',
+  );
   const minute = fc.integer({ min: 0, max: 1_439 });
   const windows = fc
     .record({ fromMinute: minute, toMinute: minute, days: fc.subarray([...weekdays], { minLength: 1 }) })
     .filter(({ fromMinute, toMinute }) => fromMinute !== toMinute);
   const schedules: fc.Arbitrary<Schedule> = fc.oneof(
-    fc.record({ kind: fc.constant('every' as const), everyMs: fc.integer({ min: 1_000, max: 30 * 24 * hour }), timezone: zones, window: fc.option(windows) }),
+    fc.record({
+      kind: fc.constant('every' as const),
+      everyMs: fc.integer({ min: 1_000, max: 30 * 24 * hour }),
+      timezone: zones,
+      window: fc.option(windows),
+    }),
     fc.record({
       kind: fc.constant('cron' as const),
       cron: fc.constantFrom('0 9 * * MON', '*/15 * * * *', '30 2 * * *', '0 0 1 * *', '59 23 * * 0', '0 */6 * * *'),

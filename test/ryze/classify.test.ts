@@ -1,0 +1,104 @@
+import { describe, expect, it } from 'vitest';
+import { classifyAnswer, classifySilence } from '../../src/ryze/classify.ts';
+import { readRateLimit } from '../../src/ryze/rateLimitHeaders.ts';
+import { withoutControls } from '../../src/ryze/text.ts';
+
+const envelope = (message: string) => JSON.stringify({ success: false, error: { message } });
+
+describe('an answer', () => {
+  const table: [number, string, number | null, string, string, boolean][] = [
+    [400, envelope('Identifier is required'), 50, 'invalid_request', 'yes', true],
+    [400, envelope('Instance is not connected to WhatsApp'), 50, 'instance_disconnected', 'yes', true],
+    [503, envelope('Instance is not connected to WhatsApp'), 50, 'instance_disconnected', 'yes', true],
+    [401, envelope('Missing token in header'), null, 'unauthorized', 'yes', true],
+    [401, envelope('Invalid account token'), null, 'unauthorized', 'yes', true],
+    [401, '<html>login</html>', null, 'unauthorized', 'yes', false],
+    [403, envelope('Not authorized to reset group invite link (must be admin)'), 50, 'not_admin', 'yes', true],
+    [403, envelope('Instance token does not match the requested instance'), 50, 'wrong_instance', 'yes', true],
+    [403, envelope('Forbidden'), 50, 'unauthorized', 'yes', true],
+    [403, '<html>blocked</html>', null, 'bad_response', 'unknown', false],
+    [404, envelope('Instance not found'), 50, 'instance_not_found', 'yes', true],
+    [404, envelope('Group not found or you are not a member of this group'), 50, 'group_not_found', 'yes', true],
+    [404, envelope('rate-overlimit'), 50, 'throttled', 'yes', true],
+    [404, '<html>no such page</html>', null, 'bad_response', 'unknown', false],
+    [429, envelope('Rate limit exceeded. Try again later.'), 0, 'rate_limited', 'yes', true],
+    [429, envelope('Rate limit exceeded. Try again later.'), null, 'rate_limited', 'yes', true],
+    [429, '', 0, 'rate_limited', 'yes', false],
+    [429, envelope('rate-overlimit'), 40, 'throttled', 'yes', true],
+    [429, '<html>slow down</html>', null, 'throttled', 'yes', false],
+    [500, envelope('database is locked'), 50, 'server_error', 'unknown', true],
+    [500, envelope('rate-overlimit'), 50, 'throttled', 'unknown', true],
+    [500, '<html>oops</html>', null, 'server_error', 'unknown', false],
+    [501, envelope('not implemented'), 50, 'server_error', 'unknown', true],
+    [502, '', null, 'server_error', 'unknown', false],
+    [302, '', null, 'bad_response', 'unknown', false],
+    [200, envelope('failed'), 50, 'bad_response', 'unknown', true],
+    [200, envelope('Group not found'), 50, 'group_not_found', 'yes', true],
+    [200, '{"success":true}', 50, 'bad_response', 'unknown', false],
+    [200, '', 50, 'bad_response', 'unknown', false],
+  ];
+  it.each(table)('%i %s (remaining %s) is %s, sent: %s, ended: %s', (status, body, remaining, code, sent, ended) => {
+    expect(classifyAnswer({ status, body, remaining })).toMatchObject({
+      ok: false,
+      code,
+      sent,
+      ended,
+      httpStatus: status,
+    });
+  });
+
+  it('tells no link, no code and no control character', () => {
+    const { message } = classifyAnswer({
+      status: 400,
+      body: envelope('bad\nlink https://chat.whatsapp.com/ABC123XYZabc and code AbCdEf0123456789ghijkl\u001b[31m'),
+      remaining: 1,
+    });
+    expect(message).toBe('bad link https://chat.whatsapp.com/[redacted] and code [redacted] [31m');
+    expect(withoutControls('x'.repeat(1_000))).toHaveLength(200);
+  });
+});
+
+describe('no answer', () => {
+  const error = (code: string) => Object.assign(new Error(code), { code });
+  it('was never sent while there was no connection', () => {
+    expect(classifySilence(error('ECONNREFUSED'), false)).toMatchObject({ code: 'network_error', sent: 'no' });
+    expect(classifySilence(error('ENOTFOUND'), false)).toMatchObject({ code: 'network_error', sent: 'no' });
+    expect(classifySilence(error('UND_ERR_CONNECT_TIMEOUT'), false)).toMatchObject({ code: 'timeout', sent: 'no' });
+  });
+  it('is of unknown effect once it was sent', () => {
+    expect(classifySilence(error('ECONNRESET'), true)).toMatchObject({
+      code: 'network_error',
+      sent: 'unknown',
+      ended: false,
+    });
+  });
+});
+
+describe('X-RateLimit headers', () => {
+  const now = 1_763_802_000_000;
+  const headers = (over: Record<string, string | undefined> = {}) => ({
+    'x-ratelimit-limit': '100',
+    'x-ratelimit-remaining': '7',
+    'x-ratelimit-reset': String(now / 1000 + 30),
+    ...over,
+  });
+  it("are read by the server's own clock where it tells it", () => {
+    expect(readRateLimit(headers(), now)).toEqual({ limit: 100, remaining: 7, resetInMs: 30_000 });
+    const date = new Date(now + 10_000).toUTCString();
+    expect(readRateLimit(headers({ date }), now - 3_600_000)).toEqual({ limit: 100, remaining: 7, resetInMs: 20_000 });
+  });
+  it('never reset in the past', () => {
+    expect(readRateLimit(headers({ 'x-ratelimit-reset': '12' }), now)?.resetInMs).toBe(0);
+  });
+  it('are nothing where one is missing or makes no sense', () => {
+    for (const over of [
+      { 'x-ratelimit-limit': undefined },
+      { 'x-ratelimit-limit': '0' },
+      { 'x-ratelimit-remaining': '-1' },
+      { 'x-ratelimit-remaining': '101' },
+      { 'x-ratelimit-reset': 'soon' },
+    ]) {
+      expect(readRateLimit(headers(over), now)).toBeNull();
+    }
+  });
+});

@@ -1,0 +1,149 @@
+import { once } from 'node:events';
+import { createServer, type Server, type Socket } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { expect, it, onTestFinished } from 'vitest';
+import { createRyzeClient } from '../../src/ryze/client.ts';
+import { type StandInOptions, startStandIn } from '../../src/standin/standIn.ts';
+import { freePort } from '../support/redisServer.ts';
+
+const jid = '120363406289005073@g.us';
+const token = 'a-token-of-some-length';
+const call = { instance: 'bot', token, identifier: jid };
+
+async function withStandIn(options: Partial<StandInOptions> = {}, timeoutMs = 500) {
+  const standIn = await startStandIn({ instances: ['bot'], tokens: [{ token }], groups: [{ jid }], ...options });
+  const client = createRyzeClient({ baseUrl: standIn.url, timeoutMs });
+  onTestFinished(async () => {
+    await standIn.close();
+    await client.close();
+  });
+  return { standIn, client };
+}
+
+it('resets a link, and reads it without changing it', async () => {
+  const { standIn, client } = await withStandIn();
+  const before = standIn.codeOf(jid);
+  const reset = await client.resetLink(call);
+  const code = standIn.codeOf(jid);
+  expect(code).not.toBe(before);
+  const link = { jid, inviteCode: code, inviteLink: `https://chat.whatsapp.com/${code}` };
+  expect(reset).toEqual({
+    ok: true,
+    value: link,
+    rateLimit: { limit: 100, remaining: 99, resetInMs: expect.any(Number) },
+  });
+  expect(await client.groupInfo(call)).toMatchObject({ ok: true, value: link });
+  expect(await client.groupInfo({ ...call, identifier: code })).toMatchObject({ ok: true, value: link });
+  expect(standIn.codeOf(jid)).toBe(code);
+});
+
+it('takes a link that is not shown for "not known"', async () => {
+  const { standIn, client } = await withStandIn();
+  for (const link of ['empty', 'missing'] as const) {
+    standIn.group(jid).link = link;
+    expect(await client.groupInfo(call)).toMatchObject({
+      ok: true,
+      value: { jid, inviteCode: null, inviteLink: null },
+    });
+  }
+});
+
+const faults = [
+  [{ kind: 'serverError', effect: true }, 'server_error', 'unknown', true],
+  [{ kind: 'serverError', effect: false, html: true, status: 502 }, 'server_error', 'unknown', false],
+  [{ kind: 'cut', effect: true }, 'network_error', 'unknown', false],
+  [{ kind: 'cut', effect: false }, 'network_error', 'unknown', false],
+  [{ kind: 'silence', effectAfterMs: null }, 'timeout', 'unknown', false],
+  [{ kind: 'slow', ms: 900 }, 'timeout', 'unknown', false],
+  [{ kind: 'badBody', body: 'cut' }, 'bad_response', 'unknown', false],
+  [{ kind: 'badBody', body: 'html' }, 'bad_response', 'unknown', false],
+  [{ kind: 'badBody', body: 'empty' }, 'bad_response', 'unknown', false],
+  [{ kind: 'badBody', body: 'successFalse' }, 'bad_response', 'unknown', true],
+  [{ kind: 'badBody', body: 'otherGroup' }, 'bad_response', 'unknown', false],
+  [{ kind: 'badBody', body: 'oversized' }, 'bad_response', 'unknown', false],
+  [{ kind: 'badBody', body: 'trickle' }, 'bad_response', 'unknown', false],
+  [{ kind: 'redirect', to: '/api/group/resetLink/bot' }, 'bad_response', 'unknown', false],
+  [{ kind: 'throttled' }, 'throttled', 'yes', true],
+  [{ kind: 'throttled', status: 404 }, 'throttled', 'yes', true],
+  [{ kind: 'limit' }, 'rate_limited', 'yes', true],
+] as const;
+it.each(faults)('makes of %j one %s (sent: %s, ended: %s), with one request', async (fault, code, sent, ended) => {
+  const { standIn, client } = await withStandIn();
+  standIn.faults.next(fault);
+  expect(await client.resetLink(call)).toMatchObject({ ok: false, code, sent, ended });
+  expect(standIn.log.of({ endpoint: 'reset' })).toHaveLength(1);
+});
+
+it('does without the headers', async () => {
+  const { standIn, client } = await withStandIn();
+  standIn.faults.next({ kind: 'noHeaders' });
+  expect(await client.resetLink(call)).toMatchObject({ ok: true, rateLimit: null });
+});
+
+it('keeps connections alive, and never sends a request again that died with one', async () => {
+  // A bare server: it counts what really arrives, and hangs up on the second request without an answer.
+  let requests = 0;
+  const sockets = new Set<Socket>();
+  const server: Server = createServer((socket) => {
+    sockets.add(socket);
+    socket.on('error', () => {});
+    socket.on('data', (data) => {
+      if (!/^(GET|POST) /.test(data.toString())) return;
+      requests += 1;
+      const body = JSON.stringify({ group: { jid, inviteLink: 'https://chat.whatsapp.com/ABC123XYZ' } });
+      if (requests === 1) socket.write(`HTTP/1.1 200 OK\r\nContent-Length: ${body.length}\r\n\r\n${body}`);
+      else socket.destroy();
+    });
+  }).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const client = createRyzeClient({
+    baseUrl: `http://127.0.0.1:${(server.address() as { port: number }).port}`,
+    timeoutMs: 500,
+  });
+  onTestFinished(async () => {
+    for (const socket of sockets) socket.destroy();
+    server.close();
+    await client.close();
+  });
+  expect(await client.groupInfo(call)).toMatchObject({ ok: true });
+  // The pool takes the connection back right after the answer has ended.
+  await new Promise(setImmediate);
+  expect(await client.groupInfo(call)).toMatchObject({ ok: false, code: 'network_error', sent: 'unknown' });
+  await sleep(100);
+  expect(requests).toBe(2);
+  expect(sockets.size).toBe(1);
+});
+
+it('knows what was never sent', async () => {
+  const client = createRyzeClient({ baseUrl: `http://127.0.0.1:${await freePort()}`, timeoutMs: 500 });
+  onTestFinished(() => client.close());
+  expect(await client.resetLink(call)).toMatchObject({
+    code: 'network_error',
+    sent: 'no',
+    message: 'cannot connect (ECONNREFUSED)',
+  });
+  expect(await client.resetLink({ ...call, token: 'a\nb' })).toMatchObject({ ok: false, sent: 'no' });
+});
+
+it('gives no request to the server that was given up while it waited for a connection', async () => {
+  const server = createServer(() => {}).listen({ port: 0, host: '127.0.0.1', backlog: 1 });
+  await once(server, 'listening');
+  // TLS is spoken to a server that stays silent: there is a connection, but none that a request could go over.
+  const client = createRyzeClient({
+    baseUrl: `https://127.0.0.1:${(server.address() as { port: number }).port}`,
+    timeoutMs: 200,
+  });
+  onTestFinished(() => {
+    server.close();
+    void client.close();
+  });
+  expect(await client.resetLink(call)).toMatchObject({ code: 'timeout', sent: 'no' });
+});
+
+it('encodes what goes into the path', async () => {
+  const { standIn, client } = await withStandIn();
+  await client.groupInfo({ ...call, instance: '../../health?x', identifier: 'a&b=c' });
+  expect(standIn.log.all.map(({ path }) => path)).toEqual([
+    '/api/group/info/..%2F..%2Fhealth%3Fx?identifier=a%26b%3Dc&participants=false',
+  ]);
+});

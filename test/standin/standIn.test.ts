@@ -1,0 +1,170 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { type StandInOptions, startStandIn } from '../../src/standin/standIn.ts';
+
+const [jid, other] = ['120363406289005073@g.us', '120363406289005074@g.us'];
+
+async function start(options: Partial<StandInOptions> = {}) {
+  const standIn = await startStandIn({
+    instances: ['bot', 'bot2'],
+    tokens: [{ token: 'account' }, { token: 'one', instance: 'bot' }],
+    groups: [
+      { jid, code: 'FIRST67890' },
+      { jid: other, admins: ['bot2'], members: ['bot', 'bot2'] },
+    ],
+    ...options,
+  });
+  onTestFinished(() => standIn.close());
+  const ask = async (method: string, path: string, token?: string, body?: unknown, type = 'application/json') => {
+    const response = await fetch(standIn.url + path, {
+      method,
+      headers: { 'content-type': type, ...(token === undefined ? {} : { token }) },
+      ...(body === undefined ? {} : { body: typeof body === 'string' ? body : JSON.stringify(body) }),
+    });
+    const text = await response.text();
+    return { status: response.status, headers: response.headers, body: text === '' ? null : JSON.parse(text) };
+  };
+  const reset = (identifier: unknown, token = 'account', instance = 'bot') =>
+    ask('POST', `/api/group/resetLink/${instance}`, token, { identifier });
+  return { standIn, ask, reset };
+}
+
+describe('refuses what the real one would', () => {
+  const message = (body: { error: { message: string } }) => body.error.message;
+  it('tokens', async () => {
+    const { ask, reset } = await start();
+    expect(await ask('POST', '/api/group/resetLink/bot')).toMatchObject({
+      status: 401,
+      body: { success: false, error: { message: 'Missing token in header' } },
+    });
+    expect((await reset(jid, 'nobody')).status).toBe(401);
+    const wrong = await reset(jid, 'one', 'bot2');
+    expect([wrong.status, message(wrong.body)]).toEqual([403, 'Instance token does not match the requested instance']);
+  });
+  it('instances and groups', async () => {
+    const { ask, reset, standIn } = await start();
+    expect(message((await reset(jid, 'account', 'ghost')).body)).toBe('Instance not found');
+    expect(await ask('POST', '/api/group/resetLink/bot', 'account', {})).toMatchObject({
+      status: 400,
+      body: { error: { message: 'Identifier is required' } },
+    });
+    expect((await ask('POST', '/api/group/resetLink/bot', 'account', '{"identifier":')).status).toBe(400);
+    expect((await ask('POST', '/api/group/resetLink/bot', 'account', { identifier: jid }, 'text/plain')).status).toBe(
+      400,
+    );
+    expect((await reset('120363000000000099@g.us')).status).toBe(404);
+    expect(message((await reset(other)).body)).toBe('Not authorized to reset group invite link (must be admin)');
+    standIn.setConnection('bot', 'disconnected', 400);
+    expect(await reset(jid)).toMatchObject({
+      status: 400,
+      body: { error: { message: 'Instance is not connected to WhatsApp' } },
+    });
+    standIn.setConnection('bot', 'connected');
+    expect((await ask('GET', '/api/group/resetLink/bot', 'account')).status).toBe(404);
+  });
+});
+
+it('kills the old link at once, under every name it had', async () => {
+  const { standIn, reset } = await start();
+  const first = await reset('https://chat.whatsapp.com/FIRST67890');
+  expect(first.body).toEqual({
+    success: true,
+    message: 'Group invite link reset successfully',
+    groupJid: jid,
+    inviteCode: standIn.codeOf(jid),
+    inviteLink: standIn.linkOf(jid),
+  });
+  expect((await reset('FIRST67890')).status).toBe(404);
+  expect((await reset(first.body.inviteCode)).status).toBe(200);
+  expect(standIn.isLive(first.body.inviteCode)).toBe(false);
+  expect(standIn.group(jid).history).toHaveLength(3);
+});
+
+it('shows instances and health', async () => {
+  const { ask, standIn } = await start();
+  standIn.setConnection('bot', 'loggedout');
+  expect((await ask('GET', '/api/instance/list?instanceName=bot', 'account')).body.instances).toEqual([
+    { instanceName: 'bot', connection: { state: 'loggedout' } },
+  ]);
+  const health = await ask('GET', '/health');
+  expect([health.status, health.headers.get('x-ratelimit-limit')]).toEqual([200, null]);
+});
+
+describe('limits the requests of a token', () => {
+  const limits = (headers: Headers) => ['limit', 'remaining'].map((name) => Number(headers.get(`x-ratelimit-${name}`)));
+  it('in a window that slides', async () => {
+    const { reset, standIn } = await start({ limit: { window: 'sliding', perMs: 400, limit: 2 } });
+    expect(limits((await reset(jid)).headers)).toEqual([2, 1]);
+    await sleep(200);
+    expect(limits((await reset(jid)).headers)).toEqual([2, 0]);
+    const refused = await reset(jid);
+    expect(refused).toMatchObject({
+      status: 429,
+      body: { error: { message: 'Rate limit exceeded. Try again later.' } },
+    });
+    expect((await reset(jid, 'one')).status).toBe(200);
+    await sleep(220);
+    expect((await reset(jid)).status).toBe(200);
+    expect((await reset(jid)).status).toBe(429);
+    expect(standIn.log.mostInAnyWindow('account', 400)).toBe(2);
+  });
+  it('in a window that is fixed to the clock', async () => {
+    const { reset } = await start({ limit: { window: 'fixed', perMs: 500, limit: 2 } });
+    await sleep(500 - (Date.now() % 500) + 5);
+    expect(limits((await reset(jid)).headers)).toEqual([2, 1]);
+    await reset(jid);
+    expect((await reset(jid)).status).toBe(429);
+    await sleep(500 - (Date.now() % 500) + 5);
+    expect(limits((await reset(jid)).headers)).toEqual([2, 1]);
+  });
+  it('that can be changed, and that others use as well', async () => {
+    const { reset, standIn } = await start();
+    standIn.setLimit('account', 5);
+    standIn.useToken('account', 4);
+    expect(limits((await reset(jid)).headers)).toEqual([5, 0]);
+    expect((await reset(jid)).status).toBe(429);
+  });
+});
+
+describe('misbehaves as it is told', () => {
+  it('once each, in order, only for what matches', async () => {
+    const { reset, standIn } = await start();
+    standIn.faults.next({ kind: 'serverError', effect: false, status: 503 }, { jid: other });
+    standIn.faults.next({ kind: 'serverError', effect: true }, { jid }, 2);
+    const before = standIn.codeOf(jid);
+    expect([(await reset(jid)).status, (await reset(jid)).status, (await reset(jid)).status]).toEqual([500, 500, 200]);
+    expect(standIn.codeOf(jid)).not.toBe(before);
+    expect((await reset(other)).status).toBe(503);
+    expect(standIn.log.of({ jid }).map(({ fault, effect }) => [fault, effect !== null])).toEqual([
+      ['serverError', true],
+      ['serverError', true],
+      [null, true],
+    ]);
+  });
+  it('with an effect that comes after the connection was cut', async () => {
+    const { reset, standIn } = await start();
+    standIn.faults.next({ kind: 'lateEffect', effectAfterMs: 60 });
+    await expect(reset(jid)).rejects.toThrow();
+    expect(standIn.codeOf(jid)).toBe('FIRST67890');
+    await sleep(120);
+    expect(standIn.codeOf(jid)).not.toBe('FIRST67890');
+    const [request] = standIn.log.of({ endpoint: 'reset' });
+    expect(request!.effect!.at).toBeGreaterThan(request!.end!);
+    expect(request!.status).toBeNull();
+  });
+  it('at random, if asked to', async () => {
+    const { reset, standIn } = await start();
+    standIn.faults.random(({ id }) => (id === 2 ? { kind: 'limit' } : null));
+    expect([(await reset(jid)).status, (await reset(jid)).status, (await reset(jid)).status]).toEqual([200, 429, 200]);
+  });
+});
+
+it('tells which requests were in flight when', async () => {
+  const { reset, standIn } = await start({ latency: { minMs: 80, maxMs: 80 } });
+  const both = Promise.all([reset(jid), reset(jid)]);
+  await sleep(40);
+  expect(standIn.log.inFlightAt(performance.timeOrigin + performance.now())).toHaveLength(2);
+  await both;
+  await reset(jid);
+  expect(standIn.log.mostResetsInFlight(jid)).toBe(2);
+});
