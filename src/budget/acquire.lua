@@ -54,8 +54,10 @@ if not known and field(bucketKey, 'probeUntil') > now then
   return { PROBING, PROBE_POLL }
 end
 
+-- Where the server's limit is lower than configured, so is the reserve.
 local limit = tonumber(redis.call('HGET', bucketKey, 'limit') or max)
 if limit < max then
+  reserve = math.ceil(reserve * limit / max)
   max = limit
 end
 local foreignUntil = field(bucketKey, 'foreignUntil')

@@ -44,8 +44,11 @@ export type Settlement =
       readonly rateLimit: RateLimitReading | null;
       /** The server refused the call because the limit is used up. */
       readonly exhausted: boolean;
-      /** The answer shows that the instance works: an end to whatever its gate was closed for. */
-      readonly works: boolean;
+      /**
+       * What the answer shows of the instance. `works`: an end to whatever its gate was closed for. `trouble`: the
+       * gate will be closed (`closeGate`) or opened (`openGate`) by the caller; until then nobody else may try.
+       */
+      readonly instance: 'works' | 'trouble' | 'unclear';
     };
 
 export interface Capacity {
@@ -114,7 +117,7 @@ export function createBudget(redis: RedisClient, keys: Keys, callTimeoutMs: numb
           reading?.remaining ?? '',
           reading === null ? '' : Math.ceil(reading.resetInMs),
           answered?.exhausted === true ? 1 : 0,
-          answered?.works === true ? 1 : 0,
+          answered?.instance ?? 'unclear',
         ],
       );
       return Number(foreign);
@@ -136,7 +139,7 @@ export async function capacityOfBucket(
     redis,
     capacityLua,
     [keys.slots(bucket), keys.bucket(bucket)],
-    [rateLimit.max, rateLimit.reserve, horizonMs],
+    [rateLimit.max, rateLimit.reserve, rateLimit.perMs, horizonMs],
   )) as [number, number, number, number, number];
   return { free, used, limit, foreign, closedForMs };
 }

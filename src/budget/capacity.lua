@@ -6,12 +6,13 @@
 
   ARGV[1]  max, requests in any `per`, as configured
   ARGV[2]  reserve, slots left to one-offs
-  ARGV[3]  horizon, ms
+  ARGV[3]  per, ms
+  ARGV[4]  horizon, ms
 
   Returns  {calls that can be served, used, limit in force, requests of others, ms until the bucket opens}
 ]]
 local slotsKey, bucketKey = KEYS[1], KEYS[2]
-local max, reserve, horizon = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+local max, reserve, per, horizon = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -27,7 +28,13 @@ if foreign > 0 and tonumber(bucket[3]) <= now + horizon then
   freed = freed + foreign
 end
 
-local free = math.max(math.max(limit - reserve, 1) - used + freed, 0)
+-- The reserve shrinks with a limit that is lower than configured.
+local ceiling = math.max(limit - math.ceil(reserve * limit / max), 1)
+local free = math.max(ceiling - used + freed, 0)
+if horizon > per and used < limit then
+  -- Every slot can be used again and again within the horizon.
+  free = math.max(free, ceiling * math.floor(horizon / per))
+end
 if closedFor > horizon then
   free = 0
 end

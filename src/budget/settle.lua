@@ -13,14 +13,15 @@
   ARGV[6]  the server's remaining requests
   ARGV[7]  ms until the server's counter resets
   ARGV[8]  '1' if the server refused because its limit is used up
-  ARGV[9]  '1' if this answer shows that the instance works: its gate is opened
+  ARGV[9]  what this answer shows of the instance: 'works' opens its gate; 'trouble' leaves the gate to the caller, who
+           closes it next; 'unclear' lets somebody else try
 
   Returns  requests that others made with this token, as far as this answer shows
 ]]
 local slotsKey, bucketKey, gateKey = KEYS[1], KEYS[2], KEYS[3]
 local slot, ending, per, took = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local limit, remaining, resetIn = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
-local exhausted, works = ARGV[8] == '1', ARGV[9] == '1'
+local exhausted, shown = ARGV[8] == '1', ARGV[9]
 
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -28,9 +29,9 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 if redis.call('HGET', bucketKey, 'probe') == slot then
   redis.call('HDEL', bucketKey, 'probe', 'probeUntil')
 end
-if works then
+if shown == 'works' then
   redis.call('DEL', gateKey)
-elseif redis.call('HGET', gateKey, 'probe') == slot then
+elseif shown == 'unclear' and redis.call('HGET', gateKey, 'probe') == slot then
   redis.call('HDEL', gateKey, 'probe', 'probeUntil')
 end
 

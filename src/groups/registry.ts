@@ -45,8 +45,6 @@ const chunk = 250;
 export async function syncRegistry(deps: RegistryDependencies, config: Config): Promise<RegistryChanges> {
   const { redis, keys } = deps;
   const before = await redis.hgetall(keys.registered);
-  const added: string[] = [];
-  const changed: string[] = [];
   const doubles: (readonly [string, string])[] = [];
 
   // First, so that a group that was only given another id finds its JID free.
@@ -61,12 +59,17 @@ export async function syncRegistry(deps: RegistryDependencies, config: Config): 
         const old = parseRegistration(before[group.id]);
         const owner = await register(deps, group, old);
         if (owner !== null) doubles.push([group.id, owner]);
-        (before[group.id] === undefined ? added : changed).push(group.id);
       }),
     );
   }
 
-  return { added, changed, removed, doubles };
+  const isNew = ({ id }: GroupConfig) => before[id] === undefined;
+  return {
+    added: work.filter(isNew).map(({ id }) => id),
+    changed: work.filter((group) => !isNew(group)).map(({ id }) => id),
+    removed,
+    doubles,
+  };
 }
 
 /** What the last file said of every group: id → registration. */

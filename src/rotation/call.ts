@@ -10,7 +10,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import type { Budget, Denial, Settlement } from '../budget/budget.ts';
-import { closeGate, closesGate, type Gate } from '../budget/gate.ts';
+import { closesGate } from '../budget/gate.ts';
 import type { GroupConfig, InstanceConfig } from '../config/config.ts';
 import { claimJid } from '../groups/jids.ts';
 import type { Attempt, GroupRecord } from '../groups/record.ts';
@@ -38,8 +38,6 @@ export interface CallDependencies {
   readonly store: GroupStore;
   readonly budget: Budget;
   readonly ryze: RyzeClient;
-  /** Told when an instance's gate closes or a call is refused for the limit. */
-  readonly onGate: (instance: string, gate: Gate) => void;
 }
 
 export type CallEnd =
@@ -89,10 +87,6 @@ export async function makeCall(
   stopRenewing();
 
   const end = await settleAttempt(deps, target, begun, outcome);
-  if (!outcome.ok && closesGate(outcome.code)) {
-    const gate = await closeGate(deps.redis, deps.keys, target.instance.name, outcome.code);
-    if (gate.closedNow) deps.onGate(target.instance.name, gate);
-  }
   await budget.settle(target.instance, grant, settlementOf(outcome, tookMs));
   return end;
 }
@@ -168,7 +162,13 @@ async function settleAttempt(
   if (outcome.ok && outcome.value.call === 'resolve') {
     const owner = await claimJid(deps.redis, deps.keys, outcome.value.value.jid, target.group.id);
     if (owner !== null) {
-      await release(deps, target, begun.id);
+      const { jid } = outcome.value.value;
+      await deps.store.update(target.place, (record) => ({
+        record: attempts.owns(record, begun.id)
+          ? { ...attempts.settleResolve(record, jid, null), duplicateOf: owner }
+          : null,
+        result: undefined,
+      }));
       return { end: 'duplicate', owner };
     }
   }
@@ -226,8 +226,14 @@ function settlementOf(outcome: CallOutcome<Answer>, tookMs: number): Settlement 
     tookMs,
     rateLimit: outcome.rateLimit,
     exhausted: !outcome.ok && outcome.code === 'rate_limited',
-    works: outcome.ok || outcome.code === 'not_admin' || outcome.code === 'group_not_found',
+    instance: instanceShown(outcome),
   };
+}
+
+/** What the answer shows of the instance itself. */
+function instanceShown(outcome: CallOutcome<Answer>): 'works' | 'trouble' | 'unclear' {
+  if (outcome.ok || outcome.code === 'not_admin' || outcome.code === 'group_not_found') return 'works';
+  return closesGate(outcome.code) ? 'trouble' : 'unclear';
 }
 
 function begunAttempt({ jid: _, ...attempt }: Begun): Attempt {

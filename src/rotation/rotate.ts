@@ -6,6 +6,7 @@
  * A group's work may be started by anybody at any time, twice or at once: the record decides what happens.
  */
 import type { Denial } from '../budget/budget.ts';
+import { closeGate, type Gate, openGate } from '../budget/gate.ts';
 import type { RetryConfig } from '../config/config.ts';
 import { claimJid } from '../groups/jids.ts';
 import type { GroupRecord } from '../groups/record.ts';
@@ -39,6 +40,7 @@ export interface RotateDependencies extends CallDependencies {
   readonly random: () => number;
   /** Called after a 401: reads the instance's token again, and returns it. */
   readonly refreshToken: (instance: string) => string;
+  readonly onGateClosed: (instance: string, gate: Gate) => void;
   /** Told of every event right after it was committed. */
   readonly onCommitted: (events: readonly LinkEvent[]) => void;
 }
@@ -82,7 +84,6 @@ export async function rotate(
       case 'fenced':
         continue;
       case 'duplicate':
-        await markDuplicate(deps, target, result.owner);
         return await giveUp(deps, target, work, duplicateFailure(result.owner));
       case 'done': {
         deps.onCommitted(result.events);
@@ -95,12 +96,8 @@ export async function rotate(
         continue;
       }
       case 'failed': {
-        const fresh = freshToken(deps, target, result.failure);
-        if (fresh !== null) {
-          target = { ...target, token: fresh };
-          continue;
-        }
         const door = doorOf(result.failure.code);
+        if (door === 'instance') target = await answerTrouble(deps, target, result.failure);
         // The gate or the bucket is closed by now: asking for the next slot says for how long.
         if (door === 'instance' || door === 'token') continue;
         if (work.kind === 'verification') {
@@ -132,11 +129,17 @@ function closesQueue(why: Denial): boolean {
   return why === 'budget' || why === 'gate';
 }
 
-/** A token that was replaced since it was read; null: the failure has another reason, or it is still the same. */
-function freshToken(deps: RotateDependencies, target: Target, failure: CallFailure): string | null {
-  if (failure.code !== 'unauthorized') return null;
-  const token = deps.refreshToken(target.instance.name);
-  return token === target.token ? null : token;
+/** Closes the instance's gate, unless the token was refused and there is another one by now: then it is tried. */
+async function answerTrouble(deps: RotateDependencies, target: Target, failure: CallFailure): Promise<Target> {
+  const { name } = target.instance;
+  const token = failure.code === 'unauthorized' ? deps.refreshToken(name) : target.token;
+  if (token !== target.token) {
+    await openGate(deps.redis, deps.keys, name);
+    return { ...target, token };
+  }
+  const gate = await closeGate(deps.redis, deps.keys, name, failure.code);
+  if (gate.closedNow) deps.onGateClosed(name, gate);
+  return target;
 }
 
 async function giveUp(
@@ -157,12 +160,13 @@ async function giveUp(
 /** The other group that owns this one's JID; null: none does any more, and the mark is taken off. */
 async function ownerOf(deps: RotateDependencies, target: Target, record: GroupRecord): Promise<string | null> {
   const owner = record.jid === null ? null : await claimJid(deps.redis, deps.keys, record.jid, target.group.id);
-  if (owner === null) await markDuplicate(deps, target, null);
+  if (owner === null) {
+    await deps.store.update(target.place, (stored) => ({
+      record: { ...stored, duplicateOf: null },
+      result: undefined,
+    }));
+  }
   return owner;
-}
-
-async function markDuplicate(deps: RotateDependencies, target: Target, duplicateOf: string | null): Promise<void> {
-  await deps.store.update(target.place, (record) => ({ record: { ...record, duplicateOf }, result: undefined }));
 }
 
 /** A double was reported once when it was found; after that its schedule rests in silence, only one-offs are told. */

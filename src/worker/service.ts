@@ -85,7 +85,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
       place: placeOf(config, group),
     }),
     refreshToken: (name) => tokens.refresh(instanceOf(config, name)),
-    onGate: (name, { reason, opensInMs, streak }) =>
+    onGateClosed: (name, { reason, opensInMs, streak }) =>
       log.error(
         { event: 'gate.closed', instance: name, reason, opensInMs, streak },
         gateMessage(name, reason, opensInMs),

@@ -1,0 +1,180 @@
+import { describe, expect, it } from 'vitest';
+import { bucketOf, createBudget, type Slot } from '../../src/budget/budget.ts';
+import { closeGate, openGate, readGate } from '../../src/budget/gate.ts';
+import { redisTime } from '../../src/redis/scripts.ts';
+import { testRedis } from '../support/redis.ts';
+import { until } from '../support/until.ts';
+
+const perMs = 600;
+const bot = { name: 'bot', rateLimit: { max: 4, perMs, reserve: 1 }, paceMs: 0 };
+const token = 'a-token';
+
+function make() {
+  const base = testRedis();
+  const budget = createBudget(base.redis, base.keys, 1_000);
+  /** The first call, whose answer tells the server's count: after it the bucket has memory. */
+  async function learn(limit = 4, remaining = 3, resetInMs = perMs) {
+    const slot = await take();
+    await budget.settle(bot, slot, answered({ limit, remaining, resetInMs }));
+  }
+  async function take(
+    purpose: 'oneOff' | 'scheduledReset' | 'scheduledRead' = 'oneOff',
+    instance = bot,
+  ): Promise<Slot> {
+    const grant = await budget.acquire(instance, token, purpose);
+    if (!grant.granted) throw new Error(`denied: ${grant.why}`);
+    return grant;
+  }
+  async function denied(purpose: 'oneOff' | 'scheduledReset' | 'scheduledRead' = 'oneOff', instance = bot) {
+    const grant = await budget.acquire(instance, token, purpose);
+    return grant.granted ? null : grant;
+  }
+  return { ...base, budget, learn, take, denied };
+}
+
+function answered(rateLimit: { limit: number; remaining: number; resetInMs: number } | null = null, over = {}) {
+  return { ending: 'answered' as const, tookMs: 5, rateLimit, exhausted: false, instance: 'works' as const, ...over };
+}
+
+it('never names a bucket by its token', () => {
+  expect(bucketOf('a-token')).toMatch(/^[0-9a-f]{16}$/);
+});
+
+describe('a bucket without memory', () => {
+  it('lets one call go alone, and learns from it that others use the token', async () => {
+    const { budget, take, denied } = make();
+    const first = await take();
+    expect(await denied()).toMatchObject({ why: 'probing' });
+    // The server has counted 3, of which 1 was ours.
+    await budget.settle(bot, first, answered({ limit: 4, remaining: 1, resetInMs: perMs }));
+    await take();
+    expect(await denied()).toMatchObject({ why: 'budget' });
+    expect(await budget.capacity(bot, token, 0)).toMatchObject({ used: 4, limit: 4, foreign: 2 });
+  });
+  it('lets the next one try when the first was never sent', async () => {
+    const { budget, take } = make();
+    await budget.settle(bot, await take(), { ending: 'refunded' });
+    await take();
+    expect(await budget.capacity(bot, token, 0)).toMatchObject({ used: 1 });
+  });
+});
+
+describe('the limit', () => {
+  it('is kept, less the reserve for scheduled work', async () => {
+    const { learn, take, denied } = make();
+    await learn();
+    await take('scheduledReset');
+    await take('scheduledRead');
+    expect(await denied('scheduledReset')).toMatchObject({ why: 'reserved' });
+    await take('oneOff');
+    expect(await denied('oneOff')).toMatchObject({ why: 'budget' });
+    expect(await denied('scheduledReset')).toMatchObject({ why: 'budget' });
+  });
+  it('gives a slot back only `per` after its answer', async () => {
+    const { budget, learn, take, denied, redis, keys } = make();
+    await learn();
+    const slots = [await take(), await take(), await take()];
+    await budget.settle(bot, slots[0]!, answered());
+    const back = Number(await redis.zscore(keys.slots(bucketOf(token)), slots[0]!.id));
+    expect(back - (await redisTime(redis))).toBeGreaterThan(perMs - 200);
+    const held = Number(await redis.zscore(keys.slots(bucketOf(token)), slots[1]!.id));
+    // Send window, time-out and `per`: for a process that died.
+    expect(held - back).toBeGreaterThan(5_000);
+    expect((await denied())?.waitMs).toBeLessThanOrEqual(perMs);
+    await until('a slot to come back', async () => (await denied()) === null);
+  });
+  it('keeps a slot without an answer for as long as its call may still be counted', async () => {
+    const { budget, learn, take, redis, keys } = make();
+    await learn();
+    const slot = await take();
+    await budget.settle(bot, slot, { ending: 'silent' });
+    const back = Number(await redis.zscore(keys.slots(bucketOf(token)), slot.id));
+    expect(back - (await redisTime(redis))).toBeGreaterThan(1_000 + perMs);
+  });
+  it("is the server's where that is lower, and ours where the server's is higher", async () => {
+    const { budget, take, denied, learn } = make();
+    await learn(2, 1);
+    await take();
+    expect(await denied()).toMatchObject({ why: 'budget' });
+    expect(await budget.capacity(bot, token, 0)).toMatchObject({ limit: 2 });
+    const other = make();
+    await other.learn(50, 49);
+    expect(await other.budget.capacity(bot, token, 0)).toMatchObject({ limit: 4 });
+  });
+  it('closes until the reset after a refusal for the limit, also to one-offs', async () => {
+    const { budget, learn, take, denied } = make();
+    await learn();
+    const slot = await take();
+    const refused = answered(
+      { limit: 4, remaining: 0, resetInMs: 400 },
+      { exhausted: true, instance: 'unclear' as const },
+    );
+    await budget.settle(bot, slot, refused);
+    expect(await denied()).toMatchObject({ why: 'budget' });
+    expect((await budget.capacity(bot, token, 0)).closedForMs).toBeGreaterThan(0);
+    await until('the reset', async () => (await denied()) === null);
+  });
+  it('is shared by instances with one token, and by nobody else', async () => {
+    const { budget, learn, take, denied } = make();
+    const twin = { ...bot, name: 'twin' };
+    await learn();
+    await take('oneOff', twin);
+    await take('oneOff', twin);
+    await take();
+    expect(await denied('oneOff', twin)).toMatchObject({ why: 'budget' });
+    expect(await budget.acquire(twin, 'another-token', 'oneOff')).toMatchObject({ granted: true });
+  });
+});
+
+it('the pace holds back scheduled resets, and nothing else', async () => {
+  const { learn, take, denied } = make();
+  await learn();
+  const slow = { ...bot, paceMs: 10_000 };
+  await take('scheduledReset', slow);
+  expect(await denied('scheduledReset', slow)).toMatchObject({ why: 'pace' });
+  await take('scheduledRead', slow);
+  await take('oneOff', slow);
+});
+
+describe('a gate', () => {
+  it('closes for a doubling time, once for all calls that were in flight', async () => {
+    const { redis, keys, denied } = make();
+    const first = await closeGate(redis, keys, 'bot', 'unauthorized');
+    expect(first).toMatchObject({ opensInMs: 30_000, streak: 1, closedNow: true });
+    expect(await closeGate(redis, keys, 'bot', 'unauthorized')).toMatchObject({ streak: 1, closedNow: false });
+    expect(await denied()).toMatchObject({ why: 'gate' });
+    for (const [streak, opensInMs] of [
+      [2, 60_000],
+      [3, 120_000],
+      [4, 240_000],
+      [5, 300_000],
+      [6, 300_000],
+    ] as const) {
+      await redis.hset(keys.gate('bot'), 'until', 0);
+      expect(await closeGate(redis, keys, 'bot', 'unauthorized')).toMatchObject({ streak, opensInMs });
+    }
+  });
+  it('stays away for minutes when WhatsApp throttles', async () => {
+    const { redis, keys } = make();
+    expect(await closeGate(redis, keys, 'bot', 'throttled')).toMatchObject({ opensInMs: 60_000 });
+  });
+  it('lets one call through when its time is over, and opens when that shows that the instance works', async () => {
+    const { redis, keys, budget, learn, take, denied } = make();
+    await learn();
+    await closeGate(redis, keys, 'bot', 'instance_disconnected');
+    await redis.hset(keys.gate('bot'), 'until', 0);
+    const probe = await take();
+    expect(await denied()).toMatchObject({ why: 'gate' });
+    await budget.settle(bot, probe, answered());
+    expect(await readGate(redis, keys, 'bot', await redisTime(redis))).toBeNull();
+    await take();
+  });
+  it('holds up no other instance, and can be opened by hand', async () => {
+    const { redis, keys, learn, take } = make();
+    await learn();
+    await closeGate(redis, keys, 'bot', 'unauthorized');
+    await take('oneOff', { ...bot, name: 'twin' });
+    await openGate(redis, keys, 'bot');
+    await take();
+  });
+});

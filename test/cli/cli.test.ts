@@ -1,0 +1,220 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, expect, inject, it, onTestFinished } from 'vitest';
+import { startStandIn } from '../../src/standin/standIn.ts';
+import { logged, run } from '../support/cli.ts';
+import { testRedis } from '../support/redis.ts';
+import { freePort } from '../support/redisServer.ts';
+import { until } from '../support/until.ts';
+
+const jid = '120363406289005073@g.us';
+const token = 'secret-token-of-this-test';
+
+async function make(yaml = '') {
+  const { prefix, redis, keys } = testRedis();
+  const standIn = await startStandIn({ instances: ['bot'], tokens: [{ token }], groups: [{ jid }] });
+  const folder = mkdtempSync(join(tmpdir(), 'invite-rotator-cli-'));
+  onTestFinished(async () => {
+    await standIn.close();
+    rmSync(folder, { recursive: true, force: true });
+  });
+  const file = join(folder, 'rotation.yaml');
+  writeFileSync(
+    file,
+    `api: { baseUrl: "${standIn.url}", timeout: 1s, settleTime: 2s }
+instances: [{ name: bot, tokenEnv: TOKEN }]
+groups: [{ id: vip, identifier: ${jid}, every: 1h, firstSeen: wait }]
+redis: { prefix: ${prefix} }
+${yaml}`,
+  );
+  const env = { REDIS_URL: inject('redisUrl'), TOKEN: token, ROTATOR_CONFIG: file };
+  return { standIn, folder, file, env, redis, keys };
+}
+
+describe('start, rotate, status and consume together', () => {
+  it('do what the contract says, and tell no secret', async () => {
+    const { standIn, env } = await make();
+    const worker = run(['start'], { env });
+    const consumer = run(['consume'], { env });
+    await logged(worker, 'started');
+
+    const rotated = run(['rotate', 'vip', '--reason', 'leaked', '--wait'], { env });
+    expect(await rotated.ended).toBe(0);
+    expect(rotated.stdout).toBe(`vip  rotated  ${standIn.linkOf(jid)}\n`);
+
+    const [event] = await until('the event', () => (consumer.json().length > 0 ? consumer.json() : null));
+    expect(event).toMatchObject({
+      version: 1,
+      type: 'link.rotated',
+      reason: 'request',
+      inviteLink: standIn.linkOf(jid),
+    });
+    expect(event).toMatchObject({ request: { requestedBy: 'cli', reason: 'leaked' } });
+
+    const table = run(['status'], { env });
+    expect(await table.ended).toBe(0);
+    expect(table.stdout).toMatch(/vip +fresh +\d*s? /);
+    expect(table.stdout).toMatch(/bot +1 of 100 used +0 waiting, 0 active, 0 delayed +open/);
+    const json = run(['status', '--json'], { env });
+    expect(await json.ended).toBe(0);
+    expect(json.json()[0]).toMatchObject({
+      groups: [{ group: 'vip', state: 'fresh', lastError: null }],
+      instances: [{ instance: 'bot', budget: { used: 1, limit: 100 }, gate: null }],
+    });
+
+    consumer.child.kill('SIGINT');
+    expect(await consumer.ended).toBe(0);
+    worker.child.kill('SIGTERM');
+    expect(await worker.ended).toBe(0);
+    expect(worker.json().at(-1)).toMatchObject({ event: 'stopped' });
+    for (const output of [worker.stdout, worker.stderr, table.stdout, json.stdout]) {
+      for (const secret of [token, ...standIn.group(jid).history.map(({ code }) => code)]) {
+        expect(output).not.toContain(secret);
+      }
+    }
+  });
+
+  it('finish what is in flight at SIGTERM', async () => {
+    const { standIn, env } = await make();
+    standIn.faults.next({ kind: 'slow', ms: 600 });
+    const worker = run(['start'], { env });
+    await logged(worker, 'started');
+    const rotated = run(['rotate', 'vip', '--wait'], { env });
+    await until('the call', () => standIn.log.all.length === 1);
+    worker.child.kill('SIGTERM');
+    expect(await worker.ended).toBe(0);
+    expect(await rotated.ended).toBe(0);
+    expect(rotated.stdout).toContain(standIn.linkOf(jid));
+  });
+
+  it('end at once at a second signal, and lose nothing by it', async () => {
+    const { standIn, env } = await make();
+    const worker = run(['start'], { env });
+    await logged(worker, 'started');
+    standIn.faults.next({ kind: 'slow', ms: 800 }, { endpoint: 'reset' });
+    const rotated = run(['rotate', 'vip', '--wait'], { env });
+    await until('the call', () => standIn.log.all.length === 1);
+    worker.child.kill('SIGTERM');
+    await logged(worker, 'stopping');
+    worker.child.kill('SIGTERM');
+    expect(await worker.ended).toBe(1);
+    const next = run(['start'], { env });
+    await logged(next, 'started');
+    expect(await rotated.ended).toBe(0);
+    expect(rotated.stdout).toContain(standIn.linkOf(jid));
+    expect(standIn.log.mostResetsInFlight(jid)).toBe(1);
+  });
+
+  it('settle what a killed worker had in flight', async () => {
+    const { standIn, env } = await make('verify: off');
+    const worker = run(['start'], { env });
+    await logged(worker, 'started');
+    await run(['rotate', 'vip', '--wait'], { env }).ended;
+    standIn.faults.next({ kind: 'slow', ms: 400 }, { endpoint: 'reset' });
+    const rotated = run(['rotate', 'vip', '--wait'], { env });
+    await until('the call', () => standIn.log.of({ endpoint: 'reset' }).length === 2);
+    worker.child.kill('SIGKILL');
+    await worker.ended;
+    await until('its effect', () => standIn.log.of({ endpoint: 'reset' })[1]?.effect);
+    const next = run(['start'], { env });
+    await logged(next, 'started');
+    expect(await rotated.ended).toBe(0);
+    expect(rotated.stdout).toBe(`vip  recovered  ${standIn.linkOf(jid)}\n`);
+    expect(standIn.log.of({ endpoint: 'reset' })).toHaveLength(2);
+  });
+});
+
+describe('clear messages', () => {
+  const end = async (args: string[], env: Record<string, string>, cwd?: string) => {
+    const ran = run(args, { env, ...(cwd === undefined ? {} : { cwd }) });
+    return [await ran.ended, ran.stderr, ran.stdout] as const;
+  };
+
+  it('for a bad file, with every problem, and exit code 2', async () => {
+    const { file, env } = await make();
+    const broken = readFileSync(file, 'utf8').replace('every: 1h', 'evry: 1h').replace('timeout: 1s', 'timeout: 1');
+    writeFileSync(file, broken);
+    const columnOf = (text: string) => (broken.split('\n').find((line) => line.includes(text)) ?? '').indexOf(text) + 1;
+    const said =
+      `${file}:1:${columnOf('1, settle')} api.timeout: expected a duration like 250ms, 30s, 5m, 6h or 7d\n` +
+      `${file}:3:9 groups[0]: needs "every" or "cron", here or in defaults\n` +
+      `${file}:3:${columnOf('evry')} groups[0].evry: unknown key "evry"; did you mean "every"?\n`;
+    for (const command of ['check', 'start']) expect(await end([command], env)).toEqual([2, said, '']);
+  });
+  it('for a file that is not there', async () => {
+    const { folder, env } = await make();
+    const path = join(folder, 'nothing.yaml');
+    const said = `${path}:1:1 there is no such file: name it with --config or ROTATOR_CONFIG\n`;
+    expect(await end(['check', '--config', path], env)).toEqual([2, said, '']);
+  });
+  it('for wrong usage', async () => {
+    const { env } = await make();
+    expect((await end(['rotat'], env))[0]).toBe(2);
+    expect(await end(['rotate'], env)).toEqual([2, 'name the groups to rotate, or --all\n', '']);
+    expect((await end(['--help'], env))[0]).toBe(0);
+    expect((await end(['--version'], env))[2]).toMatch(/^\d+\.\d+\.\d+\n$/);
+  });
+  it('for a token that is not there', async () => {
+    const { env } = await make();
+    const { TOKEN: _, ...without } = env;
+    const said = 'instance bot: the environment variable TOKEN (tokenEnv) is not set\n';
+    expect(await end(['start'], without)).toEqual([2, said, '']);
+  });
+  it('for a Redis that is down, without its password', async () => {
+    const { env } = await make();
+    const port = await freePort();
+    const said = `cannot reach Redis at redis://127.0.0.1:${port}: connection refused\n`;
+    for (const command of [['start'], ['rotate', 'vip'], ['status'], ['consume']]) {
+      expect(await end(command, { ...env, REDIS_URL: `redis://me:hunter2@127.0.0.1:${port}` })).toEqual([1, said, '']);
+    }
+  });
+  it('for no Redis at all', async () => {
+    const { folder, env } = await make();
+    const { REDIS_URL: _, ...without } = env;
+    const said = 'no Redis: start the worker here first (invite-rotator start), or set REDIS_URL\n';
+    expect(await end(['status'], without, folder)).toEqual([1, said, '']);
+  });
+  it('for an unknown group, with what it may have been', async () => {
+    const { file, env } = await make();
+    const said = `unknown group "vpi": it is not in ${file}; did you mean "vip"?\n`;
+    expect(await end(['rotate', 'vpi', '--wait'], env)).toEqual([2, said, '']);
+  });
+  it('for a request that nobody answers in time', async () => {
+    const { env } = await make();
+    const said = 'vip  failed  no link within 300ms: is the worker running?; the request stays queued (waiting)\n';
+    expect(await end(['rotate', 'vip', '--wait', '--timeout', '300ms'], env)).toEqual([1, said, '']);
+  });
+  it('for a wrong token, while the request waits', async () => {
+    const { standIn, env } = await make();
+    standIn.replaceToken(token, 'another');
+    const worker = run(['start'], { env });
+    await logged(worker, 'started');
+    const [code, said] = await end(['rotate', 'vip', '--wait', '--timeout', '2s'], env);
+    expect(code).toBe(1);
+    expect(said).toMatch(
+      /^vip {2}failed {2}no link within 2s: bot is left alone for \d+ s \(unauthorized\); the request stays queued\n$/,
+    );
+  });
+});
+
+it('prints the plan with neither Redis nor token', async () => {
+  const { file } = await make();
+  const ran = run(['check', '--config', file]);
+  expect(await ran.ended).toBe(0);
+  expect(ran.stdout).toContain(`${file} is valid.`);
+  expect(ran.stdout).toMatch(/bot +1 +0\.017 +90\.0/);
+  expect(ran.stdout).toMatch(/vip +\d{4}-.*Z +every 1h/);
+  const json = run(['check', '--json', '--config', file]);
+  expect(await json.ended).toBe(0);
+  expect(json.json()[0]).toMatchObject({ instances: [{ instance: 'bot', groups: 1, callsPerMinuteAllowed: 90 }] });
+});
+
+it('rotates all groups of the file', async () => {
+  const { env, standIn } = await make();
+  const worker = run(['start'], { env });
+  await logged(worker, 'started');
+  const rotated = run(['rotate', '--all', '--wait', '--json'], { env });
+  expect(await rotated.ended).toBe(0);
+  expect(rotated.json()).toMatchObject([{ group: 'vip', status: 'rotated', inviteLink: standIn.linkOf(jid) }]);
+});

@@ -1,0 +1,108 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect, it, onTestFinished } from 'vitest';
+import { jids, makeRig, token } from '../support/rig.ts';
+import { until } from '../support/until.ts';
+
+const yaml = (tokenFrom = 'tokenEnv: TOKEN') => `
+instances: [{ name: bot, ${tokenFrom} }, { name: bot2, ${tokenFrom} }]
+defaults: { every: 1h, firstSeen: wait }
+groups:
+  - { id: vip, identifier: "${jids[0]}", instance: bot }
+  - { id: other, identifier: "${jids[1]}", instance: bot2 }
+verify: off`;
+
+const doors = [
+  ['a disconnected number', 'instance_disconnected', 30_000],
+  ['a token that is not accepted', 'unauthorized', 30_000],
+  ['throttling by WhatsApp', 'throttled', 60_000],
+] as const;
+it.each(doors)(
+  '%s closes its own gate: the job waits, loses no try, and others go on',
+  async (_name, code, firstMs) => {
+    const rig = await makeRig({ yaml: yaml() });
+    if (code === 'instance_disconnected') rig.standIn.setConnection('bot', 'disconnected');
+    if (code === 'throttled') rig.standIn.faults.next({ kind: 'throttled' }, { instance: 'bot' });
+    if (code === 'unauthorized') rig.standIn.replaceToken(token, 'replaced');
+    await rig.start();
+    const waiting = rig.ask('bot', { group: 'vip' });
+    await until('the gate to close', () => rig.logged.some(({ event }) => event === 'gate.closed'));
+    expect(rig.logged.find(({ event }) => event === 'gate.closed')).toMatchObject({ instance: 'bot', reason: code });
+    expect(Number(await rig.redis.hget(rig.keys.gate('bot'), 'until')) - Date.now()).toBeGreaterThan(firstMs - 5_000);
+    if (code === 'unauthorized') rig.standIn.replaceToken('replaced', token);
+    else expect(await rig.ask('bot2', { group: 'other' })).toMatchObject({ status: 'rotated' });
+    expect(rig.standIn.log.of({ instance: 'bot' })).toHaveLength(1);
+    expect(rig.eventsOf('vip')).toEqual([]);
+
+    // As if its time were over.
+    if (code === 'instance_disconnected') rig.standIn.setConnection('bot', 'connected');
+    await rig.redis.hset(rig.keys.gate('bot'), 'until', 0);
+    await rig.queue('bot').removeRateLimitKey();
+    expect(await waiting).toMatchObject({ status: 'rotated' });
+    expect(await rig.redis.exists(rig.keys.gate('bot'))).toBe(0);
+  },
+);
+
+it('reads a token file again after a 401, before it closes anything', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'invite-rotator-gates-'));
+  onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
+  const path = join(folder, 'token');
+  writeFileSync(path, `${token}\n`);
+  const rig = await makeRig({ yaml: yaml(`tokenFile: "${path}"`) });
+  await rig.start();
+  rig.standIn.replaceToken(token, 'the-next-token');
+  writeFileSync(path, 'the-next-token\n');
+  expect(await rig.ask('bot', { group: 'vip' })).toMatchObject({ status: 'rotated' });
+  expect(rig.standIn.log.of({ instance: 'bot' }).map(({ status }) => status)).toEqual([401, 200]);
+  expect(rig.logged.map(({ event }) => event)).not.toContain('gate.closed');
+});
+
+it("waits for the reset after the limit's 429, and loses no job", async () => {
+  const rig = await makeRig({ yaml: yaml(), standIn: { limit: { perMs: 1_500, limit: 5 } } });
+  rig.standIn.useToken(token, 5);
+  await rig.start();
+  expect(await rig.ask('bot', { group: 'vip' })).toMatchObject({ status: 'rotated' });
+  expect(rig.standIn.log.of({ instance: 'bot' }).map(({ status }) => status)).toEqual([429, 200]);
+});
+
+it('stays within a limit that is lower than the file says', async () => {
+  const groups = Array.from({ length: 8 }, (_, i) => `  - { id: g${i}, identifier: "${jids[i]}", every: 1h }`).join(
+    '\n',
+  );
+  const rig = await makeRig({
+    yaml: `
+instances: [{ name: bot, tokenEnv: TOKEN, rateLimit: { max: 100, per: 1s } }]
+groups:
+${groups}
+verify: off`,
+    standIn: { limit: { perMs: 1_000, limit: 3 }, latency: { minMs: 5, maxMs: 40 } },
+  });
+  await rig.start();
+  await until('all eight', () => rig.standIn.log.of({ endpoint: 'reset', status: 200 }).length === 8);
+  expect(rig.standIn.log.of({ status: 429 })).toEqual([]);
+  expect(rig.standIn.log.mostInAnyWindow(token, 1_000)).toBeLessThanOrEqual(3);
+});
+
+it('reports a second entry for one WhatsApp group once, and lets the first go on', async () => {
+  const rig = await makeRig({
+    yaml: `
+instances: [{ name: bot, tokenEnv: TOKEN }]
+defaults: { every: 1h }
+groups:
+  - { id: first, identifier: "${jids[0]}" }
+  - { id: second, identifier: CODE23456789012345 }
+verify: off`,
+    standIn: { groups: [{ jid: jids[0]!, code: 'CODE23456789012345' }], latency: { minMs: 1, maxMs: 1 } },
+  });
+  // The code is dead once the first was rotated: hold that one back until the second was looked at.
+  rig.standIn.faults.next({ kind: 'slow', ms: 300 }, { endpoint: 'reset' });
+  await rig.start();
+  expect(await rig.event('second')).toMatchObject({
+    type: 'rotation.failed',
+    error: { code: 'invalid_request', message: expect.stringContaining('the same WhatsApp group as "first"') },
+  });
+  expect(await rig.event('first')).toMatchObject({ type: 'link.rotated' });
+  await expect(rig.ask('bot', { group: 'second' })).rejects.toThrow(/the same WhatsApp group as "first"/);
+  expect(rig.standIn.log.of({ endpoint: 'reset' })).toHaveLength(1);
+});

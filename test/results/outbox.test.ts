@@ -1,0 +1,96 @@
+import { Queue } from 'bullmq';
+import { expect, it, onTestFinished } from 'vitest';
+import type { LinkEvent } from '../../src/results/event.ts';
+import { createOutbox } from '../../src/results/outbox.ts';
+import { testRedis } from '../support/redis.ts';
+
+function event(revision: number, group = 'vip'): LinkEvent {
+  return {
+    version: 1,
+    id: `${group}.${revision}`,
+    type: 'link.rotated',
+    group,
+    jid: '120363406289005073@g.us',
+    instance: 'bot',
+    inviteCode: `CODE${revision}`,
+    inviteLink: `https://chat.whatsapp.com/CODE${revision}`,
+    previousInviteCode: null,
+    revision,
+    previousRevision: null,
+    reason: 'schedule',
+    request: null,
+    rotatedAt: new Date(revision).toISOString(),
+    nextRotationAt: null,
+  };
+}
+
+function make() {
+  const base = testRedis();
+  const { redis, keys, prefix } = base;
+  const errors: [string, string][] = [];
+  const outbox = createOutbox({ redis, keys, prefix, onError: (queue, error) => errors.push([queue, error.message]) });
+  const queue = new Queue('links', { connection: redis, prefix });
+  onTestFinished(async () => {
+    await outbox.close();
+    await queue.close();
+  });
+  const commit = (...events: LinkEvent[]) =>
+    redis.rpush(keys.outbox('links'), ...events.map((committed) => JSON.stringify(committed)));
+  const published = async () => (await queue.getJobs(['wait'], 0, -1, true)).map(({ id }) => id);
+  return { ...base, outbox, errors, queue, commit, published };
+}
+
+it('publishes in the order of the commits, and strikes off what is published', async () => {
+  const { outbox, commit, published, redis, keys, queue } = make();
+  const events = Array.from({ length: 250 }, (_, i) => event(i + 1));
+  await commit(...events);
+  expect(await outbox.publish('links')).toBe(250);
+  expect(await published()).toEqual(events.map(({ id }) => id));
+  expect(await redis.exists(keys.outbox('links'), keys.publisher('links'))).toBe(0);
+  const job = await queue.getJob('vip.7');
+  expect([job?.name, job?.data]).toEqual(['link.rotated', events[6]]);
+});
+
+it('publishes an event once, however often it is added', async () => {
+  const { outbox, commit, published } = make();
+  await commit(event(1));
+  await outbox.publish('links');
+  // As after a crash between adding and striking off.
+  await commit(event(1), event(2));
+  await outbox.publish('links');
+  expect(await published()).toEqual(['vip.1', 'vip.2']);
+});
+
+it('publishes each event once when many publish at once, and leaves nothing behind', async () => {
+  const { outbox, commit, published, redis, keys } = make();
+  await Promise.all(
+    Array.from({ length: 30 }, async (_, i) => {
+      await commit(event(i + 1));
+      await outbox.publish('links');
+    }),
+  );
+  await outbox.publish('links');
+  const ids = await published();
+  expect(ids).toHaveLength(30);
+  expect(new Set(ids).size).toBe(30);
+  expect(await redis.exists(keys.outbox('links'), keys.publisher('links'))).toBe(0);
+});
+
+it('leaves an outbox alone that somebody else is publishing', async () => {
+  const { outbox, commit, redis, keys } = make();
+  await commit(event(1));
+  await redis.set(keys.publisher('links'), 'somebody', 'PX', 5_000);
+  expect(await outbox.publish('links')).toBe(0);
+  expect(await outbox.waiting('links')).toBe(1);
+});
+
+it('holds nobody up with a queue that cannot be written to, and loses nothing', async () => {
+  const { outbox, commit, published, redis, keys, prefix, errors } = make();
+  await redis.set(`${prefix}:broken:meta`, 'not a hash');
+  await redis.rpush(keys.outbox('broken'), JSON.stringify(event(1)));
+  await commit(event(1));
+  await outbox.publishAll(['broken', 'links']);
+  expect(await published()).toEqual(['vip.1']);
+  expect(errors.map(([queue]) => queue)).toContain('broken');
+  expect(await outbox.waiting('broken')).toBe(1);
+});
