@@ -15,12 +15,14 @@
   ARGV[4]  reserve, slots left to one-offs
   ARGV[5]  hold, ms that a slot without an answer counts
   ARGV[6]  pace, ms between two scheduled resets (0: none, or this is not one)
+  ARGV[7]  probe lease, ms: a probe without an answer for so long is taken for dead, and another may go
 
   Returns  {verdict, ms}; verdicts are named in budget.ts; ms: when to ask again (0 when granted)
 ]]
 local slotsKey, bucketKey, gateKey, paceKey = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local slot, scheduled = ARGV[1], ARGV[2] == '1'
 local max, reserve, hold, pace = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
+local probeLease = tonumber(ARGV[7])
 
 local GRANTED, BUDGET, RESERVED, GATE, PACE, PROBING = 0, 1, 2, 3, 4, 5
 local PROBE_POLL = 250
@@ -97,10 +99,10 @@ end
 redis.call('ZADD', slotsKey, now + hold, slot)
 redis.call('PEXPIRE', slotsKey, hold * 2)
 if not known then
-  redis.call('HSET', bucketKey, 'probe', slot, 'probeUntil', now + hold)
+  redis.call('HSET', bucketKey, 'probe', slot, 'probeUntil', now + probeLease)
   redis.call('PEXPIRE', bucketKey, hold * 2)
 end
 if gated then
-  redis.call('HSET', gateKey, 'probe', slot, 'probeUntil', now + hold)
+  redis.call('HSET', gateKey, 'probe', slot, 'probeUntil', now + probeLease)
 end
 return { GRANTED, 0 }

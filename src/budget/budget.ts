@@ -77,6 +77,8 @@ export interface Budget {
 
 /** Between taking a slot and sending its call: a process that was frozen for longer must ask again. */
 const sendWithinMs = 5_000;
+/** A first call that brings no answer within this time holds up nobody any longer, whatever became of its process. */
+const probeLeaseMs = 10_000;
 
 /** Names a token's bucket without telling the token. */
 export function bucketOf(token: string): string {
@@ -95,7 +97,15 @@ export function createBudget(redis: RedisClient, keys: Keys, callTimeoutMs: numb
         redis,
         acquireLua,
         [keys.slots(bucket), keys.bucket(bucket), keys.gate(instance.name), keys.pace(instance.name)],
-        [id, purpose === 'oneOff' ? 0 : 1, max, reserve, holdMs, purpose === 'scheduledReset' ? instance.paceMs : 0],
+        [
+          id,
+          purpose === 'oneOff' ? 0 : 1,
+          max,
+          reserve,
+          holdMs,
+          purpose === 'scheduledReset' ? instance.paceMs : 0,
+          probeLeaseMs,
+        ],
       )) as [number, number];
       if (verdict === 0) return { granted: true, id, bucket, sendWithinMs };
       return { granted: false, why: denials[verdict - 1] ?? 'budget', waitMs };

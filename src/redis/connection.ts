@@ -1,6 +1,16 @@
 /**
- * Connections to Redis: which one, and how they behave. One client carries all commands of a process; BullMQ's queues
- * share it, and its workers duplicate it for their blocking reads, so options that matter to both are set here.
+ * Connections to Redis: which one, and how they behave.
+ *
+ * One client carries all commands of a process. BullMQ 6 takes it as `connection` for any number of queues and workers:
+ * a Queue uses it as it is and leaves it open; a Worker uses it for commands and duplicates it once for its blocking
+ * read (BZPOPMIN, 10 s at the most); QueueEvents duplicates it too. So 200 instances cost 201 connections, not 600. A
+ * duplicate inherits every option set here, so none may be wrong for it:
+ * - maxRetriesPerRequest must be null, and commandTimeout unset: it would cut off blocking reads.
+ * - lazyConnect must be off: BullMQ connects a lazy duplicate itself and gives up at the first refusal, so a worker made
+ *   during an outage would never work again.
+ *
+ * A command that waits for its answer when the connection is lost is sent again on the next one. It may have been done
+ * already: whatever must not happen twice has to be safe in its script.
  */
 import { Redis, type RedisOptions } from 'ioredis';
 import type { RedisConfig } from '../config/config.ts';
@@ -15,13 +25,14 @@ export type RedisTarget = { readonly url: string } | { readonly path: string };
 
 /** The Redis that the environment or the file names; null: none, so it is the embedded one. REDIS_URL wins. */
 export function namedRedis(config: RedisConfig, env: NodeJS.ProcessEnv): RedisTarget | null {
-  const url = env.REDIS_URL || config.url;
-  if (url === undefined) return null;
-  const protocol = URL.canParse(url) ? new URL(url).protocol : '';
-  if (protocol === 'unix:') return { path: decodeURIComponent(new URL(url).pathname) };
-  if (protocol === 'redis:' || protocol === 'rediss:') return { url };
+  const [source, text] = env.REDIS_URL ? ['REDIS_URL', env.REDIS_URL] : ['redis.url', config.url];
+  if (text === undefined) return null;
+  const url = URL.canParse(text) ? new URL(text) : null;
+  if (url?.protocol === 'unix:') return { path: decodeURIComponent(url.pathname) };
+  // As parsed, with its scheme in lower case: ioredis would take REDISS:// for a connection without TLS.
+  if (url?.host && (url.protocol === 'redis:' || url.protocol === 'rediss:')) return { url: url.href };
   throw new RedisStartError(
-    'REDIS_URL is no address like redis://host:6379, rediss://user:password@host:6379/0 or unix:///path/to/socket',
+    `${source} is no address like redis://host:6379, rediss://user:password@host:6379/0 or unix:///path/to/socket`,
   );
 }
 
@@ -41,59 +52,68 @@ export function describeTarget(target: RedisTarget): string {
 }
 
 export interface ConnectOptions {
-  /** Told when the connection is lost, and when it is back. */
+  /** Told when the connection is lost, when another reason keeps it from coming back, and when it is back. */
   readonly onChange?: (connected: boolean, why: string) => void;
+  /** A connection on which a command has waited this long without any answer is dead. Longer than BullMQ blocks. */
+  readonly silenceMs?: number;
 }
 
 const connectMs = 5_000;
 /** Between tries to reconnect at the most: an outage's end is noticed within a second. */
 const retryMs = 1_000;
 const keepAliveMs = 15_000;
+/** BullMQ blocks for 10 s at the most. */
+const silentMs = 15_000;
 
-/** Resolves once Redis answers; rejects with a `RedisStartError` if it cannot be reached now. */
-export async function connectRedis(target: RedisTarget, { onChange }: ConnectOptions = {}): Promise<Redis> {
+/** Resolves once Redis answers and has loaded its data; rejects with a `RedisStartError` if it cannot be reached now. */
+export async function connectRedis(target: RedisTarget, options: ConnectOptions = {}): Promise<Redis> {
+  const { onChange, silenceMs = silentMs } = options;
   let connected = false;
-  const options: RedisOptions = {
-    // BullMQ's workers need it; commands wait for an outage's end instead of failing after some tries.
+  const settings: RedisOptions = {
+    connectionName: 'invite-rotator',
     maxRetriesPerRequest: null,
     connectTimeout: connectMs,
+    // Without it, a cut that nobody announces (a firewall's, a dead host's) would hold commands for a quarter of an hour.
+    socketTimeout: silenceMs,
     keepAlive: keepAliveMs,
-    lazyConnect: true,
     retryStrategy: (tries) => (connected ? Math.min(50 * 2 ** Math.min(tries, 10), retryMs) : null),
     // A failover leaves us at a replica: connect anew, and send the command again there.
-    reconnectOnError: (error) => (error.message.startsWith('READONLY') ? 2 : false),
+    reconnectOnError: (error) => (error.message.includes('READONLY') ? 2 : false),
   };
-  const client = 'path' in target ? new Redis(target.path, options) : new Redis(target.url, options);
-  let lastError = 'connection closed';
+  const client = 'path' in target ? new Redis(target.path, settings) : new Redis(target.url, settings);
+  let reason = 'connection closed';
   client.on('error', (error: Error) => {
-    lastError = reasonOf(error);
+    reason = reasonOf(error);
   });
-  try {
-    await client.connect();
-  } catch (error) {
-    client.disconnect();
-    const why = lastError === 'connection closed' ? reasonOf(error as Error) : lastError;
-    throw new RedisStartError(`cannot reach Redis at ${describeTarget(target)}: ${why}`);
-  }
+  await new Promise<void>((resolve, reject) => {
+    client.once('ready', resolve);
+    client.once('end', () => reject(new RedisStartError(`cannot reach Redis at ${describeTarget(target)}: ${reason}`)));
+  });
   connected = true;
-  let up = true;
+  let told: string | null = null;
   client.on('close', () => {
-    if (up) onChange?.(false, lastError);
-    up = false;
+    if (told !== reason) onChange?.(false, reason);
+    told = reason;
   });
   client.on('ready', () => {
-    if (!up) onChange?.(true, '');
-    up = true;
+    if (told !== null) onChange?.(true, '');
+    told = null;
+    reason = 'connection closed';
   });
   return client;
 }
 
+/** In our own words: what a server answers may repeat what it was sent. */
 function reasonOf(error: Error & { code?: string }): string {
-  if (error.code === 'ECONNREFUSED') return 'connection refused';
-  if (error.code === 'ENOENT') return 'no such socket';
-  if (error.code === 'ENOTFOUND' || error.code === 'EAI_AGAIN') return 'no such host';
-  if (error.code === 'ETIMEDOUT') return 'no answer';
-  return error.message;
+  const { code, message } = error;
+  if (code === 'ECONNREFUSED') return 'connection refused';
+  if (code === 'ENOENT') return 'no such socket';
+  if (code === 'EACCES') return 'permission denied';
+  if (code === 'ENOTFOUND' || code === 'EAI_AGAIN') return 'no such host';
+  if (code === 'ETIMEDOUT' || message.startsWith('Socket timeout')) return 'no answer';
+  if (message.startsWith('WRONGPASS')) return 'wrong user or password';
+  if (message.startsWith('NOAUTH')) return 'it wants a password, and the address has none';
+  return message;
 }
 
 export interface RedisFindings {

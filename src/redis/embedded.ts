@@ -1,18 +1,19 @@
 /**
  * The embedded Redis: a server of our own for whoever has none, with an append-only file in a folder, on a Unix socket
- * in that folder that only its owner can reach. Written to disk every second, so a power cut costs a second at most;
- * the end of our process, whatever ends it, costs nothing.
+ * in that folder that only its owner can reach; no TCP port.
  *
- * One owner at a time. If the owner was killed, its server is still running: the next one takes it over.
+ * One owner at a time (`folderLock.ts`). If the owner was killed, its server is still running: the next owner takes it
+ * over, so that no two servers ever write the same files. `embedded.json` in the folder tells which server that is, and
+ * tells other commands where to find it. It does not start the server anew if that dies while we run.
  */
-import { type ChildProcess, spawn } from 'node:child_process';
-import { closeSync, mkdirSync, openSync, readFileSync, rmSync, statSync, writeFileSync, writeSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, realpathSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join, relative, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Redis } from 'ioredis';
 import { z } from 'zod';
+import { lastWordsIn, launch, logSize, pidAt, socketName, waitUntilReady } from './embeddedServer.ts';
 import { findServer, RedisStartError } from './findServer.ts';
-import { isRunning, markOf } from './process.ts';
+import { lockFolder } from './folderLock.ts';
+import { endProcess, isRunning, markOf, type ProcessMark, workingFolder } from './process.ts';
 
 export interface EmbeddedRedis {
   /** The socket's path. */
@@ -20,184 +21,188 @@ export interface EmbeddedRedis {
   readonly pid: number;
   /** true: it was left behind by a process that was killed. */
   readonly adopted: boolean;
-  /** Ends the server, which writes what it has to disk first. */
+  /** Ends the server, which writes what it has to disk first, and gives the folder free. */
   stop(): Promise<void>;
 }
 
 export interface EmbeddedOptions {
+  /** Made if it is missing, for its owner alone. */
   readonly dataDir: string;
   readonly env: NodeJS.ProcessEnv;
   /** One line for the user. */
   readonly say: (line: string) => void;
 }
 
-const mark = z.object({ pid: z.int(), startedAt: z.string().nullable() });
-/** `embedded.json` in the folder: who runs it, and which server. */
-const ownership = z.object({ owner: mark, server: mark.nullable() });
-type Ownership = z.infer<typeof ownership>;
+const mark = z.object({ pid: z.int().positive(), startedAt: z.string().nullable() });
+/** `embedded.json`. server null: the owner was about to start one. */
+const note = z.object({ owner: mark, server: mark.nullable() });
+type Note = z.infer<typeof note>;
 
-const startMs = 30_000;
 const stopMs = 15_000;
-/** Long enough for another that starts at the same time to have removed a note it found out of date. */
-const settleMs = 30;
+/** How long a server that was started, and whose owner died before noting it, may take to open its socket. */
+const unnotedMs = 2_000;
 /** Longer paths do not fit into a socket's address. */
 const longestPath = 100;
 
+/** Rejects with a `RedisStartError`. */
 export async function startEmbeddedRedis({ dataDir, env, say }: EmbeddedOptions): Promise<EmbeddedRedis> {
   const folder = resolve(dataDir);
-  makeFolder(folder);
   const path = embeddedSocket(folder);
-  const left = await takeOwnership(folder);
+  const lock = takeFolder(folder);
   try {
-    if (left !== null && isRunning(left)) {
-      await waitUntilReady(path, folder, () => isRunning(left));
-      writeOwnership(folder, { owner: markOf(process.pid), server: left });
-      return { path, pid: left.pid, adopted: true, stop: () => stop(folder, left.pid) };
-    }
-    rmSync(join(folder, 'redis.sock'), { force: true });
-    const server = await findServer({ env, say });
-    const child = launch(server, folder);
-    const pid = child.pid ?? 0;
-    writeOwnership(folder, { owner: markOf(process.pid), server: markOf(pid) });
-    await waitUntilReady(path, folder, () => child.exitCode === null && child.signalCode === null);
-    return { path, pid, adopted: false, stop: () => stop(folder, pid) };
+    const left = await findLeftover(folder, path);
+    const server = left ?? (await startServer(folder, path, { env, say }));
+    writeNote(folder, server);
+    let stopped: Promise<void> | null = null;
+    const stop = async () => {
+      await endProcess(server, stopMs);
+      removeNote(folder);
+      lock.release();
+    };
+    return {
+      path,
+      pid: server.pid,
+      adopted: left !== null,
+      stop() {
+        stopped ??= stop();
+        return stopped;
+      },
+    };
   } catch (error) {
-    rmSync(join(folder, 'embedded.json'), { force: true });
-    throw error;
+    // The note stays: it may tell of a server that lives on without answering, and must not get a rival.
+    lock.release();
+    throw asStartError(error, folder);
   }
 }
 
 /** The socket of a folder's server, in the shortest form that leads there from here. */
 export function embeddedSocket(dataDir: string): string {
-  const absolute = join(resolve(dataDir), 'redis.sock');
+  const absolute = join(resolve(dataDir), socketName);
   const nearby = relative(process.cwd(), absolute);
   const path = nearby.length < absolute.length ? nearby : absolute;
   if (Buffer.byteLength(path) <= longestPath) return path;
   throw new RedisStartError(`the path of ${absolute} is too long for a socket: start nearer to it, or set REDIS_URL`);
 }
 
-/** Whether a server that belongs to a running `start` is to be found there. */
+/** Whether a `start` runs there whose server is up. */
 export function isEmbeddedRunning(dataDir: string): boolean {
-  const owned = readOwnership(resolve(dataDir));
-  return owned?.server != null && isRunning(owned.server);
+  const noted = readNote(resolve(dataDir));
+  return noted?.server != null && isRunning(noted.owner) && isRunning(noted.server);
 }
 
-function makeFolder(folder: string): void {
+function takeFolder(folder: string): { release(): void } {
   try {
     mkdirSync(folder, { recursive: true, mode: 0o700 });
-    if (!statSync(folder).isDirectory()) throw new RedisStartError(`${folder} is not a folder`);
+    const lock = lockFolder(folder);
+    if (lock.taken) return lock;
+    throw new RedisStartError(
+      `${shown(folder)} is in use by another invite-rotator (pid ${lock.by}): stop it, or set REDIS_URL for both`,
+    );
   } catch (error) {
-    if (error instanceof RedisStartError) throw error;
-    const { code } = error as NodeJS.ErrnoException;
-    const why = code === 'EEXIST' || code === 'ENOTDIR' ? 'there is a file of that name' : code;
-    throw new RedisStartError(`cannot use the folder ${folder} for the embedded Redis: ${why}`);
+    throw asStartError(error, folder);
   }
 }
 
-/**
- * Makes this process the folder's owner, or throws if a running one is. Returns the server that a dead owner left. Of
- * two that start together, the one whose note is still there a moment later has won.
- */
-async function takeOwnership(folder: string): Promise<Ownership['server']> {
-  const file = join(folder, 'embedded.json');
-  for (let tries = 0; tries < 10; tries++) {
-    const known = readOwnership(folder);
-    if (known !== null && known.owner.pid !== process.pid && isRunning(known.owner)) {
-      throw new RedisStartError(
-        `${folder} is in use by another invite-rotator (process ${known.owner.pid}): stop it, or set REDIS_URL for both`,
-      );
+/** The server that an owner left behind when it was killed, ready for use; null: there is none. */
+async function findLeftover(folder: string, path: string): Promise<ProcessMark | null> {
+  const noted = readNote(folder);
+  let left = noted?.server ?? null;
+  if (left === null || !isRunning(left)) {
+    const unnoted = noted !== null && noted.server === null;
+    const pid = await firstPid(path, unnoted ? unnotedMs : 0);
+    if (pid === null) return null;
+    const home = workingFolder(pid);
+    if (home !== null && home !== realpathSync(folder)) {
+      throw new RedisStartError(`${join(shown(folder), socketName)} is served by a Redis that is not ours: stop it first`);
     }
-    rmSync(file, { force: true });
-    try {
-      const handle = openSync(file, 'wx', 0o600);
-      const mine: Ownership = { owner: markOf(process.pid), server: known?.server ?? null };
-      writeSync(handle, JSON.stringify(mine));
-      closeSync(handle);
-      await sleep(settleMs);
-      if (readOwnership(folder)?.owner.pid === process.pid) return mine.server;
-    } catch (error) {
-      const { code } = error as NodeJS.ErrnoException;
-      if (code !== 'EEXIST') throw new RedisStartError(`cannot write to the folder ${folder}: ${code}`);
-    }
+    left = markOf(pid);
   }
-  throw new RedisStartError(`${folder} is being taken by another invite-rotator`);
+  const server = left;
+  if (!existsSync(path)) {
+    // Nobody can reach it any more, and it holds the files that the next one needs.
+    await endProcess(server, stopMs);
+    return null;
+  }
+  const since = logSize(folder);
+  await waitUntilReady(
+    path,
+    () => isRunning(server),
+    () => lastWordsIn(folder, since),
+  );
+  return server;
 }
 
-function readOwnership(folder: string): Ownership | null {
+async function firstPid(path: string, withinMs: number): Promise<number | null> {
+  const deadline = performance.now() + withinMs;
+  for (;;) {
+    const pid = await pidAt(path);
+    if (pid !== null || performance.now() >= deadline) return pid;
+    await sleep(50);
+  }
+}
+
+async function startServer(
+  folder: string,
+  path: string,
+  { env, say }: Pick<EmbeddedOptions, 'env' | 'say'>,
+): Promise<ProcessMark> {
+  const binary = await findServer({ env, say });
+  rmSync(join(folder, socketName), { force: true });
+  const since = logSize(folder);
+  writeNote(folder, null);
+  const child = launch(binary, folder, env);
+  const server = child.pid === undefined ? null : markOf(child.pid);
   try {
-    return ownership.parse(JSON.parse(readFileSync(join(folder, 'embedded.json'), 'utf8')));
+    if (server === null) throw new RedisStartError(`cannot run ${binary}`);
+    writeNote(folder, server);
+    const alive = () => child.exitCode === null && child.signalCode === null;
+    await waitUntilReady(path, alive, () => lastWordsIn(folder, since));
+    return server;
+  } catch (error) {
+    if (server !== null) await endProcess(server, stopMs);
+    removeNote(folder);
+    throw error;
+  }
+}
+
+function readNote(folder: string): Note | null {
+  try {
+    return note.parse(JSON.parse(readFileSync(join(folder, 'embedded.json'), 'utf8')));
   } catch {
     return null;
   }
 }
 
-function writeOwnership(folder: string, owned: Ownership): void {
-  writeFileSync(join(folder, 'embedded.json'), JSON.stringify(owned), { mode: 0o600 });
+/** Whole or not at all: other commands read it at any time. */
+function writeNote(folder: string, server: ProcessMark | null): void {
+  const text: Note = { owner: markOf(process.pid), server };
+  const draft = join(folder, 'embedded.json.new');
+  writeFileSync(draft, JSON.stringify(text), { mode: 0o600 });
+  renameSync(draft, join(folder, 'embedded.json'));
 }
 
-/** In a process group of its own: a Ctrl-C in the terminal reaches us, and we stop Redis last. */
-function launch(server: string, folder: string): ChildProcess {
-  const settings: Record<string, string> = {
-    port: '0',
-    unixsocket: 'redis.sock',
-    unixsocketperm: '700',
-    dir: folder,
-    appendonly: 'yes',
-    appendfsync: 'everysec',
-    save: '',
-    'maxmemory-policy': 'noeviction',
-    logfile: 'redis.log',
-    daemonize: 'no',
-  };
-  const args = Object.entries(settings).flatMap(([name, value]) => [`--${name}`, value]);
-  const child = spawn(server, args, { cwd: folder, detached: true, stdio: 'ignore' });
-  child.on('error', () => {});
-  child.unref();
-  return child;
-}
-
-async function waitUntilReady(path: string, folder: string, alive: () => boolean): Promise<void> {
-  const deadline = Date.now() + startMs;
-  while (Date.now() < deadline) {
-    if (!alive()) throw new RedisStartError(`the embedded Redis ended at once: ${lastWords(folder)}`);
-    if (await answers(path)) return;
-    await sleep(25);
-  }
-  throw new RedisStartError(`the embedded Redis was not ready within ${startMs / 1000} s: ${lastWords(folder)}`);
-}
-
-/** PING is refused while the append-only file is still being loaded. */
-async function answers(path: string): Promise<boolean> {
-  const client = new Redis({ path, lazyConnect: true, retryStrategy: () => null, connectTimeout: 2_000 });
-  client.on('error', () => {});
-  try {
-    await client.connect();
-    return (await client.ping()) === 'PONG';
-  } catch {
-    return false;
-  } finally {
-    client.disconnect();
-  }
-}
-
-function lastWords(folder: string): string {
-  try {
-    const lines = readFileSync(join(folder, 'redis.log'), 'utf8').trim().split('\n').slice(-2);
-    return `${lines.map((line) => line.replace(/^\d+:\w \S+ \S+ \S+ \S+ /, '')).join(' / ')} (see ${join(folder, 'redis.log')})`;
-  } catch {
-    return `it left no log in ${folder}`;
-  }
-}
-
-async function stop(folder: string, pid: number): Promise<void> {
-  const server = markOf(pid);
-  try {
-    process.kill(pid, 'SIGTERM');
-    const deadline = Date.now() + stopMs;
-    while (isRunning(server) && Date.now() < deadline) await sleep(20);
-    if (isRunning(server)) process.kill(pid, 'SIGKILL');
-  } catch {
-    // It has ended by itself.
-  }
+function removeNote(folder: string): void {
   rmSync(join(folder, 'embedded.json'), { force: true });
+}
+
+const fileErrors: Readonly<Record<string, string>> = {
+  EEXIST: 'there is a file of that name',
+  ENOTDIR: 'there is a file where a folder should be',
+  EACCES: 'permission denied',
+  EPERM: 'permission denied',
+  EROFS: 'the file system is read-only',
+  ENOSPC: 'no space left',
+};
+
+function asStartError(error: unknown, folder: string): unknown {
+  if (error instanceof RedisStartError) return error;
+  const { code } = error as NodeJS.ErrnoException;
+  if (code === undefined) return error;
+  return new RedisStartError(`cannot use ${shown(folder)} for the embedded Redis: ${fileErrors[code] ?? code}`);
+}
+
+/** As a user would write it: `./data`. */
+function shown(folder: string): string {
+  const nearby = relative(process.cwd(), folder);
+  return nearby === '' || nearby.startsWith('..') ? folder : `./${nearby}`;
 }

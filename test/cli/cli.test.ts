@@ -138,7 +138,6 @@ describe('clear messages', () => {
     const columnOf = (text: string) => (broken.split('\n').find((line) => line.includes(text)) ?? '').indexOf(text) + 1;
     const said =
       `${file}:1:${columnOf('1, settle')} api.timeout: expected a duration like 250ms, 30s, 5m, 6h or 7d\n` +
-      `${file}:3:9 groups[0]: needs "every" or "cron", here or in defaults\n` +
       `${file}:3:${columnOf('evry')} groups[0].evry: unknown key "evry"; did you mean "every"?\n`;
     for (const command of ['check', 'start']) expect(await end([command], env)).toEqual([2, said, '']);
   });

@@ -9,6 +9,7 @@ import { startRedisServer } from './redisServer.ts';
 declare module 'vitest' {
   interface ProvidedContext {
     redisUrl: string;
+    /** Path of a server binary, for tests that run a server of their own. */
     redisServer: string;
   }
 }
@@ -23,8 +24,15 @@ export default async function setup(project: TestProject): Promise<() => Promise
   const folder = mkdtempSync(join(tmpdir(), 'invite-rotator-test-redis-'));
   const server = await startRedisServer({ binary, folder });
   project.provide('redisUrl', server.url);
+  // A second Ctrl-C ends vitest without its teardown.
+  const leaveNothing = () => {
+    server.child.kill('SIGKILL');
+    rmSync(folder, { recursive: true, force: true });
+  };
+  process.once('exit', leaveNothing);
   return async () => {
     await server.stop();
     rmSync(folder, { recursive: true, force: true });
+    process.off('exit', leaveNothing);
   };
 }
