@@ -1,0 +1,29 @@
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { expect, it } from 'vitest';
+import { configJsonSchema } from '../../src/config/jsonSchema.ts';
+import { parseConfig } from '../../src/config/load.ts';
+import { formatProblem } from '../../src/config/problem.ts';
+
+const read = (name: string) => readFileSync(fileURLToPath(new URL(`../../config/${name}`, import.meta.url)), 'utf8');
+
+it.each(['rotation.yaml', 'demo.yaml'])('config/%s is valid', (name) => {
+  const parsed = parseConfig(read(name), `/config/${name}`);
+  expect(parsed.ok ? [] : parsed.problems.map(formatProblem)).toEqual([]);
+});
+
+it('config/rotation.schema.json is what zod says (npm run schema writes it)', () => {
+  expect(read('rotation.schema.json')).toBe(configJsonSchema());
+});
+
+it('the JSON Schema knows every key, and refuses unknown ones', () => {
+  const schema = JSON.parse(configJsonSchema());
+  expect(Object.keys(schema.properties)).toEqual([
+    'api', 'instances', 'defaults', 'groups', 'retry', 'verify', 'results', 'redis', 'ops', 'shutdownTimeout',
+  ]);
+  expect(schema).toMatchObject({ additionalProperties: false, required: ['instances', 'groups'] });
+  const group = schema.properties.groups.items;
+  expect(group).toMatchObject({ additionalProperties: false, required: ['id', 'identifier'] });
+  expect(group.properties.every.pattern).toContain('ms|s|m|h|d');
+  expect(group.properties.window.properties.days.items.enum).toContain('mon');
+});
