@@ -93,13 +93,14 @@ async function register(
   if (old !== null && old.identifier !== identifierText(group.identifier)) await letGoOfJid(deps, group.id);
   const owner = jid === null ? null : await claimJid(redis, keys, jid, group.id);
 
-  await store.update(placeOf(group), (record, nowMs) => ({
-    record: takeOver(record, group, old, owner, nowMs),
-    result: undefined,
-  }));
+  // Placed even where its times did not change: a group that comes back is in none of the sets.
+  await store.update(
+    placeOf(group),
+    (record, nowMs) => ({ record: takeOver(record, group, old, owner, nowMs), result: undefined }),
+    { place: 'always' },
+  );
   // Last, so that a crash before it only means that all of this is done again.
   await redis.multi().persist(keys.group(group.id)).hset(keys.registered, group.id, describe(group)).exec();
-  await enterTimes(store, placeOf(group), redis, keys);
   return owner;
 }
 
@@ -124,7 +125,8 @@ export function takeOver(
 function dueAtFor(record: GroupRecord, group: GroupConfig, old: Registration | null, nowMs: number): number | null {
   if (!group.enabled) return null;
   const asBefore = old?.enabled === true && old.schedule === JSON.stringify(group.schedule);
-  if (asBefore && record.dueAt !== null) return record.dueAt;
+  // A group that nobody registered yet, but that has a due time: another process is taking over the same file.
+  if ((asBefore || (old === null && record.rotatedAt === null)) && record.dueAt !== null) return record.dueAt;
   if (record.rotatedAt !== null) return nextDue(group.schedule, record.rotatedAt);
   return firstDue(group.schedule, group.firstSeen, group.id, nowMs);
 }
@@ -134,14 +136,6 @@ async function unregister(deps: RegistryDependencies, id: string, old: Registrat
   await letGoOfJid(deps, id);
   if (old !== null) await forgetTimes(redis, keys, id, old.instance);
   await redis.multi().expire(keys.group(id), historySeconds).hdel(keys.registered, id).exec();
-}
-
-/** A record whose times did not change keeps its places, so a group that comes back is put into them here. */
-async function enterTimes(store: GroupStore, place: GroupPlace, redis: RedisClient, keys: Keys): Promise<void> {
-  const { record } = await store.load(place.id);
-  const verification = place.verificationAt(record);
-  if (record.dueAt !== null) await redis.zadd(keys.due(place.instance), 'NX', record.dueAt, place.id);
-  if (verification !== null) await redis.zadd(keys.verifications(place.instance), 'NX', verification, place.id);
 }
 
 async function forgetTimes(redis: RedisClient, keys: Keys, id: string, instance: string): Promise<void> {

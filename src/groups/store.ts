@@ -28,11 +28,23 @@ export interface GroupPlace {
   verificationAt(record: GroupRecord): number | null;
 }
 
+export interface UpdateOptions {
+  /**
+   * `moved` (default): a time that did not change stays where the planner put it, which holds a group back while its
+   * job is queued. `always`: every time is put into its set anew.
+   */
+  readonly place?: 'moved' | 'always';
+}
+
 export interface GroupStore {
   /** The record as it stands, and Redis's clock. A group without a record has the empty one. */
   load(id: string): Promise<{ readonly record: GroupRecord; readonly nowMs: number }>;
   /** Applies a change; `change` may be called more than once, and must not do anything but compute. */
-  update<T>(group: GroupPlace, change: (record: GroupRecord, nowMs: number) => Change<T>): Promise<T>;
+  update<T>(
+    group: GroupPlace,
+    change: (record: GroupRecord, nowMs: number) => Change<T>,
+    options?: UpdateOptions,
+  ): Promise<T>;
 }
 
 /** A record in Redis that this version cannot read. */
@@ -52,7 +64,7 @@ export function createGroupStore(redis: RedisClient, keys: Keys): GroupStore {
   return {
     load: read,
 
-    async update(group, change) {
+    async update(group, change, { place = 'moved' } = {}) {
       for (let conflicts = 0; conflicts < maxConflicts; conflicts++) {
         const { version, record, nowMs } = await read(group.id);
         const changed = change(record, nowMs);
@@ -70,8 +82,8 @@ export function createGroupStore(redis: RedisClient, keys: Keys): GroupStore {
             version,
             JSON.stringify(groupRecord.parse(changed.record)),
             group.id,
-            moved(record.dueAt, changed.record.dueAt),
-            moved(group.verificationAt(record), group.verificationAt(changed.record)),
+            scoreOf(record.dueAt, changed.record.dueAt, place),
+            scoreOf(group.verificationAt(record), group.verificationAt(changed.record), place),
             ...(changed.events ?? []).map((event) => JSON.stringify(event)),
           ],
         );
@@ -82,9 +94,8 @@ export function createGroupStore(redis: RedisClient, keys: Keys): GroupStore {
   };
 }
 
-/** A time that did not change stays where the planner put it: it holds a group back while its job is queued. */
-function moved(before: number | null, after: number | null): number | string {
-  return before === after ? 'keep' : (after ?? '');
+function scoreOf(before: number | null, after: number | null, place: 'moved' | 'always'): number | string {
+  return place === 'moved' && before === after ? 'keep' : (after ?? '');
 }
 
 function parseRecord(id: string, json: string): GroupRecord {

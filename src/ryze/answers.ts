@@ -16,7 +16,8 @@ export const resetBody = z.object({
 export const infoBody = z.object({
   success: z.literal(true).optional(),
   group: z.object({
-    jid: z.string().min(1),
+    /** Expected; where it is missing, whoever asked by JID knows it already. */
+    jid: z.string().min(1).optional(),
     inviteCode: z.string().nullish(),
     inviteLink: z.string().nullish(),
   }),

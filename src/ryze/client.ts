@@ -100,14 +100,15 @@ export function createRyzeClient({ baseUrl, timeoutMs }: RyzeClientOptions): Ryz
         },
         infoBody,
         ({ group }): InfoAnswer | string => {
-          if (isJid(identifier) && group.jid !== identifier) return 'the answer is about another group';
-          if (!isJid(group.jid)) return 'the answer has no group JID';
+          const jid = group.jid ?? identifier;
+          if (!isJid(jid)) return 'the answer has no group JID';
+          if (isJid(identifier) && jid !== identifier) return 'the answer is about another group';
           const code = group.inviteLink ? inviteCodeOf(group.inviteLink) : group.inviteCode || null;
           if (group.inviteLink && code === null) return 'the answer has no readable invite link';
           if (group.inviteLink && group.inviteCode && group.inviteCode !== code) {
             return 'link and code of the answer do not agree';
           }
-          return { jid: group.jid, inviteCode: code, inviteLink: code === null ? null : inviteLinkOf(code) };
+          return { jid, inviteCode: code, inviteLink: code === null ? null : inviteLinkOf(code) };
         },
       ),
     close: () => pool.close(),

@@ -99,12 +99,12 @@ async function readJob(
       return { group, work: { kind: 'request', jobId: job.id ?? '', requestedAt: requestedAt ?? null, request } };
     }
     case scheduledJob: {
-      const { group: id, dueAt } = scheduledData.parse(job.data);
+      const { group: id, dueAt } = parseInternal(scheduledData, job);
       const group = here(deps.config(), instance, id);
       return group === undefined ? null : { group, work: { kind: 'scheduled', dueAt } };
     }
     case verifyJob: {
-      const group = here(deps.config(), instance, verifyData.parse(job.data).group);
+      const group = here(deps.config(), instance, parseInternal(verifyData, job).group);
       return group === undefined ? null : { group, work: { kind: 'verification' } };
     }
     default:
@@ -112,6 +112,13 @@ async function readJob(
         `unknown job name ${JSON.stringify(job.name.slice(0, 64))}: expected "${requestJob}"`,
       );
   }
+}
+
+/** Jobs that only the planner pushes. */
+function parseInternal<T extends z.ZodType>(schema: T, job: Job): z.output<T> {
+  const parsed = schema.safeParse(job.data);
+  if (parsed.success) return parsed.data;
+  throw new UnrecoverableError(`bad data: "${job.name}" is a job of the program itself; push "${requestJob}"`);
 }
 
 function here(config: Config, instance: string, id: string): GroupConfig | undefined {
