@@ -10,7 +10,6 @@ import { closeGate, type Gate, openGate } from '../budget/gate.ts';
 import type { RetryConfig } from '../config/config.ts';
 import { claimJid } from '../groups/jids.ts';
 import type { GroupRecord } from '../groups/record.ts';
-import type { LinkEvent } from '../results/event.ts';
 import type { CallFailure } from '../ryze/outcome.ts';
 import * as attempts from './attempt.ts';
 import { type CallDependencies, makeCall, type Target } from './call.ts';
@@ -41,8 +40,8 @@ export interface RotateDependencies extends CallDependencies {
   /** Called after a 401: reads the instance's token again, and returns it. */
   readonly refreshToken: (instance: string) => string;
   readonly onGateClosed: (instance: string, gate: Gate) => void;
-  /** Told of every event right after it was committed. */
-  readonly onCommitted: (events: readonly LinkEvent[]) => void;
+  /** Told right after events were committed. */
+  readonly onCommitted: () => void;
 }
 
 /** More steps than any honest course of one job: resolve, read back, reset, each overtaken a few times. */
@@ -86,7 +85,7 @@ export async function rotate(
       case 'duplicate':
         return await giveUp(deps, target, work, duplicateFailure(result.owner));
       case 'done': {
-        deps.onCommitted(result.events);
+        if (result.events.length > 0) deps.onCommitted();
         if (step.do === 'verify') return { status: 'verified', changed: result.events.length > 0 };
         if (step.do === 'reset') return { status: 'rotated', record: result.record };
         if (step.do === 'readBack' && result.events.length > 0) mine = 'recovered';
@@ -148,12 +147,11 @@ async function giveUp(
   work: attempts.Work,
   failure: attempts.Failure,
 ): Promise<Rotation> {
-  const { events, nextAttemptAt } = await deps.store.update(target.place, (record, nowMs) => {
+  const nextAttemptAt = await deps.store.update(target.place, (record, nowMs) => {
     const given = attempts.giveUp(record, work, failure, nowMs, target.rules);
-    const at = given.record.failure?.nextAttemptAt ?? null;
-    return { record: given.record, events: given.events, result: { events: given.events, nextAttemptAt: at } };
+    return { ...given, result: given.record.failure?.nextAttemptAt ?? null };
   });
-  deps.onCommitted(events);
+  deps.onCommitted();
   return { status: 'gaveUp', failure, nextAttemptAt };
 }
 

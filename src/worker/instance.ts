@@ -1,24 +1,14 @@
-/** One instance's queue and the worker that empties it: a slow or refused number holds up nobody else. */
-import { type Job, Queue, Worker } from 'bullmq';
-import { rotationsQueue } from '../redis/keys.ts';
+/** The worker that empties one instance's queue: a slow or refused number holds up nobody else. */
+import { type Job, type Queue, Worker } from 'bullmq';
 import type { RedisClient } from '../redis/scripts.ts';
 
-export interface InstanceWorker {
-  readonly queue: Queue;
-  /** Jobs of this instance that this process works on at the same time. */
-  setConcurrency(concurrency: number): void;
-  /** Fetches again at once, where the queue rested until now. */
-  wake(): Promise<void>;
-  /** Stops fetching, waits for what is in flight. */
-  close(): Promise<void>;
-}
-
 export interface InstanceWorkerOptions {
-  readonly instance: string;
+  readonly queue: Queue;
+  /** Jobs of this instance that this process works on at the same time; may be changed on the worker. */
   readonly concurrency: number;
   readonly connection: RedisClient;
   readonly prefix: string;
-  readonly process: (queue: Queue, job: Job, lock: string) => Promise<unknown>;
+  readonly process: (job: Job, lock: string) => Promise<unknown>;
   readonly onError: (error: Error) => void;
 }
 
@@ -43,11 +33,9 @@ const finished = {
   removeOnFail: { age: 7 * 24 * 3600, count: 10_000 },
 };
 
-export function createInstanceWorker(options: InstanceWorkerOptions): InstanceWorker {
-  const { instance, concurrency, connection, prefix, process, onError } = options;
-  const name = rotationsQueue(instance);
-  const queue = new Queue(name, { connection, prefix });
-  const worker = new Worker(name, (job, lock) => process(queue, job, lock ?? ''), {
+export function createInstanceWorker(options: InstanceWorkerOptions): Worker {
+  const { queue, concurrency, connection, prefix, process, onError } = options;
+  const worker = new Worker(queue.name, (job, lock) => process(job, lock ?? ''), {
     connection,
     prefix,
     concurrency,
@@ -56,19 +44,6 @@ export function createInstanceWorker(options: InstanceWorkerOptions): InstanceWo
     ...lockOptions,
     ...finished,
   });
-  queue.on('error', onError);
   worker.on('error', onError);
-  return {
-    queue,
-    setConcurrency(wanted) {
-      worker.concurrency = wanted;
-    },
-    async wake() {
-      await queue.removeRateLimitKey();
-    },
-    async close() {
-      await worker.close();
-      await queue.close();
-    },
-  };
+  return worker;
 }

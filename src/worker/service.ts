@@ -2,7 +2,7 @@
  * The worker, whole: wires configuration, registry, planner, the instances' queues and publishing together, takes over
  * an edited file, and stops without leaving anything behind. The only module that knows all the others.
  */
-import { type Job, Queue, Worker } from 'bullmq';
+import { Queue, Worker } from 'bullmq';
 import { bucketOf, createBudget } from '../budget/budget.ts';
 import { openGate, readGate } from '../budget/gate.ts';
 import type { Config, GroupConfig, InstanceConfig } from '../config/config.ts';
@@ -14,11 +14,12 @@ import type { Logger } from '../log.ts';
 import { tick, tickMs } from '../planner/planner.ts';
 import { type Keys, makeKeys, plannerQueue } from '../redis/keys.ts';
 import { type RedisClient, redisTime } from '../redis/scripts.ts';
-import type { LinkEvent } from '../results/event.ts';
 import { createOutbox } from '../results/outbox.ts';
 import { createRyzeClient } from '../ryze/client.ts';
-import { createInstanceWorker, type InstanceWorker, lockOptions } from './instance.ts';
+import { lockOptions } from './instance.ts';
+import { createInstances, type Instances } from './instances.ts';
 import { type ProcessDependencies, processJob } from './process.ts';
+import { repeat } from './repeat.ts';
 import { placeOf, rulesOf } from './rules.ts';
 import type { Tokens } from './tokens.ts';
 
@@ -47,7 +48,6 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   const prefix = options.config.redis.prefix;
   const keys = makeKeys(prefix);
   const store = createGroupStore(redis, keys);
-  const instances = new Map<string, InstanceWorker>();
   const publishing = new Set<Promise<void>>();
   let config = options.config;
   let ryze = createRyzeClient(config.api);
@@ -90,40 +90,27 @@ export async function startService(options: ServiceOptions): Promise<Service> {
         { event: 'gate.closed', instance: name, reason, opensInMs, streak },
         gateMessage(name, reason, opensInMs),
       ),
-    onCommitted: (events) => {
-      if (events.length > 0) publish(events);
-    },
+    onCommitted: publish,
   };
 
-  function publish(_events: readonly LinkEvent[]): void {
+  function publish(): void {
     const run = outbox.publishAll(config.results.queues).finally(() => publishing.delete(run));
     publishing.add(run);
   }
 
-  function startInstance({ name, concurrency }: InstanceConfig): void {
-    const worker = createInstanceWorker({
-      instance: name,
-      concurrency,
-      connection: redis,
-      prefix,
-      process: (queue: Queue, job: Job, lock: string) => processJob(deps, queue, name, job, lock),
-      onError: (error) => reportWorkerError(log, name, error),
-    });
-    instances.set(name, worker);
-  }
-
-  function queueOf(name: string): Queue {
-    const worker = instances.get(name);
-    if (worker === undefined) throw new Error(`instance ${name} has no worker`);
-    return worker.queue;
-  }
+  const instances = createInstances({
+    connection: redis,
+    prefix,
+    process: (name, queue, job, lock) => processJob(deps, queue, name, job, lock),
+    onError: (name, error) => reportWorkerError(log, name, error),
+  });
 
   const plans = new Queue(plannerQueue, { connection: redis, prefix });
   plans.on('error', (error) => reportWorkerError(log, plannerQueue, error));
 
   async function plan(): Promise<void> {
     await outbox.publishAll(config.results.queues);
-    const planned = await tick({ redis, keys, store, budget, config, tokenOf: tokens.of, queueOf });
+    const planned = await tick({ redis, keys, store, budget, config, tokenOf: tokens.of, queueOf: instances.queueOf });
     log.debug({ event: 'plan.tick', ...planned }, 'planned');
   }
 
@@ -133,6 +120,8 @@ export async function startService(options: ServiceOptions): Promise<Service> {
       { redis, keys, store, placeOf: (group: GroupConfig) => placeOf(placed, group) },
       placed,
     );
+    const buckets = placed.instances.map(({ name }) => [name, bucketOf(tokens.of(name))]);
+    await redis.hset(keys.buckets, Object.fromEntries(buckets));
     for (const [group, owner] of changes.doubles) {
       log.error({ event: 'group.double', group, owner }, `${group} is the same WhatsApp group as ${owner}: it rests`);
     }
@@ -169,22 +158,9 @@ export async function startService(options: ServiceOptions): Promise<Service> {
       budget = createBudget(redis, keys, next.api.timeoutMs);
       void old.close();
     }
-    for (const instance of next.instances) {
-      const running = instances.get(instance.name);
-      if (running === undefined) startInstance(instance);
-      else {
-        running.setConcurrency(instance.concurrency);
-        await reopen(redis, keys, instance.name, running);
-      }
-    }
     await takeOver();
-    await rememberBuckets();
-    const kept = new Set(next.instances.map(({ name }) => name));
-    for (const [name, worker] of instances) {
-      if (kept.has(name)) continue;
-      instances.delete(name);
-      await worker.close();
-    }
+    await instances.bringInLine(next.instances);
+    for (const { name } of next.instances) await reopen(redis, keys, name, instances);
     log.info({ event: 'config.reloaded' }, 'the edited configuration file is in force');
     await plans.add('plan', {}, { removeOnComplete: true, removeOnFail: true });
   }
@@ -204,14 +180,8 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     await schedule();
   }
 
-  async function rememberBuckets(): Promise<void> {
-    const buckets = config.instances.map(({ name }) => [name, bucketOf(tokens.of(name))] as const);
-    await redis.hset(keys.buckets, Object.fromEntries(buckets));
-  }
-
   await takeOver();
-  await rememberBuckets();
-  for (const instance of config.instances) startInstance(instance);
+  await instances.bringInLine(config.instances);
   const planner = new Worker(plannerQueue, plan, { connection: redis, prefix, concurrency: 1, ...lockOptions });
   planner.on('error', (error) => reportWorkerError(log, plannerQueue, error));
   planner.on('failed', (_job, error) =>
@@ -219,13 +189,13 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   );
   await schedule();
   const timers = [
-    every(reloadEveryMs, reload, (error) => log.error({ event: 'config.unread', err: error }, 'cannot reload')),
-    every(tickMs, watch, (error) => log.debug({ event: 'plan.unwatched', err: error }, 'cannot watch the planner')),
+    repeat(reloadEveryMs, reload, (error) => log.error({ event: 'config.unread', err: error }, 'cannot reload')),
+    repeat(tickMs, watch, (error) => log.debug({ event: 'plan.unwatched', err: error }, 'cannot watch the planner')),
   ];
 
   async function close(): Promise<void> {
     for (const timer of timers) await timer.stop();
-    await Promise.all([planner.close(), ...[...instances.values()].map((worker) => worker.close())]);
+    await Promise.all([planner.close(), instances.close()]);
     await Promise.all(publishing);
     await outbox.publishAll(config.results.queues);
     await Promise.all([outbox.close(), plans.close(), ryze.close()]);
@@ -240,33 +210,11 @@ export async function startService(options: ServiceOptions): Promise<Service> {
 }
 
 /** A person has put in a new file, perhaps a new token: what the old one was refused for may be over. */
-async function reopen(redis: RedisClient, keys: Keys, instance: string, worker: InstanceWorker): Promise<void> {
+async function reopen(redis: RedisClient, keys: Keys, instance: string, instances: Instances): Promise<void> {
   const gate = await readGate(redis, keys, instance, await redisTime(redis));
   if (gate === null || gate.reason === 'throttled' || gate.reason === 'instance_disconnected') return;
   await openGate(redis, keys, instance);
-  await worker.wake();
-}
-
-/** Runs a task again and again, never twice at once. */
-function every(ms: number, task: () => Promise<void>, onError: (error: unknown) => void): { stop(): Promise<void> } {
-  let running = Promise.resolve();
-  let timer: NodeJS.Timeout;
-  let stopped = false;
-  const run = () => {
-    running = task()
-      .catch(onError)
-      .then(() => {
-        if (!stopped) timer = setTimeout(run, ms);
-      });
-  };
-  timer = setTimeout(run, ms);
-  return {
-    async stop() {
-      stopped = true;
-      clearTimeout(timer);
-      await running;
-    },
-  };
+  await instances.queueOf(instance).removeRateLimitKey();
 }
 
 function instanceOf(config: Config, name: string): InstanceConfig {
