@@ -66,7 +66,7 @@ export async function processJob(
     case 'obsolete':
       return null;
     case 'wait':
-      if (!rotation.closed) return await delay(job, lock, rotation.ms, tries);
+      if (!rotation.closed) return await delay(job, lock, rotation.ms);
       await queue.rateLimit(rotation.ms);
       throw new RateLimitError();
     case 'retry':
@@ -76,9 +76,9 @@ export async function processJob(
   }
 }
 
-/** Puts the job aside; always throws, which is how BullMQ is told. */
-async function delay(job: Job, lock: string, ms: number, tries: number): Promise<never> {
-  await job.updateProgress({ tries });
+/** Puts the job aside, with a new number of tries if there is one; always throws, which is how BullMQ is told. */
+async function delay(job: Job, lock: string, ms: number, tries?: number): Promise<never> {
+  if (tries !== undefined) await job.updateProgress({ tries });
   await job.moveToDelayed(Date.now() + ms, lock);
   throw new DelayedError();
 }

@@ -1,0 +1,119 @@
+/**
+ * The budget's promise, against arbitrary arrivals, latencies, lost answers, dead processes and both kinds of window,
+ * on a clock that the test moves: the real scripts on a real Redis, and a model of the server that counts each request
+ * at any moment between its sending and its answer.
+ */
+import fc from 'fast-check';
+import { expect, it } from 'vitest';
+import { type Budget, createBudget, type Slot } from '../../src/budget/budget.ts';
+import { createLimiter, type WindowKind } from '../../src/standin/limiter.ts';
+import { testRedis } from '../support/redis.ts';
+import { virtualRedis } from '../support/virtualRedis.ts';
+
+const max = 5;
+const perMs = 1_000;
+const timeoutMs = 800;
+const bot = { name: 'bot', rateLimit: { max, perMs, reserve: 1 }, paceMs: 0 };
+
+const call = fc.record({
+  /** After the arrival before it. */
+  afterMs: fc.oneof(fc.constant(0), fc.integer({ min: 0, max: 400 })),
+  latencyMs: fc.integer({ min: 1, max: 1_200 }),
+  /** When the server counts it, as a share of the latency. */
+  countedAt: fc.double({ min: 0, max: 1, noNaN: true }),
+  end: fc.constantFrom('answered', 'answered', 'answered', 'answered', 'died', 'neverSent'),
+  oneOff: fc.boolean(),
+});
+const scenario = fc.record({
+  calls: fc.array(call, { minLength: 5, maxLength: 40 }),
+  window: fc.constantFrom<WindowKind>('sliding', 'fixed'),
+  /** Where the server's fixed windows begin. */
+  offsetMs: fc.integer({ min: 0, max: perMs }),
+  processes: fc.integer({ min: 1, max: 3 }),
+});
+type Scenario = typeof scenario extends fc.Arbitrary<infer T> ? T : never;
+type Call = Scenario['calls'][number];
+
+/** When the server counted our requests, and how many it refused. `rule` may be broken on purpose. */
+async function play({ calls, window, offsetMs, processes }: Scenario, rule: 'kept' | 'broken') {
+  const { redis, keys, prefix } = testRedis();
+  const clock = virtualRedis(redis, `${prefix}:clock`);
+  const budgets = Array.from({ length: processes }, () => createBudget(clock.redis, keys, timeoutMs));
+  const server = createLimiter({ window, perMs, limit: max });
+  const counted: number[] = [];
+  let refused = 0;
+  let events: { at: number; run: (now: number) => Promise<void> | void }[] = [];
+  const later = (at: number, run: (now: number) => Promise<void> | void) => {
+    events.push({ at: Math.ceil(at), run });
+  };
+
+  async function arrive(one: Call, budget: Budget, now: number, tries: number): Promise<void> {
+    const grant = await budget.acquire(bot, 'token', one.oneOff ? 'oneOff' : 'scheduledReset');
+    if (!grant.granted) {
+      if (tries < 500) later(now + grant.waitMs, (then) => arrive(one, budget, then, tries + 1));
+      return;
+    }
+    if (one.end === 'neverSent') return void (await budget.settle(bot, grant, { ending: 'refunded' }));
+    // `per` after it was sent, as libraries do that count the starts of jobs.
+    if (rule === 'broken') await answer(budget, grant, 0, now);
+    later(now + Math.min(one.latencyMs, timeoutMs) * one.countedAt, (at) => {
+      const { allowed } = server.count('token', at + offsetMs);
+      if (allowed) counted.push(at);
+      else refused += 1;
+    });
+    if (one.end === 'died' || rule === 'broken') return;
+    if (one.latencyMs > timeoutMs) return later(now + timeoutMs, () => silence(budget, grant));
+    later(now + one.latencyMs, (at) => answer(budget, grant, one.latencyMs, at));
+  }
+  async function silence(budget: Budget, slot: Slot): Promise<void> {
+    await budget.settle(bot, slot, { ending: 'silent' });
+  }
+  async function answer(budget: Budget, slot: Slot, tookMs: number, now: number): Promise<void> {
+    const { limit, remaining, resetAt } = server.peek('token', now + offsetMs);
+    const rateLimit = { limit, remaining, resetInMs: resetAt - now - offsetMs };
+    await budget.settle(bot, slot, { ending: 'answered', tookMs, rateLimit, exhausted: false, instance: 'works' });
+  }
+
+  let start = 1_763_802_000_000;
+  for (const [i, one] of calls.entries()) {
+    start += one.afterMs;
+    const budget = budgets[i % processes] as Budget;
+    later(start, (now) => arrive(one, budget, now, 0));
+  }
+  while (events.length > 0) {
+    events = events.sort((a, b) => a.at - b.at);
+    const [next, ...rest] = events;
+    events = rest;
+    if (next === undefined) break;
+    clock.setTime(next.at);
+    await next.run(next.at);
+  }
+  return { counted, refused, sendable: calls.filter(({ end }) => end !== 'neverSent').length };
+}
+
+function mostInAnyWindow(times: number[]): number {
+  const sorted = [...times].sort((a, b) => a - b);
+  return Math.max(0, ...sorted.map((from) => sorted.filter((at) => at >= from && at < from + perMs).length));
+}
+
+it('no window of the server ever holds more than the limit, and every call is made in the end', async () => {
+  await fc.assert(
+    fc.asyncProperty(scenario, async (drawn) => {
+      const { counted, refused, sendable } = await play(drawn, 'kept');
+      expect(mostInAnyWindow(counted)).toBeLessThanOrEqual(max);
+      expect(refused).toBe(0);
+      expect(counted).toHaveLength(sendable);
+    }),
+    { numRuns: 60 },
+  );
+}, 120_000);
+
+it('finds a window over the limit when slots are given back `per` after they are sent', async () => {
+  const broken = fc.asyncProperty(scenario, async (drawn) => {
+    const { counted, refused } = await play(drawn, 'broken');
+    expect(refused).toBe(0);
+    expect(mostInAnyWindow(counted)).toBeLessThanOrEqual(max);
+  });
+  const found = await fc.check(broken, { numRuns: 60, endOnFailure: true });
+  expect(found.failed).toBe(true);
+}, 120_000);
