@@ -18,3 +18,9 @@ export function formatDuration(ms: number): string {
   const unit = (['d', 'h', 'm', 's', 'ms'] as const).find((name) => ms % units[name] === 0) ?? 'ms';
   return `${ms / units[unit]}${unit}`;
 }
+
+/** The next duration from here up that is easily read: two digits or more, but whole seconds at least. 1333400 → `23m`. */
+export function formatDurationUp(ms: number): string {
+  const unit = (['d', 'h', 'm'] as const).find((name) => ms >= 10 * units[name]) ?? 's';
+  return `${Math.ceil(ms / units[unit] - 1e-9)}${unit}`;
+}

@@ -1,5 +1,10 @@
-/** What the file asks for, as `check` prints it: needs no Redis and no token. Pure but for the rendering. */
+/**
+ * What the file asks for, as `check` prints it: per instance its groups, the calls a minute they ask for and may make,
+ * and the next rotations. Pure: it knows of no Redis, so it tells what a first start would do; groups that were rotated
+ * before are due by when that was.
+ */
 import { firstDue } from '../schedule/schedule.ts';
+import { type Weekday, weekdays } from '../schedule/window.ts';
 import type { Config, GroupConfig } from './config.ts';
 import { formatDuration } from './duration.ts';
 import { demands } from './feasibility.ts';
@@ -7,6 +12,7 @@ import { demands } from './feasibility.ts';
 export interface PlannedInstance {
   readonly instance: string;
   readonly groups: number;
+  /** Of these, how many have scheduled rotations. */
   readonly enabled: number;
   /** Resets a minute that its groups ask for, on average. */
   readonly callsPerMinuteAsked: number;
@@ -22,6 +28,8 @@ export interface PlannedRotation {
   /** For a group that was never rotated; a running worker goes by when it was. */
   readonly at: string;
   readonly schedule: string;
+  /** Why then, of all times. */
+  readonly why: string;
 }
 
 export interface Plan {
@@ -36,7 +44,7 @@ export function makePlan(
   askedPerMinute: (groups: readonly GroupConfig[]) => number,
   nowMs: number,
 ): Plan {
-  const allDemands = demands(config);
+  const allDemands = demands(config, nowMs);
   return {
     file: config.file,
     instances: config.instances.map((instance) => {
@@ -54,18 +62,42 @@ export function makePlan(
           .map((group) => ({ group, at: firstDue(group.schedule, group.firstSeen, group.id, nowMs) }))
           .sort((a, b) => a.at - b.at)
           .slice(0, shown)
-          .map(({ group, at }) => ({ group: group.id, at: new Date(at).toISOString(), schedule: scheduleText(group) })),
+          .map(({ group, at }) => ({
+            group: group.id,
+            at: new Date(at).toISOString(),
+            schedule: scheduleText(group),
+            why: whyThen(group, at, nowMs),
+          })),
       };
     }),
   };
 }
 
-export function scheduleText({ schedule }: Pick<GroupConfig, 'schedule'>): string {
+function scheduleText({ schedule }: Pick<GroupConfig, 'schedule'>): string {
   const { window, timezone } = schedule;
-  const when =
-    schedule.kind === 'every' ? `every ${formatDuration(schedule.everyMs)}` : `cron ${schedule.cron} (${timezone})`;
-  if (window === null) return when;
-  return `${when}, ${clock(window.fromMinute)} to ${clock(window.toMinute)} ${timezone} ${window.days.join(' ')}`;
+  const when = schedule.kind === 'every' ? `every ${formatDuration(schedule.everyMs)}` : `cron ${schedule.cron}`;
+  const zone = schedule.kind === 'cron' || window !== null ? ` (${timezone})` : '';
+  if (window === null) return `${when}${zone}`;
+  return `${when}, ${clock(window.fromMinute)}-${clock(window.toMinute)}${daysText(window.days)}${zone}`;
+}
+
+function whyThen({ schedule, firstSeen }: GroupConfig, at: number, nowMs: number): string {
+  if (at === nowMs) return 'never rotated: at once';
+  if (firstSeen === 'rotate') return 'never rotated: when its window opens';
+  if (schedule.kind === 'cron')
+    return schedule.window === null ? 'next time of its cron' : 'next time of its cron, in its window';
+  const until = firstSeen === 'spread' ? 'at its own phase of the period' : 'a full period from now';
+  return schedule.window === null ? until : `${until}, in its window`;
+}
+
+/** ` mon-fri`, ` mon,wed`, and nothing for every day. */
+function daysText(days: readonly Weekday[]): string {
+  if (days.length === weekdays.length) return '';
+  const indexes = weekdays.flatMap((day, index) => (days.includes(day) ? [index] : []));
+  const [first = 0] = indexes;
+  const inRow = indexes.length > 2 && indexes.every((index, place) => index === first + place);
+  if (inRow) return ` ${weekdays[first]}-${weekdays[first + indexes.length - 1]}`;
+  return ` ${indexes.map((index) => weekdays[index]).join(',')}`;
 }
 
 function clock(minute: number): string {

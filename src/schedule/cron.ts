@@ -1,35 +1,144 @@
 /**
- * Cron expressions of five fields, through cron-parser, which gets summer time right: an hour that is skipped moves an
- * occurrence to the change, and an hour that comes twice holds a fixed time once, a repeating one in both.
+ * When a cron expression of five fields comes up in a time zone. Pure.
+ *
+ * cron-parser reads the expression and says which days it means; the times are worked out here, because around a change
+ * of the clocks it errs (5.10: a daily time at a skipped midnight is left out that day, one asked for within a repeated
+ * hour comes again, and a change of half an hour ends in an error). The rules, the usual ones of cron:
+ * - An expression for every hour follows the time that really passes: it comes in both passes of a repeated hour.
+ * - Any other names times of day, each once a day: in the first pass of a repeated hour, and where its time is skipped,
+ *   as long after the change as it would have been (02:30 becomes 03:30).
  */
 import { type CronExpression, CronExpressionParser } from 'cron-parser';
+import { dayMs, midnightOf, minuteMs, momentOf, momentsOf, readingAt, steadyOffsetMs } from './wallClock.ts';
 
-/** What is wrong with an expression; null: nothing. */
-export function cronProblem(cron: string, timezone: string): string | null {
-  const fields = cron.trim().split(/\s+/);
-  if (fields.length !== 5) return `expected five fields (minute hour day month weekday), found ${fields.length}`;
-  try {
-    parse(cron, timezone, Date.UTC(2000, 0, 1)).next();
-    return null;
-  } catch (error) {
-    return error instanceof Error ? error.message : String(error);
+interface Pattern {
+  /** In UTC, so that it can be asked about readings of any wall clock. */
+  readonly expression: CronExpression;
+  readonly months: ReadonlySet<number>;
+  readonly everyHour: boolean;
+  /** Minutes since midnight, in order. */
+  readonly timesOfDay: readonly number[];
+}
+
+const fieldNames = ['minute', 'hour', 'day', 'month', 'weekday'] as const;
+const fieldRanges = ['0 to 59', '0 to 23', '1 to 31', '1 to 12 or JAN to DEC', '0 to 7 or SUN to SAT'] as const;
+
+/** The longest time without a 29 February, and a year for the rest. */
+const searchDays = 9 * 366;
+/** The calendar's weekdays and leap years repeat after so many years (but for 1900 and 2100). */
+const cycleYears = 28;
+
+/** What is wrong with an expression, in words; null: nothing. */
+export function cronProblem(cron: string): string | null {
+  return kept(problems, cron, () => {
+    const fields = cron.trim().split(/\s+/);
+    if (fields.length !== fieldNames.length) {
+      return `expected five fields (minute hour day month weekday), found ${fields[0] === '' ? 0 : fields.length}`;
+    }
+    const wrong = fields.findIndex((field, index) => !isField(field, index));
+    if (wrong !== -1) {
+      const text = fields[wrong]?.slice(0, 20);
+      return `its ${fieldNames[wrong]} "${text}" is not right: expected ${fieldRanges[wrong]}, *, a list (1,2), a range (1-5) or a step (*/2)`;
+    }
+    const comesUp = parses(cron) && !occurrences(cron, 'UTC', 0).next().done;
+    return comesUp ? null : 'it names a day that never comes';
+  });
+}
+
+/** The first occurrence after a moment. Throws where `cronProblem` finds one. */
+export function nextOccurrence(cron: string, timezone: string, afterMs: number): number {
+  const next = occurrences(cron, timezone, afterMs).next();
+  if (next.done) throw new Error(`"${cron}" never comes up`);
+  return next.value;
+}
+
+/** All occurrences after a moment, in order. */
+export function* occurrences(cron: string, timezone: string, afterMs: number): Generator<number, void> {
+  const pattern = patternOf(cron);
+  let last = afterMs;
+  // From the day before, whose latest times a change may have put off until after midnight.
+  let midnight = midnightOf(readingAt(timezone, afterMs)) - dayMs;
+  for (let idleDays = 0; idleDays <= searchDays; midnight += dayMs, idleDays++) {
+    if (!meansDay(pattern, midnight)) continue;
+    for (const moment of momentsOn(pattern, timezone, midnight)) {
+      if (moment <= last) continue;
+      last = moment;
+      idleDays = 0;
+      yield moment;
+    }
   }
 }
 
-/** The first occurrence after a moment. */
-export function nextOccurrence(cron: string, timezone: string, afterMs: number): number {
-  return parse(cron, timezone, afterMs).next().getTime();
+/** The mean time between occurrences over the calendar's whole cycle, in milliseconds. */
+export function meanInterval(cron: string, fromMs: number): number {
+  return dayMs / (patternOf(cron).timesOfDay.length * shareOfDays(cron, new Date(fromMs).getUTCFullYear()));
 }
 
-/** The mean time between occurrences, over the next `count` of them. */
-export function meanInterval(cron: string, timezone: string, fromMs: number, count = 100): number {
-  const occurrences = parse(cron, timezone, fromMs);
-  const first = occurrences.next().getTime();
-  let last = first;
-  for (let i = 0; i < count; i++) last = occurrences.next().getTime();
-  return (last - first) / count;
+function momentsOn({ everyHour, timesOfDay }: Pattern, timezone: string, midnight: number): number[] {
+  const readings = timesOfDay.map((minute) => midnight + minute * minuteMs);
+  const offset = steadyOffsetMs(timezone, midnight);
+  if (offset !== null) return readings.map((reading) => reading - offset);
+  return readings
+    .flatMap((reading) => (everyHour ? momentsOf(timezone, reading) : [momentOf(timezone, reading)]))
+    .sort((a, b) => a - b);
 }
 
-function parse(cron: string, timezone: string, afterMs: number): CronExpression {
-  return CronExpressionParser.parse(cron, { currentDate: new Date(afterMs), tz: timezone });
+function meansDay({ expression, months, timesOfDay }: Pattern, midnight: number): boolean {
+  if (!months.has(new Date(midnight).getUTCMonth() + 1)) return false;
+  return expression.includesDate(new Date(midnight + (timesOfDay[0] ?? 0) * minuteMs));
+}
+
+function isField(field: string, index: number): boolean {
+  // cron-parser puts a random number in place of H.
+  if (/(^|,)h/i.test(field)) return false;
+  return parses(fieldNames.map((_, other) => (other === index ? field : '*')).join(' '));
+}
+
+function parses(cron: string): boolean {
+  try {
+    CronExpressionParser.parse(cron, { tz: 'UTC' });
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Reading an expression takes a tenth of a millisecond, and a hundred thousand groups may share one. */
+const problems = new Map<string, string | null>();
+const patterns = new Map<string, Pattern>();
+const shares = new Map<string, number>();
+const mostKept = 10_000;
+
+function patternOf(cron: string): Pattern {
+  return kept(patterns, cron, () => {
+    const expression = CronExpressionParser.parse(cron, { tz: 'UTC' });
+    const { month, hour, minute } = expression.fields;
+    return {
+      expression,
+      months: new Set(month.values),
+      everyHour: hour.values.length === 24,
+      timesOfDay: hour.values.flatMap((h) => minute.values.map((m) => h * 60 + m)),
+    };
+  });
+}
+
+/** How many of all days an expression means, from 0 to 1. */
+function shareOfDays(cron: string, year: number): number {
+  const days = cron.trim().split(/\s+/).slice(2).join(' ');
+  return kept(shares, `${year} ${days}`, () => {
+    const pattern = patternOf(`0 0 ${days}`);
+    const [first, end] = [Date.UTC(year, 0, 1), Date.UTC(year + cycleYears, 0, 1)];
+    let meant = 0;
+    for (let midnight = first; midnight < end; midnight += dayMs) if (meansDay(pattern, midnight)) meant++;
+    return (meant * dayMs) / (end - first);
+  });
+}
+
+function kept<V>(cache: Map<string, V>, key: string, make: () => V): V {
+  const known = cache.get(key);
+  if (known !== undefined) return known;
+  if (cache.size >= mostKept) cache.clear();
+  const made = make();
+  cache.set(key, made);
+  return made;
 }

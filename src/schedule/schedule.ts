@@ -1,4 +1,8 @@
-/** When a group's scheduled rotations fall due. Pure: every function takes the time it is asked about. */
+/**
+ * When a group's scheduled rotations fall due. Pure: every function takes the time it is asked about and answers in
+ * milliseconds since 1970. Schedules are expected as `config` lets them through: a zone that exists, a window that
+ * opens, a cron expression that comes up.
+ */
 import { createHash } from 'node:crypto';
 import { meanInterval, nextOccurrence } from './cron.ts';
 import { slide, type Window } from './window.ts';
@@ -18,7 +22,7 @@ export type Schedule =
 export const firstSeenKinds = ['rotate', 'spread', 'wait'] as const;
 export type FirstSeen = (typeof firstSeenKinds)[number];
 
-/** First due time after a rotation at `lastMs`, in milliseconds since 1970: always later, always in the window. */
+/** First due time after a rotation at `lastMs`: always later, always in the window. */
 export function nextDue(schedule: Schedule, lastMs: number): number {
   const due =
     schedule.kind === 'every' ? lastMs + schedule.everyMs : nextOccurrence(schedule.cron, schedule.timezone, lastMs);
@@ -44,9 +48,9 @@ export function slideIntoWindow({ window, timezone }: Schedule, atMs: number): n
   return window === null ? atMs : slide(window, timezone, atMs);
 }
 
-/** The mean time between two rotations, in milliseconds. */
+/** The mean time between two rotations, were there no window: in one that is open for less, they can only be fewer. */
 export function meanPeriodMs(schedule: Schedule, fromMs: number): number {
-  return schedule.kind === 'every' ? schedule.everyMs : meanInterval(schedule.cron, schedule.timezone, fromMs);
+  return schedule.kind === 'every' ? schedule.everyMs : meanInterval(schedule.cron, fromMs);
 }
 
 /** A number in [0, 1) that stays the same for an id, on every machine. */

@@ -19,7 +19,16 @@ it('config/rotation.schema.json is what zod says (npm run schema writes it)', ()
 it('the JSON Schema knows every key, and refuses unknown ones', () => {
   const schema = JSON.parse(configJsonSchema());
   expect(Object.keys(schema.properties)).toEqual([
-    'api', 'instances', 'defaults', 'groups', 'retry', 'verify', 'results', 'redis', 'ops', 'shutdownTimeout',
+    'api',
+    'instances',
+    'defaults',
+    'groups',
+    'retry',
+    'verify',
+    'results',
+    'redis',
+    'ops',
+    'shutdownTimeout',
   ]);
   expect(schema).toMatchObject({ additionalProperties: false, required: ['instances', 'groups'] });
   const group = schema.properties.groups.items;

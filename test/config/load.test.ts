@@ -27,10 +27,10 @@ describe('a bad file is reported', () => {
     [
       'no YAML',
       'groups: [\n',
-      ['2:1 not valid YAML: Flow sequence in block collection must be sufficiently indented and end with a ]'],
+      ['2:1 not valid YAML: this line is not indented like its neighbours, or a bracket above is not closed'],
     ],
-    ['a tab', 'api:\n\ttimeout: 1s\n', ['2:1 not valid YAML: Tabs are not allowed as indentation']],
-    ['a key twice', `${head}retry: {}\nretry: {}\n`, ['4:1 not valid YAML: Map keys must be unique']],
+    ['a tab', 'api:\n\ttimeout: 1s\n', ['2:1 not valid YAML: a tab at the beginning of a line; indent with spaces']],
+    ['a key twice', `${head}retry: {}\nretry: {}\n`, ['4:1 "retry" is given twice']],
     [
       'an unknown key',
       `${head}shutdownTimout: 5s\n`,
@@ -114,7 +114,11 @@ describe('a bad file is reported', () => {
     [
       'a group without anything',
       groups('{}'),
-      ['3:5 groups[0].id: is required', '3:5 groups[0].identifier: is required'],
+      [
+        '3:5 groups[0].id: is required',
+        '3:5 groups[0].identifier: is required',
+        '3:5 groups[0]: needs "every" or "cron", here or in defaults',
+      ],
     ],
     [
       'a bad id',
@@ -160,7 +164,9 @@ describe('a bad file is reported', () => {
     [
       'a cron minute that does not exist',
       groups(`{ ${a}, cron: "61 9 * * *" }`),
-      ['3:57 groups[0].cron: no cron expression: Constraint error, got value 61 expected range 0-59'],
+      [
+        '3:57 groups[0].cron: no cron expression: its minute "61" is not right: expected 0 to 59, *, a list (1,2), a range (1-5) or a step (*/2)',
+      ],
     ],
     [
       'a zone that does not exist',
@@ -244,20 +250,22 @@ describe('a bad file is reported', () => {
       'too much for the token',
       `instances: [{ name: bot, tokenEnv: T, rateLimit: { max: 12, reserve: 2 } }]\ngroups: [{ ${a}, every: 5s }]\n`,
       [
-        '1:13 instances[0]: bot: 1 groups ask for 12.0 calls a minute, the share for scheduled work is 10.0 (12 less 2 in reserve, per 1m): make the periods 1.20 times as long, or ask for a higher limit',
+        '1:13 instances[0]: bot: 1 group asks for 12.0 calls a minute, the share for scheduled work is 10.0 (12 less 2 in reserve, per 1m): raise "every" from 5s to at least 6s, or ask for a higher limit',
       ],
     ],
     [
       'too much for two instances of one token',
       `instances: [{ name: x1, tokenEnv: T, rateLimit: { max: 20 } }, { name: x2, tokenEnv: T, rateLimit: { max: 20 } }]\ngroups: [{ ${a}, every: 10s, instance: x1 }, { id: b, identifier: ABC123XYZ, every: 10s, instance: x2 }]\n`,
       [
-        '1:13 instances[0]: x1, x2: 2 groups ask for 12.0 calls a minute, the share for scheduled work is 10.0 (20 less 10 in reserve, per 1m): make the periods 1.20 times as long, or ask for a higher limit',
+        '1:13 instances[0]: x1, x2: 2 groups ask for 12.0 calls a minute, the share for scheduled work is 10.0 (20 less 10 in reserve, per 1m): raise "every" from 10s to at least 12s, or ask for a higher limit',
       ],
     ],
     [
       'too much for the pace',
       `instances: [{ name: bot, tokenEnv: T, pace: 30s }]\ngroups: [{ ${a}, every: 10s }]\n`,
-      ['1:45 instances[0].pace: bot: its groups ask for 6.0 resets a minute, a pace of 30s allows 2.0'],
+      [
+        '1:45 instances[0].pace: bot: 1 group asks for 6.0 resets a minute, a pace of 30s allows 2.0: raise "every" from 10s to at least 30s',
+      ],
     ],
     [
       'many things at once, in the order of the file',
@@ -265,6 +273,7 @@ describe('a bad file is reported', () => {
       [
         '1:17 api.timeout: expected a duration like 250ms, 30s, 5m, 6h or 7d',
         '4:11 groups[0].id: expected 1 to 64 of a-z, 0-9, "_" or "-", beginning with a letter or digit',
+        '5:26 groups[1].identifier: is the same as groups[0].identifier',
         '5:37 groups[1].evry: unknown key "evry"; did you mean "every"?',
         '6:20 retry.attempts: expected a whole number from 1 to 100',
       ],

@@ -103,3 +103,36 @@ it('says what keeps a file from being read', async () => {
   await writeFile(file, Buffer.from([0x61, 0xff, 0xfe]));
   expect(await message(file)).toBe('is not UTF-8 text');
 });
+
+it('keeps the last good configuration as the current one', async () => {
+  const { file } = await watched(text('1d'));
+  const watcher = await watcherOf(file);
+  const everyMs = () => watcher.current.groups[0]?.schedule;
+  await writeFile(file, text('soon'));
+  await watcher.poll();
+  expect(everyMs()).toMatchObject({ everyMs: 86_400_000 });
+  await writeFile(file, text('2d'));
+  await watcher.poll();
+  expect(everyMs()).toMatchObject({ everyMs: 172_800_000 });
+});
+
+it('tells every broken edit, also one with the same mistake, and that the old text is back', async () => {
+  const { file } = await watched(text('1d'));
+  const watcher = await watcherOf(file);
+  for (const comment of ['# one', '# two']) {
+    await writeFile(file, `${text('soon')}${comment}\n`);
+    expect(await watcher.poll()).toMatchObject({ status: 'broken' });
+    expect(await watcher.poll()).toEqual({ status: 'unchanged' });
+  }
+  await writeFile(file, text('1d'));
+  expect(await watcher.poll()).toMatchObject({ status: 'changed' });
+});
+
+it('sees a second edit of the same length right after the first', async () => {
+  const { file } = await watched(text('1d'));
+  const watcher = await watcherOf(file);
+  for (const every of ['2d', '3d', '4d', '5d']) {
+    await writeFile(file, text(every));
+    expect(await watcher.poll()).toMatchObject({ status: 'changed' });
+  }
+});

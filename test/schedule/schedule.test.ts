@@ -1,7 +1,14 @@
 import fc from 'fast-check';
 import { DateTime } from 'luxon';
 import { describe, expect, it } from 'vitest';
-import { firstDue, firstSeenKinds, nextDue, type Schedule, slideIntoWindow } from '../../src/schedule/schedule.ts';
+import {
+  firstDue,
+  firstSeenKinds,
+  meanPeriodMs,
+  nextDue,
+  type Schedule,
+  slideIntoWindow,
+} from '../../src/schedule/schedule.ts';
 import { type Window, weekdays } from '../../src/schedule/window.ts';
 
 const hour = 3_600_000;
@@ -81,7 +88,7 @@ describe('windows', () => {
     const early: Window = { fromMinute: 150, toMinute: 240, days: [...weekdays] };
     const berlin = 'Europe/Berlin';
     const slid = slideIntoWindow(every(hour, early, berlin), at('2026-03-29T00:00', berlin));
-    expect(show(slid, berlin)).toBe('2026-03-29T03:30 +02:00');
+    expect(show(slid, berlin)).toBe('2026-03-29T03:00 +02:00');
   });
 });
 
@@ -100,6 +107,20 @@ describe('the first rotation of a new group', () => {
     expect(firstDue(every(hour), 'spread', 'a', first)).toBe(first);
     expect(firstDue(every(hour), 'spread', 'a', first + 1)).toBe(first + hour);
   });
+});
+
+it('spread shares a period evenly between groups', () => {
+  const quarters = [0, 0, 0, 0];
+  for (let i = 0; i < 1_000; i++) {
+    const phase = firstDue(every(hour), 'spread', `group-${i}`, at('2026-11-23T12:00')) - at('2026-11-23T12:00');
+    quarters[Math.floor((phase / hour) * 4)]! += 1;
+  }
+  for (const count of quarters) expect(count).toBeGreaterThan(200);
+});
+
+it('the mean period is that of the interval, or of the times a cron expression names', () => {
+  expect(meanPeriodMs(every(hour), 0)).toBe(hour);
+  expect(meanPeriodMs(cron('0 9 * * MON', 'Europe/Berlin'), 0)).toBe(7 * 24 * hour);
 });
 
 describe('whatever the schedule', () => {

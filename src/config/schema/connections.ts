@@ -1,0 +1,60 @@
+/** The sections `api`, `redis` and `ops`: what the program talks to, and what it listens on. */
+import { z } from 'zod';
+import { checkedText, duration, hourMs, off } from './values.ts';
+
+const loopback = /^(localhost|.+\.localhost|127(\.\d{1,3}){3}|\[::1\])$/;
+
+export const apiMap = z.strictObject({
+  baseUrl: checkedText('an address like https://ryzeapi.cloud', baseUrlProblem)
+    .transform((text) => new URL(text).href.replace(/\/+$/, ''))
+    .prefault('https://ryzeapi.cloud')
+    .describe('Address of RyzeAPI; http only for loopback hosts'),
+  timeout: duration(100, 600_000).prefault('30s').describe('For one whole call'),
+  settleTime: duration(0, hourMs)
+    .prefault('90s')
+    .describe('How long after sending a call without an answer may still take effect'),
+});
+
+export const redisMap = z.strictObject({
+  url: checkedText('an address like redis://host:6379', redisUrlProblem)
+    .optional()
+    .describe('redis://, rediss:// or unix://; REDIS_URL wins over it; without either, an embedded Redis is started'),
+  prefix: z
+    .string()
+    .regex(/^[A-Za-z0-9_{}:.-]{1,64}$/, {
+      error: 'expected 1 to 64 letters, digits, "_", "-", ".", ":" or a {hash tag}',
+    })
+    .prefault('bull')
+    .describe("BullMQ's key prefix: every key of this program starts with it"),
+});
+
+export const opsValue = off.describe('Only "off" for now: the pages do not exist yet');
+
+/** Keys of the contract that a later version will know, with what to say until then. */
+export const notYet: Readonly<Record<string, string>> = {
+  'redis.sentinels': 'Redis Sentinel is not supported yet: use "url"',
+  'redis.name': 'Redis Sentinel is not supported yet: use "url"',
+  'redis.cluster': 'Redis Cluster is not supported yet: use "url"',
+  'redis.nodes': 'Redis Cluster is not supported yet: use "url"',
+};
+
+function baseUrlProblem(text: string): string | null {
+  const url = URL.canParse(text) ? new URL(text) : null;
+  if (url === null || !/^https?:$/.test(url.protocol)) return 'expected an address like https://ryzeapi.cloud';
+  if (url.username !== '' || url.password !== '') return 'must not hold a user or password';
+  if (/[?#]/.test(text)) return 'must not hold a query or fragment';
+  if (url.protocol === 'https:' || loopback.test(url.hostname)) return null;
+  return 'http would send the token in the clear: use https (http is for loopback hosts only)';
+}
+
+function redisUrlProblem(text: string): string | null {
+  const expected =
+    'expected an address like redis://host:6379, rediss://user:password@host:6379/0 or unix:///path/to/socket';
+  if (!URL.canParse(text)) return expected;
+  const { protocol, hostname, pathname } = new URL(text);
+  if (protocol === 'unix:') return pathname.length > 1 ? null : expected;
+  if (!/^rediss?:$/.test(protocol) || hostname === '') return expected;
+  return /^(\/\d*)?$/.test(pathname)
+    ? null
+    : 'expected the number of a database after the host, as in redis://host:6379/0';
+}

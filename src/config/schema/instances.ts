@@ -1,0 +1,36 @@
+/** An entry of `instances`: a WhatsApp number as RyzeAPI knows it, with its token and its share of the token's limit. */
+import { z } from 'zod';
+import { checkedText, count, dayMs, duration } from './values.ts';
+
+export const rateLimitMap = z.strictObject({
+  max: count(1, 100_000).prefault(100).describe('Requests in any "per", as granted to the token'),
+  per: duration(100, dayMs).prefault('1m'),
+  reserve: count(0, 99_999).prefault(10).describe('Of these, left to one-offs'),
+});
+
+export const instanceMap = z
+  .strictObject({
+    name: z
+      .string()
+      .regex(/^[A-Za-z0-9_-]{1,100}$/, { error: 'expected 1 to 100 letters, digits, "_" or "-"' })
+      .describe('The RyzeAPI instance'),
+    tokenEnv: checkedText('the name of an environment variable such as RYZE_TOKEN', variableProblem)
+      .optional()
+      .describe('Environment variable that holds the token'),
+    tokenFile: checkedText('the path of a file that holds the token', (path) =>
+      path.trim() === '' || path.includes('\0') ? 'expected the path of a file that holds the token' : null,
+    )
+      .optional()
+      .describe('File that holds the token, seen from the folder of this file; read again on reload and after a 401'),
+    rateLimit: rateLimitMap.prefault({}),
+    concurrency: count(1, 1_000).prefault(5).describe('Jobs worked on at the same time'),
+    pace: duration(0, dayMs).prefault('0s').describe('Least time between two scheduled resets; one-offs ignore it'),
+  })
+  .meta({ oneOf: [{ required: ['tokenEnv'] }, { required: ['tokenFile'] }] });
+
+/** Messages name the variable, so what may be a token must not get through as a name. */
+function variableProblem(name: string): string | null {
+  const looksLikeToken = name.split('_').some((part) => part.length >= 32 || (part.length >= 16 && /\d/.test(part)));
+  if (/^[A-Za-z_][A-Za-z0-9_]{0,99}$/.test(name) && !looksLikeToken) return null;
+  return 'expected the name of an environment variable such as RYZE_TOKEN, not the token itself';
+}

@@ -1,0 +1,138 @@
+/**
+ * YAML with positions: the values of a text, and where each stands in it. Syntax errors, one a line, are told in the
+ * words of this program; what YAML would let pass but nobody means (a key given twice, two documents in one file) is
+ * an error as well. Messages repeat nothing that could be a secret.
+ */
+import {
+  type Document,
+  isAlias,
+  isMap,
+  isScalar,
+  isSeq,
+  LineCounter,
+  type Node,
+  parseDocument,
+  visit,
+  type YAMLError,
+} from 'yaml';
+import { type Finding, type Path, short } from './problem.ts';
+
+interface Place {
+  /** From 1. */
+  readonly line: number;
+  /** From 1. */
+  readonly column: number;
+}
+
+interface Fault extends Place {
+  readonly message: string;
+}
+
+export interface ReadYaml {
+  readonly faults: readonly Fault[];
+  /** null where the faults leave it open what was meant. */
+  readonly values: { readonly root: unknown } | null;
+  /** Where a finding stands: its value, its key, or the nearest thing around it that the file has. */
+  placeOf(finding: Finding): Place;
+}
+
+/** One anchor may serve as many groups as there are; anchors of anchors that blow up do not get that far. */
+const mostAliases = 200_000;
+
+export function readYaml(text: string): ReadYaml {
+  const lines = new LineCounter();
+  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
+  const placeAt = (offset: number): Place => {
+    const { line, col } = lines.linePos(offset);
+    return { line: Math.max(line, 1), column: Math.max(col, 1) };
+  };
+  const errors = [...document.errors, ...document.warnings];
+  const faults = errors.map((error) => ({ ...placeAt(error.pos[0]), message: messageOf(error, text) }));
+  const dangling = danglingAliases(document);
+  for (const offset of dangling)
+    faults.push({ ...placeAt(offset), message: 'not valid YAML: "*" here names no anchor (&) before it' });
+
+  const readable = dangling.length === 0 && errors.every(({ code }) => code === 'DUPLICATE_KEY');
+  const values = readable ? valuesOf(document) : null;
+  if (readable && values === null)
+    faults.push({ line: 1, column: 1, message: 'too many aliases (*name) of aliases: write them out' });
+  // What follows on the same line is mostly the parser's confusion about the first.
+  const told = new Set<number>();
+  return {
+    faults: faults.filter(({ line }) => !told.has(line) && told.add(line)),
+    values,
+    placeOf: (finding) => placeAt(offsetOf(document.contents, finding)),
+  };
+}
+
+function valuesOf(document: Document): { root: unknown } | null {
+  try {
+    return { root: document.toJS({ maxAliasCount: mostAliases }) };
+  } catch (error) {
+    if (error instanceof ReferenceError) return null;
+    throw error;
+  }
+}
+
+/** Where an alias stands whose anchor does not come before it. */
+function danglingAliases(document: Document): number[] {
+  const anchors = new Set<string>();
+  const offsets: number[] = [];
+  visit(document, {
+    Node(_key, node) {
+      if (isAlias(node) && !anchors.has(node.source)) offsets.push(node.range?.[0] ?? 0);
+      else if ('anchor' in node && node.anchor !== undefined) anchors.add(node.anchor);
+    },
+  });
+  return offsets;
+}
+
+function messageOf({ code, message, pos }: YAMLError, text: string): string {
+  const words: Readonly<Partial<Record<YAMLError['code'], string>>> = {
+    DUPLICATE_KEY: `"${short(/^[^:\r\n]*/.exec(text.slice(pos[0], pos[0] + 200))?.[0].trim() ?? '')}" is given twice`,
+    MULTIPLE_DOCS: 'the file must hold one document: no further "---"',
+    TAB_AS_INDENT: 'not valid YAML: a tab at the beginning of a line; indent with spaces',
+    BAD_INDENT: 'not valid YAML: this line is not indented like its neighbours, or a bracket above is not closed',
+    BLOCK_AS_IMPLICIT_KEY: 'not valid YAML: two "key: value" on one line; put text that holds ": " in quotes',
+    BAD_SCALAR_START: 'not valid YAML: text that begins with @ or ` must be in quotes',
+    BAD_DQ_ESCAPE: 'not valid YAML: "\\" in double quotes begins an escape; use single quotes',
+    UNEXPECTED_TOKEN: 'not valid YAML: this does not belong here',
+    TAG_RESOLVE_FAILED: 'tags (!name) are not supported here: put text that begins with "!" in quotes',
+    BAD_ALIAS: 'not valid YAML: text that begins with "*" or "&" must be in quotes',
+  };
+  if (code === 'MISSING_CHAR' && /map values/.test(message)) return 'not valid YAML: expected "key: value"';
+  if (code === 'MISSING_CHAR' && /closing/.test(message)) return 'not valid YAML: a quote above is not closed';
+  return words[code] ?? `not valid YAML: ${code.toLowerCase().replaceAll('_', ' ')}`;
+}
+
+function offsetOf(root: Node | null, { path, atKey }: Finding): number {
+  let node: unknown = root;
+  let offset = startOf(root) ?? 0;
+  for (const [depth, part] of path.entries()) {
+    const next = childOf(node, part);
+    if (next === null) return offset;
+    const wanted = depth === path.length - 1 && atKey ? next.key : next.value;
+    offset = startOf(wanted) ?? startOf(next.key) ?? offset;
+    node = next.value;
+  }
+  return offset;
+}
+
+function childOf(node: unknown, part: Path[number]): { key: unknown; value: unknown } | null {
+  if (isMap(node)) {
+    // Of two with the same key, the last one counts, as in the values.
+    const pair = node.items.findLast(({ key }) => isScalar(key) && String(key.value) === String(part));
+    return pair === undefined ? null : { key: pair.key, value: pair.value };
+  }
+  if (isSeq(node) && typeof part === 'number' && part < node.items.length) {
+    return { key: node.items[part], value: node.items[part] };
+  }
+  return null;
+}
+
+/** Of something that is left empty (`every:`), the place of its key is told. */
+function startOf(node: unknown): number | null {
+  if (isScalar(node) && node.value === null && node.source === '') return null;
+  if (isScalar(node) || isMap(node) || isSeq(node) || isAlias(node)) return node.range?.[0] ?? null;
+  return null;
+}

@@ -1,0 +1,66 @@
+import { expect, it } from 'vitest';
+import { askedPerMinute } from '../../src/config/feasibility.ts';
+import { parseConfig } from '../../src/config/load.ts';
+import { makePlan } from '../../src/config/plan.ts';
+
+const nowMs = Date.parse('2026-01-05T12:00:00Z'); // a Monday
+
+const text = `
+instances:
+  - { name: a, tokenEnv: TOKEN }
+  - { name: b, tokenEnv: TOKEN, rateLimit: { max: 50 } }
+  - { name: c, tokenFile: token }
+groups:
+  - { id: now, identifier: CODE00001, instance: a, every: 10m }
+  - { id: night, identifier: CODE00002, instance: a, every: 1d, window: { from: "22:00", to: "05:30", days: [mon, tue, wed] }, timezone: Europe/Berlin }
+  - { id: weekly, identifier: CODE00003, instance: a, cron: "0 9 * * MON", firstSeen: wait }
+  - { id: later, identifier: CODE00004, instance: a, every: 6h, firstSeen: wait }
+  - { id: phase, identifier: CODE00005, instance: a, every: 1d, firstSeen: spread }
+  - { id: sixth, identifier: CODE00006, instance: a, every: 30d, firstSeen: wait }
+  - { id: archive, identifier: CODE00007, instance: b, every: 1d, enabled: false }
+`;
+
+function plan() {
+  const loaded = parseConfig(text, '/etc/rotation.yaml', { nowMs });
+  if (!loaded.ok) throw new Error(JSON.stringify(loaded.problems));
+  return makePlan(loaded.config, askedPerMinute, nowMs);
+}
+
+it('tells per instance its groups, what they ask for and what they may', () => {
+  const figures = plan().instances.map(({ next: _, ...rest }) => rest);
+  const asked = 0.1 + 3 / 1440 + 1 / 360 + 1 / 10_080 - 1 / 1440 + 1 / 43_200;
+  expect(figures).toEqual([
+    {
+      instance: 'a',
+      groups: 6,
+      enabled: 6,
+      callsPerMinuteAsked: expect.closeTo(asked, 9),
+      callsPerMinuteAllowed: 40,
+      sharesTokenWith: ['b'],
+    },
+    { instance: 'b', groups: 1, enabled: 0, callsPerMinuteAsked: 0, callsPerMinuteAllowed: 40, sharesTokenWith: ['a'] },
+    { instance: 'c', groups: 0, enabled: 0, callsPerMinuteAsked: 0, callsPerMinuteAllowed: 90, sharesTokenWith: [] },
+  ]);
+});
+
+it('tells the next five rotations of a first start, when and why', () => {
+  const [first] = plan().instances;
+  expect(first?.next.find(({ group }) => group === 'phase')).toMatchObject({ why: 'at its own phase of the period' });
+  expect(first?.next).toHaveLength(5);
+  expect(first?.next.filter(({ group }) => group !== 'phase')).toEqual([
+    { group: 'now', at: '2026-01-05T12:00:00.000Z', schedule: 'every 10m', why: 'never rotated: at once' },
+    { group: 'later', at: '2026-01-05T18:00:00.000Z', schedule: 'every 6h', why: 'a full period from now' },
+    {
+      group: 'night',
+      at: '2026-01-05T21:00:00.000Z',
+      schedule: 'every 1d, 22:00-05:30 mon-wed (Europe/Berlin)',
+      why: 'never rotated: when its window opens',
+    },
+    {
+      group: 'weekly',
+      at: '2026-01-12T09:00:00.000Z',
+      schedule: 'cron 0 9 * * MON (UTC)',
+      why: 'next time of its cron',
+    },
+  ]);
+});
