@@ -80,7 +80,8 @@ export async function connectRedis(target: RedisTarget, options: ConnectOptions 
     // A failover leaves us at a replica: connect anew, and send the command again there.
     reconnectOnError: (error) => (error.message.includes('READONLY') ? 2 : false),
   };
-  const client = 'path' in target ? new Redis(target.path, settings) : new Redis(target.url, settings);
+  // As an option: ioredis takes a relative path that is its first argument for a host.
+  const client = 'path' in target ? new Redis({ ...settings, path: target.path }) : new Redis(target.url, settings);
   let reason = 'connection closed';
   client.on('error', (error: Error) => {
     reason = reasonOf(error);
@@ -90,14 +91,15 @@ export async function connectRedis(target: RedisTarget, options: ConnectOptions 
     client.once('end', () => reject(new RedisStartError(`cannot reach Redis at ${describeTarget(target)}: ${reason}`)));
   });
   connected = true;
-  let told: string | null = null;
+  /** Reasons of this outage, each told once. */
+  const told = new Set<string>();
   client.on('close', () => {
-    if (told !== reason) onChange?.(false, reason);
-    told = reason;
+    if (!told.has(reason)) onChange?.(false, reason);
+    told.add(reason);
   });
   client.on('ready', () => {
-    if (told !== null) onChange?.(true, '');
-    told = null;
+    if (told.size > 0) onChange?.(true, '');
+    told.clear();
     reason = 'connection closed';
   });
   return client;

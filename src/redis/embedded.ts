@@ -113,7 +113,9 @@ async function findLeftover(folder: string, path: string): Promise<ProcessMark |
     if (pid === null) return null;
     const home = workingFolder(pid);
     if (home !== null && home !== realpathSync(folder)) {
-      throw new RedisStartError(`${join(shown(folder), socketName)} is served by a Redis that is not ours: stop it first`);
+      throw new RedisStartError(
+        `${join(shown(folder), socketName)} is served by a Redis that is not ours: stop it first`,
+      );
     }
     left = markOf(pid);
   }

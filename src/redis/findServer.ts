@@ -56,7 +56,12 @@ const managers: readonly Manager[] = [
     // systemd starts a package's service whatever the environment says, so it is stopped and switched off afterwards.
     finish: (name) => ['systemctl', 'disable', '--now', name],
   },
-  { command: 'dnf', packages: ['redis', 'valkey'], asRoot: true, install: (name) => ['dnf', 'install', '-y', '-q', name] },
+  {
+    command: 'dnf',
+    packages: ['redis', 'valkey'],
+    asRoot: true,
+    install: (name) => ['dnf', 'install', '-y', '-q', name],
+  },
   { command: 'apk', packages: ['redis', 'valkey'], asRoot: true, install: (name) => ['apk', 'add', '--quiet', name] },
   { command: 'brew', packages: ['redis'], asRoot: false, install: (name) => ['brew', 'install', '--quiet', name] },
 ];

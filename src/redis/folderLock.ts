@@ -2,13 +2,14 @@
  * One owner of a folder at a time, among processes of one machine that may be killed at any line.
  *
  * Node.js has no flock, and a lock file that a dead owner left cannot be replaced safely: between finding it out of date
- * and removing it, another may have taken the lock. So no owner ever takes another's file away to make room. A lock is a
+ * and removing it, another may have taken the lock. So nobody ever takes another's file away to make room. A lock is a
  * symbolic link `lock.<number>` that names its owner (made and filled in one atomic step, and only where there is none):
  * - whoever finds the newest one's owner dead makes the next number, which only one can;
- * - it then owns the folder if that is still the highest, because whoever went by an older view sees a higher one;
- * - lower numbers are removed by the owner alone, before its own.
+ * - it then owns the folder if that is the highest: whoever went by an older view sees a higher one;
+ * - the highest stays when its owner goes, with nobody's name in it, or else numbers would begin anew and an older view
+ *   could be the highest; lower ones are removed by the owner.
  */
-import { readdirSync, readlinkSync, rmSync, symlinkSync } from 'node:fs';
+import { readdirSync, readlinkSync, renameSync, rmSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { isRunning, markOf, type ProcessMark } from './process.ts';
 
@@ -23,8 +24,8 @@ export function lockFolder(folder: string): FolderLock {
     const mine = newest + 1;
     if (!claim(folder, mine)) continue;
     if (numbersIn(folder).at(-1) !== mine) continue;
-    removeUpTo(folder, mine - 1);
-    return { taken: true, release: () => removeUpTo(folder, mine) };
+    for (const number of numbersIn(folder)) if (number < mine) rmSync(join(folder, `lock.${number}`), { force: true });
+    return { taken: true, release: () => release(folder, mine) };
   }
   throw new Error(`the lock of ${folder} changes hands all the time`);
 }
@@ -57,8 +58,9 @@ function claim(folder: string, number: number): boolean {
   }
 }
 
-function removeUpTo(folder: string, highest: number): void {
-  for (const number of numbersIn(folder)) {
-    if (number <= highest) rmSync(join(folder, `lock.${number}`), { force: true });
-  }
+function release(folder: string, mine: number): void {
+  const free = join(folder, 'lock.free');
+  rmSync(free, { force: true });
+  symlinkSync('free', free);
+  renameSync(free, join(folder, `lock.${mine}`));
 }

@@ -1,0 +1,82 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, readdirSync, rmSync, symlinkSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect, it, onTestFinished } from 'vitest';
+import { lockFolder } from '../../src/redis/folderLock.ts';
+
+function makeFolder(): string {
+  const folder = mkdtempSync(join(tmpdir(), 'invite-rotator-lock-'));
+  onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
+  return folder;
+}
+
+it('is held by one, and free again once released', () => {
+  const folder = makeFolder();
+  const lock = lockFolder(folder);
+  expect(lock.taken).toBe(true);
+  expect(lockFolder(folder)).toEqual({ taken: false, by: process.pid });
+  if (lock.taken) lock.release();
+  expect(lockFolder(folder).taken).toBe(true);
+  expect(readdirSync(folder)).toHaveLength(1);
+});
+
+it.each([
+  ['nobody', '4194304999@x'],
+  ['a process whose number is another one now', `${process.pid}@long ago`],
+  ['no process at all', 'rubbish'],
+  ['a whole process group', '0@'],
+])('passes on from %s', (_case, owner) => {
+  const folder = makeFolder();
+  symlinkSync(owner, join(folder, 'lock.7'));
+  expect(lockFolder(folder).taken).toBe(true);
+  expect(readdirSync(folder)).toEqual(['lock.8']);
+});
+
+/** Takes and releases the lock over and over, alone in a room of one while holding it, and dies with the lock held. */
+const contender = `
+  import { mkdirSync, rmdirSync } from 'node:fs';
+  import { lockFolder } from ${JSON.stringify(new URL('../../dist/redis/folderLock.js', import.meta.url).href)};
+  const [folder, room] = process.argv.slice(1);
+  let held = 0;
+  const until = Date.now() + 400;
+  while (Date.now() < until || held === 0) {
+    const lock = lockFolder(folder);
+    if (!lock.taken) continue;
+    mkdirSync(room);
+    rmdirSync(room);
+    held += 1;
+    if (Date.now() < until) lock.release();
+    else break;
+  }
+  console.log(held);`;
+
+it('never has two owners, though many contend and die with it', async () => {
+  const folder = makeFolder();
+  const room = join(makeFolder(), 'room');
+  let held = 0;
+  const contend = async () => {
+    const child = spawn(process.execPath, ['--input-type=module', '-e', contender, folder, room]);
+    let said = '';
+    let failed = '';
+    child.stdout.on('data', (chunk) => {
+      said += chunk;
+    });
+    child.stderr.on('data', (chunk) => {
+      failed += chunk;
+    });
+    const [code] = await once(child, 'close');
+    // Whoever meets another in the room fails to make it.
+    expect(failed).toBe('');
+    expect(code).toBe(0);
+    held += Number(said);
+  };
+  await Promise.all(
+    Array.from({ length: 4 }, async () => {
+      await contend();
+      await contend();
+    }),
+  );
+  expect(held).toBeGreaterThan(100);
+});

@@ -1,0 +1,51 @@
+/** A process that owns an embedded Redis, as `start` does: for tests that kill it. Runs the built program. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { createInterface } from 'node:readline';
+import { onTestFinished } from 'vitest';
+import type { EmbeddedRedis } from '../../src/redis/embedded.ts';
+
+const built = new URL('../../dist/redis/embedded.js', import.meta.url).href;
+
+/** Says how starting went as one line of JSON; stops on SIGTERM, and where its owner has gone. */
+const script = `
+  import { startEmbeddedRedis } from ${JSON.stringify(built)};
+  process.stdin.on('end', () => process.exit()).resume();
+  try {
+    const redis = await startEmbeddedRedis({ dataDir: process.argv[1], env: process.env, say: () => {} });
+    process.on('SIGTERM', async () => { await redis.stop(); process.exit(); });
+    console.log(JSON.stringify(redis));
+  } catch (error) {
+    console.log(JSON.stringify({ name: error.name, message: error.message }));
+    process.exit(1);
+  }`;
+
+export interface Owner {
+  readonly child: ChildProcess;
+  readonly started: Promise<Partial<Pick<EmbeddedRedis, 'pid' | 'path' | 'adopted'> & Pick<Error, 'name' | 'message'>>>;
+  readonly ended: Promise<unknown>;
+}
+
+export interface OwnerOptions {
+  /** From where it is started; its data is in `./data` there. */
+  readonly folder: string;
+  readonly uid?: number;
+}
+
+export function startOwner({ folder, uid }: OwnerOptions): Owner {
+  const child = spawn(process.execPath, ['--input-type=module', '-e', script, 'data'], {
+    cwd: folder,
+    stdio: ['pipe', 'pipe', 'inherit'],
+    ...(uid === undefined ? {} : { uid, gid: uid }),
+  });
+  const ended = new Promise((resolve) => child.once('close', resolve));
+  const started: Owner['started'] = new Promise((resolve, reject) => {
+    createInterface({ input: child.stdout }).once('line', (line) => resolve(JSON.parse(line)));
+    child.once('exit', (code) => reject(new Error(`the owner ended with ${code} and said nothing`)));
+  });
+  started.catch(() => {});
+  onTestFinished(async () => {
+    child.kill('SIGKILL');
+    await ended;
+  });
+  return { child, started, ended };
+}
