@@ -1,0 +1,24 @@
+# syntax=docker/dockerfile:1
+# Two stages: one that compiles with all dependencies, one that runs with those of production alone.
+
+FROM node:24-slim AS build
+WORKDIR /app
+COPY package.json package-lock.json .npmrc ./
+RUN npm ci --ignore-scripts
+COPY tsconfig.json tsconfig.build.json ./
+COPY src ./src
+RUN npm run build && npm prune --omit=dev
+
+FROM node:24-slim
+LABEL org.opencontainers.image.title="invite-rotator" \
+      org.opencontainers.image.licenses="MIT"
+ENV NODE_ENV=production
+WORKDIR /app
+COPY --from=build /app/package.json ./
+COPY --from=build /app/node_modules ./node_modules
+COPY --from=build /app/dist ./dist
+# The image belongs to root and the program does not run as root: it cannot change itself. It writes nothing to disk.
+USER node
+# The program itself is process 1: it handles SIGTERM and SIGINT, and starts no children when REDIS_URL is set.
+ENTRYPOINT ["node", "dist/cli.js"]
+CMD ["start"]
