@@ -54,16 +54,16 @@ async function main(): Promise<number> {
     : await startEmbeddedRedis({ dataDir: folder, env: process.env, say: (line) => say('demo', 'dim', line) });
   const standIn = await startServer();
   try {
-    await run(standIn, folder, named ?? `unix://${join(folder, 'redis.sock')}`, stopped);
+    return (await run(standIn, folder, named ?? `unix://${join(folder, 'redis.sock')}`, stopped)) ? 0 : 1;
   } finally {
     await standIn.close();
     await embedded?.stop();
     rmSync(folder, { recursive: true, force: true });
   }
-  return 0;
 }
 
-async function run(standIn: StandIn, folder: string, redisUrl: string, stopped: Promise<void>): Promise<void> {
+/** Whether every link that the consumer holds in the end is live. */
+async function run(standIn: StandIn, folder: string, redisUrl: string, stopped: Promise<void>): Promise<boolean> {
   const file = writeConfig(standIn, folder);
   const env = { ...process.env, ...tokens, REDIS_URL: redisUrl, LOG_LEVEL: 'info' };
   const newest = new Map<string, LinkEvent>();
@@ -94,7 +94,7 @@ async function run(standIn: StandIn, folder: string, redisUrl: string, stopped: 
   await worker.stop();
   await quiet(() => events);
   await consumer.stop();
-  summarise(standIn, newest, events);
+  return summarise(standIn, newest, events);
 }
 
 /** Somebody reports a leaked link: a one-off, as anybody would push it. */
@@ -148,12 +148,13 @@ function messageOf(line: string): string {
 }
 
 /** Whether what the consumer holds is what is live: the promise that all of this is for. */
-function summarise(standIn: StandIn, newest: ReadonlyMap<string, LinkEvent>, events: number): void {
+function summarise(standIn: StandIn, newest: ReadonlyMap<string, LinkEvent>, events: number): boolean {
   const held = [...newest.values()];
   const live = held.filter((event) => event.inviteCode !== null && standIn.isLive(event.inviteCode));
   const resets = standIn.log.all.filter(({ effect }) => effect !== null).length;
   say('demo', 'dim', `${resets} links replaced, ${events} events consumed.`);
   say('demo', 'dim', `The consumer holds ${held.length} links, ${live.length} of them live on the server.`);
+  return live.length === held.length;
 }
 
 /** Until nothing new came for a while. */

@@ -65,4 +65,3 @@ export const rotationFailed = z.object({
 
 export const linkEvent = z.discriminatedUnion('type', [linkRotated, linkChanged, rotationFailed]);
 export type LinkEvent = z.infer<typeof linkEvent>;
-export type RotationFailedEvent = z.infer<typeof rotationFailed>;

@@ -125,6 +125,32 @@ describe('start, rotate, status and consume together', () => {
   });
 });
 
+it('start a Redis of their own where none is named, keep its data, and end it', async () => {
+  const { standIn, folder, env } = await make();
+  const { REDIS_URL: _, ...without } = env;
+  const here = { env: without, cwd: folder };
+  const worker = run(['start'], here);
+  const { pid } = await logged(worker, 'redis.embedded');
+  const consumer = run(['consume'], here);
+  await logged(worker, 'started');
+  const rotated = run(['rotate', 'vip', '--wait'], here);
+  expect([await rotated.ended, rotated.stdout]).toEqual([0, `vip  rotated  ${standIn.linkOf(jid)}\n`]);
+  await until('the event', () => consumer.json().length === 1);
+  consumer.child.kill('SIGTERM');
+  expect(await consumer.ended).toBe(0);
+  worker.child.kill('SIGTERM');
+  expect(await worker.ended).toBe(0);
+  expect(() => process.kill(Number(pid), 0)).toThrow('ESRCH');
+
+  const next = run(['start'], here);
+  await logged(next, 'started');
+  const status = run(['status', '--json'], here);
+  expect(await status.ended).toBe(0);
+  expect(status.json()[0]).toMatchObject({ groups: [{ group: 'vip', state: 'fresh' }] });
+  next.child.kill('SIGTERM');
+  expect(await next.ended).toBe(0);
+});
+
 describe('clear messages', () => {
   const end = async (args: string[], env: Record<string, string>, cwd?: string) => {
     const ran = run(args, { env, ...(cwd === undefined ? {} : { cwd }) });

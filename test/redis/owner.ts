@@ -10,6 +10,7 @@ const built = new URL('../../dist/redis/embedded.js', import.meta.url).href;
 const script = `
   import { startEmbeddedRedis } from ${JSON.stringify(built)};
   process.stdin.on('end', () => process.exit()).resume();
+  if (process.argv[2] !== undefined) process.setuid(Number(process.argv[2]));
   try {
     const redis = await startEmbeddedRedis({ dataDir: process.argv[1], env: process.env, say: () => {} });
     process.on('SIGTERM', async () => { await redis.stop(); process.exit(); });
@@ -28,15 +29,13 @@ export interface Owner {
 export interface OwnerOptions {
   /** From where it is started; its data is in `./data` there. */
   readonly folder: string;
+  /** Whom it is to be from the moment that it runs: not every user may start this Node.js. */
   readonly uid?: number;
 }
 
 export function startOwner({ folder, uid }: OwnerOptions): Owner {
-  const child = spawn(process.execPath, ['--input-type=module', '-e', script, 'data'], {
-    cwd: folder,
-    stdio: ['pipe', 'pipe', 'inherit'],
-    ...(uid === undefined ? {} : { uid, gid: uid }),
-  });
+  const args = ['--input-type=module', '-e', script, 'data', ...(uid === undefined ? [] : [String(uid)])];
+  const child = spawn(process.execPath, args, { cwd: folder, stdio: ['pipe', 'pipe', 'inherit'] });
   const ended = new Promise((resolve) => child.once('close', resolve));
   const started: Owner['started'] = new Promise((resolve, reject) => {
     createInterface({ input: child.stdout }).once('line', (line) => resolve(JSON.parse(line)));
