@@ -2,6 +2,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, inject, it, onTestFinished } from 'vitest';
+import { isRunning, markOf } from '../../src/redis/process.ts';
 import { startStandIn } from '../../src/standin/standIn.ts';
 import { logged, run } from '../support/cli.ts';
 import { testRedis } from '../support/redis.ts';
@@ -140,7 +141,7 @@ it('start a Redis of their own where none is named, keep its data, and end it', 
   expect(await consumer.ended).toBe(0);
   worker.child.kill('SIGTERM');
   expect(await worker.ended).toBe(0);
-  expect(() => process.kill(Number(pid), 0)).toThrow('ESRCH');
+  expect(isRunning(markOf(Number(pid)))).toBe(false);
 
   const next = run(['start'], here);
   await logged(next, 'started');
