@@ -4,28 +4,46 @@
   the call's time-out and `per` have passed: at no moment can the server have counted a request of ours that no slot
   stands for.
 
+  Who finds no slot stands in line and is told when to ask again: the first in line shortly before the first slot is
+  given back, the second before the second is; and who asks shortly before gets the slot for that moment. So hardly
+  anybody asks in vain. The line is a way to wait and no more: what keeps the limit are the slots alone.
+
   KEYS[1]  slots: sorted set, slot id by the time at which it is given back
-  KEYS[2]  bucket: hash {known, limit, foreign, foreignUntil, closedUntil, probe, probeUntil}
-  KEYS[3]  gate of the instance: hash {reason, until, streak, probe, probeUntil}
-  KEYS[4]  pace of the instance: time of its last scheduled reset
+  KEYS[2]  bucket: hash {known, limit, foreign, foreignUntil, closedUntil, probe, probeUntil, latency}
+  KEYS[3]  line of one-offs: sorted set, waiter by its number
+  KEYS[4]  appointments of one-offs: sorted set, waiter by the time at which it is to ask again
+  KEYS[5]  line of scheduled work, which stands behind all one-offs
+  KEYS[6]  appointments of scheduled work
+  KEYS[7]  gate of the instance: hash {reason, until, streak, probe, probeUntil}
+  KEYS[8]  pace of the instance: time of its last scheduled reset
 
   ARGV[1]  slot id
-  ARGV[2]  '1' for scheduled work, which leaves the reserve alone; '0' for a one-off
-  ARGV[3]  max, requests in any `per`, as configured
-  ARGV[4]  reserve, slots left to one-offs
-  ARGV[5]  hold, ms that a slot without an answer counts
-  ARGV[6]  pace, ms between two scheduled resets (0: none, or this is not one)
-  ARGV[7]  probe lease, ms: a probe without an answer for so long is taken for dead, and another may go
+  ARGV[2]  waiter: the same each time that the same work asks
+  ARGV[3]  '1' for scheduled work, which leaves the reserve alone; '0' for a one-off
+  ARGV[4]  max, requests in any `per`, as configured
+  ARGV[5]  per, ms
+  ARGV[6]  reserve, slots left to one-offs
+  ARGV[7]  hold, ms that a slot without an answer counts
+  ARGV[8]  pace, ms between two scheduled resets (0: none, or this is not one)
+  ARGV[9]  probe lease, ms: a probe without an answer for so long is taken for dead, and another may go
 
-  Returns  {verdict, ms}; verdicts are named in budget.ts; ms: when to ask again (0 when granted)
+  Returns  {verdict, ms}; verdicts are named in budget.ts; ms: when to ask again, or when granted, from when on to send
 ]]
-local slotsKey, bucketKey, gateKey, paceKey = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
-local slot, scheduled = ARGV[1], ARGV[2] == '1'
-local max, reserve, hold, pace = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
-local probeLease = tonumber(ARGV[7])
+local slotsKey, bucketKey, gateKey, paceKey = KEYS[1], KEYS[2], KEYS[7], KEYS[8]
+local oneOffs = { line = KEYS[3], appointments = KEYS[4] }
+local scheduledWork = { line = KEYS[5], appointments = KEYS[6] }
+local slot, waiter, scheduled = ARGV[1], ARGV[2], ARGV[3] == '1'
+local max, per, reserve, hold = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
+local pace, probeLease = tonumber(ARGV[8]), tonumber(ARGV[9])
 
-local GRANTED, BUDGET, RESERVED, GATE, PACE, PROBING = 0, 1, 2, 3, 4, 5
-local PROBE_POLL = 250
+local GRANTED, BUDGET, RESERVED, EXHAUSTED, PROBING, GATE, PACE = 0, 1, 2, 3, 4, 5, 6
+local PROBE_POLL = 30
+-- A slot that is given back within this time is granted for then: less than what a new try costs.
+local SOON = 250
+-- Appointments are this much early, as those who keep them may be late.
+local LEAD = 100
+-- Who has not come this long after its appointment leaves the line.
+local GRACE = 2000
 
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -41,17 +59,22 @@ if gated then
   if untilTime > now then
     return { GATE, untilTime - now }
   elseif field(gateKey, 'probeUntil') > now then
-    return { GATE, PROBE_POLL }
+    return { PROBING, PROBE_POLL }
   end
 end
 
 local closedUntil = field(bucketKey, 'closedUntil')
 if closedUntil > now then
-  return { BUDGET, closedUntil - now }
+  return { EXHAUSTED, closedUntil - now }
 end
 
--- Without memory of the server's count one call goes alone, and its answer tells.
+-- Without memory of the server's count one call goes alone, and its answer tells. The same once the counter was reset
+-- under which others used the token: they may have begun to use the next one.
+local foreign, foreignUntil = field(bucketKey, 'foreign'), field(bucketKey, 'foreignUntil')
 local known = redis.call('HEXISTS', bucketKey, 'known') == 1
+if foreign > 0 and foreignUntil <= now then
+  foreign, known = 0, false
+end
 if not known and field(bucketKey, 'probeUntil') > now then
   return { PROBING, PROBE_POLL }
 end
@@ -62,47 +85,99 @@ if limit < max then
   reserve = math.ceil(reserve * limit / max)
   max = limit
 end
-local foreignUntil = field(bucketKey, 'foreignUntil')
-local foreign = foreignUntil > now and field(bucketKey, 'foreign') or 0
 
-local used = redis.call('ZCOUNT', slotsKey, '(' .. now, '+inf') + foreign
+local held = redis.call('ZCOUNT', slotsKey, '(' .. now, '+inf')
+local used = held + foreign
+local ceiling = scheduled and math.max(max - reserve, 1) or max
 
--- When enough of what counts now will have stopped counting for one more to fit under `ceiling`.
-local function waitFor(ceiling)
-  local surplus = used - ceiling
-  local due = redis.call('ZRANGEBYSCORE', slotsKey, '(' .. now, '+inf', 'WITHSCORES', 'LIMIT', surplus, 1)
-  local at = due[2] and math.ceil(tonumber(due[2])) or now + hold
-  if foreign > 0 and foreignUntil < at then
-    at = foreignUntil
+-- When the nth of the slots that count now is given back. For one whose answer is still to come (its score is when it
+-- would be given back without one) that is guessed: the answers of m calls are spread evenly over twice the mean.
+-- Second result: true where it is known.
+local latency = field(bucketKey, 'latency')
+local function givenBack(n)
+  local found = redis.call('ZRANGEBYSCORE', slotsKey, '(' .. now, '+inf', 'WITHSCORES', 'LIMIT', n - 1, 1)
+  local at = tonumber(found[2] or now)
+  if at <= now + per then
+    return at, true
   end
-  return math.max(at - now, 1)
+  local inFlight = redis.call('ZCOUNT', slotsKey, '(' .. now + per, '+inf')
+  local answeredAt = at - hold + 2 * latency * (n - held + inFlight) / (inFlight + 1)
+  return math.min(math.max(answeredAt, now) + per, at)
 end
 
-if used >= max then
-  return { BUDGET, waitFor(max) }
+-- When n of what counts now will count no more; slots that are taken again in the meantime included.
+local function freed(n)
+  if n <= held then
+    return givenBack(n)
+  elseif n <= used then
+    return foreignUntil
+  end
+  local rounds, rest = math.floor((n - 1) / ceiling), (n - 1) % ceiling + 1
+  local first = rest <= held and givenBack(rest) or math.max(foreignUntil, now + per)
+  return first + rounds * (per + latency / 2)
 end
 
+for _, class in ipairs({ oneOffs, scheduledWork }) do
+  local gone = redis.call('ZRANGEBYSCORE', class.appointments, '-inf', now - GRACE)
+  if #gone > 0 then
+    redis.call('ZREM', class.appointments, unpack(gone))
+    redis.call('ZREM', class.line, unpack(gone))
+  end
+end
+local mine = scheduled and scheduledWork or oneOffs
+local appointment = tonumber(redis.call('ZSCORE', mine.appointments, waiter) or nil)
+
+-- Those whose time has come go first, whatever their number.
+local ahead = 0
+if not (appointment and appointment <= now) then
+  ahead = redis.call('ZCOUNT', mine.appointments, '-inf', now)
+end
 if scheduled then
-  local ceiling = math.max(max - reserve, 1)
-  if used >= ceiling then
-    return { RESERVED, waitFor(ceiling) }
-  end
-  if pace > 0 then
-    local nextAt = tonumber(redis.call('GET', paceKey) or 0) + pace
-    if nextAt > now then
-      return { PACE, nextAt - now }
-    end
-    redis.call('SET', paceKey, now, 'PX', pace)
-  end
+  ahead = ahead + redis.call('ZCOUNT', oneOffs.appointments, '-inf', now)
 end
 
-redis.call('ZADD', slotsKey, now + hold, slot)
+local startsAt = now
+if used + ahead >= ceiling then
+  local before = redis.call('ZRANK', mine.line, waiter) or redis.call('ZCARD', mine.line)
+  if scheduled then
+    before = before + redis.call('ZCARD', oneOffs.line)
+  end
+  local at, exact = freed(used - ceiling + before + 1)
+  at = math.ceil(at)
+  if not exact or at > now + SOON then
+    if not appointment then
+      local last = tonumber(redis.call('ZRANGE', mine.line, -1, -1, 'WITHSCORES')[2] or 0)
+      redis.call('ZADD', mine.line, last + 1, waiter)
+    end
+    at = math.max(at - LEAD, now + 1)
+    redis.call('ZADD', mine.appointments, at, waiter)
+    local last = tonumber(redis.call('ZRANGE', mine.appointments, -1, -1, 'WITHSCORES')[2])
+    for _, key in pairs(mine) do
+      redis.call('PEXPIRE', key, last - now + hold)
+    end
+    return { used < max and RESERVED or BUDGET, at - now }
+  end
+  startsAt = math.max(at, now)
+end
+redis.call('ZREM', mine.line, waiter)
+redis.call('ZREM', mine.appointments, waiter)
+
+if pace > 0 then
+  local nextAt = tonumber(redis.call('GET', paceKey) or 0) + pace
+  if nextAt > startsAt then
+    return { PACE, nextAt - now }
+  end
+  redis.call('SET', paceKey, startsAt, 'PX', pace + startsAt - now)
+end
+
+redis.call('ZADD', slotsKey, startsAt + hold, slot)
 redis.call('PEXPIRE', slotsKey, hold * 2)
 if not known then
+  redis.call('HDEL', bucketKey, 'known', 'foreign')
   redis.call('HSET', bucketKey, 'probe', slot, 'probeUntil', now + probeLease)
   redis.call('PEXPIRE', bucketKey, hold * 2)
 end
 if gated then
   redis.call('HSET', gateKey, 'probe', slot, 'probeUntil', now + probeLease)
 end
-return { GRANTED, 0 }
+return { GRANTED, startsAt - now }

@@ -7,6 +7,7 @@
  * An instance's gate is checked in the same step: while it is closed (`closeGate`) no call is granted.
  */
 import { createHash, randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { InstanceConfig } from '../config/config.ts';
 import type { Keys } from '../redis/keys.ts';
 import { loadScript, type RedisClient, runScript } from '../redis/scripts.ts';
@@ -17,10 +18,11 @@ const settleLua = loadScript('settle', import.meta.url);
 const capacityLua = loadScript('capacity', import.meta.url);
 
 /** Why no slot was given, in the order of the numbers that `acquire.lua` returns from 1 on. */
-const denials = ['budget', 'reserved', 'gate', 'pace', 'probing'] as const;
+const denials = ['budget', 'reserved', 'exhausted', 'probing', 'gate', 'pace'] as const;
 /**
- * `budget`: the limit is used up; `reserved`: only what is kept for one-offs is left; `gate`: the instance is left
- * alone; `pace`: the number's last scheduled reset was too recent; `probing`: the first call is still being learnt from.
+ * `budget`: the limit is used up, or what is left of it is others' turn; `reserved`: only what is kept for one-offs is
+ * left; `exhausted`: the server refused a call for its limit; `probing`: one call is out that all others wait for;
+ * `gate`: the instance is left alone; `pace`: the number's last scheduled reset was too recent.
  */
 export type Denial = (typeof denials)[number];
 
@@ -28,6 +30,8 @@ export interface Slot {
   readonly granted: true;
   readonly id: string;
   readonly bucket: string;
+  /** From this time on the slot is free: a fraction of a second. */
+  readonly startsInMs: number;
   /** The call must be sent before this much time has passed since the slot was asked for. */
   readonly sendWithinMs: number;
 }
@@ -69,11 +73,14 @@ export type BudgetedInstance = Pick<InstanceConfig, 'name' | 'rateLimit' | 'pace
 export type Purpose = 'oneOff' | 'scheduledReset' | 'scheduledRead';
 
 export interface Budget {
-  acquire(instance: BudgetedInstance, token: string, purpose: Purpose): Promise<Grant>;
+  /** `waiter` is the same each time that the same work asks: by it, it keeps its place in the line. */
+  acquire(instance: BudgetedInstance, token: string, purpose: Purpose, waiter: string): Promise<Grant>;
   /** Reports the call's end; returns how many requests others made, as far as its answer shows. */
   settle(instance: BudgetedInstance, slot: Slot, settlement: Settlement): Promise<number>;
   capacity(instance: BudgetedInstance, token: string, horizonMs: number): Promise<Capacity>;
 }
+
+const works = ['one-offs', 'scheduled'] as const;
 
 /** Between taking a slot and sending its call: a process that was frozen for longer must ask again. */
 const sendWithinMs = 5_000;
@@ -85,30 +92,77 @@ export function bucketOf(token: string): string {
   return createHash('sha256').update(token).digest('hex').slice(0, 16);
 }
 
-/** `callTimeoutMs`: after this long a call without an answer has certainly been counted. */
-export function createBudget(redis: RedisClient, keys: Keys, callTimeoutMs: number): Budget {
+export interface BudgetOptions {
+  /** After this long a call without an answer has certainly been counted. */
+  readonly callTimeoutMs: number;
+  /** Told of every time that somebody asked in vain. */
+  readonly onDenied?: (instance: string, why: Denial) => void;
+}
+
+export function createBudget(redis: RedisClient, keys: Keys, { callTimeoutMs, onDenied }: BudgetOptions): Budget {
+  /** Per bucket and instance: the one of this process that asks on behalf of all while a probe is out. */
+  const scouts = new Map<string, Promise<Grant>>();
+
+  async function ask(
+    { name, rateLimit, paceMs }: BudgetedInstance,
+    bucket: string,
+    purpose: Purpose,
+    waiter: string,
+  ): Promise<Grant> {
+    const { max, perMs, reserve } = rateLimit;
+    const id = randomUUID();
+    const holdMs = sendWithinMs + callTimeoutMs + perMs;
+    const [verdict, ms] = (await runScript(
+      redis,
+      acquireLua,
+      [
+        keys.slots(bucket),
+        keys.bucket(bucket),
+        ...works.flatMap((work) => [keys.line(bucket, work), keys.appointments(bucket, work)]),
+        keys.gate(name),
+        keys.pace(name),
+      ],
+      [
+        id,
+        waiter,
+        purpose === 'oneOff' ? 0 : 1,
+        max,
+        perMs,
+        reserve,
+        holdMs,
+        purpose === 'scheduledReset' ? paceMs : 0,
+        probeLeaseMs,
+      ],
+    )) as [number, number];
+    if (verdict === 0) return { granted: true, id, bucket, startsInMs: ms, sendWithinMs };
+    const why = denials[verdict - 1] ?? 'budget';
+    onDenied?.(name, why);
+    return { granted: false, why, waitMs: ms };
+  }
+
+  /** Asks again and again while a probe is out: that takes no longer than a call. */
+  async function scout(first: Grant, again: () => Promise<Grant>): Promise<Grant> {
+    let grant = first;
+    while (!grant.granted && grant.why === 'probing') {
+      await sleep(grant.waitMs);
+      grant = await again();
+    }
+    return grant;
+  }
+
   return {
-    async acquire(instance, token, purpose) {
-      const { max, perMs, reserve } = instance.rateLimit;
-      const id = randomUUID();
+    async acquire(instance, token, purpose, waiter) {
       const bucket = bucketOf(token);
-      const holdMs = sendWithinMs + callTimeoutMs + perMs;
-      const [verdict, waitMs] = (await runScript(
-        redis,
-        acquireLua,
-        [keys.slots(bucket), keys.bucket(bucket), keys.gate(instance.name), keys.pace(instance.name)],
-        [
-          id,
-          purpose === 'oneOff' ? 0 : 1,
-          max,
-          reserve,
-          holdMs,
-          purpose === 'scheduledReset' ? instance.paceMs : 0,
-          probeLeaseMs,
-        ],
-      )) as [number, number];
-      if (verdict === 0) return { granted: true, id, bucket, sendWithinMs };
-      return { granted: false, why: denials[verdict - 1] ?? 'budget', waitMs };
+      const scouted = `${bucket} ${instance.name}`;
+      for (;;) {
+        await scouts.get(scouted);
+        const grant = await ask(instance, bucket, purpose, waiter);
+        if (grant.granted || grant.why !== 'probing') return grant;
+        if (scouts.has(scouted)) continue;
+        const mine = scout(grant, () => ask(instance, bucket, purpose, waiter));
+        scouts.set(scouted, mine);
+        return await mine.finally(() => scouts.delete(scouted));
+      }
     },
 
     async settle(instance, slot, settlement) {
@@ -148,7 +202,7 @@ export async function capacityOfBucket(
   const [free, used, limit, foreign, closedForMs] = (await runScript(
     redis,
     capacityLua,
-    [keys.slots(bucket), keys.bucket(bucket)],
+    [keys.slots(bucket), keys.bucket(bucket), ...works.map((work) => keys.line(bucket, work))],
     [rateLimit.max, rateLimit.reserve, rateLimit.perMs, horizonMs],
   )) as [number, number, number, number, number];
   return { free, used, limit, foreign, closedForMs };

@@ -2,7 +2,9 @@
   How many calls of scheduled work a token can serve within a horizon, and how much of its limit is used.
 
   KEYS[1]  slots: sorted set, slot id by the time at which it is given back
-  KEYS[2]  bucket: hash {known, limit, foreign, foreignUntil, closedUntil, probe, probeUntil}
+  KEYS[2]  bucket: hash {known, limit, foreign, foreignUntil, closedUntil, probe, probeUntil, latency}
+  KEYS[3]  line of one-offs that wait for a slot: sorted set, waiter by its number
+  KEYS[4]  line of scheduled work
 
   ARGV[1]  max, requests in any `per`, as configured
   ARGV[2]  reserve, slots left to one-offs
@@ -11,7 +13,7 @@
 
   Returns  {calls that can be served, used, limit in force, requests of others, ms until the bucket opens}
 ]]
-local slotsKey, bucketKey = KEYS[1], KEYS[2]
+local slotsKey, bucketKey, oneOffsLineKey, scheduledLineKey = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local max, reserve, per, horizon = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 
 local time = redis.call('TIME')
@@ -30,7 +32,8 @@ end
 
 -- The reserve shrinks with a limit that is lower than configured.
 local ceiling = math.max(limit - math.ceil(reserve * limit / max), 1)
-local free = math.max(ceiling - used + freed, 0)
+local waiting = redis.call('ZCARD', oneOffsLineKey) + redis.call('ZCARD', scheduledLineKey)
+local free = math.max(ceiling - used + freed - waiting, 0)
 if horizon > per and used < limit then
   -- Every slot can be used again and again within the horizon.
   free = math.max(free, ceiling * math.floor(horizon / per))

@@ -2,7 +2,7 @@
   Reports how the call ended that a slot was taken for, and learns from what the server said of its count.
 
   KEYS[1]  slots: sorted set, slot id by the time at which it is given back
-  KEYS[2]  bucket: hash {known, limit, foreign, foreignUntil, closedUntil, probe, probeUntil}
+  KEYS[2]  bucket: hash {known, limit, foreign, foreignUntil, closedUntil, probe, probeUntil, latency}
   KEYS[3]  gate of the instance: hash {reason, until, streak, probe, probeUntil}
 
   ARGV[1]  slot id
@@ -43,6 +43,8 @@ elseif ending == 'silent' then
 end
 
 redis.call('ZADD', slotsKey, 'XX', now + per, slot)
+local latency = tonumber(redis.call('HGET', bucketKey, 'latency') or took)
+redis.call('HSET', bucketKey, 'latency', latency + (took - latency) / 8)
 
 local foreign = 0
 if limit then

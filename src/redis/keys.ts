@@ -26,6 +26,10 @@ export interface Keys {
   slots(bucket: string): string;
   /** Hash: what is known of the server's count for this token. */
   bucket(bucket: string): string;
+  /** Sorted set: work that waits for a slot of this token, by its number in line. */
+  line(bucket: string, work: 'one-offs' | 'scheduled'): string;
+  /** Sorted set: the same work by the time at which it is to ask again. */
+  appointments(bucket: string, work: 'one-offs' | 'scheduled'): string;
   /** Hash, instance → bucket of its token: for those who want to see a budget and know no token. */
   readonly buckets: string;
   /** Hash: why and until when an instance is left alone. */
@@ -50,6 +54,8 @@ export function makeKeys(prefix: string): Keys {
     verifications: (instance) => `${root}:verifications:${instance}`,
     slots: (bucket) => `${root}:slots:${bucket}`,
     bucket: (bucket) => `${root}:bucket:${bucket}`,
+    line: (bucket, work) => `${root}:line:${bucket}:${work}`,
+    appointments: (bucket, work) => `${root}:appointments:${bucket}:${work}`,
     buckets: `${root}:buckets`,
     gate: (instance) => `${root}:gate:${instance}`,
     pace: (instance) => `${root}:pace:${instance}`,

@@ -9,6 +9,7 @@
  * Not done here: deciding which call is due (`attempt.ts`), and what a failure means for the job (`rotate.ts`).
  */
 import { randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Budget, Denial, Settlement } from '../budget/budget.ts';
 import { closesGate } from '../budget/gate.ts';
 import type { GroupConfig, InstanceConfig } from '../config/config.ts';
@@ -69,8 +70,10 @@ export async function makeCall(
   const { budget } = deps;
   const askedAt = elapsedSince();
   const purpose = work.kind === 'request' ? 'oneOff' : call === 'reset' ? 'scheduledReset' : 'scheduledRead';
-  const grant = await budget.acquire(target.instance, target.token, purpose);
+  const grant = await budget.acquire(target.instance, target.token, purpose, waiterOf(target.group, work));
   if (!grant.granted) return { end: 'denied', why: grant.why, waitMs: grant.waitMs };
+  // A timer may go off a millisecond early.
+  if (grant.startsInMs > 0) await sleep(grant.startsInMs + 1);
 
   const recordedAt = elapsedSince();
   const begun = await beginAttempt(deps, target, work, call);
@@ -89,6 +92,11 @@ export async function makeCall(
   const end = await settleAttempt(deps, target, begun, outcome);
   await budget.settle(target.instance, grant, settlementOf(outcome, tookMs));
   return end;
+}
+
+/** Names this work in the line for the token's slots. A group has one scheduled job and one verification at a time. */
+function waiterOf({ id, instance }: GroupConfig, work: attempts.Work): string {
+  return work.kind === 'request' ? `request/${instance}/${work.jobId}` : `${work.kind}/${id}`;
 }
 
 interface Begun extends Attempt {

@@ -123,9 +123,9 @@ async function look(deps: RotateDependencies, target: Target, work: attempts.Wor
   return { record, step: attempts.decide(record, work, nowMs) };
 }
 
-/** A number whose every call is refused closes its queue; what only scheduled work must wait for does not. */
+/** Where nobody's call would go, the queue rests; who has a place in line or a pace of its own waits by itself. */
 function closesQueue(why: Denial): boolean {
-  return why === 'budget' || why === 'gate';
+  return why === 'exhausted' || why === 'gate';
 }
 
 /** Closes the instance's gate, unless the token was refused and there is another one by now: then it is tried. */

@@ -2,13 +2,21 @@
 import { type Job, type Queue, Worker } from 'bullmq';
 import type { RedisClient } from '../redis/scripts.ts';
 
+/** How a job is held that is being worked on. */
+export interface Hold {
+  /** BullMQ's token of the job's lock. */
+  readonly lock: string;
+  /** Resolves when this worker is done with every job that it took after this one. */
+  readonly laterJobsDone: () => Promise<void>;
+}
+
 export interface InstanceWorkerOptions {
   readonly queue: Queue;
   /** Jobs of this instance that this process works on at the same time; may be changed on the worker. */
   readonly concurrency: number;
   readonly connection: RedisClient;
   readonly prefix: string;
-  readonly process: (job: Job, lock: string) => Promise<unknown>;
+  readonly process: (job: Job, hold: Hold) => Promise<unknown>;
   readonly onError: (error: Error) => void;
 }
 
@@ -35,7 +43,25 @@ const finished = {
 
 export function createInstanceWorker(options: InstanceWorkerOptions): Worker {
   const { queue, concurrency, connection, prefix, process, onError } = options;
-  const worker = new Worker(queue.name, (job, lock) => process(job, lock ?? ''), {
+  const inHand = new Set<Promise<unknown>>();
+  const take = async (job: Job, lock = ''): Promise<unknown> => {
+    let done = () => {};
+    const mine = new Promise<void>((resolve) => {
+      done = resolve;
+    });
+    inHand.add(mine);
+    const laterJobsDone = async () => {
+      const all = [...inHand];
+      await Promise.all(all.slice(all.indexOf(mine) + 1));
+    };
+    try {
+      return await process(job, { lock, laterJobsDone });
+    } finally {
+      inHand.delete(mine);
+      done();
+    }
+  };
+  const worker = new Worker(queue.name, take, {
     connection,
     prefix,
     concurrency,

@@ -3,7 +3,7 @@ import { type Job, Queue, type Worker } from 'bullmq';
 import type { InstanceConfig } from '../config/config.ts';
 import { rotationsQueue } from '../redis/keys.ts';
 import type { RedisClient } from '../redis/scripts.ts';
-import { createInstanceWorker } from './instance.ts';
+import { createInstanceWorker, type Hold } from './instance.ts';
 
 export interface Instances {
   /** An instance's queue, also before its worker runs and after it was stopped. */
@@ -16,7 +16,7 @@ export interface Instances {
 export interface InstancesOptions {
   readonly connection: RedisClient;
   readonly prefix: string;
-  readonly process: (instance: string, queue: Queue, job: Job, lock: string) => Promise<unknown>;
+  readonly process: (instance: string, queue: Queue, job: Job, hold: Hold) => Promise<unknown>;
   readonly onError: (instance: string, error: Error) => void;
 }
 
@@ -41,7 +41,7 @@ export function createInstances({ connection, prefix, process, onError }: Instan
       concurrency,
       connection,
       prefix,
-      process: (job, lock) => process(name, queue, job, lock),
+      process: (job, hold) => process(name, queue, job, hold),
       onError: (error) => onError(name, error),
     });
     workers.set(name, worker);

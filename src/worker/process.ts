@@ -6,11 +6,11 @@
  *   -------------------------  -----------------------------------------------------------------------------------
  *   link                       completed, with the contract's return value
  *   obsolete, verified         completed, null
- *   wait, nothing can go       the queue rests for that time (manual rate limit), the job goes back to the front
- *   wait, or a retry           delayed for that time; our own count of tries, since a raw producer sets no `attempts`
+ *   wait, nothing can go       the queue rests for that time (manual rate limit), the job goes back to its place
+ *   wait, or a retry           delayed for that time, its own; our own count of tries, since a raw producer sets no `attempts`
  *   gave up, or bad data       failed for good: `<code>: <message>`
  */
-import { DelayedError, type Job, type Queue, RateLimitError, UnrecoverableError } from 'bullmq';
+import { DelayedError, type Job, type Queue, UnrecoverableError, WaitingError } from 'bullmq';
 import { z } from 'zod';
 import type { Config, GroupConfig } from '../config/config.ts';
 import { ownerOfJid } from '../groups/jids.ts';
@@ -23,6 +23,7 @@ import type { Work } from '../rotation/attempt.ts';
 import type { Target } from '../rotation/call.ts';
 import { type RotateDependencies, type Rotation, rotate } from '../rotation/rotate.ts';
 import { isJid } from '../ryze/identifier.ts';
+import type { Hold } from './instance.ts';
 
 export interface ProcessDependencies extends RotateDependencies {
   readonly config: () => Config;
@@ -40,7 +41,7 @@ export async function processJob(
   queue: Queue,
   instance: string,
   job: Job,
-  lock: string,
+  hold: Hold,
 ): Promise<RotationResult | null> {
   const found = await readJob(deps, instance, job);
   if (found === null) return null;
@@ -53,7 +54,7 @@ export async function processJob(
   } catch (error) {
     deps.log.error({ event: 'job.unforeseen', group: group.id, err: error }, 'a job met an error that nobody foresaw');
     if (tries + 1 >= deps.retry.attempts) throw new UnrecoverableError(`internal: ${messageOf(error)}`);
-    return await delay(job, lock, unforeseenMs, tries + 1);
+    return await delay(job, hold, unforeseenMs, tries + 1);
   }
 
   report(deps.log, group, work, rotation);
@@ -66,21 +67,31 @@ export async function processJob(
     case 'obsolete':
       return null;
     case 'wait':
-      if (!rotation.closed) return await delay(job, lock, rotation.ms);
-      await queue.rateLimit(rotation.ms);
-      throw new RateLimitError();
+      if (!rotation.closed) return await delay(job, hold, rotation.ms);
+      return await putBack(queue, job, hold, rotation.ms);
     case 'retry':
-      return await delay(job, lock, rotation.ms, tries + 1);
+      return await delay(job, hold, rotation.ms, tries + 1);
     case 'gaveUp':
       throw new UnrecoverableError(`${rotation.failure.code}: ${rotation.failure.message}`);
   }
 }
 
 /** Puts the job aside, with a new number of tries if there is one; always throws, which is how BullMQ is told. */
-async function delay(job: Job, lock: string, ms: number, tries?: number): Promise<never> {
+async function delay(job: Job, { lock }: Hold, ms: number, tries?: number): Promise<never> {
   if (tries !== undefined) await job.updateProgress({ tries });
   await job.moveToDelayed(Date.now() + ms, lock);
   throw new DelayedError();
+}
+
+/**
+ * Lets the queue rest and puts the job back to its front; always throws, which is how BullMQ is told. Jobs that were
+ * taken later are put back before it, or they would stand in reverse order.
+ */
+async function putBack(queue: Queue, job: Job, hold: Hold, ms: number): Promise<never> {
+  await queue.rateLimit(ms);
+  await hold.laterJobsDone();
+  await job.moveToWait(hold.lock);
+  throw new WaitingError();
 }
 
 /** Checks what came off the queue. null: there is nothing to do any more. Throws what a producer must be told. */

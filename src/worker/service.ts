@@ -3,7 +3,7 @@
  * an edited file, and stops without leaving anything behind. The only module that knows all the others.
  */
 import { Queue, Worker } from 'bullmq';
-import { bucketOf, createBudget } from '../budget/budget.ts';
+import { type Budget, bucketOf, createBudget } from '../budget/budget.ts';
 import { openGate, readGate } from '../budget/gate.ts';
 import type { Config, GroupConfig, InstanceConfig } from '../config/config.ts';
 import { formatProblem } from '../config/problem.ts';
@@ -51,7 +51,15 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   const publishing = new Set<Promise<void>>();
   let config = options.config;
   let ryze = createRyzeClient(config.api);
-  let budget = createBudget(redis, keys, config.api.timeoutMs);
+  let budget = makeBudget(config);
+
+  function makeBudget({ api }: Config): Budget {
+    return createBudget(redis, keys, {
+      callTimeoutMs: api.timeoutMs,
+      onDenied: (instance, why) =>
+        log.trace({ event: 'budget.denied', instance, why }, `${instance}: no slot (${why})`),
+    });
+  }
 
   const outbox = createOutbox({
     redis,
@@ -101,7 +109,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   const instances = createInstances({
     connection: redis,
     prefix,
-    process: (name, queue, job, lock) => processJob(deps, queue, name, job, lock),
+    process: (name, queue, job, hold) => processJob(deps, queue, name, job, hold),
     onError: (name, error) => reportWorkerError(log, name, error),
   });
 
@@ -155,7 +163,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     if (JSON.stringify(next.api) !== JSON.stringify(before.api)) {
       const old = ryze;
       ryze = createRyzeClient(next.api);
-      budget = createBudget(redis, keys, next.api.timeoutMs);
+      budget = makeBudget(next);
       void old.close();
     }
     await takeOver();

@@ -11,7 +11,7 @@ const token = 'a-token';
 
 function make() {
   const base = testRedis();
-  const budget = createBudget(base.redis, base.keys, 1_000);
+  const budget = createBudget(base.redis, base.keys, { callTimeoutMs: 1_000 });
   /** The first call, whose answer tells the server's count: after it the bucket has memory. */
   async function learn(limit = 4, remaining = 3, resetInMs = perMs) {
     const slot = await take();
@@ -21,12 +21,12 @@ function make() {
     purpose: 'oneOff' | 'scheduledReset' | 'scheduledRead' = 'oneOff',
     instance = bot,
   ): Promise<Slot> {
-    const grant = await budget.acquire(instance, token, purpose);
+    const grant = await budget.acquire(instance, token, purpose, purpose);
     if (!grant.granted) throw new Error(`denied: ${grant.why}`);
     return grant;
   }
   async function denied(purpose: 'oneOff' | 'scheduledReset' | 'scheduledRead' = 'oneOff', instance = bot) {
-    const grant = await budget.acquire(instance, token, purpose);
+    const grant = await budget.acquire(instance, token, purpose, purpose);
     return grant.granted ? null : grant;
   }
   return { ...base, budget, learn, take, denied };
@@ -110,7 +110,7 @@ describe('the limit', () => {
       { exhausted: true, instance: 'unclear' as const },
     );
     await budget.settle(bot, slot, refused);
-    expect(await denied()).toMatchObject({ why: 'budget' });
+    expect(await denied()).toMatchObject({ why: 'exhausted' });
     expect((await budget.capacity(bot, token, 0)).closedForMs).toBeGreaterThan(0);
     await until('the reset', async () => (await denied()) === null);
   });
@@ -122,7 +122,7 @@ describe('the limit', () => {
     await take('oneOff', twin);
     await take();
     expect(await denied('oneOff', twin)).toMatchObject({ why: 'budget' });
-    expect(await budget.acquire(twin, 'another-token', 'oneOff')).toMatchObject({ granted: true });
+    expect(await budget.acquire(twin, 'another-token', 'oneOff', 'w')).toMatchObject({ granted: true });
   });
 });
 

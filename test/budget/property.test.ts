@@ -38,7 +38,9 @@ type Call = Scenario['calls'][number];
 async function play({ calls, window, offsetMs, processes }: Scenario, rule: 'kept' | 'broken') {
   const { redis, keys, prefix } = testRedis();
   const clock = virtualRedis(redis, `${prefix}:clock`);
-  const budgets = Array.from({ length: processes }, () => createBudget(clock.redis, keys, timeoutMs));
+  const budgets = Array.from({ length: processes }, () =>
+    createBudget(clock.redis, keys, { callTimeoutMs: timeoutMs }),
+  );
   const server = createLimiter({ window, perMs, limit: max });
   const counted: number[] = [];
   let refused = 0;
@@ -48,7 +50,12 @@ async function play({ calls, window, offsetMs, processes }: Scenario, rule: 'kep
   };
 
   async function arrive(one: Call, budget: Budget, now: number, tries: number): Promise<void> {
-    const grant = await budget.acquire(bot, 'token', one.oneOff ? 'oneOff' : 'scheduledReset');
+    const grant = await budget.acquire(
+      bot,
+      'token',
+      one.oneOff ? 'oneOff' : 'scheduledReset',
+      String(calls.indexOf(one)),
+    );
     if (!grant.granted) {
       if (tries < 500) later(now + grant.waitMs, (then) => arrive(one, budget, then, tries + 1));
       return;

@@ -27,7 +27,7 @@ groups: [${Array.from({ length: count }, (_, i) => `{ id: g${i}, identifier: ${j
   if (!parsed.ok) throw new Error(JSON.stringify(parsed.problems));
   const config: Config = parsed.config;
   const store = createGroupStore(redis, keys);
-  const budget: Budget = createBudget(redis, keys, 1_000);
+  const budget: Budget = createBudget(redis, keys, { callTimeoutMs: 1_000 });
   await syncRegistry({ redis, keys, store, placeOf: (group) => placeOf(config, group) }, config);
   const queues = new Map(names.map((name) => [name, new Queue(`rotations-${name}`, { connection: redis, prefix })]));
   onTestFinished(async () => {
@@ -90,7 +90,7 @@ it('leaves one-offs in front of what it released', async () => {
 
 it('counts what is used of the limit already', async () => {
   const { plan, budget, config } = await make();
-  const slot = await budget.acquire(config.instances[0]!, 'a-token', 'oneOff');
+  const slot = await budget.acquire(config.instances[0]!, 'a-token', 'oneOff', 'somebody');
   if (!slot.granted) throw new Error('denied');
   // The server has counted 7, 6 of them of others.
   const rateLimit = { limit: 12, remaining: 5, resetInMs: 60_000 };
