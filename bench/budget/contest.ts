@@ -1,7 +1,7 @@
 /** One run of one contender: real processes, a real Redis, the stand-in for RyzeAPI. */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { Queue } from 'bullmq';
@@ -66,7 +66,7 @@ export async function setStage(limit: Limit, groups: number): Promise<Stage> {
   return {
     folder,
     redis,
-    redisPath: embedded.path,
+    redisPath: resolve(embedded.path),
     standIn,
     async close() {
       redis.disconnect();

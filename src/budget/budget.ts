@@ -73,7 +73,9 @@ export type BudgetedInstance = Pick<InstanceConfig, 'name' | 'rateLimit' | 'pace
 export type Purpose = 'oneOff' | 'scheduledReset' | 'scheduledRead';
 
 export interface Budget {
-  /** `waiter` is the same each time that the same work asks: by it, it keeps its place in the line. */
+  /** Asks once. `waiter` is the same each time that the same work asks: by it, it keeps its place in line. */
+  ask(instance: BudgetedInstance, token: string, purpose: Purpose, waiter: string): Promise<Grant>;
+  /** Asks, and while a probe is out, waits for what that shows: no longer than a call takes. */
   acquire(instance: BudgetedInstance, token: string, purpose: Purpose, waiter: string): Promise<Grant>;
   /** Reports the call's end; returns how many requests others made, as far as its answer shows. */
   settle(instance: BudgetedInstance, slot: Slot, settlement: Settlement): Promise<number>;
@@ -103,12 +105,8 @@ export function createBudget(redis: RedisClient, keys: Keys, { callTimeoutMs, on
   /** Per bucket and instance: the one of this process that asks on behalf of all while a probe is out. */
   const scouts = new Map<string, Promise<Grant>>();
 
-  async function ask(
-    { name, rateLimit, paceMs }: BudgetedInstance,
-    bucket: string,
-    purpose: Purpose,
-    waiter: string,
-  ): Promise<Grant> {
+  const ask: Budget['ask'] = async ({ name, rateLimit, paceMs }, token, purpose, waiter) => {
+    const bucket = bucketOf(token);
     const { max, perMs, reserve } = rateLimit;
     const id = randomUUID();
     const holdMs = sendWithinMs + callTimeoutMs + perMs;
@@ -138,28 +136,19 @@ export function createBudget(redis: RedisClient, keys: Keys, { callTimeoutMs, on
     const why = denials[verdict - 1] ?? 'budget';
     onDenied?.(name, why);
     return { granted: false, why, waitMs: ms };
-  }
-
-  /** Asks again and again while a probe is out: that takes no longer than a call. */
-  async function scout(first: Grant, again: () => Promise<Grant>): Promise<Grant> {
-    let grant = first;
-    while (!grant.granted && grant.why === 'probing') {
-      await sleep(grant.waitMs);
-      grant = await again();
-    }
-    return grant;
-  }
+  };
 
   return {
+    ask,
+
     async acquire(instance, token, purpose, waiter) {
-      const bucket = bucketOf(token);
-      const scouted = `${bucket} ${instance.name}`;
+      const scouted = `${bucketOf(token)} ${instance.name}`;
       for (;;) {
         await scouts.get(scouted);
-        const grant = await ask(instance, bucket, purpose, waiter);
+        const grant = await ask(instance, token, purpose, waiter);
         if (grant.granted || grant.why !== 'probing') return grant;
         if (scouts.has(scouted)) continue;
-        const mine = scout(grant, () => ask(instance, bucket, purpose, waiter));
+        const mine = scout(grant, () => ask(instance, token, purpose, waiter));
         scouts.set(scouted, mine);
         return await mine.finally(() => scouts.delete(scouted));
       }
@@ -189,6 +178,15 @@ export function createBudget(redis: RedisClient, keys: Keys, { callTimeoutMs, on
 
     capacity: (instance, token, horizonMs) => capacityOfBucket(redis, keys, bucketOf(token), instance, horizonMs),
   };
+}
+
+async function scout(first: Grant, again: () => Promise<Grant>): Promise<Grant> {
+  let grant = first;
+  while (!grant.granted && grant.why === 'probing') {
+    await sleep(grant.waitMs);
+    grant = await again();
+  }
+  return grant;
 }
 
 /** The same for whoever knows the bucket's name but not the token. */

@@ -124,12 +124,13 @@ async function findRoom(deps: PlannerDependencies, instances: InstanceConfig[], 
     const [gate, capacity, counts] = await Promise.all([
       readGate(deps.redis, deps.keys, instance.name, nowMs),
       deps.budget.capacity(instance, deps.tokenOf(instance.name), tickMs),
-      deps.queueOf(instance.name).getJobCounts('wait', 'prioritized', 'active'),
+      deps.queueOf(instance.name).getJobCounts('wait', 'prioritized', 'active', 'delayed'),
     ]);
     const waiting = (counts.wait ?? 0) + (counts.prioritized ?? 0) + (counts.active ?? 0);
     queued += waiting;
     free = Math.min(free, capacity.free);
-    const paced = instance.paceMs > 0 ? Math.max(Math.ceil(tickMs / instance.paceMs) - waiting, 0) : capacity.free;
+    const left = Math.ceil(tickMs / instance.paceMs) - waiting - (counts.delayed ?? 0);
+    const paced = instance.paceMs > 0 ? Math.max(left, 0) : capacity.free;
     perInstance.set(instance.name, gate !== null && gate.opensInMs > 0 ? 0 : paced);
   }
   return { free: Math.max(free - queued, 0), perInstance };
@@ -155,7 +156,7 @@ async function planScheduled(deps: PlannerDependencies, heads: Head[], room: Roo
   for (const [instance, list] of byInstance(releases)) {
     await releaseScheduled(
       deps.queueOf(instance),
-      list.map(({ head, dueAt }) => ({ group: head.id, dueAt })),
+      list.map(({ head, dueAt }, i) => ({ group: head.id, dueAt, delayMs: i * head.instance.paceMs })),
     );
   }
   await hold(deps, deps.keys.due, holds);

@@ -39,6 +39,8 @@ export interface CallDependencies {
   readonly store: GroupStore;
   readonly budget: Budget;
   readonly ryze: RyzeClient;
+  /** Told after every call what its answer showed of the token's limit. */
+  readonly onLimitSeen: (instance: InstanceConfig, seen: { limit: number | null; foreign: number }) => void;
 }
 
 export type CallEnd =
@@ -90,7 +92,8 @@ export async function makeCall(
   stopRenewing();
 
   const end = await settleAttempt(deps, target, begun, outcome);
-  await budget.settle(target.instance, grant, settlementOf(outcome, tookMs));
+  const foreign = await budget.settle(target.instance, grant, settlementOf(outcome, tookMs));
+  deps.onLimitSeen(target.instance, { limit: outcome.rateLimit?.limit ?? null, foreign });
   return end;
 }
 

@@ -2,6 +2,7 @@
  * The worker, whole: wires configuration, registry, planner, the instances' queues and publishing together, takes over
  * an edited file, and stops without leaving anything behind. The only module that knows all the others.
  */
+import { isDeepStrictEqual } from 'node:util';
 import { Queue, Worker } from 'bullmq';
 import { type Budget, bucketOf, createBudget } from '../budget/budget.ts';
 import { openGate, readGate } from '../budget/gate.ts';
@@ -18,6 +19,7 @@ import { createOutbox } from '../results/outbox.ts';
 import { createRyzeClient } from '../ryze/client.ts';
 import { lockOptions } from './instance.ts';
 import { createInstances, type Instances } from './instances.ts';
+import { createLimitReports } from './limitReports.ts';
 import { type ProcessDependencies, processJob } from './process.ts';
 import { repeat } from './repeat.ts';
 import { placeOf, rulesOf } from './rules.ts';
@@ -98,6 +100,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
         { event: 'gate.closed', instance: name, reason, opensInMs, streak },
         gateMessage(name, reason, opensInMs),
       ),
+    onLimitSeen: createLimitReports(log),
     onCommitted: publish,
   };
 
@@ -156,11 +159,11 @@ export async function startService(options: ServiceOptions): Promise<Service> {
 
   async function apply(next: Config): Promise<void> {
     const before = config;
-    if (JSON.stringify(next.redis) !== JSON.stringify(before.redis)) {
+    if (!isDeepStrictEqual(next.redis, before.redis)) {
       log.warn({ event: 'config.restart' }, 'redis: a change takes effect at the next start');
     }
     config = { ...next, redis: before.redis };
-    if (JSON.stringify(next.api) !== JSON.stringify(before.api)) {
+    if (!isDeepStrictEqual(next.api, before.api)) {
       const old = ryze;
       ryze = createRyzeClient(next.api);
       budget = makeBudget(next);
@@ -168,7 +171,10 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     }
     await takeOver();
     await instances.bringInLine(next.instances);
-    for (const { name } of next.instances) await reopen(redis, keys, name, instances);
+    for (const instance of next.instances) {
+      await reopen(redis, keys, instance.name, instances);
+      await recall(before, instance, instances);
+    }
     log.info({ event: 'config.reloaded' }, 'the edited configuration file is in force');
     await plans.add('plan', {}, { removeOnComplete: true, removeOnFail: true });
   }
@@ -223,6 +229,17 @@ async function reopen(redis: RedisClient, keys: Keys, instance: string, instance
   if (gate === null || gate.reason === 'throttled' || gate.reason === 'instance_disconnected') return;
   await openGate(redis, keys, instance);
   await instances.queueOf(instance).removeRateLimitKey();
+}
+
+/** What waits was told when to come under another limit: it asks anew. */
+async function recall(
+  before: Config,
+  { name, rateLimit, paceMs }: InstanceConfig,
+  instances: Instances,
+): Promise<void> {
+  const old = before.instances.find((instance) => instance.name === name);
+  if (old === undefined || (old.paceMs === paceMs && isDeepStrictEqual(old.rateLimit, rateLimit))) return;
+  await instances.queueOf(name).promoteJobs();
 }
 
 function instanceOf(config: Config, name: string): InstanceConfig {

@@ -21,12 +21,12 @@ function make() {
     purpose: 'oneOff' | 'scheduledReset' | 'scheduledRead' = 'oneOff',
     instance = bot,
   ): Promise<Slot> {
-    const grant = await budget.acquire(instance, token, purpose, purpose);
+    const grant = await budget.ask(instance, token, purpose, purpose);
     if (!grant.granted) throw new Error(`denied: ${grant.why}`);
     return grant;
   }
   async function denied(purpose: 'oneOff' | 'scheduledReset' | 'scheduledRead' = 'oneOff', instance = bot) {
-    const grant = await budget.acquire(instance, token, purpose, purpose);
+    const grant = await budget.ask(instance, token, purpose, purpose);
     return grant.granted ? null : grant;
   }
   return { ...base, budget, learn, take, denied };
@@ -122,7 +122,7 @@ describe('the limit', () => {
     await take('oneOff', twin);
     await take();
     expect(await denied('oneOff', twin)).toMatchObject({ why: 'budget' });
-    expect(await budget.acquire(twin, 'another-token', 'oneOff', 'w')).toMatchObject({ granted: true });
+    expect(await budget.ask(twin, 'another-token', 'oneOff', 'w')).toMatchObject({ granted: true });
   });
 });
 
@@ -164,7 +164,7 @@ describe('a gate', () => {
     await closeGate(redis, keys, 'bot', 'instance_disconnected');
     await redis.hset(keys.gate('bot'), 'until', 0);
     const probe = await take();
-    expect(await denied()).toMatchObject({ why: 'gate' });
+    expect(await denied()).toMatchObject({ why: 'probing' });
     await budget.settle(bot, probe, answered());
     expect(await readGate(redis, keys, 'bot', await redisTime(redis))).toBeNull();
     await take();

@@ -50,17 +50,18 @@ async function play({ calls, window, offsetMs, processes }: Scenario, rule: 'kep
   };
 
   async function arrive(one: Call, budget: Budget, now: number, tries: number): Promise<void> {
-    const grant = await budget.acquire(
-      bot,
-      'token',
-      one.oneOff ? 'oneOff' : 'scheduledReset',
-      String(calls.indexOf(one)),
-    );
+    const grant = await budget.ask(bot, 'token', one.oneOff ? 'oneOff' : 'scheduledReset', String(calls.indexOf(one)));
     if (!grant.granted) {
-      if (tries < 500) later(now + grant.waitMs, (then) => arrive(one, budget, then, tries + 1));
+      // A dead probe is waited for by polling: less often here, or most of the time would be spent on it.
+      const waitMs = grant.why === 'probing' ? 250 : grant.waitMs;
+      if (tries < 500) later(now + waitMs, (then) => arrive(one, budget, then, tries + 1));
       return;
     }
     if (one.end === 'neverSent') return void (await budget.settle(bot, grant, { ending: 'refunded' }));
+    if (grant.startsInMs > 0) return later(now + grant.startsInMs, (then) => send(one, budget, grant, then));
+    await send(one, budget, grant, now);
+  }
+  async function send(one: Call, budget: Budget, grant: Slot, now: number): Promise<void> {
     // `per` after it was sent, as libraries do that count the starts of jobs.
     if (rule === 'broken') await answer(budget, grant, 0, now);
     later(now + Math.min(one.latencyMs, timeoutMs) * one.countedAt, (at) => {
