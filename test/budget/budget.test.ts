@@ -4,6 +4,7 @@ import { closeGate, openGate, readGate } from '../../src/budget/gate.ts';
 import { redisTime } from '../../src/redis/scripts.ts';
 import { testRedis } from '../support/redis.ts';
 import { until } from '../support/until.ts';
+import { virtualRedis } from '../support/virtualRedis.ts';
 
 const perMs = 600;
 const bot = { name: 'bot', rateLimit: { max: 4, perMs, reserve: 1 }, paceMs: 0 };
@@ -126,6 +127,63 @@ describe('the limit', () => {
   });
 });
 
+describe('who finds no slot', () => {
+  const six = { ...bot, rateLimit: { max: 6, perMs: 60_000, reserve: 2 } };
+  async function taken() {
+    const base = make();
+    const clock = virtualRedis(base.redis, `${base.prefix}:clock`);
+    const budget = createBudget(clock.redis, base.keys, { callTimeoutMs: 1_000 });
+    const start = 1_763_802_000_000;
+    const at = (ms: number) => clock.setTime(start + ms);
+    const ask = (waiter: string, purpose: 'oneOff' | 'scheduledReset' = 'oneOff') =>
+      budget.ask(six, token, purpose, waiter);
+    // Six calls, answered at 1, 2, ... 6 s.
+    for (let i = 1; i <= 6; i++) {
+      at(i * 1_000 - 5);
+      const slot = await ask(`early-${i}`);
+      if (!slot.granted) throw new Error('denied');
+      at(i * 1_000);
+      await budget.settle(six, slot, answered({ limit: 6, remaining: 6 - i, resetInMs: 60_000 }));
+    }
+    return { at, ask };
+  }
+
+  it('is told of a moment of its own, shortly before its slot is given back, and gets it then', async () => {
+    const { at, ask } = await taken();
+    at(10_000);
+    expect(await ask('a')).toMatchObject({ granted: false, waitMs: 51_000 - 100 });
+    expect(await ask('b')).toMatchObject({ granted: false, waitMs: 52_000 - 100 });
+    expect(await ask('a')).toMatchObject({ granted: false, waitMs: 51_000 - 100 });
+    at(60_900);
+    expect(await ask('a')).toMatchObject({ granted: true, startsInMs: 100 });
+    expect(await ask('b')).toMatchObject({ granted: false, waitMs: 1_100 - 100 });
+  });
+  it('is not overtaken by who comes later', async () => {
+    const { at, ask } = await taken();
+    at(10_000);
+    await ask('a');
+    at(61_000);
+    expect(await ask('later')).toMatchObject({ granted: false });
+    expect(await ask('a')).toMatchObject({ granted: true });
+  });
+  it('leaves the line when it does not come, and keeps no slot from others', async () => {
+    const { at, ask } = await taken();
+    at(10_000);
+    await ask('gone');
+    at(63_000);
+    expect(await ask('later')).toMatchObject({ granted: true });
+  });
+  it('stands before all scheduled work if it is a one-off', async () => {
+    const { at, ask } = await taken();
+    at(10_000);
+    // Four of six are for scheduled work: three must be given back before its first call.
+    expect(await ask('scheduled', 'scheduledReset')).toMatchObject({ waitMs: 53_000 - 100 });
+    expect(await ask('one-off')).toMatchObject({ waitMs: 51_000 - 100 });
+    at(10_001);
+    expect(await ask('scheduled', 'scheduledReset')).toMatchObject({ waitMs: 54_000 - 101 });
+  });
+});
+
 it('the pace holds back scheduled resets, and nothing else', async () => {
   const { learn, take, denied } = make();
   await learn();
@@ -137,26 +195,30 @@ it('the pace holds back scheduled resets, and nothing else', async () => {
 });
 
 describe('a gate', () => {
-  it('closes for a doubling time, once for all calls that were in flight', async () => {
+  it('closes once for all calls that were in flight', async () => {
     const { redis, keys, denied } = make();
     const first = await closeGate(redis, keys, 'bot', 'unauthorized');
     expect(first).toMatchObject({ opensInMs: 30_000, streak: 1, closedNow: true });
     expect(await closeGate(redis, keys, 'bot', 'unauthorized')).toMatchObject({ streak: 1, closedNow: false });
     expect(await denied()).toMatchObject({ why: 'gate' });
-    for (const [streak, opensInMs] of [
-      [2, 60_000],
-      [3, 120_000],
-      [4, 240_000],
-      [5, 300_000],
-      [6, 300_000],
-    ] as const) {
-      await redis.hset(keys.gate('bot'), 'until', 0);
-      expect(await closeGate(redis, keys, 'bot', 'unauthorized')).toMatchObject({ streak, opensInMs });
-    }
   });
-  it('stays away for minutes when WhatsApp throttles', async () => {
+  const trouble = [30, 60, 120, 240, 300, 300];
+  it.each([
+    ['unauthorized', trouble],
+    ['instance_disconnected', trouble],
+    ['wrong_instance', trouble],
+    ['instance_not_found', trouble],
+    // WhatsApp tells the number to slow down: minutes, not seconds.
+    ['throttled', [60, 120, 240, 480, 960, 1_800, 1_800]],
+  ] as const)('closed for %s again and again, doubles its time up to the most', async (code, seconds) => {
     const { redis, keys } = make();
-    expect(await closeGate(redis, keys, 'bot', 'throttled')).toMatchObject({ opensInMs: 60_000 });
+    for (const [i, closedFor] of seconds.entries()) {
+      const gate = await closeGate(redis, keys, 'bot', code);
+      expect(gate).toMatchObject({ streak: i + 1, opensInMs: closedFor * 1_000, closedNow: true });
+      await redis.hset(keys.gate('bot'), 'until', 0);
+    }
+    await openGate(redis, keys, 'bot');
+    expect(await closeGate(redis, keys, 'bot', code)).toMatchObject({ streak: 1, opensInMs: seconds[0] * 1_000 });
   });
   it('lets one call through when its time is over, and opens when that shows that the instance works', async () => {
     const { redis, keys, budget, learn, take, denied } = make();

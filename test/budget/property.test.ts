@@ -44,6 +44,7 @@ async function play({ calls, window, offsetMs, processes }: Scenario, rule: 'kep
   const server = createLimiter({ window, perMs, limit: max });
   const counted: number[] = [];
   let refused = 0;
+  let denied = 0;
   let events: { at: number; run: (now: number) => Promise<void> | void }[] = [];
   const later = (at: number, run: (now: number) => Promise<void> | void) => {
     events.push({ at: Math.ceil(at), run });
@@ -52,6 +53,8 @@ async function play({ calls, window, offsetMs, processes }: Scenario, rule: 'kep
   async function arrive(one: Call, budget: Budget, now: number, tries: number): Promise<void> {
     const grant = await budget.ask(bot, 'token', one.oneOff ? 'oneOff' : 'scheduledReset', String(calls.indexOf(one)));
     if (!grant.granted) {
+      // While a probe is out, one of each process asks for all.
+      if (grant.why !== 'probing') denied += 1;
       // A dead probe is waited for by polling: less often here, or most of the time would be spent on it.
       const waitMs = grant.why === 'probing' ? 250 : grant.waitMs;
       if (tries < 500) later(now + waitMs, (then) => arrive(one, budget, then, tries + 1));
@@ -96,7 +99,7 @@ async function play({ calls, window, offsetMs, processes }: Scenario, rule: 'kep
     clock.setTime(next.at);
     await next.run(next.at);
   }
-  return { counted, refused, sendable: calls.filter(({ end }) => end !== 'neverSent').length };
+  return { counted, refused, denied, sendable: calls.filter(({ end }) => end !== 'neverSent').length };
 }
 
 function mostInAnyWindow(times: number[]): number {
@@ -113,6 +116,32 @@ it('no window of the server ever holds more than the limit, and every call is ma
       expect(counted).toHaveLength(sendable);
     }),
     { numRuns: 60 },
+  );
+}, 120_000);
+
+it('hardly anybody asks in vain, however many ask at once', async () => {
+  const backlog = fc.record({
+    calls: fc.array(
+      fc.record({
+        afterMs: fc.constant(0),
+        /** Up to a twenty-fifth of the window: a real one is 60 s. */
+        latencyMs: fc.integer({ min: 1, max: 40 }),
+        countedAt: fc.constant(0.5),
+        end: fc.constant('answered' as const),
+        oneOff: fc.boolean(),
+      }),
+      { minLength: 40, maxLength: 80 },
+    ),
+    window: fc.constantFrom<WindowKind>('sliding', 'fixed'),
+    offsetMs: fc.constant(0),
+    processes: fc.integer({ min: 1, max: 3 }),
+  });
+  await fc.assert(
+    fc.asyncProperty(backlog, async (drawn) => {
+      const { denied, sendable } = await play(drawn, 'kept');
+      expect(denied / sendable).toBeLessThanOrEqual(2);
+    }),
+    { numRuns: 15 },
   );
 }, 120_000);
 

@@ -1,0 +1,136 @@
+import { expect, it } from 'vitest';
+import { bucketOf } from '../../src/budget/budget.ts';
+import { jids, makeRig, token } from '../support/rig.ts';
+import { until } from '../support/until.ts';
+
+/** `count` groups g0, g1, ... of one instance. */
+function groups(count: number, more = 'firstSeen: wait', instance = (_: number) => 'bot'): string {
+  const entry = (i: number) =>
+    `  - { id: g${i}, identifier: "${jids[i]}", instance: ${instance(i)}, every: 1h, ${more} }`;
+  return `\ngroups:\n${Array.from({ length: count }, (_, i) => entry(i)).join('\n')}\nverify: off`;
+}
+const bots = (settings: string) => `
+instances: [{ name: bot, tokenEnv: TOKEN, ${settings} }, { name: bot2, tokenEnv: TOKEN, ${settings} }]`;
+const world = (count: number) => jids.slice(0, count).map((jid) => ({ jid }));
+
+it('leaves to others what they use of the token, and says so', async () => {
+  const rig = await makeRig({
+    yaml: bots('rateLimit: { max: 10, per: 2s, reserve: 1 }') + groups(12, 'firstSeen: rotate'),
+    standIn: { limit: { perMs: 2_000, limit: 10 }, groups: world(12), latency: { minMs: 5, maxMs: 30 } },
+  });
+  rig.standIn.useToken(token, 6);
+  await rig.start();
+  await until('all twelve', () => rig.standIn.log.of({ endpoint: 'reset', status: 200 }).length === 12);
+  expect(rig.standIn.log.of({ status: 429 })).toEqual([]);
+  expect(rig.logged.filter(({ event }) => event === 'limit.shared')).toHaveLength(1);
+});
+
+it('keeps one limit for two instances with one token', async () => {
+  const rig = await makeRig({
+    yaml:
+      bots('rateLimit: { max: 6, per: 1500ms, reserve: 1 }') +
+      groups(14, 'firstSeen: rotate', (i) => (i % 2 === 0 ? 'bot' : 'bot2')),
+    standIn: { limit: { perMs: 1_500, limit: 6 }, groups: world(14), latency: { minMs: 5, maxMs: 60 } },
+  });
+  await rig.start();
+  await until('all of both', () => rig.standIn.log.of({ endpoint: 'reset', status: 200 }).length === 14);
+  expect(rig.standIn.log.of({ status: 429 })).toEqual([]);
+  expect(rig.standIn.log.mostInAnyWindow(token, 1_500)).toBeLessThanOrEqual(6);
+});
+
+it('says once that the limit is higher than the file says, and keeps to the file', async () => {
+  const rig = await makeRig({
+    yaml: bots('rateLimit: { max: 3, per: 1s, reserve: 0 }') + groups(7, 'firstSeen: rotate'),
+    standIn: { limit: { perMs: 1_000, limit: 50 } },
+  });
+  await rig.start();
+  await until('all seven', () => rig.standIn.log.of({ endpoint: 'reset', status: 200 }).length === 7);
+  expect(rig.standIn.log.mostInAnyWindow(token, 1_000)).toBeLessThanOrEqual(3);
+  const said = rig.logged.filter(({ event }) => String(event).startsWith('limit.'));
+  expect(said).toMatchObject([{ event: 'limit.higher', limit: 50, configured: 3 }]);
+});
+
+it('sends one-offs from the reserve while scheduled work waits, and after that as the next in line', async () => {
+  const rig = await makeRig({
+    yaml:
+      bots('rateLimit: { max: 10, reserve: 3 }') +
+      groups(30, 'firstSeen: rotate').replace(/(g2[6-9].*)firstSeen: rotate/g, '$1firstSeen: wait'),
+    standIn: { limit: { limit: 10 }, groups: world(30), latency: { minMs: 5, maxMs: 40 } },
+  });
+  await rig.start();
+  const resets = () => rig.standIn.log.of({ endpoint: 'reset', status: 200 });
+  await until('what is not in reserve to be used', () => resets().length === 7);
+  const asked = await Promise.all(['g26', 'g27', 'g28'].map((group) => rig.ask('bot', { group })));
+  expect(asked).toMatchObject([{ status: 'rotated' }, { status: 'rotated' }, { status: 'rotated' }]);
+  expect(resets()).toHaveLength(10);
+  // Nothing is left of this window: the fourth waits for the very first slot that is given back.
+  const fourth = await rig.queue('bot').add('rotate', { group: 'g29' });
+  await until('it to wait', () => fourth.isDelayed());
+  const slots = rig.keys.slots(bucketOf(token));
+  const [first] = await rig.redis.zrange(slots, '0', '0');
+  const firstBack = Number(await rig.redis.zscore(slots, first!));
+  const delayed = await rig.queue('bot').getJob(fourth.id!);
+  const wakesAt = delayed!.timestamp + delayed!.delay;
+  expect(Math.abs(firstBack - wakesAt)).toBeLessThan(1_000);
+  expect(rig.standIn.log.of({ status: 429 })).toEqual([]);
+});
+
+it('keeps a pace between scheduled resets of a number', async () => {
+  const rig = await makeRig({ yaml: bots('pace: 400ms') + groups(5, 'firstSeen: rotate') });
+  await rig.start();
+  await until('all five', () => rig.standIn.log.of({ endpoint: 'reset', status: 200 }).length === 5);
+  const begins = rig.standIn.log.of({ endpoint: 'reset' }).map(({ begin }) => begin);
+  // A request may travel a little longer than the next.
+  for (const [i, begin] of begins.slice(1).entries()) expect(begin - begins[i]!).toBeGreaterThan(350);
+});
+
+it('respects a closed gate after a restart, keeps the order of what waits, and tries with one call when it opens', async () => {
+  const rig = await makeRig({ yaml: bots('concurrency: 3') + groups(8) });
+  rig.standIn.setConnection('bot', 'disconnected');
+  const first = await rig.start();
+  const asked = [rig.ask('bot', { group: 'g0' })];
+  await until('the gate to close', () => rig.logged.some(({ event }) => event === 'gate.closed'));
+  for (let i = 1; i < 8; i++) asked.push(rig.ask('bot', { group: `g${i}` }));
+  await first.close();
+  const before = rig.standIn.log.all.length;
+
+  rig.standIn.setConnection('bot', 'connected');
+  await rig.start();
+  const waiting = async () => (await rig.queue('bot').getJobs(['wait'], 0, -1, true)).map((job) => job.data.group);
+  await until('all to wait in their order', async () => (await waiting()).join() === 'g0,g1,g2,g3,g4,g5,g6,g7');
+  expect(rig.standIn.log.all).toHaveLength(before);
+
+  // As if its time were over. The first call takes its time, so that others could be in flight with it.
+  rig.standIn.faults.next({ kind: 'slow', ms: 400 });
+  await rig.redis.hset(rig.keys.gate('bot'), 'until', 0);
+  await rig.queue('bot').removeRateLimitKey();
+  expect(await Promise.all(asked)).toHaveLength(8);
+  const [probe, ...rest] = rig.standIn.log.all.slice(before);
+  expect(probe?.jid).toBe(jids[0]);
+  for (const { begin } of rest) expect(begin).toBeGreaterThanOrEqual(probe!.end!);
+});
+
+it('puts jobs back in their order when a gate closes while they are worked on', async () => {
+  const rig = await makeRig({ yaml: bots('concurrency: 4') + groups(10) });
+  await rig.start();
+  await rig.ask('bot', { group: 'g9' });
+  rig.standIn.setConnection('bot', 'disconnected');
+  const asked = Array.from({ length: 9 }, (_, i) => rig.ask('bot', { group: `g${i}` }).catch(() => null));
+  await until('the gate to close', () => rig.logged.some(({ event }) => event === 'gate.closed'));
+  const waiting = async () => (await rig.queue('bot').getJobs(['wait'], 0, -1, true)).map((job) => job.data.group);
+  await until('all to wait in their order', async () => (await waiting()).join() === 'g0,g1,g2,g3,g4,g5,g6,g7,g8');
+  rig.standIn.setConnection('bot', 'connected');
+  await rig.redis.del(rig.keys.gate('bot'));
+  await rig.queue('bot').removeRateLimitKey();
+  await Promise.all(asked);
+});
+
+it('lets what waits ask anew when the file grants more', async () => {
+  const yaml = (max: number) => bots(`rateLimit: { max: ${max}, reserve: 0 }`) + groups(5);
+  const rig = await makeRig({ yaml: yaml(2) });
+  await rig.start();
+  const asked = Array.from({ length: 5 }, (_, i) => rig.ask('bot', { group: `g${i}` }));
+  await until('three to wait for a minute', async () => (await rig.queue('bot').getDelayedCount()) === 3);
+  rig.edit(yaml(100));
+  expect(await Promise.all(asked)).toHaveLength(5);
+});
