@@ -11,7 +11,7 @@ import { type GroupRecord, groupRecord, newRecord } from './record.ts';
 const loadLua = loadScript('load', import.meta.url);
 const saveLua = loadScript('save', import.meta.url);
 
-/** What a change makes of a record; `record: null` leaves it as it is. */
+/** What a change makes of a record; null, or the same record, leaves it as it is. */
 export interface Change<T> {
   readonly record: GroupRecord | null;
   readonly events?: readonly LinkEvent[];
@@ -68,7 +68,7 @@ export function createGroupStore(redis: RedisClient, keys: Keys): GroupStore {
       for (let conflicts = 0; conflicts < maxConflicts; conflicts++) {
         const { version, record, nowMs } = await read(group.id);
         const changed = change(record, nowMs);
-        if (changed.record === null) return changed.result;
+        if (changed.record === null || (changed.record === record && place === 'moved')) return changed.result;
         const saved = await runScript(
           redis,
           saveLua,

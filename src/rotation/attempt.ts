@@ -1,7 +1,7 @@
 /**
- * What may be done with a group next, and what each ending makes of its record. Pure: a record and Redis's clock go
- * in, a new record and its events come out; `rotate.ts` does what is decided here, and `groups/store.ts` makes each
- * change one atomic step.
+ * What may be done with a group next (`decide`), and what becomes of its record by all that can happen to it
+ * (`transition`). Pure: a record and Redis's clock go in, a new record and its events come out; `call.ts` and `rotate.ts`
+ * do what is decided here, and `groups/store.ts` makes each change one atomic step.
  *
  * A record's attempt is lock, fence and write-ahead note in one:
  *
@@ -9,26 +9,30 @@
  *   ---------------  ---------------------------  ---------------------------------------------------------------
  *   at rest          no attempt, nothing          resolve (no JID yet), reset, verify
  *                    uncertain
- *   in flight        attempt, lease running       wait; its owner renews the lease, then settles it
- *   abandoned        attempt, lease past          `reclaim`: a reset becomes uncertain and open, a read is forgotten
+ *   in flight        attempt, lease running       wait; its owner renews the lease, then ends it
+ *   abandoned        attempt, lease past          lapses: a reset becomes uncertain and open, a read is forgotten
  *   uncertain, open  uncertain, `openUntil` set   read back: changed → committed (`recovery`); unchanged → read again
  *                                                 until `openUntil`, then at rest; no known link → wait, then reset
  *   uncertain, ended uncertain, no `openUntil`    read back once: changed → committed; unchanged → at rest
  *
  *   an attempt ends  when                         the record afterwards
  *   ---------------  ---------------------------  ---------------------------------------------------------------
- *   committed        the answer was read          new link, higher revision, next due time, event; at rest
- *   refused          the API said no              at rest
- *   not sent         it never left                at rest
+ *   made             a reset was answered         new link, higher revision, next due time, event; at rest
+ *   read             a read was answered          as the state above says; a verification adopts a changed link
+ *   resolved         a code's JID was read        the JID, and the link to compare with later; at rest
+ *   noEffect         the API refused it, or it    at rest
+ *                    never left
  *   unknown          silence, 5xx, our own death  uncertain; one verification is owed after the settle time
- *   fenced           another attempt owns the     a verification is owed at once, and if the group is at rest it is
- *                    record by now                uncertain: what we reset out of turn is read back
+ *
+ *   One that does not own the record any more ends in nothing (`fenced`). If it was a reset that may have had an effect,
+ *   a verification is owed at once, and a group at rest is uncertain: what we reset out of turn is read back.
  *
  * Not decided here: whether a call may be sent now (the budget's business), and how often a job may fail.
  */
 import type { Attempt, GroupRecord, RequestInfo } from '../groups/record.ts';
 import type { LinkEvent } from '../results/event.ts';
 import type { CallFailure } from '../ryze/outcome.ts';
+import { failureEvent, type NewLink, newRevision } from './revision.ts';
 
 /** What the configuration in force says of one group. */
 export interface GroupRules {
@@ -60,6 +64,42 @@ export type Call = Attempt['call'];
 /** What a failure tells the world. */
 export type Failure = Pick<CallFailure, 'code' | 'message' | 'httpStatus'>;
 
+/** How an attempt ended. */
+export type Ending =
+  | { readonly as: 'made'; readonly link: NewLink }
+  /** null: no link was shown, so nothing is known. */
+  | { readonly as: 'read'; readonly link: NewLink | null }
+  /** `duplicateOf`: the group that has this JID already; null: none. */
+  | {
+      readonly as: 'resolved';
+      readonly jid: string;
+      readonly link: NewLink | null;
+      readonly duplicateOf: string | null;
+    }
+  | { readonly as: 'noEffect' }
+  /** `over`: the API has said that the call is over, so that it can take effect no more. */
+  | { readonly as: 'unknown'; readonly over: boolean };
+
+/** All that can happen to a group. */
+export type Happening =
+  | { readonly kind: 'begins'; readonly attempt: Attempt }
+  /** Its process lives and works on it. */
+  | { readonly kind: 'lives'; readonly id: string; readonly leaseUntil: number }
+  | { readonly kind: 'ends'; readonly attempt: Attempt; readonly ending: Ending }
+  /** Nobody has heard of the attempt's process until the lease ran out. */
+  | { readonly kind: 'lapses' }
+  /** A verification or read-back could not be done now. */
+  | { readonly kind: 'postponed' }
+  | { readonly kind: 'gaveUp'; readonly work: Work; readonly failure: Failure };
+
+export interface Outcome {
+  /** The same object where nothing changed. */
+  readonly record: GroupRecord;
+  readonly events: readonly LinkEvent[];
+  /** The attempt that ended owned the record no more: nothing was stored for it. */
+  readonly fenced: boolean;
+}
+
 export type Step =
   | { readonly do: Call }
   | { readonly do: 'wait'; readonly ms: number; readonly why: 'busy' | 'settling' }
@@ -74,9 +114,8 @@ const orphanedMs = 10_000;
 /** Between failures of one group: doubling between these, and never longer than its period. */
 const failureMs = { first: 5 * 60_000, most: 24 * 3_600_000 };
 const verificationRetryMs = 60_000;
-const keptAnswers = 16;
 
-/** What comes next for this work, of a record that `reclaim` has seen. */
+/** What comes next for this work, of a record that `lapses` has seen. */
 export function decide(record: GroupRecord, work: Work, nowMs: number): Step {
   if (record.duplicateOf !== null) return { do: 'finish', as: 'duplicate' };
   if (work.kind === 'scheduled' && record.dueAt !== work.dueAt) return { do: 'finish', as: 'obsolete' };
@@ -114,15 +153,42 @@ function isAnswered(record: GroupRecord, work: Work & { kind: 'request' }): bool
   return work.requestedAt !== null && record.resetBegunAt !== null && record.resetBegunAt >= work.requestedAt;
 }
 
+/** Whether this attempt still owns the record: nothing may be sent or ended by one that does not. */
+export function owns(record: GroupRecord, attemptId: string): boolean {
+  return record.attempt?.id === attemptId;
+}
+
+/** The one way in which a record changes by what happens. */
+export function transition(record: GroupRecord, happening: Happening, nowMs: number, rules: GroupRules): Outcome {
+  switch (happening.kind) {
+    case 'begins':
+      return silent(begin(record, happening.attempt));
+    case 'lives':
+      return silent(owns(record, happening.id) ? renew(record, happening.leaseUntil) : record);
+    case 'lapses':
+      return silent(lapse(record, nowMs, rules));
+    case 'ends':
+      return end(record, happening.attempt, happening.ending, nowMs, rules);
+    case 'postponed':
+      return silent(postpone(record, nowMs));
+    case 'gaveUp':
+      return giveUp(record, happening.work, happening.failure, nowMs, rules);
+  }
+}
+
+function silent(record: GroupRecord): Outcome {
+  return { record, events: [], fenced: false };
+}
+
 /** Takes a group out of the hands of a process that let its lease run out. */
-export function reclaim(record: GroupRecord, nowMs: number, rules: GroupRules): GroupRecord {
+function lapse(record: GroupRecord, nowMs: number, rules: GroupRules): GroupRecord {
   const { attempt } = record;
   if (attempt === null || nowMs < attempt.leaseUntil) return record;
   if (attempt.call !== 'reset') return letGo(record);
   return becomeUncertain(record, attempt, false, nowMs, rules);
 }
 
-export function begin(record: GroupRecord, attempt: Attempt): GroupRecord {
+function begin(record: GroupRecord, attempt: Attempt): GroupRecord {
   return {
     ...record,
     attempts: record.attempts + 1,
@@ -132,25 +198,46 @@ export function begin(record: GroupRecord, attempt: Attempt): GroupRecord {
   };
 }
 
-/** Whether this attempt still owns the record: nothing may be sent or settled by one that does not. */
-export function owns(record: GroupRecord, attemptId: string): boolean {
-  return record.attempt?.id === attemptId;
-}
-
-export function renew(record: GroupRecord, leaseUntil: number): GroupRecord {
+function renew(record: GroupRecord, leaseUntil: number): GroupRecord {
   return record.attempt === null ? record : { ...record, attempt: { ...record.attempt, leaseUntil } };
 }
 
-/** The call never left, or the API refused it: nothing changed on the other side. */
-export function letGo(record: GroupRecord): GroupRecord {
+function end(record: GroupRecord, attempt: Attempt, ending: Ending, nowMs: number, rules: GroupRules): Outcome {
+  // Ended before: the reply to that was lost.
+  if (record.settled === attempt.id) return silent(record);
+  if (!owns(record, attempt.id)) {
+    const harmless = attempt.call !== 'reset' || (ending.as !== 'made' && ending.as !== 'unknown');
+    return { ...silent(harmless ? record : outOfTurn(record, attempt.begunAt, nowMs)), fenced: true };
+  }
+  switch (ending.as) {
+    case 'made':
+      return commitReset(record, attempt, ending.link, nowMs, rules);
+    case 'read':
+      return attempt.call === 'readBack'
+        ? settleReadBack(record, attempt, ending.link, nowMs, rules)
+        : settleVerification(record, attempt, ending.link, nowMs, rules);
+    case 'resolved': {
+      const link = ending.link === null ? record.link : { code: ending.link.code, url: ending.link.url };
+      return silent({ ...letGo(record), jid: ending.jid, link, duplicateOf: ending.duplicateOf });
+    }
+    case 'noEffect':
+      return silent(letGo(record));
+    case 'unknown': {
+      const open = attempt.call === 'reset';
+      return silent(open ? becomeUncertain(record, attempt, ending.over, nowMs, rules) : letGo(record));
+    }
+  }
+}
+
+/** Nothing changed on the other side. */
+function letGo(record: GroupRecord): GroupRecord {
   return { ...record, attempt: null, settled: record.attempt?.id ?? record.settled };
 }
 
-/** The reset may have taken effect; `ended`: the API has said that it is over. */
-export function becomeUncertain(
+function becomeUncertain(
   record: GroupRecord,
   attempt: Attempt,
-  ended: boolean,
+  over: boolean,
   nowMs: number,
   rules: GroupRules,
 ): GroupRecord {
@@ -159,7 +246,7 @@ export function becomeUncertain(
     ...letGo(record),
     uncertain: {
       begunAt: attempt.begunAt,
-      openUntil: ended ? null : settledAt,
+      openUntil: over ? null : settledAt,
       readAt: nowMs,
       reads: 0,
       request: attempt.request,
@@ -168,64 +255,52 @@ export function becomeUncertain(
   };
 }
 
-/** A reset was answered, but the record is no longer ours: look at once what the link is. */
-export function outOfTurn(record: GroupRecord, begunAt: number, nowMs: number): GroupRecord {
+/** A reset may have had an effect, but the record is no longer its own: look at once what the link is. */
+function outOfTurn(record: GroupRecord, begunAt: number, nowMs: number): GroupRecord {
   const owed = { ...record, verificationOwedAt: Math.max(record.verificationOwedAt ?? 0, nowMs) };
   if (record.attempt !== null || record.uncertain !== null) return owed;
   return { ...owed, uncertain: { begunAt, openUntil: null, readAt: nowMs, reads: 0, request: null } };
 }
 
-export interface NewLink {
-  readonly jid: string;
-  readonly code: string;
-  readonly url: string;
-}
-
-/** Our own reset was answered with a link. */
-export function commitReset(record: GroupRecord, attempt: Attempt, link: NewLink, nowMs: number, rules: GroupRules) {
-  const type = 'link.rotated' as const;
+function commitReset(record: GroupRecord, attempt: Attempt, link: NewLink, nowMs: number, rules: GroupRules): Outcome {
   const reason = attempt.request === null ? 'schedule' : 'request';
   const from = { begunAt: attempt.begunAt, request: attempt.request };
-  return publish({ ...letGo(record), dueAt: rules.nextDue(nowMs) }, link, { type, reason, from }, nowMs, rules);
+  const made = { type: 'link.rotated', reason, from } as const;
+  return newRevision({ ...letGo(record), dueAt: rules.nextDue(nowMs) }, link, made, nowMs, rules);
 }
 
 /** The link was read back after an uncertain reset. */
-export function settleReadBack(
+function settleReadBack(
   record: GroupRecord,
   attempt: Attempt,
   link: NewLink | null,
   nowMs: number,
   rules: GroupRules,
-): { record: GroupRecord; events: LinkEvent[] } {
+): Outcome {
   const { uncertain } = record;
   const free = letGo(record);
-  if (uncertain === null) return { record: free, events: [] };
+  if (uncertain === null) return silent(free);
   if (link !== null && link.code !== record.link?.code) {
     const from = { begunAt: uncertain.begunAt, request: uncertain.request };
     const settled = { ...free, uncertain: null, dueAt: rules.nextDue(nowMs) };
-    return publish(settled, link, { type: 'link.rotated', reason: 'recovery', from }, nowMs, rules);
+    return newRevision(settled, link, { type: 'link.rotated', reason: 'recovery', from }, nowMs, rules);
   }
   if (uncertain.openUntil === null || attempt.begunAt >= uncertain.openUntil) {
-    return { record: { ...free, uncertain: null }, events: [] };
+    return silent({ ...free, uncertain: null });
   }
   const pauseMs = Math.min(readBackMs.first * 2 ** uncertain.reads, readBackMs.most);
   const readAt = Math.min(nowMs + pauseMs, uncertain.openUntil);
-  return { record: { ...free, uncertain: { ...uncertain, readAt, reads: uncertain.reads + 1 } }, events: [] };
+  return silent({ ...free, uncertain: { ...uncertain, readAt, reads: uncertain.reads + 1 } });
 }
 
-/** A code or link was resolved: from now on the group is addressed by its JID. */
-export function settleResolve(record: GroupRecord, jid: string, link: GroupRecord['link']): GroupRecord {
-  return { ...letGo(record), jid, link: link ?? record.link };
-}
-
-/** The link was read back although nothing was uncertain. `link` null: none was shown, so nothing is known. */
-export function settleVerification(
+/** The link was read back although nothing was uncertain. */
+function settleVerification(
   record: GroupRecord,
   attempt: Attempt,
   link: NewLink | null,
   nowMs: number,
   rules: GroupRules,
-): { record: GroupRecord; events: LinkEvent[] } {
+): Outcome {
   const owed = record.verificationOwedAt;
   const verified = {
     ...letGo(record),
@@ -234,13 +309,13 @@ export function settleVerification(
     verificationOwedAt: owed !== null && attempt.begunAt >= owed ? null : owed,
     unreadable: link === null ? record.unreadable + 1 : 0,
   };
-  if (link === null || link.code === record.link?.code) return { record: verified, events: [] };
-  if (record.revision === null) return { record: { ...verified, link }, events: [] };
-  return publish(verified, link, { type: 'link.changed', reason: 'drift', from: null }, nowMs, rules);
+  if (link === null || link.code === record.link?.code) return silent(verified);
+  if (record.revision === null) return silent({ ...verified, link: { code: link.code, url: link.url } });
+  return newRevision(verified, link, { type: 'link.changed', reason: 'drift', from: null }, nowMs, rules);
 }
 
-/** A verification was refused or unanswered: nothing is known, and it is tried again later. */
-export function postponeVerification(record: GroupRecord, nowMs: number): GroupRecord {
+/** A read was refused or unanswered: nothing is known, and it is tried again later. */
+function postpone(record: GroupRecord, nowMs: number): GroupRecord {
   const laterMs = nowMs + verificationRetryMs;
   return {
     ...letGo(record),
@@ -251,46 +326,16 @@ export function postponeVerification(record: GroupRecord, nowMs: number): GroupR
 }
 
 /** Gives up for now, tells why, and sets the next try. */
-export function giveUp(
-  record: GroupRecord,
-  work: Work,
-  { code, message, httpStatus }: Failure,
-  nowMs: number,
-  rules: GroupRules,
-): { record: GroupRecord; events: LinkEvent[] } {
+function giveUp(record: GroupRecord, work: Work, failure: Failure, nowMs: number, rules: GroupRules): Outcome {
   const count = (record.failure?.count ?? 0) + 1;
   const pauseMs = Math.min(failureMs.first * 2 ** Math.min(count - 1, 20), failureMs.most, rules.periodMs);
   const retryAt = nowMs + pauseMs;
   // A failed one-off leaves the schedule alone, unless it leaves behind a link that may be dead.
   const moves = work.kind === 'scheduled' || (record.uncertain !== null && retryAt < (record.dueAt ?? 0));
   const dueAt = record.dueAt !== null && moves ? retryAt : record.dueAt;
-  const failed: GroupRecord = {
-    ...record,
-    dueAt,
-    failure: { code, message, httpStatus, at: nowMs, count, nextAttemptAt: dueAt },
-  };
-  const request = work.kind === 'request' ? work.request : null;
-  const event: LinkEvent = {
-    version: 1,
-    id: `${rules.group}.${record.revision ?? 0}.failed.${record.attempts}`,
-    type: 'rotation.failed',
-    group: rules.group,
-    jid: record.jid,
-    instance: rules.instance,
-    inviteCode: record.link?.code ?? null,
-    inviteLink: record.link?.url ?? null,
-    previousInviteCode: record.previous.code,
-    revision: record.revision,
-    previousRevision: record.previous.revision,
-    reason: work.kind === 'request' ? 'request' : work.kind === 'scheduled' ? 'schedule' : 'drift',
-    request,
-    rotatedAt: isoOrNull(record.rotatedAt),
-    nextRotationAt: isoOrNull(dueAt),
-    error: { code, message, httpStatus },
-    nextAttemptAt: isoOrNull(dueAt),
-    linkUncertain: record.uncertain !== null,
-  };
-  return { record: failed, events: [event] };
+  const { code, message, httpStatus } = failure;
+  const failed = { ...record, dueAt, failure: { code, message, httpStatus, at: nowMs, count, nextAttemptAt: dueAt } };
+  return { record: failed, events: [failureEvent(failed, work, failure, rules)], fenced: false };
 }
 
 /** When the link is to be read back next; null: there is nothing to compare, or nobody wants it. */
@@ -301,57 +346,4 @@ export function verificationAt(record: GroupRecord, rules: GroupRules): number |
   const periodicAt = rules.verifyEveryMs === null || record.revision === null ? null : seenAt + rules.verifyEveryMs;
   if (owedAt === null || periodicAt === null) return owedAt ?? periodicAt;
   return Math.min(owedAt, periodicAt);
-}
-
-interface Found {
-  readonly type: 'link.rotated' | 'link.changed';
-  readonly reason: 'schedule' | 'request' | 'recovery' | 'drift';
-  /** The reset that made the link; null: it was not ours. */
-  readonly from: { readonly begunAt: number; readonly request: Attempt['request'] } | null;
-}
-
-/** A new revision of the link and the event that tells of it: the one place where revisions are made. */
-function publish(record: GroupRecord, link: NewLink, found: Found, nowMs: number, rules: GroupRules) {
-  const revision = Math.max(nowMs, (record.revision ?? 0) + 1);
-  const previous = { code: record.link?.code ?? null, revision: record.revision };
-  const request = found.from?.request ?? null;
-  const published: GroupRecord = {
-    ...record,
-    jid: link.jid,
-    link: { code: link.code, url: link.url },
-    revision,
-    previous,
-    rotatedAt: nowMs,
-    resetBegunAt: found.from?.begunAt ?? null,
-    verifiedAt: nowMs,
-    unreadable: 0,
-    failure: null,
-    answered: request === null ? record.answered : [request.jobId, ...record.answered].slice(0, keptAnswers),
-  };
-  const event = {
-    version: 1,
-    id: `${rules.group}.${revision}`,
-    type: found.type,
-    group: rules.group,
-    jid: link.jid,
-    instance: rules.instance,
-    inviteCode: link.code,
-    inviteLink: link.url,
-    previousInviteCode: previous.code,
-    revision,
-    previousRevision: previous.revision,
-    reason: found.reason,
-    request: request === null ? null : infoOf(request),
-    rotatedAt: new Date(nowMs).toISOString(),
-    nextRotationAt: isoOrNull(published.dueAt),
-  } as LinkEvent;
-  return { record: published, events: [event] };
-}
-
-function infoOf({ requestId, requestedBy, reason }: RequestInfo): RequestInfo {
-  return { requestId, requestedBy, reason };
-}
-
-function isoOrNull(ms: number | null): string | null {
-  return ms === null ? null : new Date(ms).toISOString();
 }

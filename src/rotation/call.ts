@@ -81,7 +81,7 @@ export async function makeCall(
   const begun = await beginAttempt(deps, target, work, call);
   if (begun === null || recordedAt() > leaseMs / 2 || askedAt() > grant.sendWithinMs) {
     await budget.settle(target.instance, grant, { ending: 'refunded' });
-    if (begun !== null) await release(deps, target, begun.id);
+    if (begun !== null) await endAttempt(deps, target, begun, { as: 'noEffect' });
     return { end: 'overtaken' };
   }
 
@@ -117,29 +117,23 @@ async function beginAttempt(
   return await deps.store.update<Begun | null>(target.place, (stored, nowMs) => {
     // Already ours: the reply to an earlier try of this very step was lost.
     if (attempts.owns(stored, id)) return { record: null, result: { ...stored.attempt!, jid: stored.jid } };
-    const record = attempts.reclaim(stored, nowMs, target.rules);
+    const { record } = attempts.transition(stored, { kind: 'lapses' }, nowMs, target.rules);
     if (attempts.decide(record, work, nowMs).do !== call) return { record: null, result: null };
     const request = work.kind === 'request' ? { ...work.request, jobId: work.jobId } : null;
     const attempt: Attempt = { id, call, begunAt: nowMs, leaseUntil: nowMs + leaseMs, request };
-    return { record: attempts.begin(record, attempt), result: { ...attempt, jid: record.jid } };
+    const begun = attempts.transition(record, { kind: 'begins', attempt }, nowMs, target.rules);
+    return { record: begun.record, result: { ...attempt, jid: record.jid } };
   });
 }
 
-async function release(deps: CallDependencies, target: Target, attemptId: string): Promise<void> {
-  await deps.store.update(target.place, (record) => ({
-    record: attempts.owns(record, attemptId) ? attempts.letGo(record) : null,
-    result: undefined,
-  }));
-}
-
 /** Renews the lease until told to stop; an attempt that is no longer ours is left to its new owner. */
-function keepLease(deps: CallDependencies, target: Target, attemptId: string): () => void {
+function keepLease(deps: CallDependencies, target: Target, id: string): () => void {
   const timer = setInterval(() => {
     deps.store
-      .update(target.place, (record, nowMs) => ({
-        record: attempts.owns(record, attemptId) ? attempts.renew(record, nowMs + leaseMs) : null,
-        result: undefined,
-      }))
+      .update(target.place, (record, nowMs) => {
+        const lives = { kind: 'lives', id, leaseUntil: nowMs + leaseMs } as const;
+        return { record: attempts.transition(record, lives, nowMs, target.rules).record, result: undefined };
+      })
       .catch(() => {
         // Redis's own trouble is reported by its client; a lease that was not renewed only costs a read-back.
       });
@@ -169,63 +163,39 @@ async function settleAttempt(
   begun: Begun,
   outcome: CallOutcome<Answer>,
 ): Promise<CallEnd> {
-  const { rules } = target;
-  if (outcome.ok && outcome.value.call === 'resolve') {
-    const owner = await claimJid(deps.redis, deps.keys, outcome.value.value.jid, target.group.id);
-    if (owner !== null) {
-      const { jid } = outcome.value.value;
-      await deps.store.update(target.place, (record) => ({
-        record: attempts.owns(record, begun.id)
-          ? { ...attempts.settleResolve(record, jid, null), duplicateOf: owner }
-          : null,
-        result: undefined,
-      }));
-      return { end: 'duplicate', owner };
-    }
-  }
-  return await deps.store.update<CallEnd>(target.place, (record, nowMs) => {
-    if (record.settled === begun.id) return { record: null, result: { end: 'done', record, events: [] } };
-    if (!attempts.owns(record, begun.id)) {
-      const harmless = begun.call !== 'reset' || (!outcome.ok && outcome.sent !== 'unknown');
-      const fenced = harmless ? null : attempts.outOfTurn(record, begun.begunAt, nowMs);
-      return { record: fenced, result: { end: 'fenced' } };
-    }
-    if (!outcome.ok) {
-      const open = begun.call === 'reset' && outcome.sent === 'unknown';
-      const settled = open
-        ? attempts.becomeUncertain(record, begunAttempt(begun), outcome.ended, nowMs, rules)
-        : attempts.letGo(record);
-      return { record: settled, result: { end: 'failed', failure: outcome } };
-    }
-    const { record: settled, events } = applyAnswer(record, begun, outcome.value, nowMs, rules);
-    return { record: settled, events, result: { end: 'done', record: settled, events } };
+  const ending = await endingOf(deps, target, outcome);
+  const { record, events, fenced } = await endAttempt(deps, target, begun, ending);
+  if (fenced) return { end: 'fenced' };
+  if (!outcome.ok) return { end: 'failed', failure: outcome };
+  if (ending.as === 'resolved' && ending.duplicateOf !== null) return { end: 'duplicate', owner: ending.duplicateOf };
+  return { end: 'done', record, events };
+}
+
+async function endAttempt(
+  deps: CallDependencies,
+  { place, rules }: Target,
+  { jid: _, ...attempt }: Begun,
+  ending: attempts.Ending,
+): Promise<attempts.Outcome> {
+  return await deps.store.update(place, (stored, nowMs) => {
+    const outcome = attempts.transition(stored, { kind: 'ends', attempt, ending }, nowMs, rules);
+    return { record: outcome.record, events: outcome.events, result: outcome };
   });
 }
 
-function applyAnswer(
-  record: GroupRecord,
-  begun: Begun,
-  answer: Answer,
-  nowMs: number,
-  rules: attempts.GroupRules,
-): { record: GroupRecord; events: LinkEvent[] } {
-  const attempt = begunAttempt(begun);
-  if (answer.call === 'reset') {
-    const { jid, inviteCode, inviteLink } = answer.value;
-    return attempts.commitReset(record, attempt, { jid, code: inviteCode, url: inviteLink }, nowMs, rules);
-  }
-  const { jid, inviteCode, inviteLink } = answer.value;
+async function endingOf(
+  { redis, keys }: CallDependencies,
+  { group }: Target,
+  outcome: CallOutcome<Answer>,
+): Promise<attempts.Ending> {
+  if (!outcome.ok) return outcome.sent === 'unknown' ? { as: 'unknown', over: outcome.ended } : { as: 'noEffect' };
+  const { jid, inviteCode, inviteLink } = outcome.value.value;
   const link = inviteCode === null || inviteLink === null ? null : { jid, code: inviteCode, url: inviteLink };
-  switch (answer.call) {
-    case 'resolve': {
-      const known = link === null ? null : { code: link.code, url: link.url };
-      return { record: attempts.settleResolve(record, jid, known), events: [] };
-    }
-    case 'readBack':
-      return attempts.settleReadBack(record, attempt, link, nowMs, rules);
-    case 'verify':
-      return attempts.settleVerification(record, attempt, link, nowMs, rules);
+  if (outcome.value.call === 'resolve') {
+    return { as: 'resolved', jid, link, duplicateOf: await claimJid(redis, keys, jid, group.id) };
   }
+  // A reset's answer without a link is none: the client says so.
+  return outcome.value.call === 'reset' && link !== null ? { as: 'made', link } : { as: 'read', link };
 }
 
 function settlementOf(outcome: CallOutcome<Answer>, tookMs: number): Settlement {
@@ -245,10 +215,6 @@ function settlementOf(outcome: CallOutcome<Answer>, tookMs: number): Settlement 
 function instanceShown(outcome: CallOutcome<Answer>): 'works' | 'trouble' | 'unclear' {
   if (outcome.ok || outcome.code === 'not_admin' || outcome.code === 'group_not_found') return 'works';
   return closesGate(outcome.code) ? 'trouble' : 'unclear';
-}
-
-function begunAttempt({ jid: _, ...attempt }: Begun): Attempt {
-  return attempt;
 }
 
 /** Time passed by whichever clock saw more of it: one stops while the machine sleeps, the other may be set back. */

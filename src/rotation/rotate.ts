@@ -100,10 +100,7 @@ export async function rotate(
         // The gate or the bucket is closed by now: asking for the next slot says for how long.
         if (door === 'instance' || door === 'token') continue;
         if (work.kind === 'verification') {
-          await deps.store.update(target.place, (stored, nowMs) => ({
-            record: attempts.postponeVerification(stored, nowMs),
-            result: undefined,
-          }));
+          await happen(deps, target, { kind: 'postponed' });
           return { status: 'verified', changed: false };
         }
         if (door === 'group' || tries + 1 >= deps.retry.attempts) {
@@ -119,7 +116,7 @@ export async function rotate(
 /** The record as it would be without abandoned attempts, and what is due. */
 async function look(deps: RotateDependencies, target: Target, work: attempts.Work) {
   const { record: stored, nowMs } = await deps.store.load(target.group.id);
-  const record = attempts.reclaim(stored, nowMs, target.rules);
+  const { record } = attempts.transition(stored, { kind: 'lapses' }, nowMs, target.rules);
   return { record, step: attempts.decide(record, work, nowMs) };
 }
 
@@ -147,12 +144,22 @@ async function giveUp(
   work: attempts.Work,
   failure: attempts.Failure,
 ): Promise<Rotation> {
-  const nextAttemptAt = await deps.store.update(target.place, (record, nowMs) => {
-    const given = attempts.giveUp(record, work, failure, nowMs, target.rules);
-    return { ...given, result: given.record.failure?.nextAttemptAt ?? null };
-  });
+  const { failure: noted } = await happen(deps, target, { kind: 'gaveUp', work, failure });
   deps.onCommitted();
-  return { status: 'gaveUp', failure, nextAttemptAt };
+  return { status: 'gaveUp', failure, nextAttemptAt: noted?.nextAttemptAt ?? null };
+}
+
+/** Stores what becomes of the record, with its events unless `silently`. */
+async function happen(
+  { store }: RotateDependencies,
+  { place, rules }: Target,
+  happening: attempts.Happening,
+  silently = false,
+): Promise<GroupRecord> {
+  return await store.update(place, (stored, nowMs) => {
+    const { record, events } = attempts.transition(stored, happening, nowMs, rules);
+    return { record, events: silently ? [] : events, result: record };
+  });
 }
 
 /** The other group that owns this one's JID; null: none does any more, and the mark is taken off. */
@@ -171,11 +178,8 @@ async function ownerOf(deps: RotateDependencies, target: Target, record: GroupRe
 async function rest(deps: RotateDependencies, target: Target, work: attempts.Work, owner: string): Promise<Rotation> {
   const failure = duplicateFailure(owner);
   if (work.kind === 'request') return await giveUp(deps, target, work, failure);
-  const nextAttemptAt = await deps.store.update(target.place, (record, nowMs) => {
-    const rested = attempts.giveUp(record, work, failure, nowMs, target.rules).record;
-    return { record: rested, result: rested.failure?.nextAttemptAt ?? null };
-  });
-  return { status: 'gaveUp', failure, nextAttemptAt };
+  const { failure: noted } = await happen(deps, target, { kind: 'gaveUp', work, failure }, true);
+  return { status: 'gaveUp', failure, nextAttemptAt: noted?.nextAttemptAt ?? null };
 }
 
 function duplicateFailure(owner: string): attempts.Failure {

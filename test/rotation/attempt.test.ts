@@ -1,19 +1,11 @@
 import { describe, expect, it } from 'vitest';
 import { type Attempt, type GroupRecord, newRecord } from '../../src/groups/record.ts';
 import {
-  becomeUncertain,
-  begin,
-  commitReset,
   decide,
+  type Ending,
+  type Failure,
   type GroupRules,
-  giveUp,
-  letGo,
-  outOfTurn,
-  postponeVerification,
-  reclaim,
-  settleReadBack,
-  settleResolve,
-  settleVerification,
+  transition,
   verificationAt,
   type Work,
 } from '../../src/rotation/attempt.ts';
@@ -60,6 +52,20 @@ const settled: GroupRecord = {
 };
 const fresh = { jid, code: 'NEW', url: 'https://chat.whatsapp.com/NEW' };
 const same = { jid, code: 'OLD', url: 'https://chat.whatsapp.com/OLD' };
+
+const begin = (record: GroupRecord, begun: Attempt) =>
+  transition(record, { kind: 'begins', attempt: begun }, begun.begunAt, rules).record;
+const lapse = (record: GroupRecord, nowMs: number) => transition(record, { kind: 'lapses' }, nowMs, rules).record;
+/** Begins the attempt, unless one has begun, and ends it. */
+const end = (record: GroupRecord, ended: Attempt, ending: Ending, nowMs: number) =>
+  transition(
+    record.attempt === null ? begin(record, ended) : record,
+    { kind: 'ends', attempt: ended, ending },
+    nowMs,
+    rules,
+  );
+const giveUp = (record: GroupRecord, work: Work, failure: Failure, over: Partial<GroupRules> = {}) =>
+  transition(record, { kind: 'gaveUp', work, failure }, t, { ...rules, ...over });
 
 describe('decide', () => {
   const uncertain = { begunAt: t, openUntil: t + 90_000, readAt: t, reads: 0, request: null };
@@ -152,19 +158,19 @@ describe('decide', () => {
   });
 });
 
-describe('reclaim', () => {
+describe('an abandoned attempt', () => {
   it('leaves a running attempt to its owner', () => {
     const record = begin(settled, attempt());
-    expect(reclaim(record, t + 9_999, rules)).toBe(record);
+    expect(lapse(record, t + 9_999)).toBe(record);
   });
   it('takes a dead reset for an open, uncertain one', () => {
-    const record = reclaim(begin(settled, attempt()), t + 10_000, rules);
+    const record = lapse(begin(settled, attempt()), t + 10_000);
     expect(record.attempt).toBeNull();
     expect(record.uncertain).toMatchObject({ begunAt: t, openUntil: t + 90_000, readAt: t + 10_000 });
     expect(record.verificationOwedAt).toBe(t + 90_000);
   });
   it('forgets a dead read', () => {
-    const record = reclaim(begin(settled, attempt({ call: 'verify' })), t + 10_000, rules);
+    const record = lapse(begin(settled, attempt({ call: 'verify' })), t + 10_000);
     expect(record).toMatchObject({ attempt: null, uncertain: null });
   });
 });
@@ -172,7 +178,7 @@ describe('reclaim', () => {
 describe('a reset that was answered', () => {
   it('makes a revision by the clock, names the one before, and moves the due time', () => {
     const mine = attempt({ begunAt: t + 5 });
-    const { record, events } = commitReset(begin(settled, mine), mine, fresh, t + 200, rules);
+    const { record, events } = end(begin(settled, mine), mine, { as: 'made', link: fresh }, t + 200);
     expect(record).toMatchObject({
       attempt: null,
       link: { code: 'NEW' },
@@ -204,86 +210,99 @@ describe('a reset that was answered', () => {
     ]);
   });
   it('makes the next revision although Redis lost its clock', () => {
-    const { record } = commitReset({ ...settled, revision: t + 9_000 }, attempt(), fresh, t, rules);
+    const { record } = end({ ...settled, revision: t + 9_000 }, attempt(), { as: 'made', link: fresh }, t);
     expect(record.revision).toBe(t + 9_001);
   });
   it('remembers the job that it answered, and names the request', () => {
     const mine = attempt({ request: { ...info, jobId: 'job-1' } });
-    const { record, events } = commitReset(begin(settled, mine), mine, fresh, t, rules);
+    const { record, events } = end(begin(settled, mine), mine, { as: 'made', link: fresh }, t);
     expect(record.answered).toEqual(['job-1']);
     expect(events[0]).toMatchObject({ reason: 'request', request: info });
   });
 });
 
+const reading = (over: Partial<Attempt> = {}) => attempt({ id: 'read', call: 'readBack', ...over });
+const verifying = (over: Partial<Attempt> = {}) => attempt({ id: 'verify', call: 'verify', ...over });
+
 describe('a reset of unknown effect', () => {
-  const open = becomeUncertain(begin(settled, attempt()), attempt(), false, t + 30_000, rules);
-  const ended = becomeUncertain(begin(settled, attempt()), attempt(), true, t + 300, rules);
+  const open = end(settled, attempt(), { as: 'unknown', over: false }, t + 30_000).record;
+  const ended = end(settled, attempt(), { as: 'unknown', over: true }, t + 300).record;
 
   it('is committed as a recovery when the link changed', () => {
-    const { record, events } = settleReadBack(
-      begin(open, attempt({ call: 'readBack' })),
-      attempt(),
-      fresh,
-      t + 31_000,
-      rules,
-    );
+    const { record, events } = end(open, reading(), { as: 'read', link: fresh }, t + 31_000);
     expect(record).toMatchObject({ uncertain: null, link: { code: 'NEW' }, resetBegunAt: t, dueAt: t + 3_631_000 });
     expect(record.verificationOwedAt).toBe(t + 90_000);
     expect(events).toMatchObject([{ type: 'link.rotated', reason: 'recovery', inviteCode: 'NEW' }]);
   });
   it('stays open, and is read again later, while the link is the same', () => {
-    const reading = attempt({ call: 'readBack', begunAt: t + 31_000 });
-    const { record, events } = settleReadBack(begin(open, reading), reading, same, t + 31_000, rules);
+    const { record, events } = end(open, reading({ begunAt: t + 31_000 }), { as: 'read', link: same }, t + 31_000);
     expect(record.uncertain).toMatchObject({ readAt: t + 33_000, reads: 1 });
     expect(events).toEqual([]);
   });
   it('never puts a read-back off beyond the settle time', () => {
-    const reading = attempt({ call: 'readBack', begunAt: t + 89_500 });
-    const { record } = settleReadBack(begin(open, reading), reading, same, t + 89_600, rules);
+    const { record } = end(open, reading({ begunAt: t + 89_500 }), { as: 'read', link: same }, t + 89_600);
     expect(record.uncertain?.readAt).toBe(t + 90_000);
   });
   it('is settled by a read that began after the settle time', () => {
-    const reading = attempt({ call: 'readBack', begunAt: t + 90_000 });
-    const { record } = settleReadBack(begin(open, reading), reading, same, t + 90_100, rules);
+    const { record } = end(open, reading({ begunAt: t + 90_000 }), { as: 'read', link: same }, t + 90_100);
     expect(record.uncertain).toBeNull();
     expect(decide(record, scheduled, t + 90_100)).toEqual({ do: 'reset' });
   });
   it('is settled at once where the API has ended it and the link is the same', () => {
-    const reading = attempt({ call: 'readBack', begunAt: t + 2_000 });
-    const { record } = settleReadBack(begin(ended, reading), reading, same, t + 2_100, rules);
+    const { record } = end(ended, reading({ begunAt: t + 2_000 }), { as: 'read', link: same }, t + 2_100);
     expect(record.uncertain).toBeNull();
   });
   it('is never called changed by a link that cannot be read', () => {
-    const reading = attempt({ call: 'readBack', begunAt: t + 31_000 });
-    const { record, events } = settleReadBack(begin(open, reading), reading, null, t + 31_000, rules);
+    const { record, events } = end(open, reading({ begunAt: t + 31_000 }), { as: 'read', link: null }, t + 31_000);
     expect(record.uncertain).not.toBeNull();
     expect(events).toEqual([]);
   });
 });
 
 describe('a fenced reset', () => {
-  it('makes the group uncertain at once when it is at rest', () => {
-    const record = outOfTurn(settled, t, t + 60_000);
+  const made = { as: 'made', link: fresh } as const;
+  const taken = { ...settled, settled: 'another' };
+  const end = (record: GroupRecord, ending: Ending) =>
+    transition(record, { kind: 'ends', attempt: attempt(), ending }, t + 60_000, rules);
+
+  it('commits nothing, and makes the group uncertain at once when it is at rest', () => {
+    const { record, events, fenced } = end(taken, made);
+    expect([events, fenced, record.link, record.revision]).toEqual([[], true, settled.link, settled.revision]);
     expect(decide(record, verification, t + 60_000)).toEqual({ do: 'readBack' });
     expect(record.verificationOwedAt).toBe(t + 60_000);
   });
+  it('changes nothing where it had no effect', () => {
+    expect(end(taken, { as: 'noEffect' })).toEqual({ record: taken, events: [], fenced: true });
+  });
+  it('is none when the reply to its commit was lost', () => {
+    const committed = transition(
+      begin(settled, attempt()),
+      { kind: 'ends', attempt: attempt(), ending: made },
+      t,
+      rules,
+    );
+    expect(end(committed.record, made)).toEqual({ record: committed.record, events: [], fenced: false });
+  });
   it('leaves a debt when another attempt is in flight, which only a later read pays', () => {
-    const record = outOfTurn(begin(settled, attempt({ id: 'b', call: 'verify', begunAt: t + 50_000 })), t, t + 60_000);
-    const early = settleVerification(record, attempt({ begunAt: t + 50_000 }), same, t + 60_100, rules);
-    expect(early.record.verificationOwedAt).toBe(t + 60_000);
-    const late = settleVerification(record, attempt({ begunAt: t + 60_000 }), same, t + 60_100, rules);
-    expect(late.record.verificationOwedAt).toBeNull();
+    const pay = (begunAt: number) => {
+      const { record } = end(begin(settled, verifying({ begunAt })), made);
+      expect(record.verificationOwedAt).toBe(t + 60_000);
+      const read = { kind: 'ends', attempt: verifying({ begunAt }), ending: { as: 'read', link: same } } as const;
+      return transition(record, read, t + 60_100, rules).record.verificationOwedAt;
+    };
+    expect(pay(t + 50_000)).toBe(t + 60_000);
+    expect(pay(t + 60_000)).toBeNull();
   });
 });
 
 describe('verification', () => {
   it('adopts a link that someone else made, and leaves the schedule alone', () => {
-    const { record, events } = settleVerification(settled, attempt({ call: 'verify' }), fresh, t + 100, rules);
+    const { record, events } = end(settled, verifying(), { as: 'read', link: fresh }, t + 100);
     expect(record).toMatchObject({ link: { code: 'NEW' }, revision: t + 100, resetBegunAt: null, dueAt: t });
     expect(events).toMatchObject([{ type: 'link.changed', reason: 'drift', request: null }]);
   });
   it('counts links that it is not shown, and changes nothing', () => {
-    const { record, events } = settleVerification(settled, attempt({ call: 'verify' }), null, t + 100, rules);
+    const { record, events } = end(settled, verifying(), { as: 'read', link: null }, t + 100);
     expect(record).toMatchObject({ link: settled.link, revision: settled.revision, unreadable: 1 });
     expect(events).toEqual([]);
   });
@@ -296,7 +315,8 @@ describe('verification', () => {
     expect(verificationAt({ ...settled, verificationOwedAt: t + 90_000 }, rules)).toBe(t + 90_000);
   });
   it('is put off after a failure', () => {
-    const record = postponeVerification({ ...settled, verificationOwedAt: t }, t + 1);
+    const owed = { ...settled, verificationOwedAt: t };
+    const { record } = transition(owed, { kind: 'postponed' }, t + 1, rules);
     expect(verificationAt(record, rules)).toBe(t + 60_001);
   });
 });
@@ -305,7 +325,7 @@ describe('giving up', () => {
   const error = { code: 'not_admin', message: 'must be admin', httpStatus: 403 } as const;
 
   it('tells the last known link, and tries again after a doubling time within the period', () => {
-    const first = giveUp(settled, scheduled, error, t, rules);
+    const first = giveUp(settled, scheduled, error);
     expect(first.record.dueAt).toBe(t + 300_000);
     expect(first.events).toMatchObject([
       {
@@ -317,24 +337,24 @@ describe('giving up', () => {
         nextAttemptAt: new Date(t + 300_000).toISOString(),
       },
     ]);
-    const second = giveUp(first.record, scheduled, error, t, rules);
+    const second = giveUp(first.record, scheduled, error);
     expect(second.record.dueAt).toBe(t + 600_000);
-    const tenth = giveUp({ ...settled, failure: { ...second.record.failure!, count: 9 } }, scheduled, error, t, rules);
+    const tenth = giveUp({ ...settled, failure: { ...second.record.failure!, count: 9 } }, scheduled, error);
     expect(tenth.record.dueAt).toBe(t + rules.periodMs);
   });
   it('leaves the schedule alone when a one-off failed', () => {
-    const { record, events } = giveUp({ ...settled, dueAt: t + 50 }, request(), error, t, rules);
+    const { record, events } = giveUp({ ...settled, dueAt: t + 50 }, request(), error);
     expect(record.dueAt).toBe(t + 50);
     expect(events).toMatchObject([{ reason: 'request', request: info }]);
   });
   it('brings the next rotation forward when a one-off leaves a link that may be dead', () => {
-    const open = becomeUncertain({ ...settled, dueAt: t + 3_600_000 }, attempt(), false, t, rules);
-    const { record, events } = giveUp(open, request(), error, t, rules);
+    const open = end({ ...settled, dueAt: t + 3_600_000 }, attempt(), { as: 'unknown', over: false }, t).record;
+    const { record, events } = giveUp(open, request(), error);
     expect(record.dueAt).toBe(t + 300_000);
     expect(events).toMatchObject([{ linkUncertain: true }]);
   });
   it('can tell of a group that never had a link', () => {
-    const { events } = giveUp({ ...newRecord, dueAt: t }, scheduled, error, t, rules);
+    const { events } = giveUp({ ...newRecord, dueAt: t }, scheduled, error);
     expect(events).toMatchObject([
       { id: 'vip.0.failed.0', jid: null, inviteCode: null, revision: null, rotatedAt: null },
     ]);
@@ -342,11 +362,18 @@ describe('giving up', () => {
 });
 
 it('resolving a code gives the group its JID and the link to compare with later', () => {
-  const mine = attempt({ call: 'resolve' });
-  const record = settleResolve(begin(newRecord, mine), jid, { code: 'OLD', url: 'https://chat.whatsapp.com/OLD' });
+  const ending = { as: 'resolved', jid, link: same, duplicateOf: null } as const;
+  const { record } = end(newRecord, attempt({ call: 'resolve' }), ending, t);
   expect(record).toMatchObject({ attempt: null, settled: 'a1', jid, link: { code: 'OLD' }, revision: null });
 });
 
-it('letting go leaves nothing behind but the number of attempts', () => {
-  expect(letGo(begin(settled, attempt()))).toEqual({ ...settled, attempts: 1, settled: 'a1' });
+it('an attempt without effect leaves nothing behind but the number of attempts', () => {
+  expect(end(settled, attempt(), { as: 'noEffect' }, t).record).toEqual({ ...settled, attempts: 1, settled: 'a1' });
+});
+
+it('an attempt that lives keeps its lease, and one that was taken over does not', () => {
+  const lives = { kind: 'lives', id: 'a1', leaseUntil: t + 13_000 } as const;
+  expect(transition(begin(settled, attempt()), lives, t, rules).record.attempt?.leaseUntil).toBe(t + 13_000);
+  const others = begin(settled, attempt({ id: 'b' }));
+  expect(transition(others, lives, t, rules).record).toBe(others);
 });
