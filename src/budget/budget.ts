@@ -160,7 +160,7 @@ export function createBudget(redis: RedisClient, keys: Keys, { callTimeoutMs, on
       const foreign = await runScript(
         redis,
         settleLua,
-        [keys.slots(slot.bucket), keys.bucket(slot.bucket), keys.gate(instance.name)],
+        [keys.slots(slot.bucket), keys.bucket(slot.bucket), keys.gate(instance.name), keys.suspects(instance.name)],
         [
           slot.id,
           settlement.ending,

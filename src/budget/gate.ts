@@ -18,13 +18,17 @@ const trouble: Closing = { firstMs: 30_000, mostMs: 5 * 60_000 };
 /** WhatsApp tells the number to slow down: stay away for minutes, not seconds. */
 const throttling: Closing = { firstMs: 60_000, mostMs: 30 * 60_000 };
 
+/** `suspected`: several of its groups failed in a row (`rotation/suspicion.ts`). */
+export type GateReason = ErrorCode | 'suspected';
+
 /** The errors that are the instance's own: every other group of it would fail in the same way. */
-const closings: Partial<Record<ErrorCode, Closing>> = {
+const closings: Partial<Record<GateReason, Closing>> = {
   throttled: throttling,
   instance_disconnected: trouble,
   unauthorized: trouble,
   wrong_instance: trouble,
   instance_not_found: trouble,
+  suspected: trouble,
 };
 
 export function closesGate(code: ErrorCode): boolean {
@@ -39,12 +43,12 @@ export interface Gate {
   readonly streak: number;
 }
 
-/** Closes the gate for an error that `closesGate`; `closedNow` tells whether it was open before. */
+/** Closes the gate for an error that `closesGate`, or for suspicion; `closedNow` tells whether it was open before. */
 export async function closeGate(
   redis: RedisClient,
   keys: Keys,
   instance: string,
-  code: ErrorCode,
+  code: GateReason,
 ): Promise<Gate & { readonly closedNow: boolean }> {
   const { firstMs, mostMs } = closings[code] ?? trouble;
   const [opensInMs, streak, closedNow] = (await runScript(

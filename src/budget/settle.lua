@@ -4,6 +4,7 @@
   KEYS[1]  slots: sorted set, slot id by the time at which it is given back
   KEYS[2]  bucket: hash {known, limit, foreign, foreignUntil, closedUntil, probe, probeUntil, latency}
   KEYS[3]  gate of the instance: hash {reason, until, streak, probe, probeUntil}
+  KEYS[4]  suspects of the instance: set of groups that failed in a row
 
   ARGV[1]  slot id
   ARGV[2]  'answered', 'refunded' (it was surely never sent), or 'silent' (no answer: the slot keeps its time)
@@ -18,7 +19,7 @@
 
   Returns  requests that others made with this token, as far as this answer shows
 ]]
-local slotsKey, bucketKey, gateKey = KEYS[1], KEYS[2], KEYS[3]
+local slotsKey, bucketKey, gateKey, suspectsKey = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local slot, ending, per, took = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local limit, remaining, resetIn = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
 local exhausted, shown = ARGV[8] == '1', ARGV[9]
@@ -30,7 +31,7 @@ if redis.call('HGET', bucketKey, 'probe') == slot then
   redis.call('HDEL', bucketKey, 'probe', 'probeUntil')
 end
 if shown == 'works' then
-  redis.call('DEL', gateKey)
+  redis.call('DEL', gateKey, suspectsKey)
 elseif shown == 'unclear' and redis.call('HGET', gateKey, 'probe') == slot then
   redis.call('HDEL', gateKey, 'probe', 'probeUntil')
 end

@@ -34,6 +34,10 @@ export interface Keys {
   readonly buckets: string;
   /** Hash: why and until when an instance is left alone. */
   gate(instance: string): string;
+  /** Set: groups of the instance that failed in a row for reasons of their own. */
+  suspects(instance: string): string;
+  /** Set: groups of the instance that are owed a second call before they are blamed. */
+  reprieved(instance: string): string;
   /** String: time of the instance's last scheduled reset, for `pace`. */
   pace(instance: string): string;
   /** List, oldest first: events committed and not yet on that results queue. */
@@ -58,6 +62,8 @@ export function makeKeys(prefix: string): Keys {
     appointments: (bucket, work) => `${root}:appointments:${bucket}:${work}`,
     buckets: `${root}:buckets`,
     gate: (instance) => `${root}:gate:${instance}`,
+    suspects: (instance) => `${root}:suspects:${instance}`,
+    reprieved: (instance) => `${root}:reprieved:${instance}`,
     pace: (instance) => `${root}:pace:${instance}`,
     outbox: (queue) => `${root}:outbox:${queue}`,
     publisher: (queue) => `${root}:publisher:${queue}`,

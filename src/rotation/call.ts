@@ -213,7 +213,8 @@ function settlementOf(outcome: CallOutcome<Answer>, tookMs: number): Settlement 
 
 /** What the answer shows of the instance itself. */
 function instanceShown(outcome: CallOutcome<Answer>): 'works' | 'trouble' | 'unclear' {
-  if (outcome.ok || outcome.code === 'not_admin' || outcome.code === 'group_not_found') return 'works';
+  if (outcome.ok) return 'works';
+  // A group's own error proves nothing: trouble with the instance has been reported as such.
   return closesGate(outcome.code) ? 'trouble' : 'unclear';
 }
 

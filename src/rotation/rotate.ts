@@ -14,6 +14,7 @@ import type { CallFailure } from '../ryze/outcome.ts';
 import * as attempts from './attempt.ts';
 import { type CallDependencies, makeCall, type Target } from './call.ts';
 import { doorOf, retryDelayMs } from './failure.ts';
+import { doubtMs, endReprieve, isReprieved, suspect } from './suspicion.ts';
 
 export type Rotation =
   /** The group has a link that answers this work. */
@@ -29,6 +30,8 @@ export type Rotation =
       readonly why: 'busy' | 'settling' | Denial;
       readonly closed: boolean;
     }
+  /** A call failed for the group's own reason: look again after `ms`, with this failure, before it is blamed. */
+  | { readonly status: 'doubted'; readonly ms: number; readonly failure: attempts.Failure }
   /** A call failed and another is worth it, after `ms`. */
   | { readonly status: 'retry'; readonly ms: number; readonly failure: CallFailure }
   /** Gave up for now. `failure.code` is one of the contract's. */
@@ -47,14 +50,23 @@ export interface RotateDependencies extends CallDependencies {
 /** More steps than any honest course of one job: resolve, read back, reset, each overtaken a few times. */
 const maxSteps = 25;
 
-/** `tries`: calls of this job that failed before. */
+export interface Past {
+  /** Calls of this job that failed before. */
+  readonly tries: number;
+  /** The failure for which it was `doubted`; null: none. */
+  readonly doubted: attempts.Failure | null;
+}
+
 export async function rotate(
   deps: RotateDependencies,
   asked: Target,
   work: attempts.Work,
-  tries: number,
+  { tries, doubted }: Past,
 ): Promise<Rotation> {
+  const { redis, keys } = deps;
   let target = asked;
+  const place = [asked.instance.name, asked.group.id] as const;
+  if (doubted !== null && !(await isReprieved(redis, keys, ...place))) return await giveUp(deps, target, work, doubted);
   let mine: 'rotated' | 'recovered' | null = null;
 
   for (let steps = 0; steps < maxSteps; steps++) {
@@ -87,6 +99,7 @@ export async function rotate(
       case 'done': {
         if (result.events.length > 0) deps.onCommitted();
         if (step.do === 'verify') return { status: 'verified', changed: result.events.length > 0 };
+        if (doubted !== null) await endReprieve(redis, keys, ...place);
         if (step.do === 'reset') return { status: 'rotated', record: result.record };
         if (step.do === 'readBack' && result.events.length > 0) mine = 'recovered';
         if (step.do === 'readBack' && work.kind === 'verification') {
@@ -103,7 +116,9 @@ export async function rotate(
           await happen(deps, target, { kind: 'postponed' });
           return { status: 'verified', changed: false };
         }
+        if (door === 'group' && doubted === null) return await doubt(deps, target, result.failure);
         if (door === 'group' || tries + 1 >= deps.retry.attempts) {
+          if (doubted !== null) await endReprieve(redis, keys, ...place);
           return await giveUp(deps, target, work, result.failure);
         }
         return { status: 'retry', ms: retryDelayMs(tries + 1, deps.retry, deps.random), failure: result.failure };
@@ -136,6 +151,15 @@ async function answerTrouble(deps: RotateDependencies, target: Target, failure: 
   const gate = await closeGate(deps.redis, deps.keys, name, failure.code);
   if (gate.closedNow) deps.onGateClosed(name, gate);
   return target;
+}
+
+/** Leaves a moment in which other groups of the instance may fail too; if they do, closes its gate. */
+async function doubt(deps: RotateDependencies, { instance, group }: Target, failure: CallFailure): Promise<Rotation> {
+  const { name } = instance;
+  if (!(await suspect(deps.redis, deps.keys, name, group.id))) return { status: 'doubted', ms: doubtMs, failure };
+  const gate = await closeGate(deps.redis, deps.keys, name, 'suspected');
+  if (gate.closedNow) deps.onGateClosed(name, gate);
+  return { status: 'doubted', ms: gate.opensInMs, failure };
 }
 
 async function giveUp(

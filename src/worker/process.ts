@@ -7,7 +7,7 @@
  *   link                       completed, with the contract's return value
  *   obsolete, verified         completed, null
  *   wait, nothing can go       the queue rests for that time (manual rate limit), the job goes back to its place
- *   wait, or a retry           delayed for that time, its own; our own count of tries, since a raw producer sets no `attempts`
+ *   wait, doubt, or a retry    delayed for that time, its own; our own count of tries, since a raw producer sets no `attempts`
  *   gave up, or bad data       failed for good: `<code>: <message>`
  */
 import { DelayedError, type Job, type Queue, UnrecoverableError, WaitingError } from 'bullmq';
@@ -21,8 +21,9 @@ import { parseRequest, type RotationResult, requestJob } from '../queues/request
 import { rotationsQueue } from '../redis/keys.ts';
 import type { Work } from '../rotation/attempt.ts';
 import type { Target } from '../rotation/call.ts';
-import { type RotateDependencies, type Rotation, rotate } from '../rotation/rotate.ts';
+import { type Past, type RotateDependencies, type Rotation, rotate } from '../rotation/rotate.ts';
 import { isJid } from '../ryze/identifier.ts';
+import { errorCodes } from '../ryze/outcome.ts';
 import type { Hold } from './instance.ts';
 
 export interface ProcessDependencies extends RotateDependencies {
@@ -32,7 +33,15 @@ export interface ProcessDependencies extends RotateDependencies {
 }
 
 /** Our own note on a job, kept in BullMQ's progress: it outlives the process. */
-const progress = z.object({ tries: z.int().nonnegative() }).catch({ tries: 0 });
+const progress = z
+  .object({
+    tries: z.int().nonnegative(),
+    doubted: z
+      .object({ code: z.enum(errorCodes), message: z.string(), httpStatus: z.int().nullable() })
+      .nullable()
+      .default(null),
+  })
+  .catch({ tries: 0, doubted: null });
 /** After something unforeseen, and between its tries. */
 const unforeseenMs = 5_000;
 
@@ -46,15 +55,15 @@ export async function processJob(
   const found = await readJob(deps, instance, job);
   if (found === null) return null;
   const { group, work } = found;
-  const { tries } = progress.parse(job.progress);
+  const past = progress.parse(job.progress);
 
   let rotation: Rotation;
   try {
-    rotation = await rotate(deps, deps.targetOf(group), work, tries);
+    rotation = await rotate(deps, deps.targetOf(group), work, past);
   } catch (error) {
     deps.log.error({ event: 'job.unforeseen', group: group.id, err: error }, 'a job met an error that nobody foresaw');
-    if (tries + 1 >= deps.retry.attempts) throw new UnrecoverableError(`internal: ${messageOf(error)}`);
-    return await delay(job, hold, unforeseenMs, tries + 1);
+    if (past.tries + 1 >= deps.retry.attempts) throw new UnrecoverableError(`internal: ${messageOf(error)}`);
+    return await delay(job, hold, unforeseenMs, { ...past, tries: past.tries + 1 });
   }
 
   report(deps.log, group, work, rotation);
@@ -70,15 +79,19 @@ export async function processJob(
       if (!rotation.closed) return await delay(job, hold, rotation.ms);
       return await putBack(queue, job, hold, rotation.ms);
     case 'retry':
-      return await delay(job, hold, rotation.ms, tries + 1);
+      return await delay(job, hold, rotation.ms, { ...past, tries: past.tries + 1 });
+    case 'doubted': {
+      const { code, message, httpStatus } = rotation.failure;
+      return await delay(job, hold, rotation.ms, { ...past, doubted: { code, message, httpStatus } });
+    }
     case 'gaveUp':
       throw new UnrecoverableError(`${rotation.failure.code}: ${rotation.failure.message}`);
   }
 }
 
-/** Puts the job aside, with a new number of tries if there is one; always throws, which is how BullMQ is told. */
-async function delay(job: Job, { lock }: Hold, ms: number, tries?: number): Promise<never> {
-  if (tries !== undefined) await job.updateProgress({ tries });
+/** Puts the job aside, with a new note if there is one; always throws, which is how BullMQ is told. */
+async function delay(job: Job, { lock }: Hold, ms: number, past?: Past): Promise<never> {
+  if (past !== undefined) await job.updateProgress(past);
   await job.moveToDelayed(Date.now() + ms, lock);
   throw new DelayedError();
 }
@@ -193,6 +206,12 @@ function report(log: Logger, group: GroupConfig, work: Work, rotation: Rotation)
       log.error({ event: 'rotation.failed', ...about, code, httpStatus }, `${group.id}: ${code}: ${message}`);
       return;
     }
+    case 'doubted':
+      log.debug(
+        { event: 'rotation.doubted', ...about, code: rotation.failure.code },
+        `${group.id}: failed; looks again`,
+      );
+      return;
     case 'wait':
       log.debug({ event: 'rotation.waits', ...about, why: rotation.why, ms: rotation.ms }, `${group.id}: waits`);
       return;

@@ -104,3 +104,46 @@ verify: off`,
   await expect(rig.ask('bot', { group: 'second' })).rejects.toThrow(/the same WhatsApp group as "first"/);
   expect(rig.standIn.log.of({ endpoint: 'reset' })).toHaveLength(1);
 });
+
+const five = `
+instances: [{ name: bot, tokenEnv: TOKEN }]
+defaults: { every: 1h, firstSeen: wait }
+groups:
+${[0, 1, 2, 3, 4].map((i) => `  - { id: g${i}, identifier: "${jids[i]}" }`).join('\n')}
+verify: off`;
+
+it('suspects the instance when several groups fail in a row, and blames none before a second call', async () => {
+  const rig = await makeRig({ yaml: five });
+  await rig.start();
+  // WhatsApp's trouble, reported as if the groups were gone.
+  for (const i of [0, 1, 2]) rig.standIn.group(jids[i]!).members.delete('bot');
+  const asked = [0, 1, 2].map((i) => rig.ask('bot', { group: `g${i}` }));
+  await until('the gate to close', () => rig.logged.some(({ event }) => event === 'gate.closed'));
+  expect(rig.logged.find(({ event }) => event === 'gate.closed')).toMatchObject({ reason: 'suspected' });
+  for (const i of [0, 1]) rig.standIn.group(jids[i]!).members.add('bot');
+
+  await rig.redis.hset(rig.keys.gate('bot'), 'until', 0);
+  await until('the first two to look again', async () => (await rig.queue('bot').getDelayedCount()) === 1);
+  await rig.queue('bot').removeRateLimitKey();
+  await rig.queue('bot').promoteJobs();
+  const [first, second, third] = await Promise.allSettled(asked);
+  expect(first).toMatchObject({ value: { status: 'rotated' } });
+  expect(second).toMatchObject({ value: { status: 'rotated' } });
+  expect(String(third?.status === 'rejected' && third.reason)).toContain('group_not_found');
+  expect(rig.standIn.log.of({ jid: jids[2]! })).toHaveLength(2);
+  await rig.event('g2');
+  expect(rig.events.filter(({ type }) => type === 'rotation.failed')).toHaveLength(1);
+});
+
+it('blames groups that fail while others work', async () => {
+  const rig = await makeRig({ yaml: five });
+  await rig.start();
+  for (const i of [0, 2, 4]) rig.standIn.group(jids[i]!).members.delete('bot');
+  for (let i = 0; i < 5; i++) {
+    const asked = rig.ask('bot', { group: `g${i}` });
+    if (i % 2 === 0) await expect(asked).rejects.toThrow('group_not_found');
+    else expect(await asked).toMatchObject({ status: 'rotated' });
+  }
+  expect(rig.standIn.log.all).toHaveLength(5);
+  expect(rig.logged.map(({ event }) => event)).not.toContain('gate.closed');
+});
