@@ -11,7 +11,8 @@ import {
   inspectRedis,
   namedRedis,
 } from '../../src/redis/connection.ts';
-import { createFaultProxy, testRedis } from '../support/redis.ts';
+import { createFaultProxy } from '../support/faultProxy.ts';
+import { testRedis } from '../support/redis.ts';
 import { freePort, type RedisServer, startRedisServer } from '../support/redisServer.ts';
 import { until } from '../support/until.ts';
 

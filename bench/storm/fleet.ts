@@ -1,0 +1,81 @@
+/** The workers of a storm: real processes, killed, frozen and stopped by real signals, and always replaced. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+export interface Fleet {
+  /** SIGKILL, and another takes its place after a moment. */
+  kill(index: number): void;
+  /** SIGSTOP, and SIGCONT after that time. */
+  freeze(index: number, ms: number): void;
+  /** SIGTERM, and another takes its place, as in a rolling restart. */
+  restart(index: number): void;
+  /** All that they wrote. */
+  readonly output: readonly string[];
+  /** SIGTERM to all; rejects if one does not end with 0 in time. */
+  stop(): Promise<void>;
+  /** SIGKILL to all. */
+  destroy(): void;
+}
+
+export interface FleetOptions {
+  readonly cli: string;
+  readonly size: number;
+  readonly env: Readonly<Record<string, string>>;
+}
+
+const replaceAfterMs = 500;
+
+export function startFleet({ cli, size, env }: FleetOptions): Fleet {
+  const output: string[] = [];
+  const workers: ChildProcess[] = [];
+  const frozen = new Set<ChildProcess>();
+  let stopping = false;
+
+  function start(index: number): void {
+    const child = spawn(process.execPath, [cli, 'start'], {
+      env: { PATH: process.env.PATH ?? '', ...env },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => output.push(String(chunk)));
+    child.once('exit', () => {
+      frozen.delete(child);
+      if (!stopping) setTimeout(() => !stopping && start(index), replaceAfterMs);
+    });
+    workers[index] = child;
+  }
+  for (let i = 0; i < size; i++) start(i);
+  const destroy = () => {
+    stopping = true;
+    for (const worker of workers) worker.kill('SIGKILL');
+  };
+  process.once('exit', destroy);
+
+  return {
+    output,
+    kill: (index) => void workers[index]?.kill('SIGKILL'),
+    freeze(index, ms) {
+      const worker = workers[index];
+      if (worker === undefined || frozen.has(worker)) return;
+      frozen.add(worker);
+      worker.kill('SIGSTOP');
+      setTimeout(() => {
+        frozen.delete(worker);
+        worker.kill('SIGCONT');
+      }, ms);
+    },
+    restart: (index) => void workers[index]?.kill('SIGTERM'),
+    async stop() {
+      stopping = true;
+      const ended = workers.map(async (worker) => {
+        if (worker.exitCode !== null || worker.signalCode !== null) return;
+        const exit = once(worker, 'exit');
+        worker.kill('SIGTERM');
+        const [code, signal] = (await Promise.race([exit, sleep(20_000, ['late', null])])) as [unknown, unknown];
+        if (code !== 0) throw new Error(`a worker that was told to stop ended with ${code ?? signal}`);
+      });
+      await Promise.all(ended);
+    },
+    destroy,
+  };
+}

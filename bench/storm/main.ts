@@ -1,0 +1,64 @@
+/**
+ * `npm run storm [-- --for 60s] [--seed N] [--broken NAME|all]`: three workers, 200 groups and three consumers in a storm
+ * of faults; then quiet, and a checker that knows the program only from outside. Ends with 1 if a promise was broken.
+ * `--broken`: the same with a program that is broken on purpose, which the checker must find out.
+ */
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { parseDuration } from '../../src/config/duration.ts';
+import { breakages, breakProgram } from './broken.ts';
+import { type Storm, storm } from './run.ts';
+
+const { values } = parseArgs({
+  options: { for: { type: 'string', default: '60s' }, seed: { type: 'string' }, broken: { type: 'string' } },
+});
+const forMs = parseDuration(values.for);
+if (forMs === null) throw new Error(`--for: "${values.for}" is no duration like 60s or 10m`);
+const seed = values.seed === undefined ? Math.floor(Math.random() * 2 ** 31) : Number(values.seed);
+const built = fileURLToPath(new URL('../../../dist/', import.meta.url));
+
+process.exit(values.broken === undefined ? await honest() : await broken(values.broken));
+
+async function honest(): Promise<number> {
+  console.log(`seed ${seed}, for ${values.for}`);
+  const result = await storm({ cli: `${built}cli.js`, seed, forMs: forMs ?? 0, untilViolation: false });
+  tell(result);
+  return result.findings.length === 0 ? 0 : 1;
+}
+
+async function broken(which: string): Promise<number> {
+  const names = which === 'all' ? Object.keys(breakages) : [which];
+  let missed = 0;
+  for (const name of names) {
+    const { cli, remove } = breakProgram(built, name);
+    try {
+      const { findings } = await storm({ cli, seed, forMs: forMs ?? 0, untilViolation: true });
+      if (findings.length === 0) missed += 1;
+      console.log(`${name}: ${findings.length === 0 ? 'NOT FOUND' : 'found'} (seed ${seed})`);
+      for (const { promise, found } of findings) console.log(`  ${promise}: ${found[0]}`);
+    } finally {
+      remove();
+    }
+  }
+  return missed === 0 ? 0 : 1;
+}
+
+function tell(result: Storm): void {
+  const { counts, findings } = result;
+  console.log(`calls ${result.calls}, ${result.faults} of them with a fault`);
+  console.log(
+    `kills ${counts.kills}, freezes ${counts.freezes}, restarts ${counts.restarts}, Redis cut ${counts.redisCuts} times ` +
+      `and restarted ${counts.redisRestarts} times, links reset by hand ${counts.humans}`,
+  );
+  console.log(
+    `one-offs ${result.oneOffs}, rotations ${result.rotations} (${result.recoveries} recovered), resets ${result.resets} ` +
+      `(${(result.resets / Math.max(result.rotations, 1)).toFixed(2)} a rotation), drifts ${result.drifts}, failures ${result.failures}`,
+  );
+  console.log(`repeats seen by consumers ${result.repeats}`);
+  console.log(`settled ${result.settledAfterMs} ms after the last trouble`);
+  for (const { promise, found } of findings) {
+    console.log(`BROKEN ${promise}: ${found.length}`);
+    for (const line of found.slice(0, 5)) console.log(`  ${line}`);
+  }
+  console.log(`violations ${findings.reduce((sum, { found }) => sum + found.length, 0)}`);
+}

@@ -1,0 +1,261 @@
+/** One storm from its beginning to the quiet after it, and its history. */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type Job, Queue, Worker } from 'bullmq';
+import { Redis } from 'ioredis';
+import { findServer } from '../../src/redis/findServer.ts';
+import { type StandIn, startStandIn } from '../../src/standin/standIn.ts';
+import { createFaultProxy } from '../../test/support/faultProxy.ts';
+import { freePort, startRedisServer } from '../../test/support/redisServer.ts';
+import { check, type Finding } from './checker.ts';
+import { startFleet } from './fleet.ts';
+import type { History, SeenEvent, SeenRequestJob } from './history.ts';
+import { createRandom, type Random } from './random.ts';
+import { type Counts, rage } from './weather.ts';
+
+export interface StormOptions {
+  readonly cli: string;
+  readonly seed: number;
+  readonly forMs: number;
+  /** Breaks off at the first violation: for programs that are broken on purpose. */
+  readonly untilViolation: boolean;
+}
+
+export interface Storm {
+  readonly findings: readonly Finding[];
+  readonly counts: Counts;
+  readonly calls: number;
+  readonly faults: number;
+  readonly resets: number;
+  readonly rotations: number;
+  readonly recoveries: number;
+  readonly drifts: number;
+  readonly failures: number;
+  readonly repeats: number;
+  readonly oneOffs: number;
+  /** From the last trouble until every promise held; null: never. */
+  readonly settledAfterMs: number | null;
+}
+
+const size = { workers: 3, groups: 200 };
+const queues = ['links-site', 'links-codes', 'links-onboarding'];
+const token = 'token-of-the-storm-0123456789';
+const settleMs = 3_000;
+const timeoutMs = 1_000;
+const limit = { max: 100, perMs: 2_000 };
+/** Beyond what the settle time and one verification explain. */
+const patienceMs = 15_000;
+const verifyMs = 10_000;
+/** No human does anything in the last part: what they change is found by the next verification. */
+const jids = Array.from({ length: size.groups }, (_, i) => `1203634062890${String(i).padStart(5, '0')}@g.us`);
+const idOf = (i: number) => `g${i}`;
+
+export async function storm({ cli, seed, forMs, untilViolation }: StormOptions): Promise<Storm> {
+  const random = createRandom(seed);
+  const folder = mkdtempSync(join(tmpdir(), 'invite-rotator-storm-'));
+  const binary = await findServer({ env: process.env, say: (line) => console.error(line) });
+  const port = await freePort();
+  const startRedis = () => startRedisServer({ binary, folder, port, appendOnly: true });
+  let server = await startRedis();
+  const proxy = await createFaultProxy(port);
+  const standIn = await startStandIn({
+    instances: ['bot'],
+    tokens: [{ token }],
+    groups: jids.map((jid) => ({ jid })),
+    limit: { window: random.pick(['sliding', 'fixed']), perMs: limit.perMs, limit: limit.max },
+    countAt: random.pick(['arrival', 'answer']),
+    latency: { minMs: 5, maxMs: 80 },
+    random,
+  });
+  const file = join(folder, 'rotation.yaml');
+  const write = (every: string) => writeFileSync(file, yaml(standIn.url, every));
+  write('20s');
+
+  const redis = new Redis(server.url, { maxRetriesPerRequest: null });
+  redis.on('error', () => {});
+  const rotations = new Queue('rotations-bot', { connection: redis });
+  rotations.on('error', () => {});
+  const events = Object.fromEntries(queues.map((queue) => [queue, [] as SeenEvent[]]));
+  const consumers = queues.map((queue) => consume(queue, server.url, events[queue] ?? []));
+  const fleet = startFleet({
+    cli,
+    size: size.workers,
+    env: { REDIS_URL: `redis://127.0.0.1:${proxy.port}`, TOKEN: token, ROTATOR_CONFIG: file, LOG_LEVEL: 'debug' },
+  });
+  const counts: Counts = { kills: 0, freezes: 0, restarts: 0, redisCuts: 0, redisRestarts: 0, humans: 0 };
+  const asked: Asked[] = [];
+  let producing = true;
+
+  const history = async (quiet: boolean): Promise<History> => ({
+    requests: standIn.log.all,
+    events,
+    jobs: await Promise.all(asked.map((one) => endOf(rotations, one))),
+    links: linksOf(standIn),
+    groups: Object.fromEntries(jids.map((jid, i) => [jid, idOf(i)])),
+    limit,
+    settleMs,
+    output: fleet.output.join(''),
+    secrets: [token, ...jids.flatMap((jid) => standIn.group(jid).history.map(({ code }) => code))],
+    quiet,
+  });
+
+  try {
+    const producer = produce(rotations, redis, random, asked, () => producing);
+    const raging = rage(
+      {
+        random,
+        standIn,
+        fleet,
+        workers: size.workers,
+        proxy,
+        jids,
+        counts,
+        latestEffectMs: settleMs - 500,
+        async restartRedis() {
+          await server.stop();
+          await sleep(random.between(200, 2_000));
+          server = await startRedis();
+        },
+      },
+      forMs,
+    );
+    if (untilViolation) {
+      const over = raging.then(() => true);
+      while (!(await Promise.race([over, sleep(2_000, false)]))) {
+        const findings = check(await history(false));
+        if (findings.length > 0) return summary(await history(false), findings, counts, null);
+      }
+    }
+    await raging;
+    producing = false;
+    await producer;
+    const calmAt = Date.now();
+    write('30d');
+    const explainedMs = settleMs + timeoutMs + verifyMs;
+    let settledAfterMs: number | null = null;
+    // Twice in a row, so that nothing was under way any more.
+    for (let good = 0; good < 2 && Date.now() - calmAt < explainedMs + patienceMs + 2_000; ) {
+      const findings = check(await history(true));
+      good = findings.length === 0 ? good + 1 : 0;
+      if (good === 1) settledAfterMs = Date.now() - calmAt;
+      await sleep(500);
+    }
+    await fleet.stop();
+    const last = await history(true);
+    const findings = check(last);
+    if (settledAfterMs === null || settledAfterMs > explainedMs + patienceMs) {
+      findings.push({ promise: 'settled in time', found: [`after ${settledAfterMs} ms`] });
+    }
+    return summary(last, findings, counts, settledAfterMs);
+  } finally {
+    producing = false;
+    fleet.destroy();
+    await Promise.all(consumers.map((consumer) => consumer.close(true)));
+    await rotations.close();
+    redis.disconnect();
+    await proxy.close();
+    await standIn.close();
+    await server.stop();
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+function yaml(url: string, every: string): string {
+  const groups = jids.map((jid, i) => `  - { id: ${idOf(i)}, identifier: "${jid}" }`);
+  return `api: { baseUrl: "${url}", timeout: ${timeoutMs}ms, settleTime: ${settleMs}ms }
+instances: [{ name: bot, tokenEnv: TOKEN, rateLimit: { max: ${limit.max}, per: ${limit.perMs}ms, reserve: 10 } }]
+defaults: { every: ${every}, firstSeen: rotate }
+retry: { attempts: 6, baseDelay: 100ms, maxDelay: 2s }
+verify: { every: ${verifyMs}ms }
+results: { queues: [${queues.join(', ')}] }
+groups:\n${groups.join('\n')}\n`;
+}
+
+function consume(queue: string, url: string, into: SeenEvent[]): Worker {
+  const connection = new Redis(url, { maxRetriesPerRequest: null });
+  connection.on('error', () => {});
+  const worker = new Worker<SeenEvent>(
+    queue,
+    // biome-ignore lint/suspicious/useAwait: BullMQ wants a promise.
+    async (job) => {
+      into.push(job.data);
+    },
+    { connection },
+  );
+  worker.on('error', () => {});
+  worker.on('closed', () => connection.disconnect());
+  return worker;
+}
+
+interface Asked {
+  readonly requestId: string;
+  readonly jid: string;
+  readonly askedAt: number;
+  readonly jobId: string;
+}
+
+/** Half of them as the library does it, stamped with Redis's clock; half as any producer. */
+async function produce(queue: Queue, redis: Redis, random: Random, asked: Asked[], more: () => boolean): Promise<void> {
+  for (let n = 0; more(); n++) {
+    await sleep(random.between(50, 400));
+    // A burst for one group now and then, as when a leak is reported by many.
+    const index = Math.floor(random() * size.groups);
+    const burst = random() < 0.1 ? 8 : 1;
+    for (let i = 0; i < burst; i++) {
+      const requestId = `request-${n}-${i}`;
+      const [seconds, micros] = await redis.time();
+      const now = Number(seconds) * 1000 + Math.floor(Number(micros) / 1000);
+      const stamp = random() < 0.5 ? { requestedAt: now } : {};
+      const data = { group: random() < 0.5 ? idOf(index) : jids[index], requestId, requestedBy: 'storm', ...stamp };
+      const job = await queue.add('rotate', data);
+      asked.push({ requestId, jid: jids[index] ?? '', askedAt: now, jobId: job.id ?? '' });
+    }
+  }
+}
+
+async function endOf(queue: Queue, { requestId, jid, askedAt, jobId }: Asked): Promise<SeenRequestJob> {
+  const job = (await queue.getJob(jobId)) as Job | undefined;
+  const state = job === undefined ? 'gone' : await job.getState();
+  return { requestId, jid, askedAt, state, failedReason: job?.failedReason ?? null, result: job?.returnvalue ?? null };
+}
+
+function linksOf(standIn: StandIn): History['links'] {
+  const ours = new Set(standIn.log.all.flatMap(({ effect }) => effect?.code ?? []));
+  return Object.fromEntries(
+    jids.map((jid) => [
+      jid,
+      standIn.group(jid).history.map(({ code, from }, i) => ({
+        code,
+        from,
+        by: ours.has(code) ? ('us' as const) : i === 0 ? ('start' as const) : ('human' as const),
+      })),
+    ]),
+  );
+}
+
+function summary(
+  { requests, events, jobs }: History,
+  findings: readonly Finding[],
+  counts: Counts,
+  settledAfterMs: number | null,
+): Storm {
+  const all = Object.values(events);
+  const first = all[0] ?? [];
+  const of = (test: (event: SeenEvent) => boolean) => new Set(first.filter(test).map(({ id }) => id)).size;
+  return {
+    findings,
+    counts,
+    calls: requests.length,
+    faults: requests.filter(({ fault }) => fault !== null).length,
+    resets: requests.filter(({ endpoint }) => endpoint === 'reset').length,
+    rotations: of(({ type }) => type === 'link.rotated'),
+    recoveries: of(({ reason, type }) => type === 'link.rotated' && reason === 'recovery'),
+    drifts: of(({ type }) => type === 'link.changed'),
+    failures: of(({ type }) => type === 'rotation.failed'),
+    repeats: all.reduce((sum, seen) => sum + seen.length - new Set(seen.map(({ id }) => id)).size, 0),
+    oneOffs: jobs.length,
+    settledAfterMs,
+  };
+}
