@@ -59,11 +59,37 @@ export interface ConnectOptions {
 }
 
 const connectMs = 5_000;
+/** From a TCP connection to a server that answers and has loaded its data; a server that loads says so meanwhile. */
+const handshakeMs = 5_000;
 /** Between tries to reconnect at the most: an outage's end is noticed within a second. */
 const retryMs = 1_000;
 const keepAliveMs = 15_000;
 /** BullMQ blocks for 10 s at the most. */
-const silentMs = 15_000;
+const silentMs = 12_000;
+
+/**
+ * Once it was ready, gives up a new connection that does not answer: ioredis would wait for it as long as for one that
+ * blocks, so an outage in which packets just vanish would last that much longer. So do its duplicates.
+ */
+class HandshakingRedis extends Redis {
+  constructor(options: RedisOptions) {
+    super({ ...options, replyMapping: 'legacy' });
+    let wasReady = false;
+    let timer: NodeJS.Timeout | undefined;
+    this.on('ready', () => {
+      wasReady = true;
+    });
+    this.on('connect', () => {
+      clearTimeout(timer);
+      if (wasReady) timer = setTimeout(() => this.disconnect(true), handshakeMs);
+    });
+    for (const over of ['ready', 'close', 'end']) this.on(over, () => clearTimeout(timer));
+  }
+
+  override duplicate(override?: Partial<RedisOptions>): Redis {
+    return new HandshakingRedis({ ...this.options, ...override });
+  }
+}
 
 /** Resolves once Redis answers and has loaded its data; rejects with a `RedisStartError` if it cannot be reached now. */
 export async function connectRedis(target: RedisTarget, options: ConnectOptions = {}): Promise<Redis> {
@@ -80,8 +106,7 @@ export async function connectRedis(target: RedisTarget, options: ConnectOptions 
     // A failover leaves us at a replica: connect anew, and send the command again there.
     reconnectOnError: (error) => (error.message.includes('READONLY') ? 2 : false),
   };
-  // As an option: ioredis takes a relative path that is its first argument for a host.
-  const client = 'path' in target ? new Redis({ ...settings, path: target.path }) : new Redis(target.url, settings);
+  const client = new HandshakingRedis({ ...settings, ...addressOf(target) });
   let reason = 'connection closed';
   client.on('error', (error: Error) => {
     reason = reasonOf(error);
@@ -103,6 +128,20 @@ export async function connectRedis(target: RedisTarget, options: ConnectOptions 
     reason = 'connection closed';
   });
   return client;
+}
+
+/** As options: ioredis takes a relative path that is its first argument for a host. */
+function addressOf(target: RedisTarget): RedisOptions {
+  if ('path' in target) return { path: target.path };
+  const { protocol, hostname, port, username, password, pathname } = new URL(target.url);
+  return {
+    host: hostname.replace(/^\[|\]$/g, ''),
+    port: Number(port || 6379),
+    ...(username === '' ? {} : { username: decodeURIComponent(username) }),
+    ...(password === '' ? {} : { password: decodeURIComponent(password) }),
+    ...(pathname.length > 1 ? { db: Number(pathname.slice(1)) } : {}),
+    ...(protocol === 'rediss:' ? { tls: {} } : {}),
+  };
 }
 
 /** In our own words: what a server answers may repeat what it was sent. */

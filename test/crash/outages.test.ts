@@ -1,0 +1,189 @@
+/** Real processes that lose their Redis, or the time. */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type Job, Queue, Worker } from 'bullmq';
+import { Redis } from 'ioredis';
+import { expect, inject, it, onTestFinished } from 'vitest';
+import { type LinkEvent, linkEvent } from '../../src/results/event.ts';
+import { type StandInOptions, startStandIn } from '../../src/standin/standIn.ts';
+import { logged, type Run, run } from '../support/cli.ts';
+import { createFaultProxy, type FaultProxy } from '../support/faultProxy.ts';
+import { testRedis } from '../support/redis.ts';
+import { freePort, startRedisServer } from '../support/redisServer.ts';
+import { until } from '../support/until.ts';
+
+const token = 'secret-token-of-this-test';
+const jids = Array.from({ length: 4 }, (_, i) => `1203634062890${String(i).padStart(5, '0')}@g.us`);
+
+interface Place {
+  readonly url: string;
+  readonly prefix: string;
+  readonly redis: Redis;
+}
+
+/** A worker's file and its server; the worker reaches Redis through a proxy. */
+async function make({ url, prefix, redis }: Place, options: Partial<StandInOptions> = {}) {
+  const standIn = await startStandIn({
+    instances: ['bot'],
+    tokens: [{ token }],
+    groups: jids.map((jid) => ({ jid })),
+    ...options,
+  });
+  const proxy = await createFaultProxy(Number(new URL(url).port));
+  const folder = mkdtempSync(join(tmpdir(), 'invite-rotator-outage-'));
+  const file = join(folder, 'rotation.yaml');
+  writeFileSync(
+    file,
+    `api: { baseUrl: "${standIn.url}", timeout: 1s, settleTime: 2s }
+instances: [{ name: bot, tokenEnv: TOKEN }]
+defaults: { every: 1h, firstSeen: wait }
+groups: [${jids.map((jid, i) => `{ id: g${i}, identifier: "${jid}" }`).join(', ')}]
+redis: { prefix: ${prefix} }
+verify: off`,
+  );
+  const events: LinkEvent[] = [];
+  const consumer = new Worker(
+    'invite-links',
+    // biome-ignore lint/suspicious/useAwait: BullMQ wants a promise.
+    async (job) => {
+      events.push(linkEvent.parse(job.data));
+    },
+    { connection: redis, prefix },
+  );
+  consumer.on('error', () => {});
+  const queue = new Queue('rotations-bot', { connection: redis, prefix });
+  queue.on('error', () => {});
+  onTestFinished(async () => {
+    await Promise.all([consumer.close(), queue.close()]);
+    await proxy.close();
+    await standIn.close();
+    rmSync(folder, { recursive: true, force: true });
+  });
+  const env = { REDIS_URL: `redis://127.0.0.1:${proxy.port}`, TOKEN: token, ROTATOR_CONFIG: file, LOG_LEVEL: 'debug' };
+  const start = () => run(['start'], { env });
+  const ticks = (worker: Run) => worker.json().filter(({ event }) => event === 'plan.tick').length;
+  const ask = (group: string) => queue.add('rotate', { group });
+  const end = (job: Job) =>
+    until(`the end of ${JSON.stringify(job.data)}`, async () => {
+      const state = await job.getState();
+      return state === 'completed' || state === 'failed' ? state : null;
+    });
+  const rotate = async (group: string) => await end(await ask(group));
+  /** What everybody holds is live, whatever happened. */
+  const expectLive = async (group: number) => {
+    const own = () => events.filter((event) => event.group === `g${group}`);
+    await until(
+      'the newest event to carry the live link',
+      () => own().at(-1)?.inviteCode === standIn.codeOf(jids[group]!),
+    );
+    const revisions = own().map(({ revision }) => revision!);
+    expect(revisions).toEqual([...new Set(revisions)].sort((a, b) => a - b));
+    expect(standIn.log.mostResetsInFlight(jids[group]!)).toBe(1);
+  };
+  return { standIn, proxy, queue, events, start, ticks, ask, end, rotate, expectLive };
+}
+
+type Rig = Awaited<ReturnType<typeof make>>;
+
+/** Back within ten seconds: ticks, jobs and what was in flight when it began. */
+async function survive(rig: Rig, lose: (proxy: FaultProxy) => Promise<void> | void, forMs: number): Promise<void> {
+  const worker = rig.start();
+  await logged(worker, 'started');
+  expect(await rig.rotate('g0')).toBe('completed');
+  rig.standIn.faults.next({ kind: 'slow', ms: 700 });
+  const inFlight = await rig.ask('g1');
+  await until('the call', () => rig.standIn.log.of({ jid: jids[1]! }).length === 1);
+  await lose(rig.proxy);
+  await sleep(forMs);
+  const before = rig.ticks(worker);
+  await rig.proxy.heal();
+  await until('ticks to go on', () => rig.ticks(worker) > before, { withinMs: 10_000 });
+  expect(await rig.end(inFlight)).toBe('completed');
+  expect(await rig.rotate('g2')).toBe('completed');
+  for (const group of [0, 1, 2]) await rig.expectLive(group);
+  expect(rig.standIn.log.of({ jid: jids[1]!, endpoint: 'reset' })).toHaveLength(1);
+  worker.child.kill('SIGTERM');
+  expect(await worker.ended).toBe(0);
+}
+
+it('goes on after Redis was out of reach for 1, 20 and 60 s, refused or silent', async () => {
+  const refuse = (proxy: FaultProxy) => proxy.refuse();
+  const silence = (proxy: FaultProxy) => proxy.blackHole();
+  const outages = [
+    [refuse, 1_000],
+    [refuse, 20_000],
+    [refuse, 60_000],
+    [silence, 20_000],
+  ] as const;
+  await Promise.all(outages.map(async ([lose, forMs]) => survive(await make(testRedis()), lose, forMs)));
+}, 120_000);
+
+it('goes on with everything when Redis is restarted with its append-only file', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'invite-rotator-outage-redis-'));
+  const binary = inject('redisServer');
+  const port = await freePort();
+  let server = await startRedisServer({ binary, folder, port, appendOnly: true });
+  const redis = new Redis(server.url, { maxRetriesPerRequest: null });
+  redis.on('error', () => {});
+  onTestFinished(async () => {
+    redis.disconnect();
+    await server.stop();
+    rmSync(folder, { recursive: true, force: true });
+  });
+  const rig = await make({ url: server.url, prefix: 'bull', redis });
+  const restart = async () => {
+    await server.stop();
+    await sleep(1_500);
+    server = await startRedisServer({ binary, folder, port, appendOnly: true });
+  };
+  await survive(rig, restart, 0);
+});
+
+it('finds itself fenced off when it was frozen for longer than its locks', async () => {
+  const rig = await make(testRedis());
+  const frozen = rig.start();
+  await logged(frozen, 'started');
+  expect(await rig.rotate('g0')).toBe('completed');
+  rig.standIn.faults.next({ kind: 'slow', ms: 300 }, { endpoint: 'reset' });
+  const asked = await rig.ask('g0');
+  await until('the call', () => rig.standIn.log.of({ endpoint: 'reset' }).length === 2);
+  frozen.child.kill('SIGSTOP');
+  const other = rig.start();
+  await logged(other, 'started');
+  // The other one takes the group over, reads the frozen one's link back, and rotates it once more.
+  expect(await rig.end(asked)).toBe('completed');
+  expect(await rig.rotate('g0')).toBe('completed');
+  frozen.child.kill('SIGCONT');
+  expect(await rig.rotate('g1')).toBe('completed');
+  await rig.expectLive(0);
+  expect(rig.events.filter(({ group }) => group === 'g0')).toMatchObject([
+    { reason: 'request' },
+    { reason: 'recovery' },
+    { reason: 'request' },
+  ]);
+  expect(rig.standIn.log.of({ endpoint: 'reset', jid: jids[0]! })).toHaveLength(3);
+});
+
+it('hands its work over in a rolling restart: nothing is done twice, and nothing waits', async () => {
+  const rig = await make(testRedis(), { latency: { minMs: 100, maxMs: 300 } });
+  let current = rig.start();
+  await logged(current, 'started');
+  const jobs: Job[] = [];
+  for (let round = 0; round < 3; round++) {
+    for (const i of [0, 1, 2, 3]) jobs.push(await rig.ask(`g${i}`));
+    await until('calls in flight', () => rig.standIn.log.inFlightAt(Date.now()).length > 0);
+    const next = rig.start();
+    await logged(next, 'started');
+    current.child.kill('SIGTERM');
+    expect(await current.ended).toBe(0);
+    current = next;
+  }
+  await until('all jobs to be done', async () =>
+    (await Promise.all(jobs.map((job) => job.isCompleted()))).every(Boolean),
+  );
+  for (const group of [0, 1, 2, 3]) await rig.expectLive(group);
+  expect(rig.standIn.log.of({ endpoint: 'reset' })).toHaveLength(12);
+  expect(rig.events).toHaveLength(12);
+});
