@@ -39,7 +39,7 @@ const colours: Partial<Record<GroupState, 'red' | 'yellow' | 'green'>> = {
 export function renderStatus(status: Status): string {
   const nowMs = Date.parse(status.at);
   const groups = plainTable(['GROUP', 'STATE', 'LINK AGE', 'REVISION', 'NEXT ROTATION', 'LAST ERROR']);
-  for (const { group, state, linkAgeMs, revision, nextRotationAt, lastError } of status.groups) {
+  for (const { group, state, linkAgeMs, revision, nextRotationAt, lastError, unreadable } of status.groups) {
     const colour = colours[state];
     groups.push([
       group,
@@ -47,7 +47,7 @@ export function renderStatus(status: Status): string {
       linkAgeMs === null ? '-' : span(linkAgeMs),
       revision === null ? '-' : String(revision),
       nextRotationAt === null ? '-' : until(Date.parse(nextRotationAt) - nowMs),
-      lastError === null ? '-' : `${lastError.code}: ${lastError.message}`,
+      lastError === null ? unreadableText(unreadable) : `${lastError.code}: ${lastError.message}`,
     ]);
   }
   const instances = plainTable(['INSTANCE', 'BUDGET', 'QUEUE', 'GATE']);
@@ -65,6 +65,12 @@ export function renderStatus(status: Status): string {
       : `The planner last ran ${span(status.lastTickAgeMs)} ago.`,
     ...waiting.map(([queue, count]) => `${count} events wait to be published to ${queue}.`),
   ].join('\n');
+}
+
+function unreadableText(times: number): string {
+  return times === 0
+    ? '-'
+    : `its link could not be verified: not shown ${times} time${times === 1 ? '' : 's'} in a row`;
 }
 
 function budgetText({ budget }: InstanceStatus): string {
