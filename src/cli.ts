@@ -37,7 +37,8 @@ program.addCommand(
 );
 program.addCommand(
   command('check', 'validate the configuration file and print the plan')
-    .option('--json', 'print the plan as JSON')
+    .option('--preview <duration>', 'print the rotations to come in that time instead')
+    .option('--json', 'as JSON')
     .action(async (options) => {
       exitCode = await check(options);
     }),

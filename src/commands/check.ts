@@ -1,26 +1,80 @@
 /** `invite-rotator check`: validates the file and prints the plan. Needs no Redis and no token. */
+import { formatDurationUp, parseDuration } from '../config/duration.ts';
 import { askedPerMinute, rate } from '../config/feasibility.ts';
-import { makePlan, type Plan } from '../config/plan.ts';
-import { type CommonOptions, readConfig } from './context.ts';
+import { makePlan, type Plan, type PlannedInstance } from '../config/plan.ts';
+import { type Preview, previewOf } from '../config/preview.ts';
+import { CommandError, type CommonOptions, readConfig } from './context.ts';
 import { plainTable } from './table.ts';
 
-export async function check(options: CommonOptions): Promise<number> {
+export interface CheckOptions extends CommonOptions {
+  /** A duration: tells the rotations to come instead of the plan. */
+  readonly preview?: string;
+}
+
+export async function check(options: CheckOptions): Promise<number> {
+  const previewMs = options.preview === undefined ? null : parseDuration(options.preview);
+  if (options.preview !== undefined && (previewMs === null || previewMs === 0)) {
+    throw new CommandError(2, `--preview: "${options.preview}" is no duration like 24h or 7d`);
+  }
   const config = await readConfig(options);
-  const plan = makePlan(config, askedPerMinute, Date.now());
-  process.stdout.write(options.json ? `${JSON.stringify(plan)}\n` : `${renderPlan(plan)}\n`);
+  const nowMs = Date.now();
+  const shown =
+    previewMs === null
+      ? makePlan(config, askedPerMinute, nowMs)
+      : { file: config.file, ...previewOf(config.groups, nowMs, previewMs) };
+  if (options.json) process.stdout.write(`${JSON.stringify('rotations' in shown ? withDates(shown) : shown)}\n`);
+  else process.stdout.write(`${'rotations' in shown ? renderPreview(shown) : renderPlan(shown)}\n`);
   return 0;
 }
 
+function withDates({ rotations, brokenOffAt, ...rest }: Preview & { readonly file: string }) {
+  const iso = (at: number) => new Date(at).toISOString();
+  return {
+    ...rest,
+    rotations: rotations.map((rotation) => ({ ...rotation, at: iso(rotation.at) })),
+    brokenOffAt: brokenOffAt === null ? null : iso(brokenOffAt),
+  };
+}
+
+/** More than fit on a few screens are counted by the hour. */
+const mostShown = 200;
+
+function renderPreview({ rotations, brokenOffAt, file }: Preview & { readonly file: string }): string {
+  const table = rotations.length <= mostShown ? rotationTable(rotations) : hourTable(rotations);
+  const more =
+    brokenOffAt === null ? [] : ['', `Broken off at ${new Date(brokenOffAt).toISOString()}: too many to tell.`];
+  const title = `${file}: ${rotations.length} rotations to come, if none of these groups was rotated before:`;
+  return [title, '', table.toString(), ...more].join('\n');
+}
+
+function rotationTable(rotations: Preview['rotations']) {
+  const table = plainTable(['AT', 'GROUP', 'INSTANCE']);
+  for (const { at, group, instance } of rotations) table.push([new Date(at).toISOString(), group, instance]);
+  return table;
+}
+
+function hourTable(rotations: Preview['rotations']) {
+  const hours = new Map<string, number>();
+  for (const { at, instance } of rotations) {
+    const hour = `${new Date(at).toISOString().slice(0, 13)}:00Z ${instance}`;
+    hours.set(hour, (hours.get(hour) ?? 0) + 1);
+  }
+  const table = plainTable(['HOUR', 'INSTANCE', 'ROTATIONS']);
+  for (const [hour, count] of hours) table.push([...hour.split(' '), String(count)]);
+  return table;
+}
+
 function renderPlan(plan: Plan): string {
-  const instances = plainTable(['INSTANCE', 'GROUPS', 'CALLS A MINUTE', 'ALLOWED']);
+  const instances = plainTable(['INSTANCE', 'GROUPS', 'CALLS A MINUTE', 'ALLOWED', 'WORST CLASH']);
   for (const instance of plan.instances) {
-    const { groups, enabled, callsPerMinuteAsked, callsPerMinuteAllowed, sharesTokenWith } = instance;
+    const { groups, enabled, callsPerMinuteAsked, callsPerMinuteAllowed, sharesTokenWith, worstClash } = instance;
     const shared = sharesTokenWith.length === 0 ? '' : ` (shared with ${sharesTokenWith.join(', ')})`;
     instances.push([
       instance.instance,
       enabled === groups ? String(groups) : `${groups} (${groups - enabled} disabled)`,
       rate(callsPerMinuteAsked),
       `${rate(callsPerMinuteAllowed)}${shared}`,
+      worstClash === null ? 'nobody waits' : clashText(worstClash),
     ]);
   }
   const next = plainTable(['GROUP', 'NEXT ROTATION', 'SCHEDULE']);
@@ -35,4 +89,10 @@ function renderPlan(plan: Plan): string {
     '',
     next.toString(),
   ].join('\n');
+}
+
+/** What helps where many fall due together. */
+function clashText({ at, due, lastWaitsMs }: NonNullable<PlannedInstance['worstClash']>): string {
+  const wait = formatDurationUp(Math.ceil(lastWaitsMs / 60_000) * 60_000);
+  return `${due} at ${at.slice(0, 16)}Z: the last waits ${wait}; spread the cron minutes, or use firstSeen: spread`;
 }

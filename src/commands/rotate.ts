@@ -6,6 +6,7 @@ import { closest } from 'fastest-levenshtein';
 import { readGate } from '../budget/gate.ts';
 import type { Config, GroupConfig } from '../config/config.ts';
 import { parseDuration } from '../config/duration.ts';
+import { lookUp } from '../config/lookup.ts';
 import { ownerOfJid } from '../groups/jids.ts';
 import { type RotationRequest, requestJob, rotationResult } from '../queues/request.ts';
 import { rotationsQueue } from '../redis/keys.ts';
@@ -64,13 +65,12 @@ async function findGroups(
   config: Config,
   names: readonly string[],
 ): Promise<GroupConfig[]> {
+  const { byId, byJid } = lookUp(config);
   const found = new Map<string, GroupConfig>();
   const unknown: string[] = [];
   for (const name of names) {
     const id = isJid(name) ? ((await ownerOfJid(redis, keys, name)) ?? name) : name;
-    const group =
-      config.groups.find((candidate) => candidate.id === id) ??
-      config.groups.find(({ identifier }) => identifier.kind === 'jid' && identifier.jid === name);
+    const group = byId.get(id) ?? byJid.get(name);
     if (group === undefined) unknown.push(name);
     else found.set(group.id, group);
   }

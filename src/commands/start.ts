@@ -22,6 +22,8 @@ export async function start(options: CommonOptions): Promise<number> {
   if (missing.length > 0) throw new CommandError(2, missing.join('\n'));
   const log = createLog({ level: logLevel(), to: process.stdout });
   const stopped = stopSignal();
+  let reload = () => {};
+  process.on('SIGHUP', () => reload());
 
   const { target, embedded } = await findRedis(config, log);
   try {
@@ -37,6 +39,7 @@ export async function start(options: CommonOptions): Promise<number> {
       for (const warning of warnings) log.warn({ event: 'redis.warning' }, warning);
 
       const service = await startService({ config, watcher: createConfigWatcher(config), tokens, redis, log });
+      reload = () => service.reload();
       const { groups, instances } = config;
       const counts = { groups: groups.length, instances: instances.length };
       log.info(

@@ -8,6 +8,7 @@ import { type Weekday, weekdays } from '../schedule/window.ts';
 import type { Config, GroupConfig } from './config.ts';
 import { formatDuration } from './duration.ts';
 import { demands } from './feasibility.ts';
+import { clashOf } from './preview.ts';
 
 export interface PlannedInstance {
   readonly instance: string;
@@ -20,6 +21,8 @@ export interface PlannedInstance {
   readonly callsPerMinuteAllowed: number;
   /** Instances with the same token, as far as the file shows. */
   readonly sharesTokenWith: readonly string[];
+  /** Where groups of its token fall due together, if none was ever rotated; null: nobody ever waits. */
+  readonly worstClash: { readonly at: string; readonly due: number; readonly lastWaitsMs: number } | null;
   readonly next: readonly PlannedRotation[];
 }
 
@@ -44,7 +47,7 @@ export function makePlan(
   askedPerMinute: (groups: readonly GroupConfig[]) => number,
   nowMs: number,
 ): Plan {
-  const allDemands = demands(config, nowMs);
+  const allDemands = demands(config, nowMs).map((demand) => ({ ...demand, clash: clashOf(demand, nowMs) }));
   return {
     file: config.file,
     instances: config.instances.map((instance) => {
@@ -58,6 +61,7 @@ export function makePlan(
         callsPerMinuteAsked: askedPerMinute(groups),
         callsPerMinuteAllowed: demand?.allowed ?? 0,
         sharesTokenWith: (demand?.instances ?? []).filter((other) => other !== instance).map(({ name }) => name),
+        worstClash: demand?.clash ? { ...demand.clash, at: new Date(demand.clash.at).toISOString() } : null,
         next: enabled
           .map((group) => ({ group, at: firstDue(group.schedule, group.firstSeen, group.id, nowMs) }))
           .sort((a, b) => a.at - b.at)

@@ -10,6 +10,7 @@ import type { Queue } from 'bullmq';
 import { type Budget, bucketOf } from '../budget/budget.ts';
 import { readGate } from '../budget/gate.ts';
 import type { Config, GroupConfig, InstanceConfig } from '../config/config.ts';
+import { lookUp } from '../config/lookup.ts';
 import type { GroupStore } from '../groups/store.ts';
 import type { Keys } from '../redis/keys.ts';
 import { loadScript, type RedisClient, redisTime, runScript } from '../redis/scripts.ts';
@@ -53,7 +54,7 @@ interface Head {
 export async function tick(deps: PlannerDependencies): Promise<Tick> {
   const { redis, keys, config } = deps;
   const nowMs = await redisTime(redis);
-  const groups = new Map(config.groups.map((group) => [group.id, group]));
+  const { byId: groups } = lookUp(config);
   const read = (key: (instance: string) => string) => readHeads(deps, key, groups, nowMs);
   const [due, unverified] = await Promise.all([read(keys.due), read(keys.verifications)]);
 

@@ -13,6 +13,7 @@
 import { DelayedError, type Job, type Queue, UnrecoverableError, WaitingError } from 'bullmq';
 import { z } from 'zod';
 import type { Config, GroupConfig } from '../config/config.ts';
+import { lookUp } from '../config/lookup.ts';
 import { ownerOfJid } from '../groups/jids.ts';
 import type { GroupRecord } from '../groups/record.ts';
 import type { Logger } from '../log.ts';
@@ -146,15 +147,14 @@ function parseInternal<T extends z.ZodType>(schema: T, job: Job): z.output<T> {
 }
 
 function here(config: Config, instance: string, id: string): GroupConfig | undefined {
-  return config.groups.find((group) => group.id === id && group.instance === instance);
+  const group = lookUp(config).byId.get(id);
+  return group?.instance === instance ? group : undefined;
 }
 
 async function findGroup(deps: ProcessDependencies, instance: string, name: string): Promise<GroupConfig> {
-  const { groups } = deps.config();
-  const owner = isJid(name) ? await ownerOfJid(deps.redis, deps.keys, name) : name;
-  const group =
-    groups.find(({ id }) => id === owner) ??
-    groups.find(({ identifier }) => identifier.kind === 'jid' && identifier.jid === name);
+  const { byId, byJid } = lookUp(deps.config());
+  const id = isJid(name) ? await ownerOfJid(deps.redis, deps.keys, name) : name;
+  const group = byId.get(id ?? '') ?? byJid.get(name);
   const quoted = JSON.stringify(name.slice(0, 64));
   if (group === undefined) throw new UnrecoverableError(`unknown group ${quoted}: it is not in the configuration file`);
   if (group.instance !== instance) {

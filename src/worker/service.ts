@@ -36,6 +36,8 @@ export interface ServiceOptions {
 }
 
 export interface Service {
+  /** Reads the file and the tokens again, at once. */
+  reload(): void;
   /** Stops taking jobs, finishes what is in flight, publishes what is committed. */
   close(): Promise<void>;
 }
@@ -131,8 +133,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
       { redis, keys, store, placeOf: (group: GroupConfig) => placeOf(placed, group) },
       placed,
     );
-    const buckets = placed.instances.map(({ name }) => [name, bucketOf(tokens.of(name))]);
-    await redis.hset(keys.buckets, Object.fromEntries(buckets));
+    await namesOfBuckets();
     for (const [group, owner] of changes.doubles) {
       log.error({ event: 'group.double', group, owner }, `${group} is the same WhatsApp group as ${owner}: it rests`);
     }
@@ -155,6 +156,19 @@ export async function startService(options: ServiceOptions): Promise<Service> {
       return;
     }
     await apply(polled.config);
+  }
+
+  /** A token file may have changed although the configuration did not. */
+  async function rereadTokens(): Promise<void> {
+    for (const problem of tokens.load(config)) log.error({ event: 'config.broken' }, problem);
+    await namesOfBuckets();
+    for (const { name } of config.instances) await reopen(redis, keys, name, instances);
+    log.info({ event: 'config.reread' }, 'the configuration file and the tokens are read again');
+  }
+
+  async function namesOfBuckets(): Promise<void> {
+    const buckets = config.instances.map(({ name }) => [name, bucketOf(tokens.of(name))]);
+    await redis.hset(keys.buckets, Object.fromEntries(buckets));
   }
 
   async function apply(next: Config): Promise<void> {
@@ -202,8 +216,18 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     log.error({ event: 'plan.failed', err: error }, 'a tick of the planner failed'),
   );
   await schedule();
+  let tokensToo = false;
+  const reloads = repeat(
+    reloadEveryMs,
+    async () => {
+      if (tokensToo) await rereadTokens();
+      tokensToo = false;
+      await reload();
+    },
+    (error) => log.error({ event: 'config.unread', err: error }, 'cannot reload'),
+  );
   const timers = [
-    repeat(reloadEveryMs, reload, (error) => log.error({ event: 'config.unread', err: error }, 'cannot reload')),
+    reloads,
     repeat(tickMs, watch, (error) => log.debug({ event: 'plan.unwatched', err: error }, 'cannot watch the planner')),
   ];
 
@@ -216,6 +240,10 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   }
   let closed: Promise<void> | null = null;
   return {
+    reload() {
+      tokensToo = true;
+      reloads.now();
+    },
     close() {
       closed ??= close();
       return closed;

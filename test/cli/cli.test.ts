@@ -236,6 +236,35 @@ it('prints the plan with neither Redis nor token', async () => {
   expect(json.json()[0]).toMatchObject({ instances: [{ instance: 'bot', groups: 1, callsPerMinuteAllowed: 90 }] });
 });
 
+it('previews the rotations to come', async () => {
+  const { file } = await make();
+  const ran = run(['check', '--preview', '3h', '--config', file]);
+  expect(await ran.ended).toBe(0);
+  expect(ran.stdout).toMatch(/2 rotations to come/);
+  expect(ran.stdout.match(/\bvip\b/g)).toHaveLength(2);
+  const json = run(['check', '--preview', '3h', '--json', '--config', file]);
+  expect(await json.ended).toBe(0);
+  expect(json.json()[0]).toMatchObject({ rotations: [{ group: 'vip', instance: 'bot' }, { group: 'vip' }] });
+  const wrong = run(['check', '--preview', 'soon', '--config', file]);
+  expect([await wrong.ended, wrong.stderr]).toEqual([2, '--preview: "soon" is no duration like 24h or 7d\n']);
+});
+
+it('reads its file and its token again at SIGHUP', async () => {
+  const { standIn, folder, file, env } = await make();
+  const tokenFile = join(folder, 'token');
+  writeFileSync(tokenFile, 'an-old-token-of-this-test');
+  writeFileSync(file, readFileSync(file, 'utf8').replace('tokenEnv: TOKEN', `tokenFile: "${tokenFile}"`));
+  const worker = run(['start'], { env });
+  await logged(worker, 'started');
+  writeFileSync(tokenFile, token);
+  writeFileSync(file, readFileSync(file, 'utf8').replace('id: vip', 'id: very-important'));
+  worker.child.kill('SIGHUP');
+  await logged(worker, 'config.reloaded');
+  const rotated = run(['rotate', 'very-important', '--wait'], { env });
+  expect(await rotated.ended).toBe(0);
+  expect(standIn.log.all.map(({ status }) => status)).toEqual([200]);
+});
+
 it('rotates all groups of the file', async () => {
   const { env, standIn } = await make();
   const worker = run(['start'], { env });

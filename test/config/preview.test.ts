@@ -1,0 +1,60 @@
+import { expect, it } from 'vitest';
+import { demands } from '../../src/config/feasibility.ts';
+import { parseConfig } from '../../src/config/load.ts';
+import { clashOf, previewOf } from '../../src/config/preview.ts';
+
+const nowMs = Date.UTC(2026, 0, 5, 12);
+const hour = 3_600_000;
+
+function configOf(groups: string, instance = '') {
+  const parsed = parseConfig(
+    `instances: [{ name: bot, tokenEnv: T${instance} }]\ngroups:\n${groups}`,
+    '/rotation.yaml',
+    { nowMs },
+  );
+  if (!parsed.ok) throw new Error(JSON.stringify(parsed.problems));
+  return parsed.config;
+}
+const jid = (i: number) => `1203634062890${String(i).padStart(5, '0')}@g.us`;
+const many = (count: number, schedule: string) =>
+  Array.from({ length: count }, (_, i) => `  - { id: g${i}, identifier: "${jid(i)}", ${schedule} }`).join('\n');
+
+it('tells every rotation to come within the time, in order, and none of a disabled group', () => {
+  const { groups } = configOf(`  - { id: often, identifier: "${jid(0)}", every: 6h }
+  - { id: later, identifier: "${jid(1)}", every: 1d, firstSeen: wait }
+  - { id: monday, identifier: "${jid(2)}", cron: "0 9 * * MON", firstSeen: wait }
+  - { id: off, identifier: "${jid(3)}", every: 1h, enabled: false }`);
+  const { rotations, brokenOffAt } = previewOf(groups, nowMs, 25 * hour);
+  expect(rotations.map(({ group, at }) => `${group} +${(at - nowMs) / hour}`)).toEqual([
+    'often +0',
+    'often +6',
+    'often +12',
+    'often +18',
+    'later +24',
+    'often +24',
+  ]);
+  expect(brokenOffAt).toBeNull();
+  expect(previewOf(groups, nowMs, 7 * 24 * hour).rotations.filter(({ group }) => group === 'monday')).toEqual([
+    { group: 'monday', instance: 'bot', at: Date.UTC(2026, 0, 12, 9) },
+  ]);
+});
+
+it('breaks off where there are too many, and says up to when it told all', () => {
+  const { groups } = configOf(many(500, 'every: 10m'), ', rateLimit: { max: 1000 }');
+  const { rotations, brokenOffAt } = previewOf(groups, nowMs, 7 * 24 * hour);
+  expect(rotations.length).toBeLessThanOrEqual(200_000);
+  expect(brokenOffAt).toBeGreaterThan(nowMs + 2 * 24 * hour);
+  expect(rotations).toHaveLength(500 * Math.ceil((brokenOffAt! - nowMs) / 600_000));
+});
+
+it('tells how long the last one waits where many fall due together', () => {
+  const config = configOf(many(200, 'cron: "0 9 * * *", firstSeen: wait'));
+  const [demand] = demands(config, nowMs);
+  // 90 at once, 90 a minute later, the last 20 after two.
+  expect(clashOf(demand!, nowMs)).toEqual({ at: Date.UTC(2026, 0, 6, 9), due: 200, lastWaitsMs: 120_000 });
+});
+
+it('tells of no clash where everybody finds room', () => {
+  const config = configOf(many(90, 'cron: "0 9 * * *", firstSeen: wait'));
+  expect(clashOf(demands(config, nowMs)[0]!, nowMs)).toBeNull();
+});
