@@ -18,7 +18,7 @@ export interface SeenRequest {
   readonly fault: string | null;
 }
 
-/** An event as a consumer received it, in the order of a queue. */
+/** An event as a consumer received it. */
 export interface SeenEvent {
   readonly id: string;
   readonly type: string;
@@ -47,8 +47,10 @@ export interface SeenRequestJob {
 
 export interface History {
   readonly requests: readonly SeenRequest[];
-  /** By results queue. */
+  /** By results queue, in the order in which its consumer received them: BullMQ repeats what a consumer lost. */
   readonly events: Readonly<Record<string, readonly SeenEvent[]>>;
+  /** By results queue: ids of events in the order in which they were added to it. */
+  readonly added: Readonly<Record<string, readonly string[]>>;
   readonly jobs: readonly SeenRequestJob[];
   /** By JID: every link it ever had, oldest first; `by`: who made it. */
   readonly links: Readonly<

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Job, Queue, Worker } from 'bullmq';
+import { type Job, Queue, QueueEvents, Worker } from 'bullmq';
 import { Redis } from 'ioredis';
 import { findServer } from '../../src/redis/findServer.ts';
 import { type StandIn, startStandIn } from '../../src/standin/standIn.ts';
@@ -78,7 +78,12 @@ export async function storm({ cli, seed, forMs, untilViolation }: StormOptions):
   const rotations = new Queue('rotations-bot', { connection: redis });
   rotations.on('error', () => {});
   const events = Object.fromEntries(queues.map((queue) => [queue, [] as SeenEvent[]]));
-  const consumers = queues.map((queue) => consume(queue, server.url, events[queue] ?? []));
+  const added = Object.fromEntries(queues.map((queue) => [queue, [] as string[]]));
+  const consumers = queues.flatMap((queue) => [
+    watch(queue, server.url, added[queue] ?? []),
+    consume(queue, server.url, events[queue] ?? []),
+  ]);
+  await Promise.all(consumers.map((consumer) => consumer.waitUntilReady()));
   const fleet = startFleet({
     cli,
     size: size.workers,
@@ -91,6 +96,7 @@ export async function storm({ cli, seed, forMs, untilViolation }: StormOptions):
   const history = async (quiet: boolean): Promise<History> => ({
     requests: standIn.log.all,
     events,
+    added,
     jobs: await Promise.all(asked.map((one) => endOf(rotations, one))),
     links: linksOf(standIn),
     groups: Object.fromEntries(jids.map((jid, i) => [jid, idOf(i)])),
@@ -148,11 +154,14 @@ export async function storm({ cli, seed, forMs, untilViolation }: StormOptions):
     if (settledAfterMs === null || settledAfterMs > explainedMs + patienceMs) {
       findings.push({ promise: 'settled in time', found: [`after ${settledAfterMs} ms`] });
     }
+    if (findings.length > 0) keep(last, seed);
     return summary(last, findings, counts, settledAfterMs);
   } finally {
     producing = false;
     fleet.destroy();
-    await Promise.all(consumers.map((consumer) => consumer.close(true)));
+    await Promise.all(
+      consumers.map((consumer) => (consumer instanceof Worker ? consumer.close(true) : consumer.close())),
+    );
     await rotations.close();
     redis.disconnect();
     await proxy.close();
@@ -160,6 +169,14 @@ export async function storm({ cli, seed, forMs, untilViolation }: StormOptions):
     await server.stop();
     rmSync(folder, { recursive: true, force: true });
   }
+}
+
+/** For whoever looks into what happened. */
+function keep(history: History, seed: number): void {
+  const folder = mkdtempSync(join(tmpdir(), `invite-rotator-storm-${seed}-`));
+  writeFileSync(join(folder, 'workers.log'), history.output);
+  writeFileSync(join(folder, 'history.json'), JSON.stringify({ ...history, output: undefined, secrets: undefined }));
+  console.log(`the history is kept in ${folder}`);
 }
 
 function yaml(url: string, every: string): string {
@@ -187,6 +204,16 @@ function consume(queue: string, url: string, into: SeenEvent[]): Worker {
   worker.on('error', () => {});
   worker.on('closed', () => connection.disconnect());
   return worker;
+}
+
+function watch(queue: string, url: string, into: string[]): QueueEvents {
+  const connection = new Redis(url, { maxRetriesPerRequest: null });
+  connection.on('error', () => {});
+  const listener = new QueueEvents(queue, { connection, lastEventId: '0' });
+  listener.on('added', ({ jobId }) => into.push(jobId));
+  listener.on('error', () => {});
+  listener.on('ioredis:close', () => connection.disconnect());
+  return listener;
 }
 
 interface Asked {

@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 
 export interface Child {
+  readonly pid: number;
   /** SIGTERM, and waits for its end. */
   stop(): Promise<void>;
 }
@@ -34,6 +35,7 @@ export async function startChild(
     });
   });
   return {
+    pid: child.pid ?? 0,
     async stop() {
       child.kill('SIGTERM');
       await ended;

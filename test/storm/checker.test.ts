@@ -29,6 +29,7 @@ const events = [event(t + 100, 'ONE', null), event(t + 1_100, 'TWO', { revision:
 const right: History = {
   requests: [reset(t, 'ONE'), reset(t + 1_000, 'TWO')],
   events: { links: events },
+  added: { links: events.map(({ id }) => id) },
   jobs: [
     {
       requestId: 'r1',
@@ -70,7 +71,7 @@ const wrong: [string, Partial<History>, RegExp][] = [
     { links: { [jid]: [...links, { ...later, from: t + 1_000 }] } },
     /^live: no/,
   ],
-  ['an event out of order', { events: { links: [events[1]!, events[0]!] } }, /^ordered/],
+  ['an event out of order', { added: { links: [events[1]!.id, events[0]!.id] } }, /^ordered/],
   [
     'an event that names a wrong one before it',
     { events: { links: [events[0]!, event(t + 1_100, 'TWO', { revision: t, code: 'ZERO' })] } },

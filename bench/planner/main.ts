@@ -1,0 +1,54 @@
+/** `npm run bench:planner`: what ticks, loads and edits cost with up to 100,000 groups, and 200 instances in one process. */
+import { markdownTable } from '../support/table.ts';
+import { instances, measureInstances } from './instances.ts';
+import { measureTicks, type TickCosts } from './ticks.ts';
+
+const sizes = [100, 1_000, 10_000, 100_000];
+const costs: TickCosts[] = [];
+for (const size of sizes) costs.push(await measureTicks(size));
+const [base] = costs;
+const ms = (value: number) => `${value.toFixed(value < 10 ? 2 : 0)} ms`;
+const ratio = (value: number, of: number | undefined) => (of === undefined ? '' : `${(value / of).toFixed(2)} x`);
+const head = [
+  'groups',
+  'load the file',
+  'edit one group',
+  'commands',
+  'idle tick',
+  'commands',
+  '10 due',
+  '',
+  'commands',
+  'heap',
+];
+const rows = costs.map((cost) => [
+  cost.groups.toLocaleString('en-US'),
+  ms(cost.loadMs),
+  ms(cost.editMs),
+  String(cost.editCommands),
+  ms(cost.idleTickMs),
+  String(cost.idleCommands),
+  ms(cost.dueTickMs),
+  ratio(cost.dueTickMs, base?.dueTickMs),
+  String(cost.dueCommands),
+  `${cost.heapMb.toFixed(0)} MB`,
+]);
+console.log(markdownTable(head, rows));
+
+const bare = await measureInstances('bare workers');
+const ours = await measureInstances('invite-rotator');
+console.log(`\n${instances} instances in one process\n`);
+console.log(
+  markdownTable(
+    ['', 'connections', 'CPU at rest', 'memory', 'rotations a second', ''],
+    [bare, ours].map((cost) => [
+      cost.what,
+      String(cost.connections),
+      `${(cost.idleCpu * 100).toFixed(1)} % of a core`,
+      `${cost.rssMb.toFixed(0)} MB`,
+      cost.rotationsPerSecond.toFixed(0),
+      ratio(cost.rotationsPerSecond, bare.rotationsPerSecond),
+    ]),
+  ),
+);
+process.exit(0);

@@ -1,0 +1,133 @@
+/** What a tick, a load of the file and an edit cost, by the number of groups. */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { Queue } from 'bullmq';
+import { Redis } from 'ioredis';
+import { createBudget } from '../../src/budget/budget.ts';
+import type { Config } from '../../src/config/config.ts';
+import { parseConfig } from '../../src/config/load.ts';
+import { syncRegistry } from '../../src/groups/registry.ts';
+import { createGroupStore } from '../../src/groups/store.ts';
+import { tick } from '../../src/planner/planner.ts';
+import { startEmbeddedRedis } from '../../src/redis/embedded.ts';
+import { makeKeys } from '../../src/redis/keys.ts';
+import { placeOf } from '../../src/worker/rules.ts';
+
+export interface TickCosts {
+  readonly groups: number;
+  readonly parseMs: number;
+  readonly loadMs: number;
+  readonly editMs: number;
+  /** Redis commands for an edit of one group. */
+  readonly editCommands: number;
+  readonly idleTickMs: number;
+  readonly idleCommands: number;
+  /** With ten groups due. */
+  readonly dueTickMs: number;
+  readonly dueCommands: number;
+  readonly heapMb: number;
+}
+
+const ticks = 30;
+const due = 10;
+
+export async function measureTicks(count: number): Promise<TickCosts> {
+  const folder = mkdtempSync(join(tmpdir(), 'invite-rotator-bench-'));
+  const embedded = await startEmbeddedRedis({ dataDir: folder, env: process.env, say: (line) => console.error(line) });
+  const redis = new Redis({ path: resolve(embedded.path), maxRetriesPerRequest: null });
+  const keys = makeKeys('bull');
+  const store = createGroupStore(redis, keys);
+  const queue = new Queue('rotations-bot', { connection: redis });
+  const budget = createBudget(redis, keys, { callTimeoutMs: 30_000 });
+  try {
+    const heapBefore = heapMb();
+    const [parseMs, config] = await timed(() => parse(yaml(count)));
+    const sync = (next: Config) => syncRegistry({ redis, keys, store, placeOf: (group) => placeOf(next, group) }, next);
+    const [syncMs] = await timed(() => sync(config));
+    const edited = parse(yaml(count).replace('every: 30d', 'every: 29d'));
+    const [editCommands, [editMs]] = await counted(redis, () => timed(() => sync(edited)));
+    const heap = heapMb() - heapBefore;
+
+    const run = () =>
+      tick({ redis, keys, store, budget, config: edited, tokenOf: () => 'a-token', queueOf: () => queue });
+    for (let i = 0; i < 5; i++) await run();
+    const idle = await repeated(redis, run, async () => {});
+    let next = 0;
+    const makeDue = async () => {
+      await queue.drain(true);
+      for (let i = 0; i < due; i++, next = (next + 1) % count) {
+        const group = edited.groups[next];
+        if (group === undefined) continue;
+        await store.update(placeOf(edited, group), (record, nowMs) => ({
+          record: { ...record, dueAt: nowMs - 1_000 },
+          result: undefined,
+        }));
+      }
+    };
+    const busy = await repeated(redis, run, makeDue);
+    return {
+      groups: count,
+      parseMs,
+      loadMs: parseMs + syncMs,
+      editMs,
+      editCommands,
+      idleTickMs: idle.ms,
+      idleCommands: idle.commands,
+      dueTickMs: busy.ms,
+      dueCommands: busy.commands,
+      heapMb: heap,
+    };
+  } finally {
+    await queue.close();
+    redis.disconnect();
+    await embedded.stop();
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+/** The median of many runs. */
+async function repeated(redis: Redis, run: () => Promise<unknown>, prepare: () => Promise<void>) {
+  const times: number[] = [];
+  let commands = 0;
+  for (let i = 0; i < ticks; i++) {
+    await prepare();
+    const [used, [ms]] = await counted(redis, () => timed(run));
+    times.push(ms);
+    commands = Math.max(commands, used);
+  }
+  return { ms: times.sort((a, b) => a - b)[Math.floor(ticks / 2)] ?? 0, commands };
+}
+
+async function timed<T>(run: () => Promise<T> | T): Promise<readonly [number, T]> {
+  const from = performance.now();
+  const result = await run();
+  return [performance.now() - from, result];
+}
+
+/** Commands that clients sent meanwhile, those within scripts left out. */
+async function counted<T>(redis: Redis, run: () => Promise<T>): Promise<readonly [number, T]> {
+  const total = async () => Number(/total_commands_processed:(\d+)/.exec(await redis.info('stats'))?.[1]);
+  const before = await total();
+  const result = await run();
+  return [(await total()) - before - 1, result];
+}
+
+function heapMb(): number {
+  globalThis.gc?.();
+  return process.memoryUsage().heapUsed / 1024 / 1024;
+}
+
+function parse(text: string): Config {
+  const parsed = parseConfig(text, '/rotation.yaml');
+  if (!parsed.ok) throw new Error(JSON.stringify(parsed.problems[0]));
+  return parsed.config;
+}
+
+function yaml(count: number): string {
+  const groups = Array.from(
+    { length: count },
+    (_, i) => `  - id: g${i}\n    identifier: 120363${String(i).padStart(12, '0')}@g.us\n    every: 30d\n`,
+  );
+  return `instances: [{ name: bot, tokenEnv: T, rateLimit: { max: 1000 } }]\ndefaults: { firstSeen: wait }\ngroups:\n${groups.join('')}`;
+}
