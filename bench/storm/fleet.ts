@@ -6,8 +6,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 export interface Fleet {
   /** SIGKILL, and another takes its place after a moment. */
   kill(index: number): void;
-  /** SIGSTOP, and SIGCONT after that time. */
-  freeze(index: number, ms: number): void;
+  /** SIGSTOP, and SIGCONT after that time, which resolves it. */
+  freeze(index: number, ms: number): Promise<void>;
   /** SIGTERM, and another takes its place, as in a rolling restart. */
   restart(index: number): void;
   /** All that they wrote. */
@@ -54,15 +54,14 @@ export function startFleet({ cli, size, env }: FleetOptions): Fleet {
   return {
     output,
     kill: (index) => void workers[index]?.kill('SIGKILL'),
-    freeze(index, ms) {
+    async freeze(index, ms) {
       const worker = workers[index];
       if (worker === undefined || frozen.has(worker)) return;
       frozen.add(worker);
       worker.kill('SIGSTOP');
-      setTimeout(() => {
-        frozen.delete(worker);
-        worker.kill('SIGCONT');
-      }, ms);
+      await sleep(ms);
+      frozen.delete(worker);
+      worker.kill('SIGCONT');
     },
     restart: (index) => void workers[index]?.kill('SIGTERM'),
     async stop() {

@@ -91,13 +91,14 @@ export async function storm({ cli, seed, forMs, untilViolation }: StormOptions):
   });
   const counts: Counts = { kills: 0, freezes: 0, restarts: 0, redisCuts: 0, redisRestarts: 0, humans: 0 };
   const asked: Asked[] = [];
+  const endOf = endsOf(rotations);
   let producing = true;
 
   const history = async (quiet: boolean): Promise<History> => ({
     requests: standIn.log.all,
     events,
     added,
-    jobs: await Promise.all(asked.map((one) => endOf(rotations, one))),
+    jobs: await Promise.all(asked.map(endOf)),
     links: linksOf(standIn),
     groups: Object.fromEntries(jids.map((jid, i) => [jid, idOf(i)])),
     limit,
@@ -242,10 +243,19 @@ async function produce(queue: Queue, redis: Redis, random: Random, asked: Asked[
   }
 }
 
-async function endOf(queue: Queue, { requestId, jid, askedAt, jobId }: Asked): Promise<SeenRequestJob> {
-  const job = (await queue.getJob(jobId)) as Job | undefined;
-  const state = job === undefined ? 'gone' : await job.getState();
-  return { requestId, jid, askedAt, state, failedReason: job?.failedReason ?? null, result: job?.returnvalue ?? null };
+/** Asks how a one-off stands, until it has ended. */
+function endsOf(queue: Queue): (one: Asked) => Promise<SeenRequestJob> {
+  const ended = new Map<string, SeenRequestJob>();
+  return async ({ requestId, jid, askedAt, jobId }) => {
+    const known = ended.get(jobId);
+    if (known !== undefined) return known;
+    const job = (await queue.getJob(jobId)) as Job | undefined;
+    const state = job === undefined ? 'gone' : await job.getState();
+    const { failedReason = null, returnvalue: result = null } = job ?? {};
+    const seen = { requestId, jid, askedAt, state, failedReason, result };
+    if (state === 'completed' || state === 'failed') ended.set(jobId, seen);
+    return seen;
+  };
 }
 
 function linksOf(standIn: StandIn): History['links'] {

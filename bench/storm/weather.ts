@@ -69,6 +69,7 @@ export async function rage(options: WeatherOptions, forMs: number): Promise<void
     }
   };
   const someone = () => Math.floor(random() * options.workers);
+  const freezes: Promise<void>[] = [];
   await Promise.all([
     every(1_500, 6_000, () => {
       counts.kills += 1;
@@ -77,7 +78,7 @@ export async function rage(options: WeatherOptions, forMs: number): Promise<void
     every(4_000, 12_000, () => {
       counts.freezes += 1;
       // Some for longer than every lock and lease.
-      fleet.freeze(someone(), random.between(500, random() < 0.4 ? 16_000 : 4_000));
+      freezes.push(fleet.freeze(someone(), random.between(500, random() < 0.4 ? 16_000 : 4_000)));
     }),
     every(8_000, 20_000, () => {
       counts.restarts += 1;
@@ -99,5 +100,6 @@ export async function rage(options: WeatherOptions, forMs: number): Promise<void
       standIn.resetByHand(random.pick(options.jids));
     }),
   ]);
+  await Promise.all(freezes);
   standIn.faults.random(null);
 }

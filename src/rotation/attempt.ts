@@ -314,11 +314,11 @@ function settleVerification(
   return newRevision(verified, link, { type: 'link.changed', reason: 'drift', from: null }, nowMs, rules);
 }
 
-/** A read was refused or unanswered: nothing is known, and it is tried again later. */
+/** A read was refused or unanswered: nothing is known, and it is tried again later. Its attempt has ended before. */
 function postpone(record: GroupRecord, nowMs: number): GroupRecord {
   const laterMs = nowMs + verificationRetryMs;
   return {
-    ...letGo(record),
+    ...record,
     verifiedAt: nowMs,
     verificationOwedAt: record.verificationOwedAt === null ? null : Math.max(record.verificationOwedAt, laterMs),
     uncertain: record.uncertain === null ? null : { ...record.uncertain, readAt: nowMs + readBackMs.most },

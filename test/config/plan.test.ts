@@ -37,9 +37,26 @@ it('tells per instance its groups, what they ask for and what they may', () => {
       callsPerMinuteAsked: expect.closeTo(asked, 9),
       callsPerMinuteAllowed: 40,
       sharesTokenWith: ['b'],
+      worstClash: null,
     },
-    { instance: 'b', groups: 1, enabled: 0, callsPerMinuteAsked: 0, callsPerMinuteAllowed: 40, sharesTokenWith: ['a'] },
-    { instance: 'c', groups: 0, enabled: 0, callsPerMinuteAsked: 0, callsPerMinuteAllowed: 90, sharesTokenWith: [] },
+    {
+      instance: 'b',
+      groups: 1,
+      enabled: 0,
+      callsPerMinuteAsked: 0,
+      callsPerMinuteAllowed: 40,
+      sharesTokenWith: ['a'],
+      worstClash: null,
+    },
+    {
+      instance: 'c',
+      groups: 0,
+      enabled: 0,
+      callsPerMinuteAsked: 0,
+      callsPerMinuteAllowed: 90,
+      sharesTokenWith: [],
+      worstClash: null,
+    },
   ]);
 });
 

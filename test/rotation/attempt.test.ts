@@ -319,6 +319,10 @@ describe('verification', () => {
     const { record } = transition(owed, { kind: 'postponed' }, t + 1, rules);
     expect(verificationAt(record, rules)).toBe(t + 60_001);
   });
+  it('is put off without a word to who has begun since', () => {
+    const busy = begin(settled, attempt());
+    expect(transition(busy, { kind: 'postponed' }, t + 1, rules).record.attempt).toEqual(attempt());
+  });
 });
 
 describe('giving up', () => {
