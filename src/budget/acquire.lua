@@ -48,6 +48,12 @@ local GRACE = 2000
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 
+-- Asked again because the answer was lost.
+local granted = redis.call('ZSCORE', slotsKey, slot)
+if granted then
+  return { GRANTED, math.max(granted - hold - now, 0) }
+end
+
 local function field(key, name)
   return tonumber(redis.call('HGET', key, name) or 0)
 end

@@ -105,11 +105,13 @@ export function createBudget(redis: RedisClient, keys: Keys, { callTimeoutMs, on
   /** Per bucket and instance: the one of this process that asks on behalf of all while a probe is out. */
   const scouts = new Map<string, Promise<Grant>>();
 
+  /** For this long a slot without an answer counts. */
+  const holdMs = (perMs: number) => sendWithinMs + callTimeoutMs + perMs;
+
   const ask: Budget['ask'] = async ({ name, rateLimit, paceMs }, token, purpose, waiter) => {
     const bucket = bucketOf(token);
     const { max, perMs, reserve } = rateLimit;
     const id = randomUUID();
-    const holdMs = sendWithinMs + callTimeoutMs + perMs;
     const [verdict, ms] = (await runScript(
       redis,
       acquireLua,
@@ -127,7 +129,7 @@ export function createBudget(redis: RedisClient, keys: Keys, { callTimeoutMs, on
         max,
         perMs,
         reserve,
-        holdMs,
+        holdMs(perMs),
         purpose === 'scheduledReset' ? paceMs : 0,
         probeLeaseMs,
       ],
@@ -171,6 +173,7 @@ export function createBudget(redis: RedisClient, keys: Keys, { callTimeoutMs, on
           reading === null ? '' : Math.ceil(reading.resetInMs),
           answered?.exhausted === true ? 1 : 0,
           answered?.instance ?? 'unclear',
+          holdMs(instance.rateLimit.perMs),
         ],
       );
       return Number(foreign);

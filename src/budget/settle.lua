@@ -16,13 +16,14 @@
   ARGV[8]  '1' if the server refused because its limit is used up
   ARGV[9]  what this answer shows of the instance: 'works' opens its gate; 'trouble' leaves the gate to the caller, who
            closes it next; 'unclear' lets somebody else try
+  ARGV[10] hold, ms that a slot without an answer counts
 
   Returns  requests that others made with this token, as far as this answer shows
 ]]
 local slotsKey, bucketKey, gateKey, suspectsKey = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local slot, ending, per, took = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local limit, remaining, resetIn = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
-local exhausted, shown = ARGV[8] == '1', ARGV[9]
+local exhausted, shown, hold = ARGV[8] == '1', ARGV[9], tonumber(ARGV[10])
 
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -43,14 +44,19 @@ elseif ending == 'silent' then
   return 0
 end
 
-redis.call('ZADD', slotsKey, 'XX', now + per, slot)
+-- Told before, and again because the answer to that was lost; or told too late to learn from, after an outage of Redis.
+local givenBackAt = tonumber(redis.call('ZSCORE', slotsKey, slot) or 0)
+if givenBackAt <= now + per then
+  return 0
+end
+redis.call('ZADD', slotsKey, now + per, slot)
 local latency = tonumber(redis.call('HGET', bucketKey, 'latency') or took)
 redis.call('HSET', bucketKey, 'latency', latency + (took - latency) / 8)
 
 local foreign = 0
 if limit then
-  -- The server counted before its answer travelled: slots given back since then stood for requests it still saw.
-  local ours = redis.call('ZCOUNT', slotsKey, now - took, '+inf')
+  -- The server counted after this slot began: what was given back since then stood for requests that it still saw.
+  local ours = redis.call('ZCOUNT', slotsKey, givenBackAt - hold, '+inf')
   foreign = math.max(limit - remaining - ours, 0)
   local back = now + math.min(math.max(resetIn, 1), per)
   redis.call('HSET', bucketKey, 'known', 1, 'limit', limit, 'foreign', foreign, 'foreignUntil', back)

@@ -72,7 +72,7 @@ export function createOutbox({ redis, keys, prefix, onError }: OutboxOptions): O
         if (performance.now() - takenAt > leaseMs / 2) return published;
         await open(name).addBulk(events.map((event) => ({ name: event.type, data: event, opts: { jobId: event.id } })));
       }
-      const left = Number(await runScript(redis, strikeLua, pair, [publisher, events.length]));
+      const left = Number(await runScript(redis, strikeLua, pair, [publisher, events.length, waiting.at(-1) ?? '']));
       published += events.length;
       if (left <= 0) return published;
     }

@@ -281,8 +281,10 @@ function gateMessage(instance: string, reason: string, opensInMs: number): strin
 }
 
 /** Trouble with the connection is told once, by the client itself. */
-function reportWorkerError(log: Logger, source: string, error: Error & { code?: string }): void {
-  const connection = error.code?.startsWith('E') === true || error.message.includes('Connection is closed');
+function reportWorkerError(log: Logger, source: string, error: Error & { code?: unknown }): void {
+  // BullMQ's own errors have numbers.
+  const code = String(error.code ?? '');
+  const connection = /^E[A-Z]+$/.test(code) || error.message.includes('Connection is closed');
   const level = connection ? 'debug' : 'error';
   log[level]({ event: 'queue.error', source, err: error }, `${source}: ${error.message}`);
 }

@@ -1,90 +1,20 @@
 /** Real processes that lose their Redis, or the time. */
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Job, Queue, Worker } from 'bullmq';
+import type { Job } from 'bullmq';
 import { Redis } from 'ioredis';
 import { expect, inject, it, onTestFinished } from 'vitest';
-import { type LinkEvent, linkEvent } from '../../src/results/event.ts';
-import { type StandInOptions, startStandIn } from '../../src/standin/standIn.ts';
-import { logged, type Run, run } from '../support/cli.ts';
+import type { StandInOptions } from '../../src/standin/standIn.ts';
+import { logged } from '../support/cli.ts';
 import { createFaultProxy, type FaultProxy } from '../support/faultProxy.ts';
 import { testRedis } from '../support/redis.ts';
 import { freePort, startRedisServer } from '../support/redisServer.ts';
 import { until } from '../support/until.ts';
+import { jids, makeRig, type Place } from './rig.ts';
 
-const token = 'secret-token-of-this-test';
-const jids = Array.from({ length: 4 }, (_, i) => `1203634062890${String(i).padStart(5, '0')}@g.us`);
-
-interface Place {
-  readonly url: string;
-  readonly prefix: string;
-  readonly redis: Redis;
-}
-
-/** A worker's file and its server; the worker reaches Redis through a proxy. */
-async function make({ url, prefix, redis }: Place, options: Partial<StandInOptions> = {}) {
-  const standIn = await startStandIn({
-    instances: ['bot'],
-    tokens: [{ token }],
-    groups: jids.map((jid) => ({ jid })),
-    ...options,
-  });
-  const proxy = await createFaultProxy(Number(new URL(url).port));
-  const folder = mkdtempSync(join(tmpdir(), 'invite-rotator-outage-'));
-  const file = join(folder, 'rotation.yaml');
-  writeFileSync(
-    file,
-    `api: { baseUrl: "${standIn.url}", timeout: 1s, settleTime: 2s }
-instances: [{ name: bot, tokenEnv: TOKEN }]
-defaults: { every: 1h, firstSeen: wait }
-groups: [${jids.map((jid, i) => `{ id: g${i}, identifier: "${jid}" }`).join(', ')}]
-redis: { prefix: ${prefix} }
-verify: off`,
-  );
-  const events: LinkEvent[] = [];
-  const consumer = new Worker(
-    'invite-links',
-    // biome-ignore lint/suspicious/useAwait: BullMQ wants a promise.
-    async (job) => {
-      events.push(linkEvent.parse(job.data));
-    },
-    { connection: redis, prefix },
-  );
-  consumer.on('error', () => {});
-  const queue = new Queue('rotations-bot', { connection: redis, prefix });
-  queue.on('error', () => {});
-  onTestFinished(async () => {
-    await Promise.all([consumer.close(), queue.close()]);
-    await proxy.close();
-    await standIn.close();
-    rmSync(folder, { recursive: true, force: true });
-  });
-  const env = { REDIS_URL: `redis://127.0.0.1:${proxy.port}`, TOKEN: token, ROTATOR_CONFIG: file, LOG_LEVEL: 'debug' };
-  const start = () => run(['start'], { env });
-  const ticks = (worker: Run) => worker.json().filter(({ event }) => event === 'plan.tick').length;
-  const ask = (group: string) => queue.add('rotate', { group });
-  const end = (job: Job) =>
-    until(`the end of ${JSON.stringify(job.data)}`, async () => {
-      const state = await job.getState();
-      return state === 'completed' || state === 'failed' ? state : null;
-    });
-  const rotate = async (group: string) => await end(await ask(group));
-  /** What everybody holds is live, whatever happened. */
-  const expectLive = async (group: number) => {
-    const own = () => events.filter((event) => event.group === `g${group}`);
-    await until(
-      'the newest event to carry the live link',
-      () => own().at(-1)?.inviteCode === standIn.codeOf(jids[group]!),
-    );
-    const revisions = own().map(({ revision }) => revision!);
-    expect(revisions).toEqual([...new Set(revisions)].sort((a, b) => a - b));
-    expect(standIn.log.mostResetsInFlight(jids[group]!)).toBe(1);
-  };
-  return { standIn, proxy, queue, events, start, ticks, ask, end, rotate, expectLive };
-}
-
+const make = (place: Place, options?: Partial<StandInOptions>) => makeRig(place, createFaultProxy, options);
 type Rig = Awaited<ReturnType<typeof make>>;
 
 /** Back within ten seconds: ticks, jobs and what was in flight when it began. */

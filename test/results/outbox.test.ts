@@ -1,7 +1,9 @@
 import { Queue } from 'bullmq';
+import { Redis } from 'ioredis';
 import { expect, it, onTestFinished } from 'vitest';
 import type { LinkEvent } from '../../src/results/event.ts';
 import { createOutbox } from '../../src/results/outbox.ts';
+import { createCommandProxy } from '../support/commandProxy.ts';
 import { testRedis } from '../support/redis.ts';
 
 function event(revision: number, group = 'vip'): LinkEvent {
@@ -24,11 +26,12 @@ function event(revision: number, group = 'vip'): LinkEvent {
   };
 }
 
-function make() {
-  const base = testRedis();
+/** `through`: the client that the outbox uses; default: the tests' own. */
+function make(through?: Redis, base = testRedis()) {
   const { redis, keys, prefix } = base;
   const errors: [string, string][] = [];
-  const outbox = createOutbox({ redis, keys, prefix, onError: (queue, error) => errors.push([queue, error.message]) });
+  const onError = (queue: string, error: Error) => errors.push([queue, error.message]);
+  const outbox = createOutbox({ redis: through ?? redis, keys, prefix, onError });
   const queue = new Queue('links', { connection: redis, prefix });
   onTestFinished(async () => {
     await outbox.close();
@@ -75,6 +78,30 @@ it('publishes each event once when many publish at once, and leaves nothing behi
   expect(new Set(ids).size).toBe(30);
   expect(await redis.exists(keys.outbox('links'), keys.publisher('links'))).toBe(0);
 });
+
+it.each(['take', 'addStandardJob', 'strike'])(
+  'publishes each event once when the answer to %s is lost with the connection',
+  async (command) => {
+    const base = testRedis();
+    const proxy = await createCommandProxy(Number(new URL(base.url).port));
+    const through = new Redis({ port: proxy.port, maxRetriesPerRequest: null });
+    through.on('error', () => {});
+    onTestFinished(async () => {
+      through.disconnect();
+      await proxy.close();
+    });
+    const { outbox, commit, published, redis, keys } = make(through, base);
+    await commit(event(1));
+    await outbox.publish('links');
+    // Two batches and a half: what is behind a batch must not be struck off with it.
+    const events = Array.from({ length: 250 }, (_, i) => event(i + 2));
+    await commit(...events);
+    const cut = proxy.cutAt({ command, nth: 1 });
+    await Promise.all([outbox.publish('links'), cut]);
+    expect(await published()).toEqual([event(1), ...events].map(({ id }) => id));
+    expect(await redis.exists(keys.outbox('links'), keys.publisher('links'))).toBe(0);
+  },
+);
 
 it('leaves an outbox alone that somebody else is publishing', async () => {
   const { outbox, commit, redis, keys } = make();

@@ -1,0 +1,186 @@
+/**
+ * A worker is killed between every two of its steps: when a command has taken effect in Redis and the worker has not
+ * heard of it, when its call reaches the API, and when that has taken effect. Another starts in its place, and from
+ * outside it must look as if nothing had happened: one reset, one event, one answer. (Dying before a command is dying
+ * after the one before it; those that only read are left out.)
+ */
+import type { Job } from 'bullmq';
+import { expect, it } from 'vitest';
+import { logged, type Run } from '../support/cli.ts';
+import { type CommandProxy, createCommandProxy, type Moment } from '../support/commandProxy.ts';
+import { testRedis } from '../support/redis.ts';
+import { until } from '../support/until.ts';
+import { type CrashOptions, jids, makeRig } from './rig.ts';
+
+type Rig = Awaited<ReturnType<typeof makeRig<CommandProxy>>>;
+type Death = Moment | { readonly api: 'arrival' | 'effect' };
+
+interface Scenario {
+  readonly options?: CrashOptions;
+  /** With the worker that will die; absent: it dies while it starts. */
+  readonly prepare?: (rig: Rig) => Promise<unknown>;
+  /** null: nobody needs to ask. */
+  readonly ask: ((rig: Rig) => Promise<Job>) | null;
+  /** A new link's reason, where it was read back, and where not. */
+  readonly reasons: readonly string[];
+  /** In the order in which they come. */
+  readonly commands: readonly (readonly [command: string, nth: number])[];
+  readonly deaths?: readonly Death[];
+}
+
+const jid = jids[0]!;
+/** Promise 6, the settle time, the client's timeout and the start of a process on a busy machine. */
+const withinMs = 15_000 + 2_000 + 1_000 + 4_000;
+/** Processes that start at once. */
+const atOnce = 12;
+
+async function die(scenario: Scenario, death: Death): Promise<void> {
+  const rig = await makeRig(testRedis(), createCommandProxy, scenario.options);
+  const resets = () => rig.standIn.log.of({ endpoint: 'reset', jid });
+  let worker: Run | null = null;
+  if (scenario.prepare !== undefined) {
+    worker = rig.start();
+    await logged(worker, 'started');
+    await scenario.prepare(rig);
+    await until('the events of that', () => rig.eventsOf(0).length === resets().length);
+  }
+  const [resetsBefore, eventsBefore] = [resets().length, rig.eventsOf(0).length];
+  let reached = false;
+  if ('api' in death) rig.standIn.faults.next(faultFor(death.api), { endpoint: 'reset', jid });
+  else void rig.proxy.cutAt(death).then(() => (reached = true));
+  worker ??= rig.start();
+  const asked = await scenario.ask?.(rig);
+  const apiReached = () => {
+    const request = resets()[resetsBefore];
+    return 'api' in death && request !== undefined && (death.api === 'arrival' || request.effect !== null);
+  };
+  await until(`${name(death)}; the worker wrote:\n${worker.stdout}`, () => reached || apiReached());
+  worker.child.kill('SIGKILL');
+  await worker.ended;
+
+  const next = rig.start();
+  if (asked !== undefined) {
+    const end = await until(`an answer after ${name(death)}`, () => endOf(asked), { withinMs });
+    expect(end, name(death)).toBe('completed');
+  }
+  await until(`an event after ${name(death)}`, () => rig.eventsOf(0).length > eventsBefore, { withinMs });
+  await rig.expectLive(0);
+  expect(resets(), name(death)).toHaveLength(resetsBefore + 1);
+  const told = rig.eventsOf(0).slice(eventsBefore);
+  expect(told, name(death)).toHaveLength(1);
+  expect(scenario.reasons, name(death)).toContain(told[0]?.reason);
+  await logged(next, 'started');
+  next.child.kill('SIGTERM');
+  expect(await next.ended, name(death)).toBe(0);
+}
+
+function faultFor(moment: 'arrival' | 'effect') {
+  return moment === 'arrival' ? ({ kind: 'slow', ms: 300 } as const) : ({ kind: 'silence', effectAfterMs: 0 } as const);
+}
+
+async function endOf(job: Job): Promise<string | null> {
+  const state = await job.getState();
+  return state === 'completed' || state === 'failed' ? state : null;
+}
+
+function name(death: Death): string {
+  if ('api' in death) return `death at the API's ${death.api}`;
+  return `death at ${death.command} (${death.nth})`;
+}
+
+async function dieAtEach(scenario: Scenario): Promise<void> {
+  const { commands, deaths = [] } = scenario;
+  const left = [...commands.map(([command, nth]): Death => ({ command, nth })), ...deaths];
+  const takeTurns = async () => {
+    for (let death = left.shift(); death !== undefined; death = left.shift()) await die(scenario, death);
+  };
+  await Promise.all(Array.from({ length: atOnce }, takeTurns));
+}
+
+const timeout = { timeout: 180_000 };
+const atRest = ([first = '', ...more]: string[]) =>
+  [first, ...more].map((group, i) => `{ id: g${i}, identifier: ${group} }`).join(', ');
+
+it('rotates once, whenever it dies in a one-off', timeout, async () => {
+  await dieAtEach({
+    prepare: (rig) => rig.rotate('g0'),
+    ask: (rig) => rig.ask('g0'),
+    reasons: ['request', 'recovery'],
+    commands: [
+      ['moveToActive', 1],
+      ['acquire', 1],
+      ['save', 1],
+      ['save', 2],
+      ['settle', 1],
+      ['take', 1],
+      ['addStandardJob', 1],
+      ['strike', 1],
+      ['moveToFinished', 1],
+    ],
+    deaths: [{ api: 'arrival' }, { api: 'effect' }],
+  });
+});
+
+it('rotates once, whenever it dies in the first rotation of a group that is known by a code', timeout, async () => {
+  await dieAtEach({
+    options: {
+      groups: [{ jid, code: 'CODE0000000' }, { jid: jids[1]! }],
+      groupsYaml: atRest(['CODE0000000', `"${jids[1]}"`]),
+    },
+    prepare: (rig) => rig.rotate('g1'),
+    ask: (rig) => rig.ask('g0'),
+    reasons: ['request', 'recovery'],
+    commands: [
+      ['save', 1],
+      ['hsetnx', 1],
+      ['save', 2],
+      ['settle', 1],
+      ['acquire', 2],
+      ['save', 3],
+      ['save', 4],
+      ['settle', 2],
+    ],
+    deaths: [{ api: 'arrival' }, { api: 'effect' }],
+  });
+});
+
+it('reads back once more, whenever it dies after an answer was lost', timeout, async () => {
+  await dieAtEach({
+    prepare: async (rig) => {
+      await rig.rotate('g0');
+      rig.standIn.faults.next({ kind: 'silence', effectAfterMs: 0 }, { endpoint: 'reset', jid });
+    },
+    ask: (rig) => rig.ask('g0'),
+    reasons: ['recovery'],
+    commands: [
+      ['save', 2],
+      ['settle', 1],
+      ['acquire', 2],
+      ['save', 3],
+      ['save', 4],
+      ['settle', 2],
+      ['take', 1],
+    ],
+  });
+});
+
+it('rotates what is due once, whenever it dies in its start or in a tick', timeout, async () => {
+  await dieAtEach({
+    options: {
+      groups: [{ jid, code: 'CODE0000000' }],
+      groupsYaml: '{ id: g0, identifier: CODE0000000, firstSeen: rotate }',
+    },
+    ask: null,
+    reasons: ['schedule', 'recovery'],
+    commands: [
+      ['save', 1],
+      ['exec', 1],
+      ['hold', 1],
+      ['moveToActive', 1],
+      ['save', 2],
+      ['addStandardJob', 1],
+      ['strike', 1],
+      ['moveToFinished', 1],
+    ],
+  });
+});

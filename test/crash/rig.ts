@@ -1,0 +1,96 @@
+/** Real workers for one test, which reach Redis through a proxy, and what they are judged by from outside. */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type Job, type JobsOptions, Queue, Worker } from 'bullmq';
+import type { Redis } from 'ioredis';
+import { expect, onTestFinished } from 'vitest';
+import { type LinkEvent, linkEvent } from '../../src/results/event.ts';
+import { type StandInOptions, startStandIn } from '../../src/standin/standIn.ts';
+import { type Run, run } from '../support/cli.ts';
+import { until } from '../support/until.ts';
+
+const token = 'secret-token-of-this-test';
+export const jids = Array.from({ length: 4 }, (_, i) => `1203634062890${String(i).padStart(5, '0')}@g.us`);
+
+export interface Place {
+  readonly url: string;
+  readonly prefix: string;
+  readonly redis: Redis;
+}
+
+interface Proxy {
+  readonly port: number;
+  close(): Promise<void>;
+}
+
+export interface CrashOptions extends Partial<StandInOptions> {
+  /** YAML of the groups. Default: `g0` to `g3`, of which none is due before an hour has passed. */
+  readonly groupsYaml?: string;
+}
+
+export async function makeRig<P extends Proxy>(
+  { url, prefix, redis }: Place,
+  createProxy: (targetPort: number) => Promise<P>,
+  { groupsYaml, ...options }: CrashOptions = {},
+) {
+  const standIn = await startStandIn({
+    instances: ['bot'],
+    tokens: [{ token }],
+    groups: jids.map((jid) => ({ jid })),
+    ...options,
+  });
+  const proxy = await createProxy(Number(new URL(url).port));
+  const folder = mkdtempSync(join(tmpdir(), 'invite-rotator-crash-'));
+  const file = join(folder, 'rotation.yaml');
+  writeFileSync(
+    file,
+    `api: { baseUrl: "${standIn.url}", timeout: 1s, settleTime: 2s }
+instances: [{ name: bot, tokenEnv: TOKEN }]
+defaults: { every: 1h, firstSeen: wait }
+groups: [${groupsYaml ?? jids.map((jid, i) => `{ id: g${i}, identifier: "${jid}" }`).join(', ')}]
+redis: { prefix: ${prefix} }
+verify: off`,
+  );
+  const events: LinkEvent[] = [];
+  const consumer = new Worker(
+    'invite-links',
+    // biome-ignore lint/suspicious/useAwait: BullMQ wants a promise.
+    async (job) => {
+      events.push(linkEvent.parse(job.data));
+    },
+    { connection: redis, prefix },
+  );
+  consumer.on('error', () => {});
+  const queue = new Queue('rotations-bot', { connection: redis, prefix });
+  queue.on('error', () => {});
+  onTestFinished(async () => {
+    await Promise.all([consumer.close(), queue.close()]);
+    await proxy.close();
+    await standIn.close();
+    rmSync(folder, { recursive: true, force: true });
+  });
+  const env = { REDIS_URL: `redis://127.0.0.1:${proxy.port}`, TOKEN: token, ROTATOR_CONFIG: file, LOG_LEVEL: 'debug' };
+  const start = () => run(['start'], { env });
+  const ticks = (worker: Run) => worker.json().filter(({ event }) => event === 'plan.tick').length;
+  const ask = (group: string, jobOptions: JobsOptions = {}) => queue.add('rotate', { group }, jobOptions);
+  const end = (job: Job) =>
+    until(`the end of ${JSON.stringify(job.data)}`, async () => {
+      const state = await job.getState();
+      return state === 'completed' || state === 'failed' ? state : null;
+    });
+  const rotate = async (group: string) => await end(await ask(group));
+  const eventsOf = (group: number) => events.filter((event) => event.group === `g${group}`);
+  /** What everybody holds is live, whatever happened. */
+  const expectLive = async (group: number) => {
+    const own = () => eventsOf(group);
+    await until(
+      'the newest event to carry the live link',
+      () => own().at(-1)?.inviteCode === standIn.codeOf(jids[group]!),
+    );
+    const revisions = own().map(({ revision }) => revision!);
+    expect(revisions).toEqual([...new Set(revisions)].sort((a, b) => a - b));
+    expect(standIn.log.mostResetsInFlight(jids[group]!)).toBe(1);
+  };
+  return { standIn, proxy, queue, eventsOf, events, start, ticks, ask, end, rotate, expectLive };
+}

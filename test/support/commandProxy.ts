@@ -1,0 +1,122 @@
+/**
+ * A TCP proxy before Redis that knows the program's and BullMQ's scripts by name, and cuts the client off at a chosen
+ * one: when it took effect, and before anybody hears of it.
+ */
+import { createHash } from 'node:crypto';
+import { once } from 'node:events';
+import { readdirSync, readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { connect, createServer, type Socket } from 'node:net';
+import { basename, dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+export interface Moment {
+  /** A script, or a command in lower case. */
+  readonly command: string;
+  /** Counted from the call of `cutAt` on, 1 being the first. */
+  readonly nth: number;
+}
+
+export interface CommandProxy {
+  readonly port: number;
+  /** Resolves when the moment has come: by then every connection there was is cut off. New ones go through. */
+  cutAt(moment: Moment): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** Between a client and the Redis that listens on a loopback port. */
+export async function createCommandProxy(targetPort: number): Promise<CommandProxy> {
+  const open = new Set<Socket>();
+  let waiting: { readonly moment: Moment; left: number; readonly reached: () => void } | null = null;
+
+  const cut = () => {
+    for (const socket of open) socket.destroy();
+    waiting?.reached();
+    waiting = null;
+  };
+  /** Whether this piece is the one that is waited for. */
+  const isTheOne = (names: readonly string[]) => {
+    if (waiting === null) return false;
+    const { command } = waiting.moment;
+    waiting.left -= names.filter((name) => name === command).length;
+    return waiting.left <= 0;
+  };
+
+  const server = createServer((client) => {
+    const target = connect({ port: targetPort, host: '127.0.0.1' });
+    let cutAtReply = false;
+    open.add(client).add(target);
+    client.on('data', (piece) => {
+      cutAtReply ||= isTheOne(commandsIn(piece.toString('latin1')));
+      target.write(piece);
+    });
+    target.on('data', (piece) => {
+      if (cutAtReply) return cut();
+      client.write(piece);
+    });
+    for (const [from, to] of [
+      [client, target],
+      [target, client],
+    ] as const) {
+      from.on('error', () => {});
+      from.on('close', () => {
+        open.delete(from);
+        to.destroy();
+      });
+    }
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as { port: number };
+  return {
+    port,
+    cutAt: (moment) =>
+      new Promise((reached) => {
+        waiting = { moment, left: moment.nth, reached };
+      }),
+    async close() {
+      const closed = once(server, 'close');
+      server.close();
+      cut();
+      await closed;
+    },
+  };
+}
+
+/** Clients write each command in one piece, several at once when they are busy: `*3\r\n$7\r\nevalsha\r\n$40\r\n...`. */
+function commandsIn(piece: string): string[] {
+  const found: string[] = [];
+  for (const [, command = '', first = ''] of piece.matchAll(
+    /\*\d+\r\n\$\d+\r\n([a-z]+)\r\n(?:\$40\r\n([0-9a-f]{40}))?/gi,
+  )) {
+    const name = command.toLowerCase();
+    found.push(name === 'evalsha' ? (scriptNames.get(first) ?? first) : name);
+  }
+  return found;
+}
+
+const scriptNames = new Map([...ownScripts(), ...scriptsOfBullmq()]);
+
+function* ownScripts(): Iterable<[string, string]> {
+  const source = fileURLToPath(new URL('../../src/', import.meta.url));
+  for (const path of readdirSync(source, { recursive: true, encoding: 'utf8' })) {
+    if (path.endsWith('.lua')) yield [sha1(readFileSync(join(source, path), 'utf8')), basename(path, '.lua')];
+  }
+}
+
+function* scriptsOfBullmq(): Iterable<[string, string]> {
+  const require = createRequire(import.meta.url);
+  const folder = join(dirname(require.resolve('bullmq')), 'scripts');
+  for (const file of readdirSync(folder)) {
+    if (!/-\d+\.js$/.test(file)) continue;
+    for (const script of Object.values(
+      require(join(folder, file)) as Record<string, { name?: string; content?: string }>,
+    )) {
+      if (script.name !== undefined && script.content !== undefined) yield [sha1(script.content), script.name];
+    }
+  }
+}
+
+function sha1(text: string): string {
+  return createHash('sha1').update(text).digest('hex');
+}
