@@ -54,13 +54,15 @@ export async function syncRegistry(deps: RegistryDependencies, config: Config): 
 
   const work = config.groups.filter((group) => before[group.id] !== describe(group));
   for (let from = 0; from < work.length; from += chunk) {
+    const groups = work.slice(from, from + chunk);
     await Promise.all(
-      work.slice(from, from + chunk).map(async (group) => {
+      groups.map(async (group) => {
         const old = parseRegistration(before[group.id]);
-        const owner = await register(deps, group, old);
+        const owner = await takeIn(deps, group, old);
         if (owner !== null) doubles.push([group.id, owner]);
       }),
     );
+    await noteRegistered(deps, groups);
   }
 
   const isNew = ({ id }: GroupConfig) => before[id] === undefined;
@@ -82,7 +84,8 @@ export async function readRegistrations(redis: RedisClient, keys: Keys): Promise
   return all;
 }
 
-async function register(
+/** Gives the group its place in the schedule; returns another group's id where that one is the same. */
+async function takeIn(
   deps: RegistryDependencies,
   group: GroupConfig,
   old: Registration | null,
@@ -99,9 +102,15 @@ async function register(
     (record, nowMs) => ({ record: takeOver(record, group, old, owner, nowMs), result: undefined }),
     { place: 'always' },
   );
-  // Last, so that a crash before it only means that all of this is done again.
-  await redis.multi().persist(keys.group(group.id)).hset(keys.registered, group.id, describe(group)).exec();
   return owner;
+}
+
+/** Last, so that a crash before it only means that all of this is done again. */
+async function noteRegistered({ redis, keys }: RegistryDependencies, groups: readonly GroupConfig[]): Promise<void> {
+  const registrations = Object.fromEntries(groups.map((group) => [group.id, describe(group)]));
+  const step = redis.multi().hset(keys.registered, registrations);
+  for (const { id } of groups) step.persist(keys.group(id));
+  await step.exec();
 }
 
 /** The record under the file's new words. Pure. */

@@ -1,6 +1,6 @@
 /**
  * Reads and writes group records. Every change is a pure function of the record and of Redis's clock, applied by
- * compare-and-set: it sees the newest record, and is tried again if somebody was faster. A change and its events are
+ * compare-and-set: it counts only if it saw the newest record, and is tried again if somebody was faster. A change and its events are
  * one atomic step. Publishing those events is not done here (`results/outbox.ts`).
  */
 import type { Keys } from '../redis/keys.ts';
@@ -52,23 +52,41 @@ export class RecordError extends Error {
   override readonly name = 'RecordError';
 }
 
+/** A record as it stood at some moment of Redis's clock. */
+interface Snapshot {
+  readonly version: number;
+  readonly record: GroupRecord;
+  readonly nowMs: number;
+}
+
 /** Times to try again when others write the same record; far more than contention can explain. */
 const maxConflicts = 200;
 
 export function createGroupStore(redis: RedisClient, keys: Keys): GroupStore {
-  async function read(id: string) {
+  const recent = createRecent();
+
+  async function read(id: string): Promise<Snapshot> {
     const [version, json, nowMs] = (await runScript(redis, loadLua, [keys.group(id)], [])) as [number, string, number];
-    return { version, record: json === '' ? newRecord : parseRecord(id, json), nowMs };
+    const snapshot = { version, record: json === '' ? newRecord : parseRecord(id, json), nowMs };
+    recent.note(id, snapshot);
+    return snapshot;
   }
 
   return {
     load: read,
 
     async update(group, change, { place = 'moved' } = {}) {
+      const remembered = recent.take(group.id);
       for (let conflicts = 0; conflicts < maxConflicts; conflicts++) {
-        const { version, record, nowMs } = await read(group.id);
+        const guessed = conflicts === 0 ? remembered : null;
+        const { version, record, nowMs } = guessed ?? (await read(group.id));
         const changed = change(record, nowMs);
-        if (changed.record === null || (changed.record === record && place === 'moved')) return changed.result;
+        if (changed.record === null || (changed.record === record && place === 'moved')) {
+          // That there is nothing to write must be true of the newest record.
+          if (guessed !== null) continue;
+          return changed.result;
+        }
+        const next = groupRecord.parse(changed.record);
         const saved = await runScript(
           redis,
           saveLua,
@@ -80,16 +98,52 @@ export function createGroupStore(redis: RedisClient, keys: Keys): GroupStore {
           ],
           [
             version,
-            JSON.stringify(groupRecord.parse(changed.record)),
+            JSON.stringify(next),
             group.id,
             scoreOf(record.dueAt, changed.record.dueAt, place),
             scoreOf(group.verificationAt(record), group.verificationAt(changed.record), place),
             ...(changed.events ?? []).map((event) => JSON.stringify(event)),
           ],
         );
-        if (saved === 1) return changed.result;
+        if (saved === 1) {
+          recent.note(group.id, { version: version + 1, record: next, nowMs });
+          return changed.result;
+        }
       }
       throw new RecordError(`group ${group.id}: its record in Redis changed ${maxConflicts} times in a row`);
+    },
+  };
+}
+
+/** For this long, and for so many groups, a record that was read or written need not be read again to be changed. */
+const recentMs = 2_000;
+const mostRecent = 2_000;
+
+/**
+ * The records that this process saw last. A change is tried on them first: if one was changed by others since, saving
+ * refuses, and it is read anew. Redis's clock is told from the time passed since, which errs by what an answer travels.
+ */
+function createRecent() {
+  const seen = new Map<string, { snapshot: Snapshot; steady: number; wall: number }>();
+  return {
+    note(id: string, snapshot: Snapshot): void {
+      seen.delete(id);
+      seen.set(id, { snapshot, steady: performance.now(), wall: Date.now() });
+      if (seen.size <= mostRecent) return;
+      for (const oldest of seen.keys()) {
+        seen.delete(oldest);
+        return;
+      }
+    },
+    /** Once: whoever changes it notes what became of it. */
+    take(id: string): Snapshot | null {
+      const found = seen.get(id);
+      seen.delete(id);
+      if (found === undefined) return null;
+      const passedMs = performance.now() - found.steady;
+      // The steady clock stands still while the machine sleeps, the other may be set.
+      if (passedMs > recentMs || Math.abs(Date.now() - found.wall - passedMs) > 100) return null;
+      return { ...found.snapshot, nowMs: found.snapshot.nowMs + Math.floor(passedMs) };
     },
   };
 }

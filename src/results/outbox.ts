@@ -58,7 +58,37 @@ export function createOutbox({ redis, keys, prefix, onError }: OutboxOptions): O
     return queue;
   }
 
+  /** Publishing under way in this process; `again`: events were committed since that it may not have seen. */
+  const running = new Map<string, { again: boolean; done: Promise<number> }>();
+
   async function publish(name: string): Promise<number> {
+    const current = running.get(name);
+    if (current !== undefined) {
+      current.again = true;
+      return await current.done;
+    }
+    const mine = { again: true, done: Promise.resolve(0) };
+    running.set(name, mine);
+    mine.done = carryAll(name, mine);
+    return await mine.done;
+  }
+
+  async function carryAll(name: string, asked: { again: boolean }): Promise<number> {
+    let published = 0;
+    try {
+      while (asked.again) {
+        asked.again = false;
+        published += await carry(name);
+      }
+      return published;
+    } finally {
+      // At once: whoever commits after the last look starts anew.
+      running.delete(name);
+    }
+  }
+
+  /** Until nothing waits, or somebody else is at it. */
+  async function carry(name: string): Promise<number> {
     const publisher = randomUUID();
     const pair = [keys.outbox(name), keys.publisher(name)];
     let published = 0;
