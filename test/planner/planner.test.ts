@@ -9,13 +9,17 @@ import { createGroupStore } from '../../src/groups/store.ts';
 import { tick } from '../../src/planner/planner.ts';
 import { placeOf } from '../../src/worker/rules.ts';
 import { testRedis } from '../support/redis.ts';
+import { virtualRedis } from '../support/virtualRedis.ts';
 
 const jid = (n: number) => `1203634062890${String(n).padStart(5, '0')}@g.us`;
 
 /** `count` groups of one instance, all due; the limit is 12 a minute, of which 2 are in reserve. */
-async function make({ count = 30, instance = '', defaults = 'every: 1d', instances = 1 } = {}) {
+async function make({ count = 30, instance = '', defaults = 'every: 1d', instances = 1, clockAt = 0 } = {}) {
   const base = testRedis();
-  const { redis, keys, prefix } = base;
+  const { keys, prefix } = base;
+  const clock = virtualRedis(base.redis, `${prefix}:clock`);
+  if (clockAt > 0) clock.setTime(clockAt);
+  const redis = clockAt > 0 ? clock.redis : base.redis;
   const limit = 'rateLimit: { max: 12, reserve: 2 }';
   const names = Array.from({ length: instances }, (_, i) => `bot${i}`);
   const parsed = parseConfig(
@@ -29,7 +33,9 @@ groups: [${Array.from({ length: count }, (_, i) => `{ id: g${i}, identifier: ${j
   const store = createGroupStore(redis, keys);
   const budget: Budget = createBudget(redis, keys, { callTimeoutMs: 1_000 });
   await syncRegistry({ redis, keys, store, placeOf: (group) => placeOf(config, group) }, config);
-  const queues = new Map(names.map((name) => [name, new Queue(`rotations-${name}`, { connection: redis, prefix })]));
+  const queues = new Map(
+    names.map((name) => [name, new Queue(`rotations-${name}`, { connection: base.redis, prefix })]),
+  );
   onTestFinished(async () => {
     for (const queue of queues.values()) await queue.close();
   });
@@ -43,6 +49,7 @@ groups: [${Array.from({ length: count }, (_, i) => `{ id: g${i}, identifier: ${j
     budget,
     queueOf,
     released,
+    setTime: clock.setTime,
     plan: (inForce = config) =>
       tick({ redis, keys, store, budget, config: inForce, tokenOf: () => 'a-token', queueOf }),
     /** As if it had fallen due that long ago. */
@@ -157,4 +164,42 @@ it('says when it last ran', async () => {
   const { plan, redis, keys } = await make({ count: 1 });
   await plan();
   expect(Math.abs(Number(await redis.get(keys.lastTick)) - Date.now())).toBeLessThan(60_000);
+});
+
+it('releases every group once when the clock jumps ahead, and none again when it jumps back', async () => {
+  const hourMs = 3_600_000;
+  const start = 1_763_802_000_000;
+  const { plan, queueOf, released, setTime, store, config } = await make({
+    count: 3,
+    defaults: 'every: 1h',
+    clockAt: start,
+  });
+  /** As the worker leaves them behind. */
+  const rotateAll = async () => {
+    await queueOf('bot0').drain();
+    for (const group of config.groups) {
+      await store.update(placeOf(config, group), (record, nowMs) => ({
+        record: { ...record, rotatedAt: nowMs, dueAt: nowMs + hourMs },
+        result: undefined,
+      }));
+    }
+  };
+  expect(await plan()).toMatchObject({ released: 3 });
+  await rotateAll();
+  expect(await plan()).toMatchObject({ released: 0 });
+  setTime(start + 5 * hourMs);
+  expect([await plan(), await plan()]).toMatchObject([{ released: 3 }, { released: 0 }]);
+  expect(await released()).toHaveLength(3);
+  await rotateAll();
+  setTime(start + 2 * hourMs);
+  expect(await plan()).toMatchObject({ released: 0 });
+  // Who falls due by the clock that is right again is released, whatever was held back by the wrong one.
+  await store.update(placeOf(config, config.groups[1]!), (record) => ({
+    record: { ...record, dueAt: start + 2 * hourMs - 1 },
+    result: undefined,
+  }));
+  expect(await plan()).toMatchObject({ released: 1 });
+  setTime(start + 6 * hourMs + 1_000);
+  await plan();
+  expect((await released()).map(([, group]) => group).sort()).toEqual(['g0', 'g1', 'g2']);
 });

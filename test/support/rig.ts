@@ -16,6 +16,7 @@ import { createGroupStore, type GroupStore } from '../../src/groups/store.ts';
 import { createLog } from '../../src/log.ts';
 import { type LinkEvent, linkEvent } from '../../src/results/event.ts';
 import { type StandIn, type StandInOptions, startStandIn } from '../../src/standin/standIn.ts';
+import { placeOf } from '../../src/worker/rules.ts';
 import { type Service, startService } from '../../src/worker/service.ts';
 import { createTokens } from '../../src/worker/tokens.ts';
 import { type TestRedis, testRedis } from './redis.ts';
@@ -46,6 +47,8 @@ export interface Rig extends TestRedis {
   start(): Promise<Service>;
   /** Writes the file anew, with other YAML below the fixed part. */
   edit(yaml: string): void;
+  /** Makes a group due at that time, as if nobody had rotated it since. */
+  lapse(group: string, dueAt: number): Promise<void>;
   queue(instance: string): Queue;
   /** A raw producer: pushes a job and waits for its return value. */
   ask(instance: string, data: unknown, name?: string, options?: JobsOptions): Promise<unknown>;
@@ -124,13 +127,14 @@ ${yaml}`;
     return known;
   }
 
+  const store = createGroupStore(redis, base.keys);
   const eventsOf = (group: string) => events.filter((event) => event.group === group);
   return {
     ...base,
     standIn,
     file,
     logged,
-    store: createGroupStore(redis, base.keys),
+    store,
     events,
     eventsOf,
     event: (group, index = 0) => until(`event ${index} of ${group}`, () => eventsOf(group)[index]),
@@ -145,6 +149,15 @@ ${yaml}`;
       const service = await startService({ config: parsed.config, watcher, tokens, redis, log });
       closing.push(() => service.close());
       return service;
+    },
+    async lapse(id, dueAt) {
+      const parsed = parseConfig(text(options.yaml), file);
+      const group = parsed.ok ? parsed.config.groups.find((one) => one.id === id) : undefined;
+      if (!parsed.ok || group === undefined) throw new Error(`${id} is not in the file`);
+      await store.update(placeOf(parsed.config, group), (record) => ({
+        record: { ...record, dueAt },
+        result: undefined,
+      }));
     },
     edit(yaml) {
       writeFileSync(file, text(yaml));

@@ -1,5 +1,5 @@
 /**
- * A Redis whose scripts see a clock that the test moves: `TIME` is answered from a key. Everything else is the real
+ * A Redis whose clients and scripts see a clock that the test moves: `TIME` is answered from a key. Everything else is the real
  * server and the real script. Expiry of keys goes by the server's own clock.
  */
 import { createHash } from 'node:crypto';
@@ -29,6 +29,12 @@ end }, { __index = realRedis })
           const lua = shim + text;
           const sha = createHash('sha1').update(lua).digest('hex');
           return runScript(target, { name: 'shimmed', lua, sha }, rest.slice(0, count), rest.slice(count));
+        };
+      }
+      if (name === 'time') {
+        return async () => {
+          const ms = Number(await target.get(clockKey));
+          return [Math.floor(ms / 1000), (ms % 1000) * 1000];
         };
       }
       return Reflect.get(target, name, target);

@@ -1,0 +1,94 @@
+import { expect, it } from 'vitest';
+import { jids, makeRig } from '../support/rig.ts';
+import { until } from '../support/until.ts';
+
+const group = (id: string, n: number, rest = '') => `{ id: ${id}, identifier: "${jids[n]}"${rest} }`;
+const file = (instances: string, ...groups: string[]) => `
+instances: [${instances}]
+defaults: { every: 1h, firstSeen: wait }
+groups: [${groups.join(', ')}]
+verify: off`;
+const bot = '{ name: bot, tokenEnv: TOKEN }';
+const bot2 = '{ name: bot2, tokenEnv: TOKEN }';
+
+async function started(yaml: string) {
+  const rig = await makeRig({ yaml });
+  const service = await rig.start();
+  const count = (event: string) => rig.logged.filter((line) => line.event === event).length;
+  /** What SIGHUP does. */
+  const reload = async (text: string) => {
+    const before = count('config.reloaded');
+    rig.edit(text);
+    service.reload();
+    await until('the edit to be in force', () => count('config.reloaded') > before);
+  };
+  return { rig, reload };
+}
+
+it('works for an instance that was added, and no more for one that was removed', async () => {
+  const { rig, reload } = await started(file(bot, group('vip', 0)));
+  await reload(file(`${bot}, ${bot2}`, group('vip', 0, ', instance: bot'), group('new', 1, ', instance: bot2')));
+  expect(await rig.ask('bot2', { group: 'new' })).toMatchObject({ status: 'rotated' });
+  await reload(file(bot, group('vip', 0)));
+  const left = await rig.queue('bot2').add('rotate', { group: 'new' });
+  expect(await rig.ask('bot', { group: 'vip' })).toMatchObject({ status: 'rotated' });
+  expect(await left.getState()).toBe('waiting');
+});
+
+it('finishes what is in flight for a group and an instance that are removed', async () => {
+  const { rig, reload } = await started(
+    file(`${bot}, ${bot2}`, group('vip', 0, ', instance: bot'), group('gone', 1, ', instance: bot2')),
+  );
+  rig.standIn.faults.next({ kind: 'slow', ms: 500 });
+  const asked = rig.ask('bot2', { group: 'gone' });
+  await until('the call', () => rig.standIn.log.of({ jid: jids[1]! }).length === 1);
+  await reload(file(bot, group('vip', 0)));
+  expect(await asked).toMatchObject({ status: 'rotated' });
+  expect(await rig.event('gone')).toMatchObject({ inviteCode: rig.standIn.codeOf(jids[1]!) });
+});
+
+it('counts a shortened period from the last rotation, and a group that is disabled not at all', async () => {
+  const { rig, reload } = await started(file(bot, group('vip', 0), group('calm', 1)));
+  await rig.ask('bot', { group: 'vip' });
+  await rig.ask('bot', { group: 'calm' });
+  await reload(file(bot, group('vip', 0, ', every: 1s'), group('calm', 1, ', every: 1s, enabled: false')));
+  expect(await rig.event('vip', 1)).toMatchObject({ reason: 'schedule' });
+  await rig.event('vip', 2);
+  expect(rig.eventsOf('calm')).toHaveLength(1);
+});
+
+it('keeps the history of a group that was removed and comes back', async () => {
+  const { rig, reload } = await started(file(bot, group('vip', 0), group('other', 1)));
+  await rig.ask('bot', { group: 'vip' });
+  const first = await rig.event('vip');
+  await reload(file(bot, group('other', 1)));
+  await expect(rig.ask('bot', { group: 'vip' })).rejects.toThrow('not in the configuration file');
+  await reload(file(bot, group('vip', 0), group('other', 1)));
+  await rig.ask('bot', { group: 'vip' });
+  expect(
+    await until('the next link', () => rig.eventsOf('vip').find(({ revision }) => revision! > first.revision!)),
+  ).toMatchObject({
+    previousRevision: first.revision,
+    previousInviteCode: first.inviteCode,
+  });
+});
+
+it('rotates each overdue group once after an outage, most overdue first, within the limit', async () => {
+  const limited = '{ name: bot, tokenEnv: TOKEN, rateLimit: { max: 4, per: 1s, reserve: 0 }, concurrency: 1 }';
+  const groups = Array.from({ length: 10 }, (_, n) => group(`g${n}`, n));
+  const yaml = file(limited, ...groups);
+  const rig = await makeRig({ yaml, standIn: { limit: { limit: 4, perMs: 1_000 } } });
+  const service = await rig.start();
+  for (let n = 0; n < 10; n++) await rig.ask('bot', { group: `g${n}` });
+  await service.close();
+  // As if nobody had been there for hours, g7 for longest.
+  const order = [7, 2, 9, 0, 4, 1, 8, 3, 6, 5].map((n) => `g${n}`);
+  const now = Date.now();
+  for (const [i, id] of order.entries()) await rig.lapse(id, now - (20 - i) * 600_000);
+  const before = rig.standIn.log.all.length;
+  await rig.start();
+  await until('all to be rotated', () => order.every((id) => rig.eventsOf(id).length === 2));
+  const resets = rig.standIn.log.all.slice(before).filter(({ endpoint }) => endpoint === 'reset');
+  expect(resets.map(({ jid }) => `g${jids.indexOf(jid!)}`)).toEqual(order);
+  expect(rig.standIn.log.all.filter(({ status }) => status === 429)).toEqual([]);
+});
