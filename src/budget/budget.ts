@@ -89,9 +89,15 @@ const sendWithinMs = 5_000;
 /** A first call that brings no answer within this time holds up nobody any longer, whatever became of its process. */
 const probeLeaseMs = 10_000;
 
+const buckets = new Map<string, string>();
+
 /** Names a token's bucket without telling the token. */
 export function bucketOf(token: string): string {
-  return createHash('sha256').update(token).digest('hex').slice(0, 16);
+  const known = buckets.get(token);
+  if (known !== undefined) return known;
+  const bucket = createHash('sha256').update(token).digest('hex').slice(0, 16);
+  buckets.set(token, bucket);
+  return bucket;
 }
 
 export interface BudgetOptions {

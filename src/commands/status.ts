@@ -1,7 +1,7 @@
 /** `invite-rotator status`: how every group and instance is doing, as a table or as JSON. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { styleText } from 'node:util';
-import { type GroupState, type InstanceStatus, readStatus, type Status } from '../status/status.ts';
+import { type GroupState, type GroupStatus, type InstanceStatus, readStatus, type Status } from '../status/status.ts';
 import { type CommonOptions, readConfig, stopSignal, withRedis } from './context.ts';
 import { plainTable } from './table.ts';
 
@@ -39,15 +39,16 @@ const colours: Partial<Record<GroupState, 'red' | 'yellow' | 'green'>> = {
 export function renderStatus(status: Status): string {
   const nowMs = Date.parse(status.at);
   const groups = plainTable(['GROUP', 'STATE', 'LINK AGE', 'REVISION', 'NEXT ROTATION', 'LAST ERROR']);
-  for (const { group, state, linkAgeMs, revision, nextRotationAt, lastError, unreadable } of status.groups) {
+  for (const { state, ...group } of status.groups) {
+    const { linkAgeMs, revision, nextRotationAt } = group;
     const colour = colours[state];
     groups.push([
-      group,
+      group.group,
       colour === undefined ? state : styleText(colour, state, { stream: process.stdout }),
       linkAgeMs === null ? '-' : span(linkAgeMs),
       revision === null ? '-' : String(revision),
       nextRotationAt === null ? '-' : until(Date.parse(nextRotationAt) - nowMs),
-      lastError === null ? unreadableText(unreadable) : `${lastError.code}: ${lastError.message}`,
+      remarks(group),
     ]);
   }
   const instances = plainTable(['INSTANCE', 'BUDGET', 'QUEUE', 'GATE']);
@@ -67,10 +68,16 @@ export function renderStatus(status: Status): string {
   ].join('\n');
 }
 
-function unreadableText(times: number): string {
-  return times === 0
-    ? '-'
-    : `its link could not be verified: not shown ${times} time${times === 1 ? '' : 's'} in a row`;
+function remarks({
+  lastError,
+  unreadable,
+  drifted,
+}: Pick<GroupStatus, 'lastError' | 'unreadable' | 'drifted'>): string {
+  const all: string[] = [];
+  if (lastError !== null) all.push(`${lastError.code}: ${lastError.message}`);
+  if (unreadable > 0) all.push(`its link could not be verified: not shown ${unreadable} times in a row`);
+  if (drifted) all.push('its link was last changed by somebody else');
+  return all.length === 0 ? '-' : all.join('; ');
 }
 
 function budgetText({ budget }: InstanceStatus): string {

@@ -41,6 +41,8 @@ export interface GroupStatus {
   readonly lastError: { readonly code: string; readonly message: string; readonly at: string } | null;
   /** Verifications in a row that were shown no link. */
   readonly unreadable: number;
+  /** Its link was last changed by somebody else, not by this program. */
+  readonly drifted: boolean;
 }
 
 export interface InstanceStatus {
@@ -101,6 +103,7 @@ export function groupStatus(group: GroupConfig, record: GroupRecord, nowMs: numb
             at: new Date(record.failure.at).toISOString(),
           },
     unreadable: record.unreadable,
+    drifted: record.revision !== null && record.resetBegunAt === null,
   };
 }
 
