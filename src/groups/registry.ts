@@ -6,7 +6,7 @@
 import { z } from 'zod';
 import type { Config, GroupConfig } from '../config/config.ts';
 import type { Keys } from '../redis/keys.ts';
-import type { RedisClient } from '../redis/scripts.ts';
+import { type RedisClient, redisTime } from '../redis/scripts.ts';
 import { identifierText } from '../ryze/identifier.ts';
 import { firstDue, nextDue } from '../schedule/schedule.ts';
 import { claimJid, releaseJid } from './jids.ts';
@@ -55,10 +55,11 @@ export async function syncRegistry(deps: RegistryDependencies, config: Config): 
   const work = config.groups.filter((group) => before[group.id] !== describe(group));
   for (let from = 0; from < work.length; from += chunk) {
     const groups = work.slice(from, from + chunk);
+    const nowMs = await redisTime(redis);
     await Promise.all(
       groups.map(async (group) => {
         const old = parseRegistration(before[group.id]);
-        const owner = await takeIn(deps, group, old);
+        const owner = await takeIn(deps, group, old, nowMs);
         if (owner !== null) doubles.push([group.id, owner]);
       }),
     );
@@ -89,6 +90,7 @@ async function takeIn(
   deps: RegistryDependencies,
   group: GroupConfig,
   old: Registration | null,
+  atMs: number,
 ): Promise<string | null> {
   const { redis, keys, store, placeOf } = deps;
   const jid = group.identifier.kind === 'jid' ? group.identifier.jid : null;
@@ -100,7 +102,7 @@ async function takeIn(
   await store.update(
     placeOf(group),
     (record, nowMs) => ({ record: takeOver(record, group, old, owner, nowMs), result: undefined }),
-    { place: 'always' },
+    { place: 'always', ...(old === null ? { asNewAt: atMs } : {}) },
   );
   return owner;
 }
@@ -108,9 +110,7 @@ async function takeIn(
 /** Last, so that a crash before it only means that all of this is done again. */
 async function noteRegistered({ redis, keys }: RegistryDependencies, groups: readonly GroupConfig[]): Promise<void> {
   const registrations = Object.fromEntries(groups.map((group) => [group.id, describe(group)]));
-  const step = redis.multi().hset(keys.registered, registrations);
-  for (const { id } of groups) step.persist(keys.group(id));
-  await step.exec();
+  await redis.hset(keys.registered, registrations);
 }
 
 /** The record under the file's new words. Pure. */

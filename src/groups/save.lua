@@ -12,7 +12,8 @@
   ARGV[3]   the group's id
   ARGV[4]   due time, '' for none, 'keep' to leave it where it is
   ARGV[5]   time of the next verification, likewise
-  ARGV[6..] events as JSON, in order
+  ARGV[6]   '1' if the record is kept for good from now on, though it was left to expire
+  ARGV[7..] events as JSON, in order
 
   Returns   1, or 0 if the record had changed (then nothing was written)
 ]]
@@ -24,6 +25,9 @@ if (redis.call('HGET', groupKey, 'version') or '0') ~= expected then
 end
 
 redis.call('HSET', groupKey, 'version', tonumber(expected) + 1, 'record', record)
+if ARGV[6] == '1' then
+  redis.call('PERSIST', groupKey)
+end
 
 local function place(key, score)
   if score == 'keep' then
@@ -38,7 +42,7 @@ place(dueKey, due)
 place(verificationsKey, verification)
 
 for outbox = 4, #KEYS do
-  for event = 6, #ARGV do
+  for event = 7, #ARGV do
     redis.call('RPUSH', KEYS[outbox], ARGV[event])
   end
 end

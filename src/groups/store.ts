@@ -31,9 +31,11 @@ export interface GroupPlace {
 export interface UpdateOptions {
   /**
    * `moved` (default): a time that did not change stays where the planner put it, which holds a group back while its
-   * job is queued. `always`: every time is put into its set anew.
+   * job is queued. `always`: every time is put into its set anew, and a record that was left to expire is kept.
    */
   readonly place?: 'moved' | 'always';
+  /** Redis's time: the change is first tried as if the group had no record. */
+  readonly asNewAt?: number;
 }
 
 export interface GroupStore {
@@ -75,10 +77,11 @@ export function createGroupStore(redis: RedisClient, keys: Keys): GroupStore {
   return {
     load: read,
 
-    async update(group, change, { place = 'moved' } = {}) {
-      const remembered = recent.take(group.id);
+    async update(group, change, { place = 'moved', asNewAt } = {}) {
+      const asNew = asNewAt === undefined ? null : { version: 0, record: newRecord, nowMs: asNewAt };
+      const guess = recent.take(group.id) ?? asNew;
       for (let conflicts = 0; conflicts < maxConflicts; conflicts++) {
-        const guessed = conflicts === 0 ? remembered : null;
+        const guessed = conflicts === 0 ? guess : null;
         const { version, record, nowMs } = guessed ?? (await read(group.id));
         const changed = change(record, nowMs);
         if (changed.record === null || (changed.record === record && place === 'moved')) {
@@ -102,13 +105,13 @@ export function createGroupStore(redis: RedisClient, keys: Keys): GroupStore {
             group.id,
             scoreOf(record.dueAt, changed.record.dueAt, place),
             scoreOf(group.verificationAt(record), group.verificationAt(changed.record), place),
+            place === 'always' ? 1 : 0,
             ...(changed.events ?? []).map((event) => JSON.stringify(event)),
           ],
         );
-        if (saved === 1) {
-          recent.note(group.id, { version: version + 1, record: next, nowMs });
-          return changed.result;
-        }
+        if (saved !== 1) continue;
+        if (place === 'moved') recent.note(group.id, { version: version + 1, record: next, nowMs });
+        return changed.result;
       }
       throw new RecordError(`group ${group.id}: its record in Redis changed ${maxConflicts} times in a row`);
     },
