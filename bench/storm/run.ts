@@ -156,7 +156,7 @@ export async function storm({ cli, seed, forMs, untilViolation }: StormOptions):
     if (settledAfterMs === null || settledAfterMs > explainedMs + patienceMs) {
       findings.push({ promise: 'settled in time', found: [`after ${settledAfterMs} ms`] });
     }
-    if (findings.length > 0) keep(last, seed);
+    if (findings.length > 0) keep(last, seed, await unseen(last, port));
     return summary(last, findings, counts, settledAfterMs);
   } finally {
     producing = false;
@@ -173,9 +173,25 @@ export async function storm({ cli, seed, forMs, untilViolation }: StormOptions):
   }
 }
 
+/** Where the events lie that were published and did not reach their consumer. */
+async function unseen({ events, added }: History, port: number): Promise<Record<string, unknown>> {
+  const found: Record<string, unknown> = {};
+  for (const name of queues) {
+    const seen = new Set(events[name]?.map(({ id }) => id));
+    const queue = new Queue(name, { connection: { port } });
+    for (const id of (added[name] ?? []).filter((one) => !seen.has(one))) {
+      const job = await queue.getJob(id);
+      found[`${name} ${id}`] = [await queue.getJobState(id), job?.failedReason, job?.stalledCounter];
+    }
+    await queue.close();
+  }
+  return found;
+}
+
 /** For whoever looks into what happened. */
-function keep(history: History, seed: number): void {
+function keep(history: History, seed: number, lost: Record<string, unknown>): void {
   const folder = mkdtempSync(join(tmpdir(), `invite-rotator-storm-${seed}-`));
+  writeFileSync(join(folder, 'unseen.json'), JSON.stringify(lost, null, 2));
   writeFileSync(join(folder, 'workers.log'), history.output);
   writeFileSync(join(folder, 'history.json'), JSON.stringify({ ...history, output: undefined, secrets: undefined }));
   console.log(`the history is kept in ${folder}`);
