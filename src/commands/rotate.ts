@@ -9,6 +9,7 @@ import { parseDuration } from '../config/duration.ts';
 import { lookUp } from '../config/lookup.ts';
 import { ownerOfJid } from '../groups/jids.ts';
 import { type RotationRequest, requestJob, rotationResult } from '../queues/request.ts';
+import { endOf, NotEndedError } from '../queues/wait.ts';
 import { rotationsQueue } from '../redis/keys.ts';
 import { redisTime } from '../redis/scripts.ts';
 import { isJid } from '../ryze/identifier.ts';
@@ -130,9 +131,7 @@ async function waitForAll(
     const ends = await Promise.all(
       pushed.map(async ({ group, job }) => {
         try {
-          const result = rotationResult.parse(
-            await job.waitUntilFinished(events.get(group.instance) as QueueEvents, timeoutMs),
-          );
+          const result = rotationResult.parse(await endOf(job, events.get(group.instance) as QueueEvents, timeoutMs));
           print(options, result);
           return true;
         } catch (error) {
@@ -156,8 +155,7 @@ async function explain(
   error: unknown,
   timeout: string,
 ): Promise<string> {
-  const message = error instanceof Error ? error.message : String(error);
-  if (!message.includes('timed out before finishing')) return message;
+  if (!(error instanceof NotEndedError)) return error instanceof Error ? error.message : String(error);
   const gate = await readGate(redis, keys, group.instance, await redisTime(redis));
   if (gate !== null) {
     const seconds = Math.ceil(gate.opensInMs / 1000);

@@ -75,14 +75,9 @@ export async function syncRegistry(deps: RegistryDependencies, config: Config): 
   };
 }
 
-/** What the last file said of every group: id → registration. */
-export async function readRegistrations(redis: RedisClient, keys: Keys): Promise<Map<string, Registration>> {
-  const all = new Map<string, Registration>();
-  for (const [id, json] of Object.entries(await redis.hgetall(keys.registered))) {
-    const parsed = parseRegistration(json);
-    if (parsed !== null) all.set(id, parsed);
-  }
-  return all;
+/** What the last file said of a group; null: it is in none. */
+export async function readRegistration(redis: RedisClient, keys: Keys, group: string): Promise<Registration | null> {
+  return parseRegistration((await redis.hget(keys.registered, group)) ?? undefined);
 }
 
 /** Gives the group its place in the schedule; returns another group's id where that one is the same. */

@@ -44,6 +44,10 @@ export interface Keys {
   outbox(queue: string): string;
   /** String with expiry: who is publishing that outbox. */
   publisher(queue: string): string;
+  /** Hash, group → the highest revision that the consumers of that results queue were handed. */
+  marks(queue: string): string;
+  /** String with expiry: who is handling an event of that group. */
+  handling(queue: string, group: string): string;
   /** String: when the planner last finished a tick. */
   readonly lastTick: string;
 }
@@ -67,6 +71,8 @@ export function makeKeys(prefix: string): Keys {
     pace: (instance) => `${root}:pace:${instance}`,
     outbox: (queue) => `${root}:outbox:${queue}`,
     publisher: (queue) => `${root}:publisher:${queue}`,
+    marks: (queue) => `${root}:marks:${queue}`,
+    handling: (queue, group) => `${root}:handling:${queue}:${group}`,
     lastTick: `${root}:last-tick`,
   };
 }

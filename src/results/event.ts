@@ -65,3 +65,6 @@ export const rotationFailed = z.object({
 
 export const linkEvent = z.discriminatedUnion('type', [linkRotated, linkChanged, rotationFailed]);
 export type LinkEvent = z.infer<typeof linkEvent>;
+/** A group has a new link. */
+export type NewLinkEvent = Exclude<LinkEvent, { type: 'rotation.failed' }>;
+export type RotationFailedEvent = z.infer<typeof rotationFailed>;

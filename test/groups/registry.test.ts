@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import type { Config } from '../../src/config/config.ts';
 import { parseConfig } from '../../src/config/load.ts';
-import { readRegistrations, syncRegistry } from '../../src/groups/registry.ts';
+import { readRegistration, syncRegistry } from '../../src/groups/registry.ts';
 import { createGroupStore } from '../../src/groups/store.ts';
 import { placeOf } from '../../src/worker/rules.ts';
 import { testRedis } from '../support/redis.ts';
@@ -53,7 +53,8 @@ it('adds what is new, and moves nothing at a restart', async () => {
   expect(await sync(file)).toEqual({ added: [], changed: [], removed: [], doubles: [] });
   expect([await record('a'), await record('b')]).toEqual([a, b]);
   expect(await redis.zscore(keys.due('bot'), 'a')).toBe(String(a.dueAt));
-  expect([...(await readRegistrations(redis, keys)).keys()].sort()).toEqual(['a', 'b']);
+  expect(await readRegistration(redis, keys, 'a')).toMatchObject({ instance: 'bot' });
+  expect(await readRegistration(redis, keys, 'nobody')).toBeNull();
 });
 
 it('counts a changed period from the last rotation, and writes only that group', async () => {

@@ -1,0 +1,192 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Queue } from 'bullmq';
+import { expect, it, onTestFinished } from 'vitest';
+import { type ConsumeLinksOptions, consumeLinks, type LinkEvent, type NewLinkEvent } from '../../src/index.ts';
+import { testRedis } from '../support/redis.ts';
+import { until } from '../support/until.ts';
+
+function event(group: string, revision: number, over: Partial<LinkEvent> = {}): LinkEvent {
+  return {
+    version: 1,
+    id: `${group}.${revision}`,
+    type: 'link.rotated',
+    group,
+    jid: '120363406289005073@g.us',
+    instance: 'bot',
+    inviteCode: `CODE${revision}`,
+    inviteLink: `https://chat.whatsapp.com/CODE${revision}`,
+    previousInviteCode: null,
+    revision,
+    previousRevision: null,
+    reason: 'schedule',
+    request: null,
+    rotatedAt: new Date(revision).toISOString(),
+    nextRotationAt: null,
+    ...over,
+  } as LinkEvent;
+}
+
+function make() {
+  const base = testRedis();
+  const { url, prefix, redis } = base;
+  const queue = new Queue('invite-links', { connection: redis, prefix });
+  onTestFinished(() => queue.close());
+  const seen: string[] = [];
+  const errors: string[] = [];
+  const handler = (handled: NewLinkEvent) => void seen.push(handled.id);
+  const consume = async (options: Partial<ConsumeLinksOptions> = {}) => {
+    const onError = (error: Error) => errors.push(error.message);
+    const consumer = consumeLinks({ connection: url, prefix, handler, onError, ...options });
+    onTestFinished(() => consumer.close());
+    await consumer.ready();
+    return consumer;
+  };
+  const publish = (events: readonly LinkEvent[], opts = {}) =>
+    queue.addBulk(events.map((data) => ({ name: data.type, data, opts: { jobId: data.id, ...opts } })));
+  const drained = () =>
+    until('the queue to be empty', async () => {
+      const { wait = 0, active = 0, delayed = 0 } = await queue.getJobCounts('wait', 'active', 'delayed');
+      return wait + active + delayed === 0;
+    });
+  return { ...base, queue, seen, errors, consume, publish, drained };
+}
+
+it('hands over each new link, and failures only to who asks for them', async () => {
+  const { consume, publish, drained, seen, errors } = make();
+  const failures: string[] = [];
+  const failed = event('vip', 2, {
+    id: 'vip.2.failed.1',
+    type: 'rotation.failed',
+    error: { code: 'not_admin', message: 'must be admin', httpStatus: 403 },
+    nextAttemptAt: null,
+    linkUncertain: false,
+  } as Partial<LinkEvent>);
+  await publish([event('vip', 1), failed, event('vip', 3, { type: 'link.changed', reason: 'drift' } as never)]);
+  await consume({ onFailed: ({ id, error }) => void failures.push(`${id} ${error.code}`) });
+  await drained();
+  expect(seen).toEqual(['vip.1', 'vip.3']);
+  expect(failures).toEqual(['vip.2.failed.1 not_admin']);
+  expect(errors).toEqual([]);
+});
+
+it('drops what is older than what was handed over, also after a restart, and what was handled already', async () => {
+  const { consume, publish, drained, seen, queue } = make();
+  const first = await consume();
+  await publish([event('vip', 5)]);
+  await drained();
+  await first.close();
+  await consume();
+  await publish([event('vip', 4), event('vip', 6)]);
+  await drained();
+  await queue.clean(0, 0, 'completed');
+  await publish([event('vip', 6)]);
+  await drained();
+  expect(seen).toEqual(['vip.5', 'vip.6']);
+});
+
+it('handles one event of a group at a time, in order, and different groups together', async () => {
+  const { consume, publish, drained } = make();
+  const running = new Map<string, number>();
+  let most = 0;
+  const order: number[] = [];
+  await publish(Array.from({ length: 40 }, (_, i) => event(`g${i % 4}`, i + 1)));
+  const handler = async ({ group, revision }: NewLinkEvent) => {
+    expect(running.get(group) ?? 0).toBe(0);
+    running.set(group, 1);
+    most = Math.max(
+      most,
+      [...running.values()].reduce((sum, one) => sum + one, 0),
+    );
+    await sleep(10);
+    running.set(group, 0);
+    if (group === 'g1') order.push(revision);
+  };
+  // Two processes' worth.
+  await Promise.all([consume({ handler }), consume({ handler })]);
+  await drained();
+  expect(most).toBeGreaterThan(1);
+  expect(order).toEqual([...order].sort((a, b) => a - b));
+  expect(order.at(-1)).toBe(38);
+});
+
+it("calls a handler that failed again by BullMQ's rules, unless a newer link came meanwhile", async () => {
+  const { consume, publish, drained, seen, errors } = make();
+  const tries = new Map<string, number>();
+  const handler = ({ id }: NewLinkEvent) => {
+    const count = (tries.get(id) ?? 0) + 1;
+    tries.set(id, count);
+    if (id === 'vip.1' || (id === 'other.1' && count < 3)) throw new Error('the site is down');
+    seen.push(id);
+  };
+  const retried = { attempts: 5, backoff: { type: 'fixed', delay: 300 } };
+  await consume({ handler });
+  await publish([event('vip', 1), event('other', 1)], retried);
+  await until('the first tries', () => tries.size === 2);
+  await publish([event('vip', 2)], retried);
+  await drained();
+  expect(seen).toEqual(['vip.2', 'other.1']);
+  expect(tries.get('vip.1')).toBe(1);
+  expect(errors[0]).toMatch(/: the site is down$/);
+});
+
+it('lets no other handle a group whose handler runs for long', async () => {
+  const { consume, publish, drained, redis, keys } = make();
+  const ended: number[] = [];
+  const handler = async ({ revision }: NewLinkEvent) => {
+    if (revision === 1) await sleep(1_500);
+    ended.push(revision);
+  };
+  await Promise.all([consume({ handler, concurrency: 1 }), consume({ handler, concurrency: 1 })]);
+  await publish([event('vip', 1)]);
+  await until('the first to be handled', async () => (await redis.exists(keys.handling('invite-links', 'vip'))) === 1);
+  await publish([event('vip', 2)]);
+  await drained();
+  expect(ended).toEqual([1, 2]);
+});
+
+it('refuses what is no event, and says so', async () => {
+  const { consume, queue, drained, errors, seen } = make();
+  await consume();
+  await queue.add('link.rotated', { group: 'vip' }, { jobId: 'no-event', attempts: 3 });
+  await queue.add('link.rotated', { ...event('vip', 1), version: 2 }, { jobId: 'newer', attempts: 3 });
+  await drained();
+  expect(seen).toEqual([]);
+  expect(errors.sort()).toEqual([
+    'newer: job newer of invite-links should be an event of version 1, and is of version 2: update invite-rotator',
+    'no-event: job no-event of invite-links should be an event of version 1, and is none',
+  ]);
+});
+
+it('waits for the handlers that run when it is closed', async () => {
+  const { consume, publish } = make();
+  const done: string[] = [];
+  let begun = false;
+  const consumer = await consume({
+    handler: async ({ id }) => {
+      begun = true;
+      await sleep(300);
+      done.push(id);
+    },
+  });
+  await publish([event('vip', 1)]);
+  await until('it to begin', () => begun);
+  await consumer.close();
+  expect(done).toEqual(['vip.1']);
+});
+
+it('catches up with a thousand rotations of fifty groups, over a restart, and ends with the newest of each', async () => {
+  const { consume, publish, drained } = make();
+  const held = new Map<string, number>();
+  const handler = ({ group, revision }: NewLinkEvent) => {
+    expect(revision).toBeGreaterThan(held.get(group) ?? 0);
+    held.set(group, revision);
+  };
+  await publish(Array.from({ length: 1_000 }, (_, i) => event(`g${i % 50}`, i + 1)));
+  const first = await consume({ handler });
+  await until('some to be handled', () => held.size > 10);
+  await first.close();
+  await consume({ handler });
+  await drained();
+  expect(held.size).toBe(50);
+  for (let i = 0; i < 50; i++) expect(held.get(`g${i}`)).toBe(951 + i);
+});
