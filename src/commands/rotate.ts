@@ -14,6 +14,7 @@ import { rotationsQueue } from '../redis/keys.ts';
 import { redisTime } from '../redis/scripts.ts';
 import { isJid } from '../ryze/identifier.ts';
 import { CommandError, type CommonOptions, type Connected, readConfig, withRedis } from './context.ts';
+import { type Progress, showProgress } from './progress.ts';
 
 export interface RotateOptions extends CommonOptions {
   readonly all?: boolean;
@@ -127,22 +128,26 @@ async function waitForAll(
     listener.setMaxListeners(0);
     events.set(instance, listener);
   }
+  const progress = showProgress(pushed.length);
   try {
     const ends = await Promise.all(
       pushed.map(async ({ group, job }) => {
         try {
           const result = rotationResult.parse(await endOf(job, events.get(group.instance) as QueueEvents, timeoutMs));
-          print(options, result);
+          print(options, result, progress);
+          progress.step(true);
           return true;
         } catch (error) {
           const message = await explain(connected, group, job, error, options.timeout);
-          print(options, { group: group.id, status: 'failed', error: message });
+          print(options, { group: group.id, status: 'failed', error: message }, progress);
+          progress.step(false);
           return false;
         }
       }),
     );
     return ends.every(Boolean) ? 0 : 1;
   } finally {
+    progress.stop();
     await Promise.all([...events.values()].map((listener) => listener.close()));
   }
 }
@@ -172,9 +177,11 @@ type Line =
   | { group: string; status: string; inviteLink: string };
 
 /** Links go to stdout, what went wrong to stderr; with `--json` everything is one object a line on stdout. */
-function print({ json }: CommonOptions, line: Line): void {
-  if (json) process.stdout.write(`${JSON.stringify(line)}\n`);
-  else if ('error' in line) process.stderr.write(`${line.group}  failed  ${line.error}\n`);
-  else if ('inviteLink' in line) process.stdout.write(`${line.group}  ${line.status}  ${line.inviteLink}\n`);
-  else process.stdout.write(`${line.group}  queued  job ${line.job}\n`);
+function print({ json }: CommonOptions, line: Line, to: Pick<Progress, 'write'> = plain): void {
+  if (json) to.write(process.stdout, `${JSON.stringify(line)}\n`);
+  else if ('error' in line) to.write(process.stderr, `${line.group}  failed  ${line.error}\n`);
+  else if ('inviteLink' in line) to.write(process.stdout, `${line.group}  ${line.status}  ${line.inviteLink}\n`);
+  else to.write(process.stdout, `${line.group}  queued  job ${line.job}\n`);
 }
+
+const plain: Pick<Progress, 'write'> = { write: (stream, text) => void stream.write(text) };

@@ -1,10 +1,12 @@
+import { execFile } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { describe, expect, inject, it, onTestFinished } from 'vitest';
 import { isRunning, markOf } from '../../src/redis/process.ts';
 import { startStandIn } from '../../src/standin/standIn.ts';
-import { logged, run } from '../support/cli.ts';
+import { cli, logged, run } from '../support/cli.ts';
 import { testRedis } from '../support/redis.ts';
 import { freePort } from '../support/redisServer.ts';
 import { until } from '../support/until.ts';
@@ -272,4 +274,17 @@ it('rotates all groups of the file', async () => {
   const rotated = run(['rotate', '--all', '--wait', '--json'], { env });
   expect(await rotated.ended).toBe(0);
   expect(rotated.json()).toMatchObject([{ group: 'vip', status: 'rotated', inviteLink: standIn.linkOf(jid) }]);
+});
+
+it('shows on a terminal how far it is', async () => {
+  const { env } = await make();
+  const worker = run(['start'], { env });
+  await logged(worker, 'started');
+  const command = `${process.execPath} ${cli} rotate --all --wait --yes`;
+  // `script` gives the command a terminal of its own.
+  const { stdout } = await promisify(execFile)('script', ['-qec', command, '/dev/null'], {
+    env: { ...process.env, ...env, TERM: 'xterm' },
+  });
+  expect(stdout).toContain('vip  rotated  https://chat.whatsapp.com/');
+  expect(stdout).toMatch(/1 of 1 done, 0 failed/);
 });

@@ -1,8 +1,8 @@
 /** What editors get to show of the file's keys. That the shipped JSON Schema is this one, `examples.test.ts` sees to. */
 import { expect, it } from 'vitest';
-import { configJsonSchema } from '../../src/config/jsonSchema.ts';
+import { jsonSchemas } from '../../src/jsonSchemas.ts';
 
-const schema = JSON.parse(configJsonSchema());
+const schema = JSON.parse(jsonSchemas['config/rotation.schema.json']);
 
 it('describes every key of a group', () => {
   for (const [key, value] of Object.entries(schema.properties.groups.items.properties)) {

@@ -1,0 +1,27 @@
+/**
+ * JSON Schemas for those who do not read zod: editors get the configuration file's, consumers and producers in other
+ * languages those of the messages. `npm run schema` writes them; a test holds them to the code.
+ */
+import { writeFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { z } from 'zod';
+import { fileSchema } from './config/schema.ts';
+import { rotationRequest, rotationResult } from './queues/request.ts';
+import { linkEvent } from './results/event.ts';
+
+/** By their place in the package. Unknown keys are allowed in messages: a later version may add some. */
+export const jsonSchemas = {
+  'config/rotation.schema.json': text('invite-rotator configuration', fileSchema),
+  'schema/event.v1.json': text('Event on a results queue, version 1', linkEvent),
+  'schema/request.v1.json': text('One-off: data of a job named "rotate" on rotations-<instance>', rotationRequest),
+  'schema/result.v1.json': text('Return value of a one-off', rotationResult),
+} as const;
+
+function text(title: string, schema: z.ZodType): string {
+  const json = z.toJSONSchema(schema, { io: 'input', target: 'draft-7', unrepresentable: 'any' });
+  return `${JSON.stringify({ title, ...json }, null, 2)}\n`;
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  for (const [path, json] of Object.entries(jsonSchemas)) writeFileSync(new URL(`../${path}`, import.meta.url), json);
+}

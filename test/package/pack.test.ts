@@ -1,0 +1,128 @@
+/** The package as its users get it: packed, installed into an empty project, imported, type-checked and run. */
+import { execFile, spawn } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { afterAll, beforeAll, expect, inject, it, onTestFinished } from 'vitest';
+import { startStandIn } from '../../src/standin/standIn.ts';
+import { freePort, startRedisServer } from '../support/redisServer.ts';
+import { until } from '../support/until.ts';
+
+const root = fileURLToPath(new URL('../../', import.meta.url));
+const run = promisify(execFile);
+const token = 'token-of-a-packed-program';
+const jid = '120363406289005073@g.us';
+
+let project = '';
+let packed: { readonly filename: string; readonly size: number; readonly files: readonly { readonly path: string }[] };
+
+beforeAll(async () => {
+  project = mkdtempSync(join(tmpdir(), 'invite-rotator-package-'));
+  const pack = ['pack', '--json', '--ignore-scripts', '--pack-destination', project];
+  [packed] = JSON.parse((await run('npm', pack, { cwd: root })).stdout);
+  writeFileSync(join(project, 'package.json'), '{ "name": "somebody", "type": "module", "private": true }');
+  const install = ['install', '--no-audit', '--no-fund', '--prefer-offline', `./${packed.filename}`];
+  await run('npm', install, { cwd: project });
+}, 120_000);
+
+afterAll(() => rmSync(project, { recursive: true, force: true }));
+
+/** The README's snippets that use the library, in their order. */
+function snippets(): string[] {
+  const readme = readFileSync(join(root, 'README.md'), 'utf8');
+  const blocks = [...readme.matchAll(/```ts\n(.*?)```/gs)].map(([, code = '']) => code);
+  return blocks.filter((code) => code.includes("from 'invite-rotator'"));
+}
+
+it('holds what its users need, and no more', () => {
+  const paths = packed.files.map(({ path }) => path);
+  expect(paths).toEqual(
+    expect.arrayContaining(['dist/index.js', 'dist/index.d.ts', 'dist/cli.js', 'schema/event.v1.json', 'LICENSE']),
+  );
+  expect(paths.filter((path) => /test|\.map$|standin|demo\/|(?<!\.d)\.ts$/.test(path))).toEqual([]);
+  expect(packed.size).toBeLessThan(150_000);
+});
+
+it('can be imported, and its command run', async () => {
+  const code = "import * as all from 'invite-rotator'; console.log(Object.keys(all).sort().join(' '))";
+  const { stdout } = await run(process.execPath, ['--input-type=module', '-e', code], { cwd: project });
+  expect(stdout.trim().split(' ')).toEqual([
+    'RotationError',
+    'consumeLinks',
+    'createRotationClient',
+    'errorCodes',
+    'linkChanged',
+    'linkEvent',
+    'linkRotated',
+    'rotationFailed',
+    'rotationRequest',
+    'rotationResult',
+  ]);
+  const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
+  const command = await run(join(project, 'node_modules/.bin/invite-rotator'), ['--version']);
+  expect(command.stdout.trim()).toBe(version);
+});
+
+it('has types for strict projects', async () => {
+  const [producer = '', consumer = ''] = snippets();
+  writeFileSync(join(project, 'producer.ts'), producer);
+  writeFileSync(join(project, 'consumer.ts'), consumer);
+  const compilerOptions = {
+    module: 'nodenext',
+    target: 'es2023',
+    strict: true,
+    noEmit: true,
+    // Our own types are checked; those of others are their business.
+    skipLibCheck: true,
+    typeRoots: [join(root, 'node_modules/@types')],
+    types: ['node'],
+  };
+  writeFileSync(
+    join(project, 'tsconfig.json'),
+    JSON.stringify({ compilerOptions, files: ['producer.ts', 'consumer.ts'] }),
+  );
+  const tsc = join(root, 'node_modules/typescript/bin/tsc');
+  const { stdout } = await run(process.execPath, [tsc, '-p', project]).catch((error: { stdout: string }) => error);
+  expect(stdout).toBe('');
+});
+
+it("runs the README's producer and consumer as they stand, beside the packed worker", async () => {
+  const port = await freePort();
+  const redis = await startRedisServer({ binary: inject('redisServer'), folder: project, port });
+  const standIn = await startStandIn({ instances: ['bot'], tokens: [{ token }], groups: [{ jid }] });
+  writeFileSync(
+    join(project, 'rotation.yaml'),
+    `api: { baseUrl: "${standIn.url}" }
+instances: [{ name: bot, tokenEnv: TOKEN }]
+groups: [{ id: vip, identifier: "${jid}", every: 1h, firstSeen: wait }]`,
+  );
+  const env = { PATH: process.env.PATH, REDIS_URL: redis.url, TOKEN: token, ROTATOR_CONFIG: 'rotation.yaml' };
+  const begin = (args: readonly string[]) => {
+    const child = spawn(process.execPath, args, { cwd: project, env, stdio: ['ignore', 'pipe', 'pipe'] });
+    const wrote = { text: '' };
+    for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => (wrote.text += chunk));
+    const ended = new Promise((resolve) => child.once('exit', (code, signal) => resolve(code ?? signal)));
+    return { child, wrote, ended };
+  };
+  const [producer = '', consumer = ''] = snippets();
+  writeFileSync(join(project, 'producer.mjs'), producer);
+  writeFileSync(join(project, 'consumer.mjs'), consumer);
+  const worker = begin(['node_modules/invite-rotator/dist/cli.js', 'start']);
+  const consuming = begin(['consumer.mjs']);
+  onTestFinished(async () => {
+    for (const { child, ended } of [worker, consuming]) {
+      child.kill('SIGTERM');
+      await ended;
+    }
+    await standIn.close();
+    await redis.stop();
+  });
+  await until(`the worker to start; it wrote ${worker.wrote.text}`, () => worker.wrote.text.includes('"started"'));
+  const producing = begin(['producer.mjs']);
+  expect(await producing.ended, producing.wrote.text).toBe(0);
+  const link = `https://chat.whatsapp.com/${standIn.codeOf(jid)}`;
+  expect(producing.wrote.text.trim()).toBe(link);
+  await until('the consumer to be handed the link', () => consuming.wrote.text.includes(`vip is at ${link} now`));
+}, 60_000);

@@ -1,0 +1,64 @@
+/** What the library promises to a compiler. */
+import type { Redis } from 'ioredis';
+import { describe, expectTypeOf, it } from 'vitest';
+import {
+  type CurrentLink,
+  consumeLinks,
+  createRotationClient,
+  type LinkEvent,
+  linkEvent,
+  type RotationError,
+  type RotationFailedEvent,
+  type RotationResult,
+} from '../../src/index.ts';
+
+declare const redis: Redis;
+
+describe('a client', () => {
+  const client = createRotationClient({ connection: redis });
+
+  it('takes a URL, options or a client', () => {
+    expectTypeOf(createRotationClient).toBeCallableWith({ connection: 'redis://127.0.0.1' });
+    expectTypeOf(createRotationClient).toBeCallableWith({ connection: { host: 'redis', port: 6379 }, prefix: 'x' });
+    // @ts-expect-error: without one, it would connect to who knows where.
+    createRotationClient({});
+  });
+  it('gives a link that is there', () => {
+    expectTypeOf(client.rotate('vip')).resolves.toEqualTypeOf<RotationResult>();
+    expectTypeOf<RotationResult['inviteLink']>().toEqualTypeOf<string>();
+    expectTypeOf<RotationResult['status']>().toEqualTypeOf<'rotated' | 'recovered' | 'satisfied'>();
+    expectTypeOf(client.current('vip')).resolves.toEqualTypeOf<CurrentLink | null>();
+  });
+  it('lets nobody set the time of a request', () => {
+    // @ts-expect-error: it is Redis's.
+    void client.request('vip', { requestedAt: 1 });
+  });
+  it('fails with codes that can be told apart', () => {
+    expectTypeOf<'not_admin'>().toExtend<RotationError['code']>();
+    expectTypeOf<'no_such_code'>().not.toExtend<RotationError['code']>();
+  });
+});
+
+describe('a consumer', () => {
+  it('is handed links that are there', () => {
+    consumeLinks({
+      connection: redis,
+      handler: (event) => {
+        expectTypeOf(event.type).toEqualTypeOf<'link.rotated' | 'link.changed'>();
+        expectTypeOf(event.inviteLink).toEqualTypeOf<string>();
+        expectTypeOf(event.revision).toEqualTypeOf<number>();
+        expectTypeOf(event.previousInviteCode).toEqualTypeOf<string | null>();
+      },
+      onFailed: (event) => {
+        expectTypeOf(event).toEqualTypeOf<RotationFailedEvent>();
+        expectTypeOf(event.inviteLink).toEqualTypeOf<string | null>();
+      },
+    });
+  });
+  it('knows an event by its type', () => {
+    const event: LinkEvent = linkEvent.parse({});
+    if (event.type === 'rotation.failed') expectTypeOf(event.linkUncertain).toEqualTypeOf<boolean>();
+    // @ts-expect-error: only a failure has an error.
+    else event.error;
+  });
+});
