@@ -133,10 +133,12 @@ function answered({ jobs, events, links, quiet }: History): string[] {
 
 /**
  * A link that we made and never told of is lost work. It may be: before the first link that was told of nothing is
- * known to compare with, and a human's link may have hidden it.
+ * known to compare with, and a human's link may have hidden it, or may have been taken for that of a call without an
+ * answer, which then took effect over the next one.
  */
-function frugal({ events, groups, links, quiet }: History): string[] {
+function frugal({ requests, events, groups, links, quiet }: History): string[] {
   const seen = Object.values(events)[0] ?? [];
+  const begunBy = new Map(requests.flatMap(({ begin, effect }) => (effect === null ? [] : [[effect.code, begin]])));
   return Object.entries(links).flatMap(([jid, all]) => {
     const told = new Set(linksOf(seen, groups[jid] ?? '').map(({ inviteCode }) => inviteCode));
     const first = all.findIndex(({ code }) => told.has(code));
@@ -144,7 +146,10 @@ function frugal({ events, groups, links, quiet }: History): string[] {
       const next = all[i + 1];
       if (by !== 'us' || told.has(code) || i < first || first === -1) return [];
       if (next === undefined) return quiet ? [`${groups[jid]}: the last link made was never told of`] : [];
-      return next.by === 'human' ? [] : [`${groups[jid]}: a link was made and replaced without ever being told of`];
+      const begun = begunBy.get(next.code) ?? next.from;
+      const hidden =
+        next.by === 'human' || all.some((one) => one.by === 'human' && begun < one.from && one.from < next.from);
+      return hidden ? [] : [`${groups[jid]}: a link was made and replaced without ever being told of`];
     });
   });
 }

@@ -215,7 +215,8 @@ function consume(queue: string, port: number, into: SeenEvent[]): Worker {
     async (job) => {
       into.push(job.data);
     },
-    { connection: { port, maxRetriesPerRequest: null } },
+    // As docs/messages.md advises: a Redis that is restarted makes jobs stall.
+    { connection: { port, maxRetriesPerRequest: null }, maxStalledCount: 1_000_000, runRetryDelay: 1_000 },
   );
   worker.on('error', () => {});
   return worker;

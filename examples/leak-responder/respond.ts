@@ -1,4 +1,4 @@
-/** Rotates a group's link at once when something outside says that it leaked: `POST /leaked/vip`, on loopback. */
+/** Rotates a group's link at once when something outside says that it leaked: `POST /leaked/vip`, on loopback only. */
 import { createServer } from 'node:http';
 import { createRotationClient } from 'invite-rotator';
 
@@ -7,10 +7,10 @@ const client = createRotationClient({ connection: process.env.REDIS_URL ?? 'redi
 createServer(async ({ method, url }, response) => {
   const group = /^\/leaked\/([a-z0-9_-]+)$/.exec(url ?? '')?.[1];
   if (method !== 'POST' || group === undefined) return void response.writeHead(404).end();
-  const asked = await client
-    .request(group, { reason: 'leaked', requestedBy: 'leak-responder' })
-    .catch((error) => error);
-  response
-    .writeHead(asked instanceof Error ? 422 : 202)
-    .end(`${asked instanceof Error ? asked.message : asked.requestId}\n`);
+  const asked = client.request(group, { reason: 'leaked', requestedBy: 'leak-responder' });
+  const [status, text] = await asked.then(
+    ({ requestId }) => [202, requestId],
+    (error) => [422, error.message],
+  );
+  response.writeHead(status).end(`${text}\n`);
 }).listen(Number(process.env.PORT ?? 8081), '127.0.0.1');

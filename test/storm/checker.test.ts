@@ -62,6 +62,17 @@ it('finds nothing in a history that is right, repeats included', () => {
   expect(check({ ...right, events: { links: [...events, events[0]!, events[1]!] } })).toEqual([]);
 });
 
+it('knows that a link reset by hand may be taken for that of a call without an answer', () => {
+  const untold = { code: 'LOST', from: t + 700, by: 'us' } as const;
+  const byHand = { code: 'HAND', from: t + 600, by: 'human' } as const;
+  const lost = { ...reset(t + 650, 'LOST'), status: null };
+  const late = { ...reset(t + 550, 'TWO'), end: t + 560, status: null, effect: { at: t + 1_050, code: 'TWO' } };
+  const history = { ...right, requests: [right.requests[0]!, late, lost], limit: { max: 9, perMs: 9 } };
+  const made = [links[0]!, links[1]!, byHand, untold, links[2]!];
+  expect(check({ ...history, links: { [jid]: made } })).toEqual([]);
+  expect(check({ ...history, links: { [jid]: made.filter((link) => link !== byHand) } })).toHaveLength(1);
+});
+
 const later = { code: 'NEW', from: t + 1_060, by: 'us' } as const;
 const wrong: [string, Partial<History>, RegExp][] = [
   ['a dead link that is held', { links: { [jid]: [...links, { ...later, by: 'human' }] } }, /^live: the newest/],
