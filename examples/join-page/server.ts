@@ -6,6 +6,7 @@
  *   PUBLIC_URL   what stands before /join/... on paper; default http://127.0.0.1:8080
  *   PORT         default 8080; HOST default 127.0.0.1
  *   GROUP_NAMES  JSON, group id -> name on the page; default: the id
+ *   PREFIX       as redis.prefix in the worker's file; default bull
  *   LINKS_QUEUE  one of the file's results.queues; default invite-links
  */
 import { createServer } from 'node:http';
@@ -24,6 +25,7 @@ const env = z
       .string()
       .default('{}')
       .transform((json) => z.record(z.string(), z.string()).parse(JSON.parse(json))),
+    PREFIX: z.string().default('bull'),
     LINKS_QUEUE: z.string().default('invite-links'),
   })
   .parse(process.env);
@@ -31,10 +33,11 @@ const env = z
 const redis = new Redis(env.REDIS_URL, { maxRetriesPerRequest: null });
 redis.on('error', (error) => console.error(`Redis: ${error.message}`));
 /** Hash, group -> its live link. */
-const linksKey = 'join-page:links';
+const linksKey = `${env.PREFIX}:join-page:links`;
 
 const consumer = consumeLinks({
   connection: redis,
+  prefix: env.PREFIX,
   queue: env.LINKS_QUEUE,
   handler: async ({ group, inviteLink }) => {
     await redis.hset(linksKey, group, inviteLink);

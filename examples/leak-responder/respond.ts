@@ -2,7 +2,8 @@
 import { createServer } from 'node:http';
 import { createRotationClient } from 'invite-rotator';
 
-const client = createRotationClient({ connection: process.env.REDIS_URL ?? 'redis://127.0.0.1:6379' });
+const { REDIS_URL = 'redis://127.0.0.1:6379', PREFIX = 'bull', PORT = '8081' } = process.env;
+const client = createRotationClient({ connection: REDIS_URL, prefix: PREFIX });
 
 createServer(async ({ method, url }, response) => {
   const group = /^\/leaked\/([a-z0-9_-]+)$/.exec(url ?? '')?.[1];
@@ -13,4 +14,4 @@ createServer(async ({ method, url }, response) => {
     (error) => [422, error.message],
   );
   response.writeHead(status).end(`${text}\n`);
-}).listen(Number(process.env.PORT ?? 8081), '127.0.0.1');
+}).listen(Number(PORT), '127.0.0.1');
