@@ -133,23 +133,21 @@ function answered({ jobs, events, links, quiet }: History): string[] {
 
 /**
  * A link that we made and never told of is lost work. It may be: before the first link that was told of nothing is
- * known to compare with, and a human's link may have hidden it, or may have been taken for that of a call without an
- * answer, which then took effect over the next one.
+ * known to compare with, and a human's link may have hidden it, or was taken for that of the call which made it later.
  */
-function frugal({ requests, events, groups, links, quiet }: History): string[] {
+function frugal({ events, groups, links, quiet }: History): string[] {
   const seen = Object.values(events)[0] ?? [];
-  const begunBy = new Map(requests.flatMap(({ begin, effect }) => (effect === null ? [] : [[effect.code, begin]])));
   return Object.entries(links).flatMap(([jid, all]) => {
-    const told = new Set(linksOf(seen, groups[jid] ?? '').map(({ inviteCode }) => inviteCode));
+    const own = linksOf(seen, groups[jid] ?? '');
+    const told = new Map(own.map(({ inviteCode, reason }) => [inviteCode, reason]));
     const first = all.findIndex(({ code }) => told.has(code));
     return all.flatMap(({ code, by }, i) => {
-      const next = all[i + 1];
+      const [before, next] = [all[i - 1], all[i + 1]];
       if (by !== 'us' || told.has(code) || i < first || first === -1) return [];
       if (next === undefined) return quiet ? [`${groups[jid]}: the last link made was never told of`] : [];
-      const begun = begunBy.get(next.code) ?? next.from;
-      const hidden =
-        next.by === 'human' || all.some((one) => one.by === 'human' && begun < one.from && one.from < next.from);
-      return hidden ? [] : [`${groups[jid]}: a link was made and replaced without ever being told of`];
+      const mistaken = before?.by === 'human' && told.get(before.code) === 'recovery';
+      if (mistaken || next.by === 'human') return [];
+      return [`${groups[jid]}: a link was made and replaced without ever being told of`];
     });
   });
 }

@@ -63,14 +63,15 @@ it('finds nothing in a history that is right, repeats included', () => {
 });
 
 it('knows that a link reset by hand may be taken for that of a call without an answer', () => {
-  const untold = { code: 'LOST', from: t + 700, by: 'us' } as const;
   const byHand = { code: 'HAND', from: t + 600, by: 'human' } as const;
-  const lost = { ...reset(t + 650, 'LOST'), status: null };
-  const late = { ...reset(t + 550, 'TWO'), end: t + 560, status: null, effect: { at: t + 1_050, code: 'TWO' } };
-  const history = { ...right, requests: [right.requests[0]!, late, lost], limit: { max: 9, perMs: 9 } };
+  const untold = { code: 'LOST', from: t + 900, by: 'us' } as const;
   const made = [links[0]!, links[1]!, byHand, untold, links[2]!];
+  const hand = { ...event(t + 800, 'HAND', { revision: t + 100, code: 'ONE' }), reason: 'recovery' };
+  const told = [events[0]!, hand, event(t + 1_100, 'TWO', { revision: t + 800, code: 'HAND' })];
+  const history = { ...right, events: { links: told }, added: { links: told.map(({ id }) => id) } };
   expect(check({ ...history, links: { [jid]: made } })).toEqual([]);
-  expect(check({ ...history, links: { [jid]: made.filter((link) => link !== byHand) } })).toHaveLength(1);
+  const drifted = [told[0]!, { ...hand, reason: 'drift' }, told[2]!];
+  expect(check({ ...history, events: { links: drifted }, links: { [jid]: made } })).toHaveLength(1);
 });
 
 const later = { code: 'NEW', from: t + 1_060, by: 'us' } as const;
