@@ -1,6 +1,5 @@
 #!/usr/bin/env node
 /** The command line: names, options and help. What a command does is in `commands/`. */
-import { createRequire } from 'node:module';
 import { Command, CommanderError } from 'commander';
 import { check } from './commands/check.ts';
 import { consume } from './commands/consume.ts';
@@ -10,8 +9,7 @@ import { start } from './commands/start.ts';
 import { status } from './commands/status.ts';
 import { ConfigError } from './config/problem.ts';
 import { RedisStartError } from './redis/findServer.ts';
-
-const { version } = createRequire(import.meta.url)('../package.json') as { version: string };
+import { version } from './version.ts';
 
 /** Set by the command that ran. */
 let exitCode = 0;

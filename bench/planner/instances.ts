@@ -111,5 +111,5 @@ instances:
 ${names.map((name) => `  - { name: ${name}, tokenEnv: TOKEN, ${limit} }`).join('\n')}
 defaults: { every: 30d, firstSeen: wait }
 groups:\n${groups.join('\n')}
-verify: off\n`;
+verify: off\nops: off\n`;
 }

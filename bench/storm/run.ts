@@ -205,6 +205,7 @@ defaults: { every: ${every}, firstSeen: rotate }
 retry: { attempts: 6, baseDelay: 100ms, maxDelay: 2s }
 verify: { every: ${verifyMs}ms }
 results: { queues: [${queues.join(', ')}] }
+ops: off
 groups:\n${groups.join('\n')}\n`;
 }
 

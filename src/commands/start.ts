@@ -2,6 +2,8 @@
 import type { Config } from '../config/config.ts';
 import { createConfigWatcher } from '../config/watch.ts';
 import { createLog, type Logger, logLevels } from '../log.ts';
+import { createMetrics, type Metrics } from '../ops/metrics.ts';
+import { type OpsServer, startOpsServer } from '../ops/server.ts';
 import {
   connectRedis,
   dataDir,
@@ -11,7 +13,11 @@ import {
   type RedisTarget,
 } from '../redis/connection.ts';
 import { type EmbeddedRedis, startEmbeddedRedis } from '../redis/embedded.ts';
-import { startService } from '../worker/service.ts';
+import { makeKeys } from '../redis/keys.ts';
+import type { RedisClient } from '../redis/scripts.ts';
+import { readStatus } from '../status/status.ts';
+import { version } from '../version.ts';
+import { type Service, startService } from '../worker/service.ts';
 import { createTokens } from '../worker/tokens.ts';
 import { CommandError, type CommonOptions, readConfig, stopSignal } from './context.ts';
 
@@ -38,8 +44,18 @@ export async function start(options: CommonOptions): Promise<number> {
       if (refusal !== null) throw new CommandError(1, refusal);
       for (const warning of warnings) log.warn({ event: 'redis.warning' }, warning);
 
-      const service = await startService({ config, watcher: createConfigWatcher(config), tokens, redis, log });
+      const metrics = createMetrics(version);
+      const { observer } = metrics;
+      const service = await startService({
+        config,
+        watcher: createConfigWatcher(config),
+        tokens,
+        redis,
+        log,
+        observer,
+      });
       reload = () => service.reload();
+      const ops = await showPages(service, metrics, redis, log);
       const { groups, instances } = config;
       const counts = { groups: groups.length, instances: instances.length };
       log.info(
@@ -56,7 +72,9 @@ export async function start(options: CommonOptions): Promise<number> {
         );
         process.exit(1);
       }, config.shutdownTimeoutMs);
+      // Pages stay until the work is done: whoever looks sees that it is stopping.
       await service.close();
+      await ops?.close();
       clearTimeout(patience);
       redis.removeAllListeners('close');
     } finally {
@@ -67,6 +85,32 @@ export async function start(options: CommonOptions): Promise<number> {
   }
   log.info({ event: 'stopped' }, 'stopped');
   return 0;
+}
+
+/** Work does not depend on them: where their address is taken, they are missing, and it is said so. */
+async function showPages(
+  service: Service,
+  metrics: Metrics,
+  redis: RedisClient,
+  log: Logger,
+): Promise<OpsServer | null> {
+  const { ops, redis: settings } = service.config;
+  if (ops === null) return null;
+  const keys = makeKeys(settings.prefix);
+  const status = () => readStatus(redis, keys, service.config);
+  try {
+    const server = await startOpsServer({ ...ops, metrics, health: () => service.health(), status, log });
+    log.info({ event: 'ops.listening', url: server.url }, `status page, health and metrics at ${server.url}`);
+    return server;
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    const why = code === 'EADDRINUSE' ? 'is in use' : `cannot be listened on (${code})`;
+    log.error(
+      { event: 'ops.failed', host: ops.host, port: ops.port },
+      `no pages: ${ops.host}:${ops.port} ${why}; set ops.port in the file, or "ops: off"`,
+    );
+    return null;
+  }
 }
 
 async function findRedis(

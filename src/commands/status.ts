@@ -2,6 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { styleText } from 'node:util';
 import { type GroupState, type GroupStatus, type InstanceStatus, readStatus, type Status } from '../status/status.ts';
+import { span, whenFrom } from '../text.ts';
 import { type CommonOptions, readConfig, stopSignal, withRedis } from './context.ts';
 import { plainTable } from './table.ts';
 
@@ -47,7 +48,7 @@ export function renderStatus(status: Status): string {
       colour === undefined ? state : styleText(colour, state, { stream: process.stdout }),
       linkAgeMs === null ? '-' : span(linkAgeMs),
       revision === null ? '-' : String(revision),
-      nextRotationAt === null ? '-' : until(Date.parse(nextRotationAt) - nowMs),
+      nextRotationAt === null ? '-' : whenFrom(Date.parse(nextRotationAt) - nowMs),
       remarks(group),
     ]);
   }
@@ -93,26 +94,4 @@ function queueText({ queue }: InstanceStatus): string {
 function gateText({ gate }: InstanceStatus): string {
   if (gate === null) return 'open';
   return `closed: ${gate.reason}, ${gate.opensInMs > 0 ? `opens in ${span(gate.opensInMs)}` : 'trying'}`;
-}
-
-function until(ms: number): string {
-  return ms >= 0 ? `in ${span(ms)}` : `${span(-ms)} ago`;
-}
-
-/** `3d 4h`, `12m 5s`: the two largest units. */
-function span(ms: number): string {
-  const seconds = Math.round(ms / 1000);
-  const units: [string, number][] = [
-    ['d', Math.floor(seconds / 86_400)],
-    ['h', Math.floor(seconds / 3_600) % 24],
-    ['m', Math.floor(seconds / 60) % 60],
-    ['s', seconds % 60],
-  ];
-  const first = units.findIndex(([, count]) => count > 0);
-  if (first === -1) return '0s';
-  return units
-    .slice(first, first + 2)
-    .filter(([, count]) => count > 0)
-    .map(([unit, count]) => `${count}${unit}`)
-    .join(' ');
 }

@@ -2,6 +2,7 @@
  * Makes a configuration of a file's values: every section read by its schema, then what needs several of them at once.
  * Nothing hides anything else: what is wrong in one place does not keep the others from being checked.
  */
+import type { z } from 'zod';
 import type { Config } from './config.ts';
 import { found } from './describe.ts';
 import { checkFeasibility } from './feasibility.ts';
@@ -9,7 +10,7 @@ import { readGroups } from './groups.ts';
 import { readInstances } from './instances.ts';
 import type { Finding, Report } from './problem.ts';
 import { isMap, readMap, reportUnknownKeys } from './readMap.ts';
-import { apiMap, redisMap } from './schema/connections.ts';
+import { apiMap, opsMap, redisMap } from './schema/connections.ts';
 import { resultsMap, retryMap, verifyMap } from './schema/running.ts';
 import { fileSchema } from './schema.ts';
 import { reportTwins } from './twins.ts';
@@ -36,7 +37,7 @@ export function buildConfig(values: unknown, file: string, nowMs: number): Built
   const verify = readVerify(values.verify, report);
   const queues = readQueues(values.results, report);
   const redis = readMap(redisMap, values.redis, ['redis'], report).values;
-  checkOps(values.ops, report);
+  const ops = readOps(values.ops, report);
   checkFeasibility(instances.built, groups, nowMs, report);
   if (findings.length > 0) return { config: null, findings };
 
@@ -49,6 +50,7 @@ export function buildConfig(values: unknown, file: string, nowMs: number): Built
     verify,
     results: { queues },
     redis: { prefix: redis.prefix, ...(redis.url === undefined ? {} : { url: redis.url }) },
+    ops,
     shutdownTimeoutMs: own.shutdownTimeout,
   };
   // Every key has a value where nothing was reported.
@@ -65,13 +67,21 @@ function readRetry(value: unknown, report: Report) {
 }
 
 function readVerify(value: unknown, report: Report): Config['verify'] {
+  const map = readUnlessOff(verifyMap, value, 'verify', report);
+  return map?.every === undefined ? null : { everyMs: map.every };
+}
+
+function readOps(value: unknown, report: Report): Config['ops'] {
+  const map = readUnlessOff(opsMap, value, 'ops', report);
+  return map?.host === undefined || map.port === undefined ? null : { host: map.host, port: map.port };
+}
+
+/** A section that may be `off`; null: it is, or it is wrong. */
+function readUnlessOff<S extends z.ZodRawShape>(schema: z.ZodObject<S>, value: unknown, key: string, report: Report) {
   if (value === 'off' || value === false) return null;
-  if (value !== undefined && value !== null && !isMap(value)) {
-    report(['verify'], `expected "off" or a map; found ${found(value)}`);
-    return null;
-  }
-  const { every } = readMap(verifyMap, value, ['verify'], report).values;
-  return every === undefined ? null : { everyMs: every };
+  if (value === undefined || value === null || isMap(value)) return readMap(schema, value, [key], report).values;
+  report([key], `expected "off" or a map; found ${found(value)}`);
+  return null;
 }
 
 function readQueues(value: unknown, report: Report): readonly string[] {
@@ -79,11 +89,6 @@ function readQueues(value: unknown, report: Report): readonly string[] {
   const named = queues.map((key, index) => ({ key, path: ['results', 'queues', index] }));
   reportTwins(named, ({ key }) => `"${key}" is named twice`, report);
   return queues;
-}
-
-function checkOps(value: unknown, report: Report): void {
-  if (value === undefined || value === null || value === 'off' || value === false) return;
-  report(['ops'], 'the status pages do not exist yet: only "ops: off" is accepted for now');
 }
 
 function deepFreeze<T>(value: T): T {

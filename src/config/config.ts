@@ -64,5 +64,7 @@ export interface Config {
   readonly verify: { readonly everyMs: number } | null;
   readonly results: { readonly queues: readonly string[] };
   readonly redis: RedisConfig;
+  /** Where health, metrics and status are shown; null: nowhere. */
+  readonly ops: { readonly host: string; readonly port: number } | null;
   readonly shutdownTimeoutMs: number;
 }

@@ -4,7 +4,7 @@
  * (references, duplicates, what a token can serve) is not said here.
  */
 import { z } from 'zod';
-import { apiMap, opsValue, redisMap } from './schema/connections.ts';
+import { apiMap, opsMap, redisMap } from './schema/connections.ts';
 import { defaultsMap, groupMap } from './schema/groups.ts';
 import { instanceMap } from './schema/instances.ts';
 import { resultsMap, retryMap, shutdownTimeoutValue, verifyMap } from './schema/running.ts';
@@ -19,6 +19,6 @@ export const fileSchema = z.strictObject({
   verify: z.union([off, verifyMap]).optional().describe('Reads links back when budget is idle; "off" turns it off'),
   results: resultsMap.optional(),
   redis: redisMap.optional(),
-  ops: opsValue.optional(),
+  ops: z.union([off, opsMap]).optional().describe('Health, metrics and a status page over HTTP; "off" turns them off'),
   shutdownTimeout: shutdownTimeoutValue.describe('After a signal, work in flight may take this long'),
 });

@@ -50,6 +50,8 @@ export interface Keys {
   handling(queue: string, group: string): string;
   /** String: when the planner last finished a tick. */
   readonly lastTick: string;
+  /** String with expiry: when a worker last wrote to Redis, to see whether it can. */
+  readonly heartbeat: string;
 }
 
 export function makeKeys(prefix: string): Keys {
@@ -74,5 +76,6 @@ export function makeKeys(prefix: string): Keys {
     marks: (queue) => `${root}:marks:${queue}`,
     handling: (queue, group) => `${root}:handling:${queue}:${group}`,
     lastTick: `${root}:last-tick`,
+    heartbeat: `${root}:heartbeat`,
   };
 }

@@ -12,6 +12,7 @@ import { createGroupStore } from '../groups/store.ts';
 import type { Keys } from '../redis/keys.ts';
 import { rotationsQueue } from '../redis/keys.ts';
 import { type RedisClient, redisTime } from '../redis/scripts.ts';
+import { meanPeriodMs } from '../schedule/schedule.ts';
 
 /** In the order in which a person wants to see them. */
 export const groupStates = [
@@ -36,6 +37,8 @@ export interface GroupStatus {
   readonly state: GroupState;
   /** Since the link was stored; null: none was yet. */
   readonly linkAgeMs: number | null;
+  /** The mean time between two scheduled rotations. */
+  readonly periodMs: number;
   readonly revision: number | null;
   readonly nextRotationAt: string | null;
   readonly lastError: { readonly code: string; readonly message: string; readonly at: string } | null;
@@ -61,6 +64,8 @@ export interface Status {
   readonly instances: readonly InstanceStatus[];
   /** Events committed and not yet published, per results queue. */
   readonly outbox: Readonly<Record<string, number>>;
+  /** Events published that no consumer has taken yet, per results queue. */
+  readonly results: Readonly<Record<string, number>>;
 }
 
 /** Due for longer than this, a group is overdue: a tick, a call and some waiting in between are normal. */
@@ -69,11 +74,14 @@ const overdueAfterMs = 60_000;
 export async function readStatus(redis: RedisClient, keys: Keys, config: Config): Promise<Status> {
   const nowMs = await redisTime(redis);
   const store = createGroupStore(redis, keys);
-  const [groups, instances, lastTick, outbox] = await Promise.all([
+  const { prefix } = config.redis;
+  const { queues } = config.results;
+  const [groups, instances, lastTick, outbox, results] = await Promise.all([
     Promise.all(config.groups.map(async (group) => groupStatus(group, (await store.load(group.id)).record, nowMs))),
-    Promise.all(config.instances.map((instance) => instanceStatus(redis, keys, config.redis.prefix, instance, nowMs))),
+    Promise.all(config.instances.map((instance) => instanceStatus(redis, keys, prefix, instance, nowMs))),
     redis.get(keys.lastTick),
-    Promise.all(config.results.queues.map(async (queue) => [queue, await redis.llen(keys.outbox(queue))] as const)),
+    Promise.all(queues.map(async (queue) => [queue, await redis.llen(keys.outbox(queue))] as const)),
+    Promise.all(queues.map(async (queue) => [queue, (await jobCounts(redis, prefix, queue)).waiting] as const)),
   ]);
   groups.sort((a, b) => groupStates.indexOf(a.state) - groupStates.indexOf(b.state) || compare(a.group, b.group));
   return {
@@ -82,6 +90,7 @@ export async function readStatus(redis: RedisClient, keys: Keys, config: Config)
     groups,
     instances,
     outbox: Object.fromEntries(outbox),
+    results: Object.fromEntries(results),
   };
 }
 
@@ -92,6 +101,7 @@ export function groupStatus(group: GroupConfig, record: GroupRecord, nowMs: numb
     instance: group.instance,
     state: stateOf(group, record, nowMs),
     linkAgeMs: record.rotatedAt === null ? null : nowMs - record.rotatedAt,
+    periodMs: meanPeriodMs(group.schedule, nowMs),
     revision: record.revision,
     nextRotationAt: record.dueAt === null ? null : new Date(record.dueAt).toISOString(),
     lastError:
@@ -124,24 +134,29 @@ async function instanceStatus(
   instance: InstanceConfig,
   nowMs: number,
 ): Promise<InstanceStatus> {
-  const queue = new Queue(rotationsQueue(instance.name), { connection: redis, prefix, skipMetasUpdate: true });
+  const [bucket, gate, queue] = await Promise.all([
+    redis.hget(keys.buckets, instance.name),
+    readGate(redis, keys, instance.name, nowMs),
+    jobCounts(redis, prefix, rotationsQueue(instance.name)),
+  ]);
+  const capacity = bucket === null ? null : await capacityOfBucket(redis, keys, bucket, instance, 0);
+  return {
+    instance: instance.name,
+    budget: capacity && { used: capacity.used, limit: capacity.limit, foreign: capacity.foreign },
+    gate: gate && { reason: gate.reason, opensInMs: gate.opensInMs },
+    queue,
+  };
+}
+
+async function jobCounts(redis: RedisClient, prefix: string, name: string): Promise<InstanceStatus['queue']> {
+  const queue = new Queue(name, { connection: redis, prefix, skipMetasUpdate: true });
   queue.on('error', () => {});
   try {
-    const [bucket, gate, counts] = await Promise.all([
-      redis.hget(keys.buckets, instance.name),
-      readGate(redis, keys, instance.name, nowMs),
-      queue.getJobCounts('wait', 'prioritized', 'active', 'delayed'),
-    ]);
-    const capacity = bucket === null ? null : await capacityOfBucket(redis, keys, bucket, instance, 0);
+    const counts = await queue.getJobCounts('wait', 'prioritized', 'active', 'delayed');
     return {
-      instance: instance.name,
-      budget: capacity && { used: capacity.used, limit: capacity.limit, foreign: capacity.foreign },
-      gate: gate && { reason: gate.reason, opensInMs: gate.opensInMs },
-      queue: {
-        waiting: (counts.wait ?? 0) + (counts.prioritized ?? 0),
-        active: counts.active ?? 0,
-        delayed: counts.delayed ?? 0,
-      },
+      waiting: (counts.wait ?? 0) + (counts.prioritized ?? 0),
+      active: counts.active ?? 0,
+      delayed: counts.delayed ?? 0,
     };
   } finally {
     await queue.close();

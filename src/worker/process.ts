@@ -17,6 +17,7 @@ import { lookUp } from '../config/lookup.ts';
 import { ownerOfJid } from '../groups/jids.ts';
 import type { GroupRecord } from '../groups/record.ts';
 import type { Logger } from '../log.ts';
+import type { Observer } from '../ops/observer.ts';
 import { scheduledData, scheduledJob, verifyData, verifyJob } from '../planner/release.ts';
 import { parseRequest, type RotationResult, requestJob } from '../queues/request.ts';
 import { rotationsQueue } from '../redis/keys.ts';
@@ -31,6 +32,7 @@ export interface ProcessDependencies extends RotateDependencies {
   readonly config: () => Config;
   readonly targetOf: (group: GroupConfig) => Target;
   readonly log: Logger;
+  readonly observer: Observer;
 }
 
 /** Our own note on a job, kept in BullMQ's progress: it outlives the process. */
@@ -53,6 +55,7 @@ export async function processJob(
   job: Job,
   hold: Hold,
 ): Promise<RotationResult | null> {
+  deps.observer.took(instance);
   const found = await readJob(deps, instance, job);
   if (found === null) return null;
   const { group, work } = found;
@@ -67,7 +70,7 @@ export async function processJob(
     return await delay(job, hold, unforeseenMs, { ...past, tries: past.tries + 1 });
   }
 
-  report(deps.log, group, work, rotation);
+  report(deps, group, work, rotation);
   switch (rotation.status) {
     case 'rotated':
     case 'recovered':
@@ -182,18 +185,26 @@ function resultOf(status: RotationResult['status'], group: string, record: Group
 }
 
 /** One line for each outcome that somebody may want to know of. */
-function report(log: Logger, group: GroupConfig, work: Work, rotation: Rotation): void {
+function report(
+  { log, observer }: Pick<ProcessDependencies, 'log' | 'observer'>,
+  group: GroupConfig,
+  work: Work,
+  rotation: Rotation,
+): void {
   const about = { group: group.id, instance: group.instance, work: work.kind };
   switch (rotation.status) {
     case 'rotated':
     case 'recovered':
     case 'satisfied': {
       const revision = rotation.record.revision;
+      observer.rotation(group.instance, rotation.status);
       log.info({ event: `rotation.${rotation.status}`, ...about, revision }, `${group.id}: ${said[rotation.status]}`);
       return;
     }
     case 'verified':
-      if (rotation.changed) log.warn({ event: 'link.changed', ...about }, `${group.id}: someone else changed the link`);
+      if (!rotation.changed) return;
+      observer.drift(group.instance);
+      log.warn({ event: 'link.changed', ...about }, `${group.id}: someone else changed the link`);
       return;
     case 'retry': {
       const { code, message, httpStatus } = rotation.failure;
@@ -203,6 +214,7 @@ function report(log: Logger, group: GroupConfig, work: Work, rotation: Rotation)
     }
     case 'gaveUp': {
       const { code, message, httpStatus } = rotation.failure;
+      observer.rotation(group.instance, 'failed');
       log.error({ event: 'rotation.failed', ...about, code, httpStatus }, `${group.id}: ${code}: ${message}`);
       return;
     }

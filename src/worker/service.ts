@@ -12,11 +12,15 @@ import type { ConfigWatcher } from '../config/watch.ts';
 import { syncRegistry } from '../groups/registry.ts';
 import { createGroupStore } from '../groups/store.ts';
 import type { Logger } from '../log.ts';
+import { observeClient } from '../ops/observeClient.ts';
+import { nobody, type Observer } from '../ops/observer.ts';
+import type { Health } from '../ops/readiness.ts';
 import { tick, tickMs } from '../planner/planner.ts';
 import { type Keys, makeKeys, plannerQueue } from '../redis/keys.ts';
 import { type RedisClient, redisTime } from '../redis/scripts.ts';
 import { createOutbox } from '../results/outbox.ts';
 import { createRyzeClient } from '../ryze/client.ts';
+import { watchHealth } from './health.ts';
 import { lockOptions } from './instance.ts';
 import { createInstances, type Instances } from './instances.ts';
 import { createLimitReports } from './limitReports.ts';
@@ -33,11 +37,15 @@ export interface ServiceOptions {
   readonly redis: RedisClient;
   readonly log: Logger;
   readonly random?: () => number;
+  readonly observer?: Observer;
 }
 
 export interface Service {
   /** Reads the file and the tokens again, at once. */
   reload(): void;
+  /** The configuration in force. */
+  readonly config: Config;
+  health(): Health;
   /** Stops taking jobs, finishes what is in flight, publishes what is committed. */
   close(): Promise<void>;
 }
@@ -48,13 +56,14 @@ const reloadEveryMs = tickMs / 2;
 const lateTickMs = 3 * tickMs;
 
 export async function startService(options: ServiceOptions): Promise<Service> {
-  const { redis, log, tokens, watcher } = options;
+  const { redis, log, tokens, watcher, observer = nobody } = options;
   const prefix = options.config.redis.prefix;
   const keys = makeKeys(prefix);
   const store = createGroupStore(redis, keys);
   const publishing = new Set<Promise<void>>();
   let config = options.config;
-  let ryze = createRyzeClient(config.api);
+  let configBroken = false;
+  let ryze = observeClient(createRyzeClient(config.api), observer);
   let budget = makeBudget(config);
 
   function makeBudget({ api }: Config): Budget {
@@ -78,6 +87,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     keys,
     store,
     log,
+    observer: { ...observer, took },
     random: options.random ?? Math.random,
     get ryze() {
       return ryze;
@@ -144,18 +154,23 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   async function reload(): Promise<void> {
     const polled = await watcher.poll();
     if (polled.status === 'unchanged') return;
+    configBroken = polled.status === 'broken';
     if (polled.status === 'broken') {
+      observer.reload('broken');
       for (const problem of polled.problems) log.error({ event: 'config.broken' }, formatProblem(problem));
       log.error({ event: 'config.kept' }, 'the configuration file is broken: the last good one stays in force');
       return;
     }
     const missing = tokens.load(polled.config);
     if (missing.length > 0) {
+      configBroken = true;
+      observer.reload('broken');
       for (const problem of missing) log.error({ event: 'config.broken' }, problem);
       log.error({ event: 'config.kept' }, 'tokens are missing: the last good configuration stays in force');
       return;
     }
     await apply(polled.config);
+    observer.reload('applied');
   }
 
   /** A token file may have changed although the configuration did not. */
@@ -179,7 +194,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     config = { ...next, redis: before.redis };
     if (!isDeepStrictEqual(next.api, before.api)) {
       const old = ryze;
-      ryze = createRyzeClient(next.api);
+      ryze = observeClient(createRyzeClient(next.api), observer);
       budget = makeBudget(next);
       void old.close();
     }
@@ -208,6 +223,24 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     await schedule();
   }
 
+  /** Instances with jobs that wait though their gate is open and their token has slots left. */
+  async function waiting(): Promise<string[]> {
+    const nowMs = await redisTime(redis);
+    const held = await Promise.all(
+      config.instances.map(async ({ name }) => {
+        const counts = await instances.queueOf(name).getJobCounts('wait', 'prioritized');
+        if ((counts.wait ?? 0) + (counts.prioritized ?? 0) === 0) return [];
+        return (await readGate(redis, keys, name, nowMs)) === null ? [name] : [];
+      }),
+    );
+    return held.flat();
+  }
+  const health = watchHealth({ redis, keys, waiting, configBroken: () => configBroken });
+  function took(instance: string): void {
+    health.took(instance);
+    observer.took(instance);
+  }
+
   await takeOver();
   await instances.bringInLine(config.instances);
   const planner = new Worker(plannerQueue, plan, { connection: redis, prefix, concurrency: 1, ...lockOptions });
@@ -232,7 +265,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   ];
 
   async function close(): Promise<void> {
-    for (const timer of timers) await timer.stop();
+    for (const timer of [health, ...timers]) await timer.stop();
     await Promise.all([planner.close(), instances.close()]);
     await Promise.all(publishing);
     await outbox.publishAll(config.results.queues);
@@ -240,6 +273,10 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   }
   let closed: Promise<void> | null = null;
   return {
+    get config() {
+      return config;
+    },
+    health: () => health.now(),
     reload() {
       tokensToo = true;
       reloads.now();

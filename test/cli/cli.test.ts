@@ -1,39 +1,15 @@
 import { execFile } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { describe, expect, inject, it, onTestFinished } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { isRunning, markOf } from '../../src/redis/process.ts';
-import { startStandIn } from '../../src/standin/standIn.ts';
 import { cli, logged, run } from '../support/cli.ts';
-import { testRedis } from '../support/redis.ts';
+import { jid, makeCliRig, token } from '../support/cliRig.ts';
 import { freePort } from '../support/redisServer.ts';
 import { until } from '../support/until.ts';
 
-const jid = '120363406289005073@g.us';
-const token = 'secret-token-of-this-test';
-
-async function make(yaml = '') {
-  const { prefix, redis, keys } = testRedis();
-  const standIn = await startStandIn({ instances: ['bot'], tokens: [{ token }], groups: [{ jid }] });
-  const folder = mkdtempSync(join(tmpdir(), 'invite-rotator-cli-'));
-  onTestFinished(async () => {
-    await standIn.close();
-    rmSync(folder, { recursive: true, force: true });
-  });
-  const file = join(folder, 'rotation.yaml');
-  writeFileSync(
-    file,
-    `api: { baseUrl: "${standIn.url}", timeout: 1s, settleTime: 2s }
-instances: [{ name: bot, tokenEnv: TOKEN }]
-groups: [{ id: vip, identifier: ${jid}, every: 1h, firstSeen: wait }]
-redis: { prefix: ${prefix} }
-${yaml}`,
-  );
-  const env = { REDIS_URL: inject('redisUrl'), TOKEN: token, ROTATOR_CONFIG: file };
-  return { standIn, folder, file, env, redis, keys };
-}
+const make = (yaml = '') => makeCliRig(`ops: off\n${yaml}`);
 
 describe('start, rotate, status and consume together', () => {
   it('do what the contract says, and tell no secret', async () => {

@@ -243,8 +243,11 @@ describe('a bad file is reported', () => {
     ],
     [
       'ops pages',
-      `${head}ops: { port: 9400 }\n`,
-      ['3:6 ops: the status pages do not exist yet: only "ops: off" is accepted for now'],
+      `${head}ops: { port: 94000, hots: x }\n`,
+      [
+        '3:14 ops.port: expected a whole number from 0 to 65535',
+        '3:21 ops.hots: unknown key "hots"; did you mean "host"?',
+      ],
     ],
     [
       'too much for the token',
@@ -324,8 +327,14 @@ describe('a good file', () => {
       verify: { everyMs: 86_400_000 },
       results: { queues: ['invite-links'] },
       redis: { prefix: 'bull' },
+      ops: { host: '127.0.0.1', port: 9400 },
       shutdownTimeoutMs: 40_000,
     });
+  });
+
+  it('listens where the file says, or nowhere', () => {
+    expect(config(`${head}ops: { host: "::1", port: 0 }\n`).ops).toEqual({ host: '::1', port: 0 });
+    expect(config(`${head}ops: off\n`).ops).toBeNull();
   });
 
   it('lets a group replace a default schedule of either kind', () => {

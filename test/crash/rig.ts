@@ -50,7 +50,8 @@ instances: [{ name: bot, tokenEnv: TOKEN }]
 defaults: { every: 1h, firstSeen: wait }
 groups: [${groupsYaml ?? jids.map((jid, i) => `{ id: g${i}, identifier: "${jid}" }`).join(', ')}]
 redis: { prefix: ${prefix} }
-verify: off`,
+verify: off
+ops: off`,
   );
   const events: LinkEvent[] = [];
   const consumer = new Worker(

@@ -96,7 +96,8 @@ it("runs the README's producer and consumer as they stand, beside the packed wor
     join(project, 'rotation.yaml'),
     `api: { baseUrl: "${standIn.url}" }
 instances: [{ name: bot, tokenEnv: TOKEN }]
-groups: [{ id: vip, identifier: "${jid}", every: 1h, firstSeen: wait }]`,
+groups: [{ id: vip, identifier: "${jid}", every: 1h, firstSeen: wait }]
+ops: off`,
   );
   const env = { PATH: process.env.PATH, REDIS_URL: redis.url, TOKEN: token, ROTATOR_CONFIG: 'rotation.yaml' };
   const begin = (args: readonly string[]) => {

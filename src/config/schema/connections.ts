@@ -1,6 +1,6 @@
 /** The sections `api`, `redis` and `ops`: what the program talks to, and what it listens on. */
 import { z } from 'zod';
-import { checkedText, duration, hourMs, off } from './values.ts';
+import { checkedText, count, duration, hourMs } from './values.ts';
 
 const loopback = /^(localhost|.+\.localhost|127(\.\d{1,3}){3}|\[::1\])$/;
 
@@ -28,7 +28,14 @@ export const redisMap = z.strictObject({
     .describe("BullMQ's key prefix: every key of this program starts with it"),
 });
 
-export const opsValue = off.describe('Only "off" for now: the pages do not exist yet');
+export const opsMap = z.strictObject({
+  host: z
+    .string()
+    .regex(/^[A-Za-z0-9.:_-]{1,253}$/, { error: 'expected a host name or an address' })
+    .prefault('127.0.0.1')
+    .describe('Loopback by default: what listens elsewhere is for you to protect'),
+  port: count(0, 65_535).prefault(9400),
+});
 
 /** Keys of the contract that a later version will know, with what to say until then. */
 export const notYet: Readonly<Record<string, string>> = {

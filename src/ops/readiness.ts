@@ -1,0 +1,39 @@
+/** Whether this process does its work, judged by what really happened lately. Pure. */
+
+/** What a process knows of itself. Ages in milliseconds; null: it never happened. */
+export interface Health {
+  readonly stopping: boolean;
+  /** Since Redis last took a write of this process. */
+  readonly redisWriteAgeMs: number | null;
+  /** Since any process last finished a tick of the planner. */
+  readonly tickAgeMs: number | null;
+  /** Instances whose jobs wait, though their gate is open, and none was taken here for a minute. */
+  readonly stuck: readonly string[];
+  /** The file was edited and is broken: the last good one is in force. */
+  readonly configBroken: boolean;
+}
+
+/** Each a reason not to be ready; stable, for alerts and scripts. */
+export type Reason = 'stopping' | 'redis' | 'ticks' | 'jobs';
+
+export interface Readiness {
+  readonly ready: boolean;
+  readonly reasons: readonly Reason[];
+  /** What is wrong and no reason to send work elsewhere. */
+  readonly details: readonly 'config_broken'[];
+}
+
+/** Redis that takes no write for so long cannot be worked with. */
+const redisLateMs = 10_000;
+/** Three ticks: by then the watchdog has set up the planner again. */
+const ticksLateMs = 20_000;
+
+export function judge({ stopping, redisWriteAgeMs, tickAgeMs, stuck, configBroken }: Health): Readiness {
+  const reasons: Reason[] = [];
+  if (stopping) reasons.push('stopping');
+  if (redisWriteAgeMs === null || redisWriteAgeMs > redisLateMs) reasons.push('redis');
+  // Without Redis nobody knows of ticks and jobs.
+  else if (tickAgeMs === null || tickAgeMs > ticksLateMs) reasons.push('ticks');
+  if (stuck.length > 0) reasons.push('jobs');
+  return { ready: reasons.length === 0, reasons, details: configBroken ? ['config_broken'] : [] };
+}

@@ -1,0 +1,97 @@
+/**
+ * What operators see over HTTP: health, readiness, metrics, and the status as JSON and as a page. Reads only; holds no
+ * link, code or token. Listens on loopback unless told otherwise.
+ */
+import fastify from 'fastify';
+import type { Logger } from '../log.ts';
+import type { Status } from '../status/status.ts';
+import type { Metrics } from './metrics.ts';
+import { renderPage } from './page.ts';
+import { type Health, judge } from './readiness.ts';
+
+export interface OpsOptions {
+  readonly host: string;
+  /** 0: any that is free. */
+  readonly port: number;
+  readonly metrics: Metrics;
+  readonly health: () => Health;
+  /** Rejects while Redis cannot be read. */
+  readonly status: () => Promise<Status>;
+  readonly log: Logger;
+}
+
+export interface OpsServer {
+  readonly url: string;
+  close(): Promise<void>;
+}
+
+/** Reading every group takes time: whoever asks within this time gets the same answer. */
+const freshMs = 2_000;
+/** How long a request waits for Redis. */
+const patienceMs = 3_000;
+
+export async function startOpsServer(options: OpsOptions): Promise<OpsServer> {
+  const { host, port, metrics, health, log } = options;
+  const status = withPatience(shared(options.status));
+  const app = fastify({ exposeHeadRoutes: true });
+  app.addHook('onSend', (_request, reply, payload, done) => {
+    reply.headers({
+      'cache-control': 'no-store',
+      'x-content-type-options': 'nosniff',
+      'content-security-policy':
+        "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'",
+    });
+    done(null, payload);
+  });
+  app.setErrorHandler((error, _request, reply) => {
+    log.warn({ event: 'ops.error', err: error }, 'a page could not be shown');
+    void reply.code(503).type('text/plain').send('Redis cannot be read now.\n');
+  });
+  app.setNotFoundHandler((_request, reply) => reply.code(404).type('text/plain').send('Not found.\n'));
+
+  app.get('/healthz', () => ({ alive: true }));
+  app.get('/readyz', (_request, reply) => {
+    const readiness = judge(health());
+    return reply.code(readiness.ready ? 200 : 503).send(readiness);
+  });
+  app.get('/metrics', async (_request, reply) =>
+    reply.type(metrics.contentType).send(await metrics.render(await status().catch(() => null))),
+  );
+  app.get('/api/status', async () => await status());
+  app.get('/', async (request, reply) => {
+    const { q, page } = request.query as Record<string, unknown>;
+    const view = { search: typeof q === 'string' ? q.slice(0, 100) : '', page: Number(page) || 1 };
+    return reply.type('text/html; charset=utf-8').send(renderPage(await status(), judge(health()), view));
+  });
+
+  const url = await app.listen({ host, port });
+  return { url, close: () => app.close() };
+}
+
+/** One reading for all who ask at the same time or shortly after. */
+function shared<T>(read: () => Promise<T>): () => Promise<T> {
+  let last: { readonly at: number; readonly value: Promise<T> } | null = null;
+  return () => {
+    if (last !== null && performance.now() - last.at < freshMs) return last.value;
+    const value = read();
+    value.catch(() => {
+      last = null;
+    });
+    last = { at: performance.now(), value };
+    return value;
+  };
+}
+
+function withPatience<T>(read: () => Promise<T>): () => Promise<T> {
+  return async () => {
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<never>((_, reject) => {
+      timer = setTimeout(() => reject(new Error(`no answer within ${patienceMs} ms`)), patienceMs);
+    });
+    try {
+      return await Promise.race([read(), late]);
+    } finally {
+      clearTimeout(timer);
+    }
+  };
+}

@@ -1,0 +1,20 @@
+import { expect, it } from 'vitest';
+import { type Health, judge } from '../../src/ops/readiness.ts';
+
+const well: Health = { stopping: false, redisWriteAgeMs: 100, tickAgeMs: 4_000, stuck: [], configBroken: false };
+
+it.each<[string, Partial<Health>, string[]]>([
+  ['is ready while all goes on', {}, []],
+  ['is not while it stops', { stopping: true }, ['stopping']],
+  ['is not before Redis took a write', { redisWriteAgeMs: null, tickAgeMs: null }, ['redis']],
+  ['is not when Redis takes no write any more', { redisWriteAgeMs: 11_000, tickAgeMs: 60_000 }, ['redis']],
+  ['is not before the first tick', { tickAgeMs: null }, ['ticks']],
+  ['is not when ticks stay away', { tickAgeMs: 21_000 }, ['ticks']],
+  ['is not when jobs wait and nobody takes them', { stuck: ['bot'] }, ['jobs']],
+])('%s', (_name, over, reasons) => {
+  expect(judge({ ...well, ...over })).toEqual({ ready: reasons.length === 0, reasons, details: [] });
+});
+
+it('tells of a broken edit, which is no reason to send work elsewhere', () => {
+  expect(judge({ ...well, configBroken: true })).toEqual({ ready: true, reasons: [], details: ['config_broken'] });
+});

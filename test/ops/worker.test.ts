@@ -1,0 +1,90 @@
+/** What a running worker shows of itself over HTTP. */
+import { readFileSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import { expect, it, onTestFinished } from 'vitest';
+import { logged, run } from '../support/cli.ts';
+import { jid, makeCliRig, token } from '../support/cliRig.ts';
+import { createFaultProxy } from '../support/faultProxy.ts';
+import { freePort } from '../support/redisServer.ts';
+import { until } from '../support/until.ts';
+
+async function started() {
+  const port = await freePort();
+  const rig = await makeCliRig(`ops: { port: ${port} }`);
+  const proxy = await createFaultProxy(Number(new URL(rig.env.REDIS_URL).port));
+  onTestFinished(() => proxy.close());
+  const env = { ...rig.env, REDIS_URL: `redis://127.0.0.1:${proxy.port}` };
+  const worker = run(['start'], { env });
+  await logged(worker, 'started');
+  const get = (path: string) => fetch(`http://127.0.0.1:${port}${path}`);
+  const ready = async () => {
+    const response = await get('/readyz');
+    return { status: response.status, ...((await response.json()) as { reasons: string[]; details: string[] }) };
+  };
+  await until('it to be ready', async () => (await ready()).status === 200);
+  return { ...rig, env, proxy, worker, port, get, ready };
+}
+
+it('counts what it did, and tells no secret anywhere', async () => {
+  const { get, env, standIn, worker } = await started();
+  expect(await run(['rotate', 'vip', '--wait'], { env }).ended).toBe(0);
+  await run(['rotate', 'vip', '--wait'], { env }).ended;
+  const pages = await Promise.all(
+    ['/healthz', '/readyz', '/metrics', '/', '/api/status'].map(async (path) => (await get(path)).text()),
+  );
+  const [, , metrics = '', , status = ''] = pages;
+  const value = (line: string) =>
+    Number(
+      metrics
+        .split('\n')
+        .find((one) => one.startsWith(`${line} `))
+        ?.split(' ')[1],
+    );
+  expect(value('invite_rotator_rotations_total{instance="bot",outcome="rotated"}')).toBe(2);
+  expect(value('invite_rotator_api_calls_total{instance="bot",endpoint="resetLink",status="200"}')).toBe(2);
+  expect(value('invite_rotator_api_call_duration_seconds_count{endpoint="resetLink"}')).toBe(2);
+  expect(value('invite_rotator_budget_limit{instance="bot"}')).toBe(100);
+  expect(value('invite_rotator_groups{instance="bot",state="fresh"}')).toBe(1);
+  expect(value('invite_rotator_tick_age_seconds')).toBeLessThan(10);
+  expect(value('invite_rotator_results_waiting{queue="invite-links"}')).toBe(2);
+  expect(JSON.parse(status)).toMatchObject({ groups: [{ group: 'vip', state: 'fresh', periodMs: 3_600_000 }] });
+  const secrets = [token, standIn.codeOf(jid), 'chat.whatsapp.com'];
+  for (const text of [...pages, worker.stdout]) for (const secret of secrets) expect(text).not.toContain(secret);
+});
+
+it('is not ready while Redis is away or it stops, and says why', async () => {
+  const { ready, proxy, worker, standIn, env } = await started();
+  await proxy.refuse();
+  await until('it to notice', async () => (await ready()).reasons.includes('redis'), { withinMs: 20_000 });
+  await proxy.heal();
+  await until('it to be ready again', async () => (await ready()).status === 200);
+  standIn.faults.next({ kind: 'slow', ms: 800 });
+  run(['rotate', 'vip'], { env });
+  await until('the call', () => standIn.log.all.length === 1);
+  worker.child.kill('SIGTERM');
+  await logged(worker, 'stopping');
+  expect(await ready()).toMatchObject({ status: 503, reasons: ['stopping'] });
+  expect(await worker.ended).toBe(0);
+}, 60_000);
+
+it('tells of an edit that is broken, and goes on', async () => {
+  const { ready, file, worker, get } = await started();
+  const good = readFileSync(file, 'utf8');
+  writeFileSync(file, good.replace('groups:', 'gruops:'));
+  worker.child.kill('SIGHUP');
+  await logged(worker, 'config.kept');
+  expect(await ready()).toMatchObject({ status: 200, details: ['config_broken'] });
+  expect(await (await get('/metrics')).text()).toContain('invite_rotator_config_reloads_total{outcome="broken"} 1');
+});
+
+it('works without its pages where their address is taken', async () => {
+  const taken = createServer().listen(0, '127.0.0.1');
+  await new Promise((resolve) => taken.once('listening', resolve));
+  const { port } = taken.address() as { port: number };
+  onTestFinished(() => void taken.close());
+  const { env } = await makeCliRig(`ops: { port: ${port} }`);
+  const worker = run(['start'], { env });
+  await logged(worker, 'started');
+  expect(await logged(worker, 'ops.failed')).toMatchObject({ msg: expect.stringContaining('is in use; set ops.port') });
+  expect(await run(['rotate', 'vip', '--wait'], { env }).ended).toBe(0);
+});
