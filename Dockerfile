@@ -19,6 +19,8 @@ COPY --from=build /app/node_modules ./node_modules
 COPY --from=build /app/dist ./dist
 # The image belongs to root and the program does not run as root: it cannot change itself. It writes nothing to disk.
 USER node
+HEALTHCHECK --interval=10s --timeout=5s --start-period=20s \
+  CMD ["node", "-e", "fetch('http://127.0.0.1:9400/readyz').then(({ ok }) => process.exit(ok ? 0 : 1), () => process.exit(1))"]
 # The program itself is process 1: it handles SIGTERM and SIGINT, and starts no children when REDIS_URL is set.
 ENTRYPOINT ["node", "dist/cli.js"]
 CMD ["start"]

@@ -63,7 +63,7 @@ export function createMetrics(version: string): Metrics {
         budgetUsed.set({ instance }, budget.used);
         budgetLimit.set({ instance }, budget.limit);
       }
-      if (gate !== null) gates.set({ instance, reason: gate.reason }, gate.opensInMs > 0 ? 1 : 0);
+      if (gate !== null) gates.set({ instance, reason: gate.reason }, 1);
       for (const [state, jobs] of Object.entries(queue)) queued.set({ instance, state }, jobs);
       const own = status.groups.filter((group) => group.instance === instance);
       for (const state of groupStates)

@@ -2,29 +2,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Queue } from 'bullmq';
 import { expect, it, onTestFinished } from 'vitest';
 import { type ConsumeLinksOptions, consumeLinks, type LinkEvent, type NewLinkEvent } from '../../src/index.ts';
+import { eventOf as event } from '../support/event.ts';
 import { testRedis } from '../support/redis.ts';
 import { until } from '../support/until.ts';
-
-function event(group: string, revision: number, over: Partial<LinkEvent> = {}): LinkEvent {
-  return {
-    version: 1,
-    id: `${group}.${revision}`,
-    type: 'link.rotated',
-    group,
-    jid: '120363406289005073@g.us',
-    instance: 'bot',
-    inviteCode: `CODE${revision}`,
-    inviteLink: `https://chat.whatsapp.com/CODE${revision}`,
-    previousInviteCode: null,
-    revision,
-    previousRevision: null,
-    reason: 'schedule',
-    request: null,
-    rotatedAt: new Date(revision).toISOString(),
-    nextRotationAt: null,
-    ...over,
-  } as LinkEvent;
-}
 
 function make() {
   const base = testRedis();
@@ -60,8 +40,8 @@ it('hands over each new link, and failures only to who asks for them', async () 
     error: { code: 'not_admin', message: 'must be admin', httpStatus: 403 },
     nextAttemptAt: null,
     linkUncertain: false,
-  } as Partial<LinkEvent>);
-  await publish([event('vip', 1), failed, event('vip', 3, { type: 'link.changed', reason: 'drift' } as never)]);
+  });
+  await publish([event('vip', 1), failed, event('vip', 3, { type: 'link.changed', reason: 'drift' })]);
   await consume({ onFailed: ({ id, error }) => void failures.push(`${id} ${error.code}`) });
   await drained();
   expect(seen).toEqual(['vip.1', 'vip.3']);

@@ -174,7 +174,7 @@ it('rotates what is due once, whenever it dies in its start or in a tick', timeo
     reasons: ['schedule', 'recovery'],
     commands: [
       ['save', 1],
-      ['exec', 1],
+      ['hset', 1],
       ['hold', 1],
       ['moveToActive', 1],
       ['save', 2],

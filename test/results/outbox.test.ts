@@ -4,27 +4,10 @@ import { expect, it, onTestFinished } from 'vitest';
 import type { LinkEvent } from '../../src/results/event.ts';
 import { createOutbox } from '../../src/results/outbox.ts';
 import { createCommandProxy } from '../support/commandProxy.ts';
+import { eventOf } from '../support/event.ts';
 import { testRedis } from '../support/redis.ts';
 
-function event(revision: number, group = 'vip'): LinkEvent {
-  return {
-    version: 1,
-    id: `${group}.${revision}`,
-    type: 'link.rotated',
-    group,
-    jid: '120363406289005073@g.us',
-    instance: 'bot',
-    inviteCode: `CODE${revision}`,
-    inviteLink: `https://chat.whatsapp.com/CODE${revision}`,
-    previousInviteCode: null,
-    revision,
-    previousRevision: null,
-    reason: 'schedule',
-    request: null,
-    rotatedAt: new Date(revision).toISOString(),
-    nextRotationAt: null,
-  };
-}
+const event = (revision: number, group = 'vip') => eventOf(group, revision);
 
 /** `through`: the client that the outbox uses; default: the tests' own. */
 function make(through?: Redis, base = testRedis()) {

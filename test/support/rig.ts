@@ -78,9 +78,9 @@ export async function makeRig(options: RigOptions): Promise<Rig> {
   const text = (yaml: string) => `
 api: { baseUrl: "${standIn.url}", ${options.api ?? 'timeout: 1s, settleTime: 2s'} }
 redis: { prefix: ${prefix} }
-ops: off
 retry: { attempts: 4, baseDelay: 20ms, maxDelay: 100ms }
-${yaml}`;
+${yaml}
+ops: off`;
   writeFileSync(file, text(options.yaml));
 
   const logged: Rig['logged'] = [];
