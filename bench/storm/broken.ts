@@ -33,7 +33,11 @@ export const breakages: Readonly<Record<string, readonly Breakage[]>> = {
     },
   ],
   'slot freed early': [
-    { file: 'budget/settle.lua', from: "'XX', now + per, slot)", to: "'XX', now + per - took - 200, slot)" },
+    {
+      file: 'budget/settle.lua',
+      from: "'ZADD', slotsKey, now + per, slot)",
+      to: "'ZADD', slotsKey, now + per - took - 200, slot)",
+    },
   ],
 };
 

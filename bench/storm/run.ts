@@ -93,6 +93,8 @@ export async function storm({ cli, seed, forMs, untilViolation }: StormOptions):
   const asked: Asked[] = [];
   const endOf = endsOf(rotations);
   let producing = true;
+  let over = false;
+  let producer: Promise<void> = Promise.resolve();
 
   /** `output` takes seconds to search, in which nothing else happens: it is left out while workers run. */
   const history = async (quiet: boolean, { withOutput = false } = {}): Promise<History> => ({
@@ -110,7 +112,7 @@ export async function storm({ cli, seed, forMs, untilViolation }: StormOptions):
   });
 
   try {
-    const producer = produce(rotations, redis, random, asked, () => producing);
+    producer = produce(rotations, redis, random, asked, () => producing);
     const raging = rage(
       {
         random,
@@ -121,17 +123,19 @@ export async function storm({ cli, seed, forMs, untilViolation }: StormOptions):
         jids,
         counts,
         latestEffectMs: settleMs - 500,
+        isOver: () => over,
         async restartRedis() {
           await server.stop();
           await sleep(random.between(200, 2_000));
+          if (over) return;
           server = await startRedis();
         },
       },
       forMs,
     );
     if (untilViolation) {
-      const over = raging.then(() => true);
-      while (!(await Promise.race([over, sleep(2_000, false)]))) {
+      const ended = raging.then(() => true);
+      while (!(await Promise.race([ended, sleep(2_000, false)]))) {
         const findings = check(await history(false));
         if (findings.length > 0) return summary(await history(false), findings, counts, null);
       }
@@ -160,7 +164,9 @@ export async function storm({ cli, seed, forMs, untilViolation }: StormOptions):
     return summary(last, findings, counts, settledAfterMs);
   } finally {
     producing = false;
+    over = true;
     fleet.destroy();
+    await producer.catch(() => {});
     await Promise.all(
       consumers.map((consumer) => (consumer instanceof Worker ? consumer.close(true) : consumer.close())),
     );

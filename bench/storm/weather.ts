@@ -29,6 +29,8 @@ export interface WeatherOptions {
   readonly counts: Counts;
   /** Effects come no later than this after the request, ms. */
   readonly latestEffectMs: number;
+  /** It is broken off: nothing may happen any more. */
+  readonly isOver: () => boolean;
 }
 
 /** Every kind of fault that the stand-in knows and that a group's call can meet. */
@@ -65,6 +67,7 @@ export async function rage(options: WeatherOptions, forMs: number): Promise<void
       const pauseMs = random.between(leastMs, mostMs);
       if (Date.now() + pauseMs >= until) return;
       await sleep(pauseMs);
+      if (options.isOver()) return;
       await happen();
     }
   };
