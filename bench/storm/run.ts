@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Job, Queue, QueueEvents, Worker } from 'bullmq';
 import { Redis } from 'ioredis';
+import { createRotationClient } from '../../src/index.ts';
 import { findServer } from '../../src/redis/findServer.ts';
 import { type StandIn, startStandIn } from '../../src/standin/standIn.ts';
 import { createFaultProxy } from '../../test/support/faultProxy.ts';
@@ -246,8 +247,15 @@ interface Asked {
   readonly jobId: string;
 }
 
-/** Half of them as the library does it, stamped with Redis's clock; half as any producer. */
+/** Half of them by the library, which stamps them with Redis's clock; half as any producer does it. */
 async function produce(queue: Queue, redis: Redis, random: Random, asked: Asked[], more: () => boolean): Promise<void> {
+  const client = createRotationClient({ connection: redis });
+  const isRegistered = (group: string) =>
+    client.current(group).then(
+      () => true,
+      () => false,
+    );
+  while (more() && !(await isRegistered(idOf(size.groups - 1)))) await sleep(50);
   for (let n = 0; more(); n++) {
     await sleep(random.between(50, 400));
     // A burst for one group now and then, as when a leak is reported by many.
@@ -256,13 +264,17 @@ async function produce(queue: Queue, redis: Redis, random: Random, asked: Asked[
     for (let i = 0; i < burst; i++) {
       const requestId = `request-${n}-${i}`;
       const [seconds, micros] = await redis.time();
-      const now = Number(seconds) * 1000 + Math.floor(Number(micros) / 1000);
-      const stamp = random() < 0.5 ? { requestedAt: now } : {};
-      const data = { group: random() < 0.5 ? idOf(index) : jids[index], requestId, requestedBy: 'storm', ...stamp };
-      const job = await queue.add('rotate', data);
-      asked.push({ requestId, jid: jids[index] ?? '', askedAt: now, jobId: job.id ?? '' });
+      const askedAt = Number(seconds) * 1000 + Math.floor(Number(micros) / 1000);
+      const who = { requestId, requestedBy: 'storm' };
+      const group = random() < 0.5 ? idOf(index) : (jids[index] ?? '');
+      const jobId =
+        random() < 0.5
+          ? (await client.request(group, who)).jobId
+          : ((await queue.add('rotate', { group, ...who })).id ?? '');
+      asked.push({ requestId, jid: jids[index] ?? '', askedAt, jobId });
     }
   }
+  await client.close();
 }
 
 /** Asks how a one-off stands, until it has ended. */

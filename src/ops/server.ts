@@ -68,17 +68,23 @@ export async function startOpsServer(options: OpsOptions): Promise<OpsServer> {
   return { url, close: () => app.close() };
 }
 
-/** One reading for all who ask at the same time or shortly after. */
+/** One reading for all who ask while it is under way or shortly after. */
 function shared<T>(read: () => Promise<T>): () => Promise<T> {
-  let last: { readonly at: number; readonly value: Promise<T> } | null = null;
+  let last: { value: Promise<T>; endedAt: number | null } | null = null;
   return () => {
-    if (last !== null && performance.now() - last.at < freshMs) return last.value;
-    const value = read();
-    value.catch(() => {
-      last = null;
-    });
-    last = { at: performance.now(), value };
-    return value;
+    const usable = last !== null && (last.endedAt === null || performance.now() - last.endedAt < freshMs);
+    if (last !== null && usable) return last.value;
+    const mine: NonNullable<typeof last> = { value: read(), endedAt: null };
+    last = mine;
+    mine.value.then(
+      () => {
+        mine.endedAt = performance.now();
+      },
+      () => {
+        last = null;
+      },
+    );
+    return mine.value;
   };
 }
 
