@@ -122,9 +122,11 @@ it('stays usable with thousands of groups: paged, and searched', async () => {
   const { page } = await open(url, { viewport: { width: 380, height: 700 } });
   expect(await page.locator('#groups tr').count()).toBe(101);
   await page.getByRole('link', { name: 'next' }).click();
+  await page.waitForURL(/page=2/);
   expect(await page.locator('#groups td').first().textContent()).toBe('group-0100');
   await page.getByRole('searchbox').fill('group-29');
   await page.keyboard.press('Enter');
+  await page.waitForURL(/q=group-29/);
   expect(await page.locator('#groups td').first().textContent()).toBe('group-2900');
   expect(await page.locator('.note').last().textContent()).toContain('100 of 3000 groups');
   // A phone scrolls tables, not the page.
