@@ -1,7 +1,9 @@
 /** A real browser: Chromium from PATH, else from Debian's packages, where that can be done without a question. */
-import { execFileSync } from 'node:child_process';
+import { execFile } from 'node:child_process';
 import { accessSync, constants } from 'node:fs';
 import { delimiter, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { promisify } from 'node:util';
 import { type Browser, chromium } from 'playwright-core';
 
 const names = ['chromium', 'chromium-browser', 'google-chrome'];
@@ -14,22 +16,32 @@ const flags = [
 ];
 
 export async function startBrowser(): Promise<Browser> {
-  const executablePath = onPath() ?? installed();
+  const executablePath = onPath() ?? (await install());
   return await chromium.launch({ executablePath, headless: true, args: flags });
 }
 
-function installed(): string {
-  const options = { stdio: 'ignore', env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' } } as const;
-  const aptGet = ['-o', 'DPkg::Lock::Timeout=120', '-qq'];
-  try {
-    execFileSync('apt-get', [...aptGet, 'update'], options);
-    execFileSync('apt-get', [...aptGet, 'install', '-y', '--no-install-recommends', 'chromium'], options);
-  } catch {
-    // Told below, with what to do.
+const run = promisify(execFile);
+const installMs = 4 * 60_000;
+
+/** Tests in other processes may install it at the same time: then it is there before our own try gets its turn. */
+async function install(): Promise<string> {
+  const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
+  const aptGet = (...args: string[]) => run('apt-get', ['-o', 'DPkg::Lock::Timeout=120', '-qq', ...args], { env });
+  const deadline = performance.now() + installMs;
+  for (;;) {
+    const failed = await aptGet('update')
+      .then(() => aptGet('install', '-y', '--no-install-recommends', 'chromium'))
+      .then(
+        () => null,
+        (error: Error) => error,
+      );
+    const path = onPath();
+    if (path !== null && failed === null) return path;
+    if (performance.now() > deadline || (failed as NodeJS.ErrnoException | null)?.code === 'ENOENT') {
+      throw new Error(`no Chromium on PATH, and it cannot be installed (apt-get install chromium): ${failed?.message}`);
+    }
+    await sleep(1_000);
   }
-  const path = onPath();
-  if (path === null) throw new Error('no Chromium on PATH: install it (apt-get install chromium)');
-  return path;
 }
 
 function onPath(): string | null {
