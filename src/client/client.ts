@@ -6,6 +6,7 @@ import { randomUUID } from 'node:crypto';
 import { type Job, Queue, QueueEvents } from 'bullmq';
 import { closest } from 'fastest-levenshtein';
 import { ownerOfJid } from '../groups/jids.ts';
+import { type KnownLink, knownLink } from '../groups/record.ts';
 import { readRegistration } from '../groups/registry.ts';
 import { createGroupStore } from '../groups/store.ts';
 import {
@@ -46,14 +47,8 @@ export interface Requested {
 }
 
 /** What is known of a group's link. */
-export interface CurrentLink {
+export interface CurrentLink extends KnownLink {
   readonly group: string;
-  readonly jid: string;
-  readonly inviteCode: string;
-  readonly inviteLink: string;
-  readonly revision: number;
-  /** ISO 8601. */
-  readonly rotatedAt: string;
   /** ISO 8601; null: none is planned. */
   readonly nextRotationAt: string | null;
   /** A call without an answer may have killed this link: a newer one, if there is one, is told within the settle time. */
@@ -158,18 +153,11 @@ export function createRotationClient({ connection, prefix = 'bull' }: RotationCl
 
     async current(name) {
       const { group } = await find(name);
-      const { jid, link, revision, rotatedAt, dueAt, uncertain } = (await store.load(group)).record;
-      if (jid === null || link === null || revision === null || rotatedAt === null) return null;
-      return {
-        group,
-        jid,
-        inviteCode: link.code,
-        inviteLink: link.url,
-        revision,
-        rotatedAt: new Date(rotatedAt).toISOString(),
-        nextRotationAt: dueAt === null ? null : new Date(dueAt).toISOString(),
-        uncertain: uncertain !== null,
-      };
+      const { record } = await store.load(group);
+      const link = knownLink(record);
+      if (link === null) return null;
+      const nextRotationAt = record.dueAt === null ? null : new Date(record.dueAt).toISOString();
+      return { group, ...link, nextRotationAt, uncertain: record.uncertain !== null };
     },
 
     async close() {

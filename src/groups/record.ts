@@ -100,3 +100,25 @@ export const newRecord: GroupRecord = Object.freeze({
   duplicateOf: null,
   answered: [],
 });
+
+/** A group's newest link, as it is told to those who asked. */
+export interface KnownLink {
+  readonly jid: string;
+  readonly inviteCode: string;
+  readonly inviteLink: string;
+  readonly revision: number;
+  /** ISO 8601. */
+  readonly rotatedAt: string;
+}
+
+/** null: there was none yet. */
+export function knownLink({ jid, link, revision, rotatedAt }: GroupRecord): KnownLink | null {
+  if (jid === null || link === null || revision === null || rotatedAt === null) return null;
+  return {
+    jid,
+    inviteCode: link.code,
+    inviteLink: link.url,
+    revision,
+    rotatedAt: new Date(rotatedAt).toISOString(),
+  };
+}

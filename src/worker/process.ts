@@ -15,7 +15,7 @@ import { z } from 'zod';
 import type { Config, GroupConfig } from '../config/config.ts';
 import { lookUp } from '../config/lookup.ts';
 import { ownerOfJid } from '../groups/jids.ts';
-import type { GroupRecord } from '../groups/record.ts';
+import { type GroupRecord, knownLink } from '../groups/record.ts';
 import type { Logger } from '../log.ts';
 import type { Observer } from '../ops/observer.ts';
 import { scheduledData, scheduledJob, verifyData, verifyJob } from '../planner/release.ts';
@@ -169,19 +169,9 @@ async function findGroup(deps: ProcessDependencies, instance: string, name: stri
 }
 
 function resultOf(status: RotationResult['status'], group: string, record: GroupRecord): RotationResult {
-  const { jid, link, revision, rotatedAt } = record;
-  if (jid === null || link === null || revision === null || rotatedAt === null) {
-    throw new Error(`group ${group} was answered without a link`);
-  }
-  return {
-    status,
-    group,
-    jid,
-    inviteCode: link.code,
-    inviteLink: link.url,
-    revision,
-    rotatedAt: new Date(rotatedAt).toISOString(),
-  };
+  const link = knownLink(record);
+  if (link === null) throw new Error(`group ${group} was answered without a link`);
+  return { status, group, ...link };
 }
 
 /** One line for each outcome that somebody may want to know of. */
