@@ -53,6 +53,7 @@ export function consumeLinks(options: ConsumeLinksOptions): LinkConsumer {
   const { queue = 'invite-links', prefix = 'bull', concurrency = 10, handler, onFailed } = options;
   const { onError = (error: Error) => console.error(`${queue}: ${error.message}`) } = options;
   const { redis, close } = openConnection(options.connection);
+  const place: Place = { redis, keys: makeKeys(prefix), queue };
   const turns = createTurns();
 
   async function take(job: Job, lock = ''): Promise<void> {
@@ -61,9 +62,7 @@ export function consumeLinks(options: ConsumeLinksOptions): LinkConsumer {
       await onFailed?.(event);
       return;
     }
-    const waitMs = await turns.inTurn(event.group, () =>
-      handOver({ redis, keys: makeKeys(prefix), queue }, event, handler),
-    );
+    const waitMs = await turns.inTurn(event.group, () => handOver(place, event, handler));
     if (waitMs === 0) return;
     await job.moveToDelayed(Date.now() + waitMs, lock);
     throw new DelayedError();

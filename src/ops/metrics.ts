@@ -4,7 +4,7 @@
  * shows the same.
  */
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
-import { groupStates, type Status } from '../status/status.ts';
+import { type GroupStatus, groupStates, type Status } from '../status/status.ts';
 import type { Observer } from './observer.ts';
 
 const prefix = 'invite_rotator_';
@@ -58,6 +58,8 @@ export function createMetrics(version: string): Metrics {
   info.set({ version, node: process.versions.node }, 1);
 
   function show(status: Status): void {
+    const byInstance = new Map<string, GroupStatus[]>(status.instances.map(({ instance }) => [instance, []]));
+    for (const group of status.groups) byInstance.get(group.instance)?.push(group);
     for (const { instance, budget, gate, queue } of status.instances) {
       if (budget !== null) {
         budgetUsed.set({ instance }, budget.used);
@@ -65,7 +67,7 @@ export function createMetrics(version: string): Metrics {
       }
       if (gate !== null) gates.set({ instance, reason: gate.reason }, 1);
       for (const [state, jobs] of Object.entries(queue)) queued.set({ instance, state }, jobs);
-      const own = status.groups.filter((group) => group.instance === instance);
+      const own = byInstance.get(instance) ?? [];
       for (const state of groupStates)
         groups.set({ instance, state }, own.filter((group) => group.state === state).length);
       const aged = own.flatMap(({ linkAgeMs, periodMs }) => (linkAgeMs === null ? [] : [{ linkAgeMs, periodMs }]));
@@ -91,7 +93,6 @@ export function createMetrics(version: string): Metrics {
       rotation: (instance, outcome) => rotations.inc({ instance, outcome }),
       drift: (instance) => drifts.inc({ instance }),
       reload: (outcome) => reloads.inc({ outcome }),
-      took() {},
     },
     contentType: registry.contentType,
     async render(status) {

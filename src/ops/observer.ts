@@ -8,8 +8,6 @@ export interface Observer {
   drift(instance: string): void;
   /** The configuration file was read again: `applied` or `broken`. */
   reload(outcome: 'applied' | 'broken'): void;
-  /** This process took a job off an instance's queue. */
-  took(instance: string): void;
 }
 
-export const nobody: Observer = { call() {}, rotation() {}, drift() {}, reload() {}, took() {} };
+export const nobody: Observer = { call() {}, rotation() {}, drift() {}, reload() {} };

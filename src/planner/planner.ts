@@ -12,6 +12,7 @@ import { readGate } from '../budget/gate.ts';
 import type { Config, GroupConfig, InstanceConfig } from '../config/config.ts';
 import { lookUp } from '../config/lookup.ts';
 import type { GroupStore } from '../groups/store.ts';
+import { countJobs } from '../queues/counts.ts';
 import type { Keys } from '../redis/keys.ts';
 import { loadScript, type RedisClient, redisTime, runScript } from '../redis/scripts.ts';
 import { slideIntoWindow } from '../schedule/schedule.ts';
@@ -125,12 +126,12 @@ async function findRoom(deps: PlannerDependencies, instances: InstanceConfig[], 
     const [gate, capacity, counts] = await Promise.all([
       readGate(deps.redis, deps.keys, instance.name, nowMs),
       deps.budget.capacity(instance, deps.tokenOf(instance.name), tickMs),
-      deps.queueOf(instance.name).getJobCounts('wait', 'prioritized', 'active', 'delayed'),
+      countJobs(deps.queueOf(instance.name)),
     ]);
-    const waiting = (counts.wait ?? 0) + (counts.prioritized ?? 0) + (counts.active ?? 0);
-    queued += waiting;
+    const unfinished = counts.waiting + counts.active;
+    queued += unfinished;
     free = Math.min(free, capacity.free);
-    const left = Math.ceil(tickMs / instance.paceMs) - waiting - (counts.delayed ?? 0);
+    const left = Math.ceil(tickMs / instance.paceMs) - unfinished - counts.delayed;
     const paced = instance.paceMs > 0 ? Math.max(left, 0) : capacity.free;
     perInstance.set(instance.name, gate !== null && gate.opensInMs > 0 ? 0 : paced);
   }

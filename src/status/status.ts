@@ -9,6 +9,7 @@ import { readGate } from '../budget/gate.ts';
 import type { Config, GroupConfig, InstanceConfig } from '../config/config.ts';
 import type { GroupRecord } from '../groups/record.ts';
 import { createGroupStore } from '../groups/store.ts';
+import { countJobs, type JobCounts } from '../queues/counts.ts';
 import type { Keys } from '../redis/keys.ts';
 import { rotationsQueue } from '../redis/keys.ts';
 import { type RedisClient, redisTime } from '../redis/scripts.ts';
@@ -53,7 +54,7 @@ export interface InstanceStatus {
   /** null: no worker has used this instance's token yet. */
   readonly budget: { readonly used: number; readonly limit: number; readonly foreign: number } | null;
   readonly gate: { readonly reason: string; readonly opensInMs: number } | null;
-  readonly queue: { readonly waiting: number; readonly active: number; readonly delayed: number };
+  readonly queue: JobCounts;
 }
 
 export interface Status {
@@ -148,16 +149,11 @@ async function instanceStatus(
   };
 }
 
-async function jobCounts(redis: RedisClient, prefix: string, name: string): Promise<InstanceStatus['queue']> {
+async function jobCounts(redis: RedisClient, prefix: string, name: string): Promise<JobCounts> {
   const queue = new Queue(name, { connection: redis, prefix, skipMetasUpdate: true });
   queue.on('error', () => {});
   try {
-    const counts = await queue.getJobCounts('wait', 'prioritized', 'active', 'delayed');
-    return {
-      waiting: (counts.wait ?? 0) + (counts.prioritized ?? 0),
-      active: counts.active ?? 0,
-      delayed: counts.delayed ?? 0,
-    };
+    return await countJobs(queue);
   } finally {
     await queue.close();
   }

@@ -33,6 +33,8 @@ export interface ProcessDependencies extends RotateDependencies {
   readonly targetOf: (group: GroupConfig) => Target;
   readonly log: Logger;
   readonly observer: Observer;
+  /** Told of every job that this process takes off the queue of an instance. */
+  readonly onTaken: (instance: string) => void;
 }
 
 /** Our own note on a job, kept in BullMQ's progress: it outlives the process. */
@@ -55,7 +57,7 @@ export async function processJob(
   job: Job,
   hold: Hold,
 ): Promise<RotationResult | null> {
-  deps.observer.took(instance);
+  deps.onTaken(instance);
   const found = await readJob(deps, instance, job);
   if (found === null) return null;
   const { group, work } = found;

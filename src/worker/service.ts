@@ -16,6 +16,7 @@ import { observeClient } from '../ops/observeClient.ts';
 import { nobody, type Observer } from '../ops/observer.ts';
 import type { Health } from '../ops/readiness.ts';
 import { tick, tickMs } from '../planner/planner.ts';
+import { countJobs } from '../queues/counts.ts';
 import { type Keys, makeKeys, plannerQueue } from '../redis/keys.ts';
 import { type RedisClient, redisTime } from '../redis/scripts.ts';
 import { createOutbox } from '../results/outbox.ts';
@@ -87,7 +88,8 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     keys,
     store,
     log,
-    observer: { ...observer, took },
+    observer,
+    onTaken: (instance) => health.took(instance),
     random: options.random ?? Math.random,
     get ryze() {
       return ryze;
@@ -228,18 +230,13 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     const nowMs = await redisTime(redis);
     const held = await Promise.all(
       config.instances.map(async ({ name }) => {
-        const counts = await instances.queueOf(name).getJobCounts('wait', 'prioritized');
-        if ((counts.wait ?? 0) + (counts.prioritized ?? 0) === 0) return [];
+        if ((await countJobs(instances.queueOf(name))).waiting === 0) return [];
         return (await readGate(redis, keys, name, nowMs)) === null ? [name] : [];
       }),
     );
     return held.flat();
   }
   const health = watchHealth({ redis, keys, waiting, configBroken: () => configBroken });
-  function took(instance: string): void {
-    health.took(instance);
-    observer.took(instance);
-  }
 
   await takeOver();
   await instances.bringInLine(config.instances);
