@@ -100,9 +100,10 @@ interface Place {
 /** Hands the event over if that is right; returns 0, or after how many milliseconds to look again. */
 async function handOver(
   { redis, keys, queue }: Place,
-  { group, revision, ...rest }: NewLinkEvent,
+  event: NewLinkEvent,
   handler: ConsumeLinksOptions['handler'],
 ): Promise<number> {
+  const { group, revision } = event;
   const pair = [keys.marks(queue), keys.handling(queue, group)];
   const id = randomUUID();
   const claim = async () => Number(await runScript(redis, claimLua, pair, [group, revision, id, leaseMs]));
@@ -112,7 +113,7 @@ async function handOver(
   const renewal = setInterval(() => void claim().catch(() => {}), renewEveryMs);
   let handled = false;
   try {
-    await handler({ ...rest, group, revision } as NewLinkEvent);
+    await handler(event);
     handled = true;
   } finally {
     clearInterval(renewal);
