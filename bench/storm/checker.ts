@@ -70,6 +70,7 @@ function ordered({ events, added, groups }: History): string[] {
       const wrong: string[] = [];
       for (const event of linksOf(inOrder, group)) {
         const { id, revision, previousRevision, previousInviteCode } = event;
+        if (event.inviteCode === previousInviteCode) wrong.push(`${queue}: ${id} tells of no change`);
         if (id !== `${group}.${revision}`) wrong.push(`${queue}: ${id} has revision ${revision}`);
         if (before !== undefined) {
           if ((revision ?? 0) <= (before.revision ?? 0)) wrong.push(`${queue}: ${id} came after ${before.id}`);

@@ -12,8 +12,8 @@ export interface Fleet {
   restart(index: number): void;
   /** All that they wrote. */
   readonly output: readonly string[];
-  /** SIGTERM to all; rejects if one does not end with 0 in time. */
-  stop(): Promise<void>;
+  /** SIGTERM to all; tells, in words, of each that did not end with 0 in time. */
+  stop(): Promise<string[]>;
   /** SIGKILL to all. */
   destroy(): void;
 }
@@ -21,25 +21,23 @@ export interface Fleet {
 export interface FleetOptions {
   readonly cli: string;
   readonly size: number;
-  readonly env: Readonly<Record<string, string>>;
+  readonly envOf: (index: number) => Readonly<Record<string, string>>;
 }
 
 const replaceAfterMs = 500;
 
-export function startFleet({ cli, size, env }: FleetOptions): Fleet {
+export function startFleet({ cli, size, envOf }: FleetOptions): Fleet {
   const output: string[] = [];
   const workers: ChildProcess[] = [];
-  const frozen = new Set<ChildProcess>();
   let stopping = false;
 
   function start(index: number): void {
     const child = spawn(process.execPath, [cli, 'start'], {
-      env: { PATH: process.env.PATH ?? '', ...env },
+      env: { PATH: process.env.PATH ?? '', ...envOf(index) },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => output.push(String(chunk)));
     child.once('exit', () => {
-      frozen.delete(child);
       if (!stopping) setTimeout(() => !stopping && start(index), replaceAfterMs);
     });
     workers[index] = child;
@@ -56,24 +54,23 @@ export function startFleet({ cli, size, env }: FleetOptions): Fleet {
     kill: (index) => void workers[index]?.kill('SIGKILL'),
     async freeze(index, ms) {
       const worker = workers[index];
-      if (worker === undefined || frozen.has(worker)) return;
-      frozen.add(worker);
-      worker.kill('SIGSTOP');
+      worker?.kill('SIGSTOP');
       await sleep(ms);
-      frozen.delete(worker);
-      worker.kill('SIGCONT');
+      worker?.kill('SIGCONT');
     },
     restart: (index) => void workers[index]?.kill('SIGTERM'),
     async stop() {
       stopping = true;
-      const ended = workers.map(async (worker) => {
-        if (worker.exitCode !== null || worker.signalCode !== null) return;
-        const exit = once(worker, 'exit');
-        worker.kill('SIGTERM');
-        const [code, signal] = (await Promise.race([exit, sleep(20_000, ['late', null])])) as [unknown, unknown];
-        if (code !== 0) throw new Error(`a worker that was told to stop ended with ${code ?? signal}`);
-      });
-      await Promise.all(ended);
+      const wrong = await Promise.all(
+        workers.map(async (worker) => {
+          if (worker.exitCode !== null || worker.signalCode !== null) return [];
+          const exit = once(worker, 'exit');
+          worker.kill('SIGTERM');
+          const [code, signal] = (await Promise.race([exit, sleep(20_000, ['late', null])])) as [unknown, unknown];
+          return code === 0 ? [] : [`pid ${worker.pid} ended with ${code ?? signal}`];
+        }),
+      );
+      return wrong.flat();
     },
     destroy,
   };

@@ -47,8 +47,8 @@ function tell(result: Storm): void {
   const { counts, findings } = result;
   console.log(`calls ${result.calls}, ${result.faults} of them with a fault`);
   console.log(
-    `kills ${counts.kills}, freezes ${counts.freezes}, restarts ${counts.restarts}, Redis cut ${counts.redisCuts} times ` +
-      `and restarted ${counts.redisRestarts} times, links reset by hand ${counts.humans}`,
+    `kills ${counts.kills}, freezes ${counts.freezes}, partitions ${counts.partitions}, restarts ${counts.restarts}, ` +
+      `Redis cut ${counts.redisCuts} times and restarted ${counts.redisRestarts} times, links reset by hand ${counts.humans}`,
   );
   console.log(
     `one-offs ${result.oneOffs}, rotations ${result.rotations} (${result.recoveries} recovered), resets ${result.resets} ` +

@@ -61,6 +61,7 @@ export async function storm({ cli, seed, forMs, untilViolation }: StormOptions):
   const startRedis = () => startRedisServer({ binary, folder, port, appendOnly: true });
   let server = await startRedis();
   const proxy = await createFaultProxy(port);
+  const proxies = await Promise.all(Array.from({ length: size.workers }, () => createFaultProxy(proxy.port)));
   const standIn = await startStandIn({
     instances: ['bot'],
     tokens: [{ token }],
@@ -88,9 +89,22 @@ export async function storm({ cli, seed, forMs, untilViolation }: StormOptions):
   const fleet = startFleet({
     cli,
     size: size.workers,
-    env: { REDIS_URL: `redis://127.0.0.1:${proxy.port}`, TOKEN: token, ROTATOR_CONFIG: file, LOG_LEVEL: 'debug' },
+    envOf: (index) => ({
+      REDIS_URL: `redis://127.0.0.1:${proxies[index]?.port}`,
+      TOKEN: token,
+      ROTATOR_CONFIG: file,
+      LOG_LEVEL: 'debug',
+    }),
   });
-  const counts: Counts = { kills: 0, freezes: 0, restarts: 0, redisCuts: 0, redisRestarts: 0, humans: 0 };
+  const counts: Counts = {
+    kills: 0,
+    freezes: 0,
+    partitions: 0,
+    restarts: 0,
+    redisCuts: 0,
+    redisRestarts: 0,
+    humans: 0,
+  };
   const asked: Asked[] = [];
   const endOf = endsOf(rotations);
   let producing = true;
@@ -119,8 +133,8 @@ export async function storm({ cli, seed, forMs, untilViolation }: StormOptions):
         random,
         standIn,
         fleet,
-        workers: size.workers,
         proxy,
+        proxies,
         jids,
         counts,
         latestEffectMs: settleMs - 500,
@@ -155,9 +169,10 @@ export async function storm({ cli, seed, forMs, untilViolation }: StormOptions):
       if (good === 1) settledAfterMs = Date.now() - calmAt;
       await sleep(500);
     }
-    await fleet.stop();
+    const badEnds = await fleet.stop();
     const last = await history(true, { withOutput: true });
     const findings = check(last);
+    if (badEnds.length > 0) findings.push({ promise: 'stopped: a worker told to end ends with 0', found: badEnds });
     if (settledAfterMs === null || settledAfterMs > explainedMs + patienceMs) {
       findings.push({ promise: 'settled in time', found: [`after ${settledAfterMs} ms`] });
     }
@@ -173,7 +188,7 @@ export async function storm({ cli, seed, forMs, untilViolation }: StormOptions):
     );
     await rotations.close();
     redis.disconnect();
-    await proxy.close();
+    await Promise.all([...proxies, proxy].map((each) => each.close()));
     await standIn.close();
     await server.stop();
     rmSync(folder, { recursive: true, force: true });

@@ -13,6 +13,7 @@ export interface Counts {
   kills: number;
   freezes: number;
   restarts: number;
+  partitions: number;
   redisCuts: number;
   redisRestarts: number;
   humans: number;
@@ -22,8 +23,10 @@ export interface WeatherOptions {
   readonly random: Random;
   readonly standIn: StandIn;
   readonly fleet: Fleet;
-  readonly workers: number;
+  /** Between all and Redis. */
   readonly proxy: FaultProxy;
+  /** Between each worker and `proxy`. */
+  readonly proxies: readonly FaultProxy[];
   readonly restartRedis: () => Promise<void>;
   readonly jids: readonly string[];
   readonly counts: Counts;
@@ -58,7 +61,7 @@ export function drawFault(random: Random, latestEffectMs: number): Fault | null 
 
 /** Lets the storm rage until told to stop; resolves when the last trouble is over. */
 export async function rage(options: WeatherOptions, forMs: number): Promise<void> {
-  const { random, standIn, fleet, proxy, counts } = options;
+  const { random, standIn, fleet, proxy, proxies, counts } = options;
   const until = Date.now() + forMs;
   standIn.faults.random(() => drawFault(random, options.latestEffectMs));
 
@@ -71,21 +74,46 @@ export async function rage(options: WeatherOptions, forMs: number): Promise<void
       await happen();
     }
   };
-  const someone = () => Math.floor(random() * options.workers);
-  const freezes: Promise<void>[] = [];
+  const once = async (afterMs: number, happen: () => void) => {
+    await sleep(afterMs);
+    if (!options.isOver()) happen();
+  };
+  // Whoever is frozen or partitioned is left alone until it is back, as what it does then is the danger; and one works on.
+  const away = new Set<number>();
+  const absences: Promise<void>[] = [];
+  const present = () => [...proxies.keys()].filter((index) => !away.has(index));
+  const sendAway = (how: (index: number) => Promise<void>) => {
+    if (present().length === 1) return;
+    const index = random.pick(present());
+    away.add(index);
+    absences.push(how(index).finally(() => away.delete(index)));
+  };
+  const partition = (ms: number) =>
+    sendAway(async (index) => {
+      counts.partitions += 1;
+      await proxies[index]?.refuse();
+      await sleep(ms);
+      await proxies[index]?.heal();
+    });
+  // Some for longer than every lock and lease.
+  const absenceMs = () => random.between(500, random() < 0.4 ? 16_000 : 4_000);
   await Promise.all([
+    // Long enough for the others to take over all that it had begun, and to rotate again.
+    once(3_000, () => partition(25_000)),
+    every(5_000, 15_000, () => partition(absenceMs())),
     every(1_500, 6_000, () => {
       counts.kills += 1;
-      fleet.kill(someone());
+      fleet.kill(random.pick(present()));
     }),
-    every(4_000, 12_000, () => {
-      counts.freezes += 1;
-      // Some for longer than every lock and lease.
-      freezes.push(fleet.freeze(someone(), random.between(500, random() < 0.4 ? 16_000 : 4_000)));
-    }),
+    every(4_000, 12_000, () =>
+      sendAway((index) => {
+        counts.freezes += 1;
+        return fleet.freeze(index, absenceMs());
+      }),
+    ),
     every(8_000, 20_000, () => {
       counts.restarts += 1;
-      fleet.restart(someone());
+      fleet.restart(random.pick(present()));
     }),
     every(6_000, 15_000, async () => {
       counts.redisCuts += 1;
@@ -103,6 +131,6 @@ export async function rage(options: WeatherOptions, forMs: number): Promise<void
       standIn.resetByHand(random.pick(options.jids));
     }),
   ]);
-  await Promise.all(freezes);
+  await Promise.all(absences);
   standIn.faults.random(null);
 }
