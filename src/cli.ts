@@ -8,6 +8,7 @@ import { rotate } from './commands/rotate.ts';
 import { start } from './commands/start.ts';
 import { status } from './commands/status.ts';
 import { ConfigError } from './config/problem.ts';
+import { withoutSecrets } from './log.ts';
 import { RedisStartError } from './redis/findServer.ts';
 import { version } from './version.ts';
 
@@ -70,6 +71,8 @@ program.addCommand(
     }),
 );
 
+// In our own words too: Node.js would print all that the error carries, such as a Redis command with links in it.
+process.on('uncaughtException', (error) => process.exit(explain(error)));
 try {
   await program.parseAsync();
   process.exit(exitCode);
@@ -88,6 +91,6 @@ function explain(error: unknown): number {
 }
 
 function fail(message: string, code: number): number {
-  process.stderr.write(`${message}\n`);
+  process.stderr.write(`${withoutSecrets(message)}\n`);
   return code;
 }

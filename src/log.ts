@@ -3,7 +3,7 @@
  * be logged in the first place; in case it is, known fields are redacted, and whatever looks like an invite link or is
  * a token in use is struck out of the line as it is written.
  */
-import { type Logger, pino, stdTimeFunctions } from 'pino';
+import { type Logger, pino, stdSerializers, stdTimeFunctions } from 'pino';
 import { build as pretty } from 'pino-pretty';
 
 export type { Logger } from 'pino';
@@ -25,6 +25,16 @@ export function withoutSecrets(text: string): string {
   return clean;
 }
 
+/**
+ * Only what an error says in words. What else it carries stays out: ioredis's errors carry the command that failed,
+ * with records and events among its arguments.
+ */
+export function errorForLog(error: unknown): unknown {
+  if (!(error instanceof Error)) return error;
+  const { type, message, stack } = stdSerializers.err(error);
+  return { type, message, stack };
+}
+
 export interface LogOptions {
   /** pino's level; `LOG_LEVEL` sets it. */
   readonly level: string;
@@ -44,6 +54,7 @@ export function createLog({ level, to }: LogOptions): Logger {
       base: null,
       timestamp: stdTimeFunctions.isoTime,
       redact: { paths: secretFields.flatMap((field) => [field, `*.${field}`]), censor: '[redacted]' },
+      serializers: { err: errorForLog },
       hooks: { streamWrite: withoutSecrets },
     },
     stream,

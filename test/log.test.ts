@@ -39,6 +39,20 @@ it('leaves out links, codes and tokens, wherever somebody put them', () => {
   expect(text()).toContain('[redacted]');
 });
 
+it.each([false, true])('tells of an error only its words, on a terminal (%s) too', (isTTY) => {
+  const { log, text } = capture(isTTY);
+  const args = ['record', '{"inviteCode":"AbCdEfGhIjKl"}'];
+  const failure = Object.assign(new Error('connection closed', { cause: new Error('reset by peer') }), {
+    command: { name: 'evalsha', args },
+    previousErrors: [Object.assign(new Error('before'), { command: { args } })],
+  });
+  log.error({ event: 'x', err: failure }, 'failed');
+  expect(text()).toContain('connection closed');
+  expect(text()).toContain('reset by peer');
+  expect(text()).toContain('log.test.ts');
+  expect(text()).not.toContain('AbCdEfGhIjKl');
+});
+
 it('does the same on a terminal', () => {
   keepSecret('tok-3f9c2a');
   const { log, text } = capture(true);
