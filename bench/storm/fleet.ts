@@ -30,6 +30,13 @@ export function startFleet({ cli, size, envOf }: FleetOptions): Fleet {
   const output: string[] = [];
   const workers: ChildProcess[] = [];
   let stopping = false;
+  const told = new WeakSet<ChildProcess>();
+  /** A second signal would end it at once. */
+  const terminate = (worker: ChildProcess | undefined) => {
+    if (worker === undefined || told.has(worker)) return;
+    told.add(worker);
+    worker.kill('SIGTERM');
+  };
 
   function start(index: number): void {
     const child = spawn(process.execPath, [cli, 'start'], {
@@ -58,14 +65,14 @@ export function startFleet({ cli, size, envOf }: FleetOptions): Fleet {
       await sleep(ms);
       worker?.kill('SIGCONT');
     },
-    restart: (index) => void workers[index]?.kill('SIGTERM'),
+    restart: (index) => terminate(workers[index]),
     async stop() {
       stopping = true;
       const wrong = await Promise.all(
         workers.map(async (worker) => {
           if (worker.exitCode !== null || worker.signalCode !== null) return [];
           const exit = once(worker, 'exit');
-          worker.kill('SIGTERM');
+          terminate(worker);
           const [code, signal] = (await Promise.race([exit, sleep(20_000, ['late', null])])) as [unknown, unknown];
           return code === 0 ? [] : [`pid ${worker.pid} ended with ${code ?? signal}`];
         }),
