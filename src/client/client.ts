@@ -123,7 +123,7 @@ export function createRotationClient({ connection, prefix = 'bull' }: RotationCl
       reason,
       requestedBy,
       requestId,
-      requestedAt: await redisTime(redis),
+      requestedAt: await redisTime(redis, keys),
     });
     if (!asked.success) {
       const [issue] = asked.error.issues;

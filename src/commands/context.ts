@@ -6,9 +6,10 @@ import { resolve } from 'node:path';
 import type { Config } from '../config/config.ts';
 import { loadConfig } from '../config/load.ts';
 import { ConfigError } from '../config/problem.ts';
-import { connectRedis, findRunningRedis } from '../redis/connection.ts';
+import { connectRedis } from '../redis/connection.ts';
 import { type Keys, makeKeys } from '../redis/keys.ts';
 import type { RedisClient } from '../redis/scripts.ts';
+import { findRunningRedis } from '../redis/target.ts';
 
 /** A failure that is told in words, without a stack trace. */
 export class CommandError extends Error {

@@ -94,12 +94,12 @@ async function confirmed(count: number): Promise<boolean> {
 }
 
 async function push(
-  { redis }: Connected,
+  { redis, keys }: Connected,
   groups: readonly GroupConfig[],
   queues: ReadonlyMap<string, Queue>,
   reason: string | undefined,
 ): Promise<Pushed[]> {
-  const requestedAt = await redisTime(redis);
+  const requestedAt = await redisTime(redis, keys);
   return await Promise.all(
     groups.map(async (group) => {
       const data: RotationRequest = {
@@ -161,7 +161,7 @@ async function explain(
   timeout: string,
 ): Promise<string> {
   if (!(error instanceof NotEndedError)) return error instanceof Error ? error.message : String(error);
-  const gate = await readGate(redis, keys, group.instance, await redisTime(redis));
+  const gate = await readGate(redis, keys, group.instance, await redisTime(redis, keys));
   if (gate !== null) {
     const seconds = Math.ceil(gate.opensInMs / 1000);
     return `no link within ${timeout}: ${group.instance} is left alone for ${seconds} s (${gate.reason}); the request stays queued`;

@@ -4,17 +4,12 @@ import { createConfigWatcher } from '../config/watch.ts';
 import { createLog, type Logger, logLevels } from '../log.ts';
 import { createMetrics, type Metrics } from '../ops/metrics.ts';
 import { type OpsServer, startOpsServer } from '../ops/server.ts';
-import {
-  connectRedis,
-  dataDir,
-  describeTarget,
-  inspectRedis,
-  namedRedis,
-  type RedisTarget,
-} from '../redis/connection.ts';
+import { connectRedis } from '../redis/connection.ts';
 import { type EmbeddedRedis, startEmbeddedRedis } from '../redis/embedded.ts';
+import { inspectRedis } from '../redis/inspect.ts';
 import { makeKeys } from '../redis/keys.ts';
 import type { RedisClient } from '../redis/scripts.ts';
+import { dataDir, describeTarget, namedRedis, type RedisTarget } from '../redis/target.ts';
 import { readStatus } from '../status/status.ts';
 import { version } from '../version.ts';
 import { type Service, startService } from '../worker/service.ts';

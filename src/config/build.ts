@@ -10,7 +10,8 @@ import { readGroups } from './groups.ts';
 import { readInstances } from './instances.ts';
 import type { Finding, Report } from './problem.ts';
 import { isMap, readMap, reportUnknownKeys } from './readMap.ts';
-import { apiMap, opsMap, redisMap } from './schema/connections.ts';
+import { readRedis } from './redis.ts';
+import { apiMap, opsMap } from './schema/connections.ts';
 import { resultsMap, retryMap, verifyMap } from './schema/running.ts';
 import { fileSchema } from './schema.ts';
 import { reportTwins } from './twins.ts';
@@ -36,7 +37,7 @@ export function buildConfig(values: unknown, file: string, nowMs: number): Built
   const retry = readRetry(values.retry, report);
   const verify = readVerify(values.verify, report);
   const queues = readQueues(values.results, report);
-  const redis = readMap(redisMap, values.redis, ['redis'], report).values;
+  const redis = readRedis(values.redis, file, report);
   const ops = readOps(values.ops, report);
   checkFeasibility(instances.built, groups, nowMs, report);
   if (findings.length > 0) return { config: null, findings };
@@ -49,7 +50,7 @@ export function buildConfig(values: unknown, file: string, nowMs: number): Built
     retry: { attempts: retry.attempts, baseDelayMs: retry.baseDelay, maxDelayMs: retry.maxDelay },
     verify,
     results: { queues },
-    redis: { prefix: redis.prefix, ...(redis.url === undefined ? {} : { url: redis.url }) },
+    redis,
     ops,
     shutdownTimeoutMs: own.shutdownTimeout,
   };

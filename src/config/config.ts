@@ -5,15 +5,19 @@
 import type { GroupIdentifier } from '../ryze/identifier.ts';
 import type { FirstSeen, Schedule } from '../schedule/schedule.ts';
 
-/** Where an instance's token comes from; the value itself is never part of the configuration. */
-export type TokenSource =
+/** A secret's keys in the file are its name with `Env` or `File` after it. */
+export type SecretName = 'token' | 'password' | 'sentinelPassword';
+
+/** Where a secret comes from; the value itself is never part of the configuration. */
+export type SecretSource = { readonly name: SecretName } & (
   | { readonly from: 'env'; readonly variable: string }
-  | { readonly from: 'file'; readonly path: string };
+  | { readonly from: 'file'; readonly path: string }
+);
 
 /** One RyzeAPI instance: a WhatsApp number with its token, its share of the token's limit and its own queue. */
 export interface InstanceConfig {
   readonly name: string;
-  readonly token: TokenSource;
+  readonly token: SecretSource;
   /** At most `max` requests in any `perMs`, of which scheduled work leaves `reserve` to one-offs. */
   readonly rateLimit: { readonly max: number; readonly perMs: number; readonly reserve: number };
   /** Jobs of this instance that one process works on at the same time. */
@@ -40,10 +44,37 @@ export interface RetryConfig {
   readonly maxDelayMs: number;
 }
 
+export interface NodeAddress {
+  readonly host: string;
+  readonly port: number;
+}
+
+/** How to get in where no URL says so. */
+export interface RedisLogin {
+  readonly username?: string;
+  readonly password: SecretSource | null;
+  readonly tls: boolean;
+}
+
+export type RedisServers =
+  /** `redis://`, `rediss://` or `unix://`, in which a password may stand. */
+  | { readonly kind: 'single'; readonly url: string; readonly password: SecretSource | null }
+  | {
+      readonly kind: 'sentinel';
+      readonly sentinels: readonly NodeAddress[];
+      /** Of the primary, as the Sentinels know it. */
+      readonly name: string;
+      readonly sentinelPassword: SecretSource | null;
+      /** To the servers that the Sentinels watch. */
+      readonly login: RedisLogin;
+    }
+  /** Any of its nodes: they know the others. */
+  | { readonly kind: 'cluster'; readonly nodes: readonly NodeAddress[]; readonly login: RedisLogin };
+
 export interface RedisConfig {
-  /** `redis://` or `rediss://`; absent: an embedded Redis. */
-  readonly url?: string;
-  /** BullMQ's key prefix; every key of this program starts with it. */
+  /** null: an embedded Redis. */
+  readonly servers: RedisServers | null;
+  /** BullMQ's key prefix; every key of this program starts with it. On Redis Cluster it has a `{hash tag}`. */
   readonly prefix: string;
 }
 

@@ -4,11 +4,13 @@
  */
 import type { z } from 'zod';
 import { type Finding, type Path, short } from './problem.ts';
-import { notYet } from './schema/connections.ts';
 import { didYouMean } from './suggest.ts';
 
 /** A token, a password or an invite code may stand here, also by mistake. */
-const unquotedKeys = new Set(['tokenEnv', 'tokenFile', 'identifier', 'url', 'baseUrl']);
+const unquotedKeys = new Set([
+  ...['token', 'password', 'sentinelPassword'].flatMap((secret) => [`${secret}Env`, `${secret}File`]),
+  ...['identifier', 'url', 'baseUrl'],
+]);
 
 /** `at`: where the value stands that was parsed. */
 export function describeIssue(issue: z.core.$ZodIssue, at: Path): Finding {
@@ -33,11 +35,13 @@ function oneOf(allowed: readonly string[], value: unknown): string {
 
 export function unknownKey(at: Path, key: string, known: readonly string[]): string {
   const holder = at.findLast((part) => typeof part === 'string') ?? '';
-  const later = notYet[`${holder}.${key}`];
-  if (later !== undefined) return later;
   if (holder === 'instances' && /^token$/i.test(key)) {
     return 'the token itself must not stand in this file: name an environment variable (tokenEnv) or a file (tokenFile)';
   }
+  if (holder === 'redis' && /^password$/i.test(key)) {
+    return 'a password must not stand in this file: name an environment variable (passwordEnv) or a file (passwordFile)';
+  }
+  if (holder === 'redis' && /^nodes$/i.test(key)) return 'unknown key "nodes": the list of nodes is called "cluster"';
   if (key === '<<') return 'merging maps with "<<" is not supported: use "defaults"';
   return `unknown key "${short(key)}"${didYouMean(key, known)}`;
 }

@@ -1,10 +1,10 @@
 /** Reads the list `instances`. Names are checked and known also where something else about their instance is wrong. */
-import { resolve } from 'node:path';
-import type { InstanceConfig, TokenSource } from './config.ts';
+import type { InstanceConfig, SecretSource } from './config.ts';
 import { found } from './describe.ts';
 import { pathText, type Report } from './problem.ts';
 import { type MapRead, readMap, valueAt } from './readMap.ts';
 import { instanceMap, rateLimitMap } from './schema/instances.ts';
+import { secretSource } from './secrets.ts';
 import { type Named, reportTwins } from './twins.ts';
 
 export interface InstancesRead {
@@ -52,14 +52,9 @@ function readInstance(value: unknown, index: number, file: string, report: Repor
   return { name, token, rateLimit: { max, perMs: per, reserve }, concurrency, paceMs: pace };
 }
 
-function tokenSource({ at, values, set, strays }: Entry, file: string, report: Report): TokenSource | null {
-  if (set.has('tokenEnv') && set.has('tokenFile')) {
-    report(at, 'has both "tokenEnv" and "tokenFile": one must go');
-    return null;
-  }
-  if (values.tokenEnv !== undefined) return { from: 'env', variable: values.tokenEnv };
-  if (values.tokenFile !== undefined) return { from: 'file', path: resolve(file, '..', values.tokenFile) };
+function tokenSource(entry: Entry, file: string, report: Report): SecretSource | null {
+  const { at, set, strays } = entry;
   const given = set.has('tokenEnv') || set.has('tokenFile');
   if (!given && !strays) report(at, 'needs "tokenEnv" or "tokenFile"');
-  return null;
+  return secretSource('token', entry, file, report);
 }

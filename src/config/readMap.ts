@@ -1,6 +1,6 @@
 /**
  * Reads one map of the file by its schema, key by key, so that one wrong key does not hide another, and checks of
- * several keys can run on those that are right. Maps inside the map are left to the caller.
+ * several keys can run on those that are right. Maps inside the map, and lists of maps, are left to the caller.
  */
 import { z } from 'zod';
 import { describeIssue, found, unknownKey } from './describe.ts';
@@ -37,7 +37,7 @@ export function readMap<S extends z.ZodRawShape>(
   const strays = reportUnknownKeys(schema, raw, at, report) > 0;
   let sound = !strays;
   for (const [key, field] of Object.entries(schema.shape) as [string, z.ZodType][]) {
-    if (isMapSchema(field)) continue;
+    if (holdsMaps(field)) continue;
     const given = Object.hasOwn(raw, key) ? raw[key] : undefined;
     const parsed = field.safeParse(given, { reportInput: true });
     if (parsed.success) {
@@ -70,7 +70,8 @@ export function valueAt(value: unknown, key: string): unknown {
   return isMap(value) && Object.hasOwn(value, key) ? value[key] : undefined;
 }
 
-function isMapSchema(field: z.ZodType): boolean {
-  if (field instanceof z.ZodOptional || field instanceof z.ZodPrefault) return isMapSchema(field.unwrap() as z.ZodType);
+function holdsMaps(field: z.ZodType): boolean {
+  if (field instanceof z.ZodOptional || field instanceof z.ZodPrefault) return holdsMaps(field.unwrap() as z.ZodType);
+  if (field instanceof z.ZodArray) return holdsMaps(field.element as z.ZodType);
   return field instanceof z.ZodObject;
 }

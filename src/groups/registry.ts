@@ -55,7 +55,7 @@ export async function syncRegistry(deps: RegistryDependencies, config: Config): 
   const work = config.groups.filter((group) => before[group.id] !== describe(group));
   for (let from = 0; from < work.length; from += chunk) {
     const groups = work.slice(from, from + chunk);
-    const nowMs = await redisTime(redis);
+    const nowMs = await redisTime(redis, keys);
     await Promise.all(
       groups.map(async (group) => {
         const old = parseRegistration(before[group.id]);

@@ -54,7 +54,7 @@ interface Head {
 
 export async function tick(deps: PlannerDependencies): Promise<Tick> {
   const { redis, keys, config } = deps;
-  const nowMs = await redisTime(redis);
+  const nowMs = await redisTime(redis, keys);
   const { byId: groups } = lookUp(config);
   const read = (key: (instance: string) => string) => readHeads(deps, key, groups, nowMs);
   const [due, unverified] = await Promise.all([read(keys.due), read(keys.verifications)]);

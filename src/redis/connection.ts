@@ -12,44 +12,12 @@
  * A command that waits for its answer when the connection is lost is sent again on the next one. It may have been done
  * already: whatever must not happen twice has to be safe in its script.
  */
-import { Redis, type RedisOptions } from 'ioredis';
-import type { RedisConfig } from '../config/config.ts';
-import { embeddedSocket, isEmbeddedRunning } from './embedded.ts';
+import { lookup } from 'node:dns';
+import { Cluster, type ClusterOptions, Redis, type RedisOptions } from 'ioredis';
+import { keepSecret } from '../log.ts';
 import { RedisStartError } from './findServer.ts';
 import type { RedisClient } from './scripts.ts';
-
-/** Where the embedded Redis keeps its data, from where the program was started. */
-export const dataDir = 'data';
-
-export type RedisTarget = { readonly url: string } | { readonly path: string };
-
-/** The Redis that the environment or the file names; null: none, so it is the embedded one. REDIS_URL wins. */
-export function namedRedis(config: RedisConfig, env: NodeJS.ProcessEnv): RedisTarget | null {
-  const [source, text] = env.REDIS_URL ? ['REDIS_URL', env.REDIS_URL] : ['redis.url', config.url];
-  if (text === undefined) return null;
-  const url = URL.canParse(text) ? new URL(text) : null;
-  if (url?.protocol === 'unix:') return { path: decodeURIComponent(url.pathname) };
-  // As parsed, with its scheme in lower case: ioredis would take REDISS:// for a connection without TLS.
-  if (url?.host && (url.protocol === 'redis:' || url.protocol === 'rediss:')) return { url: url.href };
-  throw new RedisStartError(
-    `${source} is no address like redis://host:6379, rediss://user:password@host:6379/0 or unix:///path/to/socket`,
-  );
-}
-
-/** For every command but `start`: the named Redis, or the embedded one of a `start` that runs here. */
-export function findRunningRedis(config: RedisConfig, env: NodeJS.ProcessEnv): RedisTarget {
-  const named = namedRedis(config, env);
-  if (named !== null) return named;
-  if (isEmbeddedRunning(dataDir)) return { path: embeddedSocket(dataDir) };
-  throw new RedisStartError('no Redis: start the worker here first (invite-rotator start), or set REDIS_URL');
-}
-
-/** For people: never with a password. */
-export function describeTarget(target: RedisTarget): string {
-  if ('path' in target) return target.path;
-  const { protocol, host, pathname } = new URL(target.url);
-  return `${protocol}//${host}${pathname}`;
-}
+import { describeTarget, type Login, type RedisTarget } from './target.ts';
 
 export interface ConnectOptions {
   /** Told when the connection is lost, when another reason keeps it from coming back, and when it is back. */
@@ -64,6 +32,8 @@ const handshakeMs = 5_000;
 /** Between tries to reconnect at the most: an outage's end is noticed within a second. */
 const retryMs = 1_000;
 const keepAliveMs = 15_000;
+/** Between tries of a command whose node of the cluster is gone. */
+const clusterRetryMs = 200;
 /** BullMQ blocks for 10 s at the most. */
 const silentMs = 12_000;
 
@@ -92,9 +62,11 @@ class HandshakingRedis extends Redis {
 }
 
 /** Resolves once Redis answers and has loaded its data; rejects with a `RedisStartError` if it cannot be reached now. */
-export async function connectRedis(target: RedisTarget, options: ConnectOptions = {}): Promise<Redis> {
+export async function connectRedis(target: RedisTarget, options: ConnectOptions = {}): Promise<RedisClient> {
   const { onChange, silenceMs = silentMs } = options;
   let connected = false;
+  /** Until the first connection stands there is no second try: whoever starts the program sees what is wrong. */
+  const retryAfter = (tries: number) => (connected ? Math.min(50 * 2 ** Math.min(tries, 10), retryMs) : null);
   const settings: RedisOptions = {
     connectionName: 'invite-rotator',
     maxRetriesPerRequest: null,
@@ -102,15 +74,18 @@ export async function connectRedis(target: RedisTarget, options: ConnectOptions 
     // Without it, a cut that nobody announces (a firewall's, a dead host's) would hold commands for a quarter of an hour.
     socketTimeout: silenceMs,
     keepAlive: keepAliveMs,
-    retryStrategy: (tries) => (connected ? Math.min(50 * 2 ** Math.min(tries, 10), retryMs) : null),
-    // A failover leaves us at a replica: connect anew, and send the command again there.
-    reconnectOnError: (error) => (error.message.includes('READONLY') ? 2 : false),
   };
-  const client = new HandshakingRedis({ ...settings, ...addressOf(target) });
+  const client =
+    'cluster' in target
+      ? openCluster(target, settings, retryAfter)
+      : new HandshakingRedis(alone(target, settings, retryAfter));
   let reason = 'connection closed';
-  client.on('error', (error: Error) => {
+  const onError = (error: Error) => {
     reason = reasonOf(error);
-  });
+  };
+  client.on('error', onError);
+  client.on('node error', onError);
+  client.on('sentinelError', onError);
   await new Promise<void>((resolve, reject) => {
     client.once('ready', resolve);
     client.once('end', () => reject(new RedisStartError(`cannot reach Redis at ${describeTarget(target)}: ${reason}`)));
@@ -130,18 +105,101 @@ export async function connectRedis(target: RedisTarget, options: ConnectOptions 
   return client;
 }
 
+type RetryAfter = (tries: number) => number | null;
+
+/** One server, or the one that the Sentinels call the primary now. */
+function alone(
+  target: Exclude<RedisTarget, { cluster: unknown }>,
+  settings: RedisOptions,
+  retryAfter: RetryAfter,
+): RedisOptions {
+  return {
+    ...settings,
+    ...('sentinels' in target ? bySentinels(target, retryAfter) : addressOf(target)),
+    retryStrategy: retryAfter,
+    // A failover leaves us at a replica: connect anew, and send the command again there.
+    reconnectOnError: (error) => (error.message.includes('READONLY') ? 2 : false),
+  };
+}
+
+function bySentinels(
+  { sentinels, name, login, sentinelPassword }: Extract<RedisTarget, { sentinels: unknown }>,
+  retryAfter: RetryAfter,
+): RedisOptions {
+  return {
+    sentinels: sentinels.map((sentinel) => ({ ...sentinel })),
+    name,
+    sentinelRetryStrategy: retryAfter,
+    // One that is frozen must not hold up the question to the next.
+    sentinelCommandTimeout: handshakeMs,
+    ...(sentinelPassword === undefined ? {} : { sentinelPassword: kept(sentinelPassword) }),
+    ...loginOf(login),
+    ...(login.tls ? { enableTLSForSentinelMode: true, sentinelTLS: {} } : {}),
+  };
+}
+
+function openCluster(
+  { cluster, login }: Extract<RedisTarget, { cluster: unknown }>,
+  settings: RedisOptions,
+  retryAfter: RetryAfter,
+): Cluster {
+  const options: ClusterOptions = {
+    clusterRetryStrategy: retryAfter,
+    // A failover takes as long as the nodes need to agree: commands wait for it, as they do for a server alone.
+    maxRedirections: Number.MAX_SAFE_INTEGER,
+    retryDelayOnFailover: clusterRetryMs,
+    retryDelayOnClusterDown: clusterRetryMs,
+    // Two nodes that point at each other meanwhile must not make us spin.
+    retryDelayOnMoved: 20,
+    slotsRefreshTimeout: handshakeMs,
+    redisOptions: { ...settings, ...loginOf(login), replyMapping: 'legacy' },
+    // A certificate is for a name, not for its address.
+    dnsLookup: login.tls ? (host, done) => done(null, host, 0) : lookup,
+  };
+  return new Cluster(
+    cluster.map((node) => ({ ...node })),
+    options,
+  );
+}
+
+function loginOf({ username, password, tls }: Login): RedisOptions {
+  return {
+    ...(username === undefined ? {} : { username }),
+    ...(password === undefined ? {} : { password: kept(password) }),
+    ...(tls ? { tls: {} } : {}),
+  };
+}
+
 /** As options: ioredis takes a relative path that is its first argument for a host. */
-function addressOf(target: RedisTarget): RedisOptions {
-  if ('path' in target) return { path: target.path };
+function addressOf(target: Extract<RedisTarget, { url: string } | { path: string }>): RedisOptions {
+  const named = target.password === undefined ? {} : { password: kept(target.password) };
+  if ('path' in target) return { path: target.path, ...named };
   const { protocol, hostname, port, username, password, pathname } = new URL(target.url);
   return {
     host: hostname.replace(/^\[|\]$/g, ''),
     port: Number(port || 6379),
     ...(username === '' ? {} : { username: decodeURIComponent(username) }),
-    ...(password === '' ? {} : { password: decodeURIComponent(password) }),
+    ...(password === '' ? {} : { password: kept(decodeURIComponent(password)) }),
     ...(pathname.length > 1 ? { db: Number(pathname.slice(1)) } : {}),
     ...(protocol === 'rediss:' ? { tls: {} } : {}),
+    ...named,
   };
+}
+
+/** A password is struck out of the log, wherever an error may repeat it. */
+function kept(password: string): string {
+  keepSecret(password);
+  return password;
+}
+
+/** What ioredis says of a connection without a code. */
+const connectionTrouble =
+  /^(Connection is closed|All sentinels are unreachable|Failed to refresh slots cache|None of startup nodes|Cluster isn't ready)/;
+
+/** Whether the connection is the trouble, which `onChange` tells once, and not what was asked for. */
+export function isOfConnection({ code, message }: Error & { code?: unknown }): boolean {
+  // BullMQ's own errors have numbers.
+  return /^E[A-Z]+$/.test(String(code ?? '')) || connectionTrouble.test(message);
 }
 
 /** In our own words: what a server answers may repeat what it was sent. */
@@ -155,31 +213,4 @@ function reasonOf(error: Error & { code?: string }): string {
   if (message.startsWith('WRONGPASS')) return 'wrong user or password';
   if (message.startsWith('NOAUTH')) return 'it wants a password, and the address has none';
   return message;
-}
-
-export interface RedisFindings {
-  /** What keeps the program from working with this server; null: nothing. */
-  readonly refusal: string | null;
-  /** What an operator should know. */
-  readonly warnings: readonly string[];
-}
-
-const oldest = [6, 2] as const;
-
-/** What kind of server this is, as far as it tells. */
-export async function inspectRedis(client: RedisClient): Promise<RedisFindings> {
-  const info = await client.info();
-  const field = (name: string) => new RegExp(`^${name}:(.*?)\\r?$`, 'm').exec(info)?.[1];
-  const version = field('redis_version') ?? '0';
-  const [major = 0, minor = 0] = version.split('.').map(Number);
-  const refusal =
-    major < oldest[0] || (major === oldest[0] && minor < oldest[1])
-      ? `Redis ${version} is too old: ${oldest.join('.')} or newer is needed`
-      : null;
-  const warnings: string[] = [];
-  const policy = field('maxmemory_policy');
-  if (policy !== undefined && policy !== 'noeviction') {
-    warnings.push(`Redis may throw keys away (maxmemory-policy ${policy}): set it to noeviction`);
-  }
-  return { refusal, warnings };
 }

@@ -5,6 +5,7 @@
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import type { Cluster, Redis } from 'ioredis';
+import type { Keys } from './keys.ts';
 
 /** Any client the scripts can run on. */
 export type RedisClient = Redis | Cluster;
@@ -36,8 +37,9 @@ export async function runScript(
   }
 }
 
+const time = loadScript('time', import.meta.url);
+
 /** Redis's clock in milliseconds since 1970: the only clock that several processes share. */
-export async function redisTime(redis: RedisClient): Promise<number> {
-  const [seconds, micros] = await redis.time();
-  return Number(seconds) * 1000 + Math.floor(Number(micros) / 1000);
+export async function redisTime(redis: RedisClient, keys: Keys): Promise<number> {
+  return Number(await runScript(redis, time, [keys.lastTick], []));
 }

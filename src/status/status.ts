@@ -73,7 +73,7 @@ export interface Status {
 const overdueAfterMs = 60_000;
 
 export async function readStatus(redis: RedisClient, keys: Keys, config: Config): Promise<Status> {
-  const nowMs = await redisTime(redis);
+  const nowMs = await redisTime(redis, keys);
   const store = createGroupStore(redis, keys);
   const { prefix } = config.redis;
   const { queues } = config.results;

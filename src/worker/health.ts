@@ -34,7 +34,7 @@ export function watchHealth({ redis, keys, waiting, configBroken }: HealthDepend
   let stuck: readonly string[] = [];
 
   async function look(): Promise<void> {
-    const nowMs = await redisTime(redis);
+    const nowMs = await redisTime(redis, keys);
     await redis.set(keys.heartbeat, nowMs, 'PX', 60_000);
     wroteAt = performance.now();
     const tick = await redis.get(keys.lastTick);

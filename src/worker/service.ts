@@ -17,6 +17,7 @@ import { nobody, type Observer } from '../ops/observer.ts';
 import type { Health } from '../ops/readiness.ts';
 import { tick, tickMs } from '../planner/planner.ts';
 import { countJobs } from '../queues/counts.ts';
+import { isOfConnection } from '../redis/connection.ts';
 import { type Keys, makeKeys, plannerQueue } from '../redis/keys.ts';
 import { type RedisClient, redisTime } from '../redis/scripts.ts';
 import { createOutbox } from '../results/outbox.ts';
@@ -80,7 +81,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     keys,
     prefix,
     onError: (queue, error) =>
-      log.error({ event: 'publish.failed', queue, err: error }, `cannot publish to ${queue} now`),
+      log[levelOf(error)]({ event: 'publish.failed', queue, err: error }, `cannot publish to ${queue} now`),
   });
 
   const deps: ProcessDependencies = {
@@ -127,11 +128,11 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     connection: redis,
     prefix,
     process: (name, queue, job, hold) => processJob(deps, queue, name, job, hold),
-    onError: (name, error) => reportWorkerError(log, name, error),
+    onError: (name, error) => reportQueueError(log, name, error),
   });
 
   const plans = new Queue(plannerQueue, { connection: redis, prefix });
-  plans.on('error', (error) => reportWorkerError(log, plannerQueue, error));
+  plans.on('error', (error) => reportQueueError(log, plannerQueue, error));
 
   async function plan(): Promise<void> {
     await outbox.publishAll(config.results.queues);
@@ -219,7 +220,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   /** Job schedulers have gone silent in the field: whoever notices puts them right. */
   async function watch(): Promise<void> {
     const last = Number((await redis.get(keys.lastTick)) ?? 0);
-    const lateMs = (await redisTime(redis)) - last;
+    const lateMs = (await redisTime(redis, keys)) - last;
     if (last === 0 || lateMs < lateTickMs) return;
     log.warn({ event: 'plan.late', lateMs }, 'the planner is late: its scheduler is set up again');
     await schedule();
@@ -227,7 +228,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
 
   /** Instances with jobs that wait though their gate is open and their token has slots left. */
   async function waiting(): Promise<string[]> {
-    const nowMs = await redisTime(redis);
+    const nowMs = await redisTime(redis, keys);
     const held = await Promise.all(
       config.instances.map(async ({ name }) => {
         if ((await countJobs(instances.queueOf(name))).waiting === 0) return [];
@@ -241,7 +242,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   await takeOver();
   await instances.bringInLine(config.instances);
   const planner = new Worker(plannerQueue, plan, { connection: redis, prefix, concurrency: 1, ...lockOptions });
-  planner.on('error', (error) => reportWorkerError(log, plannerQueue, error));
+  planner.on('error', (error) => reportQueueError(log, plannerQueue, error));
   planner.on('failed', (_job, error) =>
     log.error({ event: 'plan.failed', err: error }, 'a tick of the planner failed'),
   );
@@ -287,7 +288,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
 
 /** A person has put in a new file, perhaps a new token: what the old one was refused for may be over. */
 async function reopen(redis: RedisClient, keys: Keys, instance: string, instances: Instances): Promise<void> {
-  const gate = await readGate(redis, keys, instance, await redisTime(redis));
+  const gate = await readGate(redis, keys, instance, await redisTime(redis, keys));
   if (gate === null || gate.reason === 'throttled' || gate.reason === 'instance_disconnected') return;
   await openGate(redis, keys, instance);
   await instances.queueOf(instance).removeRateLimitKey();
@@ -314,11 +315,11 @@ function gateMessage(instance: string, reason: string, opensInMs: number): strin
   return `${instance} is left alone for ${Math.ceil(opensInMs / 1000)} s: ${reason}; its jobs wait`;
 }
 
+function reportQueueError(log: Logger, source: string, error: Error): void {
+  log[levelOf(error)]({ event: 'queue.error', source, err: error }, `${source}: ${error.message}`);
+}
+
 /** Trouble with the connection is told once, by the client itself. */
-function reportWorkerError(log: Logger, source: string, error: Error & { code?: unknown }): void {
-  // BullMQ's own errors have numbers.
-  const code = String(error.code ?? '');
-  const connection = /^E[A-Z]+$/.test(code) || error.message.includes('Connection is closed');
-  const level = connection ? 'debug' : 'error';
-  log[level]({ event: 'queue.error', source, err: error }, `${source}: ${error.message}`);
+function levelOf(error: Error): 'debug' | 'error' {
+  return isOfConnection(error) ? 'debug' : 'error';
 }

@@ -1,6 +1,6 @@
 /** The instances' tokens: read at the start, on every reload, and again after the API refused one. Memory only. */
 import type { Config, InstanceConfig } from '../config/config.ts';
-import { readToken } from '../config/tokens.ts';
+import { readSecret } from '../config/secrets.ts';
 import { keepSecret } from '../log.ts';
 
 export interface Tokens {
@@ -16,10 +16,10 @@ export function createTokens(env: NodeJS.ProcessEnv): Tokens {
   const tokens = new Map<string, string>();
 
   function read(instance: InstanceConfig): string | null {
-    const result = readToken(instance.token, env);
+    const result = readSecret(instance.token, env);
     if (!result.ok) return `instance ${instance.name}: ${result.message}`;
-    keepSecret(result.token);
-    tokens.set(instance.name, result.token);
+    keepSecret(result.secret);
+    tokens.set(instance.name, result.secret);
     return null;
   }
 

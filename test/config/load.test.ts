@@ -227,21 +227,6 @@ describe('a bad file is reported', () => {
       ['3:21 results.queues[0]: is a queue of the program itself'],
     ],
     [
-      'a Redis that is none',
-      `${head}redis: { url: "http://localhost" }\n`,
-      [
-        '3:15 redis.url: expected an address like redis://host:6379, rediss://user:password@host:6379/0 or unix:///path/to/socket',
-      ],
-    ],
-    [
-      'Sentinel',
-      `${head}redis: { sentinels: [], name: x }\n`,
-      [
-        '3:10 redis.sentinels: Redis Sentinel is not supported yet: use "url"',
-        '3:25 redis.name: Redis Sentinel is not supported yet: use "url"',
-      ],
-    ],
-    [
       'ops pages',
       `${head}ops: { port: 94000, hots: x }\n`,
       [
@@ -307,7 +292,7 @@ describe('a good file', () => {
       instances: [
         {
           name: 'bot',
-          token: { from: 'env', variable: 'TOKEN' },
+          token: { name: 'token', from: 'env', variable: 'TOKEN' },
           rateLimit: { max: 100, perMs: 60_000, reserve: 10 },
           concurrency: 5,
           paceMs: 0,
@@ -326,7 +311,7 @@ describe('a good file', () => {
       retry: { attempts: 6, baseDelayMs: 2_000, maxDelayMs: 300_000 },
       verify: { everyMs: 86_400_000 },
       results: { queues: ['invite-links'] },
-      redis: { prefix: 'bull' },
+      redis: { prefix: 'bull', servers: null },
       ops: { host: '127.0.0.1', port: 9400 },
       shutdownTimeoutMs: 40_000,
     });
@@ -359,7 +344,7 @@ groups:
 
   it('resolves a token file beside the configuration file', () => {
     const [instance] = config(head.replace('tokenEnv: TOKEN', 'tokenFile: secrets/token')).instances;
-    expect(instance?.token).toEqual({ from: 'file', path: '/etc/secrets/token' });
+    expect(instance?.token).toEqual({ name: 'token', from: 'file', path: '/etc/secrets/token' });
   });
 
   it('cannot be changed', () => {

@@ -182,11 +182,6 @@ describe('nothing hides anything else', () => {
       `${good}redis: { url: redis://localhost/main }\n`,
       ['4:15 redis.url: expected the number of a database after the host, as in redis://host:6379/0'],
     ],
-    [
-      'Redis Cluster',
-      `${good}redis: { cluster: [] }\n`,
-      ['4:10 redis.cluster: Redis Cluster is not supported yet: use "url"'],
-    ],
   ];
   it.each(table)('%s', (_name, text, expected) => expect(problems(text)).toEqual(expected));
 });
@@ -201,6 +196,8 @@ describe('no secret is repeated', () => {
     ['a token as an alias', `instances: [{ name: bot, tokenEnv: *${secret} }]\n`],
     ['a token in a list', `instances: [{ name: bot, tokenEnv: [${secret}] }]\ngroups: []\n`],
     ['a password of Redis', `${good}redis: { url: "http://:${secret}@localhost" }\n`],
+    ['a password under a key of its own', `${good}redis: { url: "redis://h", password: ${secret} }\n`],
+    ['a password as the name of a variable', `${good}redis: { url: "redis://h", passwordEnv: ${secret} }\n`],
     ['a password in the address', `${good}api: { baseUrl: "https://u:${secret}@ryzeapi.cloud" }\n`],
     ['a code with no key', `${instances}groups: [${secret}]\n`],
     ['a link as a key', `${instances}groups: [{ https://chat.whatsapp.com/${secret}: x }]\n`],

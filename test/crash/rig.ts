@@ -3,8 +3,8 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Job, type JobsOptions, Queue, Worker } from 'bullmq';
-import type { Redis } from 'ioredis';
 import { expect, onTestFinished } from 'vitest';
+import type { RedisClient } from '../../src/redis/scripts.ts';
 import { type LinkEvent, linkEvent } from '../../src/results/event.ts';
 import { type StandInOptions, startStandIn } from '../../src/standin/standIn.ts';
 import { type Run, run } from '../support/cli.ts';
@@ -13,10 +13,15 @@ import { until } from '../support/until.ts';
 const token = 'secret-token-of-this-test';
 export const jids = Array.from({ length: 4 }, (_, i) => `1203634062890${String(i).padStart(5, '0')}@g.us`);
 
+/** Where Redis is, for the test itself and, through the proxy, for the workers. */
 export interface Place {
-  readonly url: string;
+  readonly redis: RedisClient;
   readonly prefix: string;
-  readonly redis: Redis;
+  /** null: the workers are told by `section`, and there is no proxy. */
+  readonly url: string | null;
+  /** More of the file's section `redis`. */
+  readonly section?: string;
+  readonly env?: Readonly<Record<string, string>>;
 }
 
 interface Proxy {
@@ -27,12 +32,14 @@ interface Proxy {
 export interface CrashOptions extends Partial<StandInOptions> {
   /** YAML of the groups. Default: `g0` to `g3`, of which none is due before an hour has passed. */
   readonly groupsYaml?: string;
+  /** The file's section `verify`. */
+  readonly verify?: string;
 }
 
 export async function makeRig<P extends Proxy>(
-  { url, prefix, redis }: Place,
+  { url, prefix, redis, section = '', env: more = {} }: Place,
   createProxy: (targetPort: number) => Promise<P>,
-  { groupsYaml, ...options }: CrashOptions = {},
+  { groupsYaml, verify = 'off', ...options }: CrashOptions = {},
 ) {
   const standIn = await startStandIn({
     instances: ['bot'],
@@ -40,7 +47,7 @@ export async function makeRig<P extends Proxy>(
     groups: jids.map((jid) => ({ jid })),
     ...options,
   });
-  const proxy = await createProxy(Number(new URL(url).port));
+  const proxy = await createProxy(url === null ? 0 : Number(new URL(url).port));
   const folder = mkdtempSync(join(tmpdir(), 'invite-rotator-crash-'));
   const file = join(folder, 'rotation.yaml');
   writeFileSync(
@@ -49,8 +56,8 @@ export async function makeRig<P extends Proxy>(
 instances: [{ name: bot, tokenEnv: TOKEN }]
 defaults: { every: 1h, firstSeen: wait }
 groups: [${groupsYaml ?? jids.map((jid, i) => `{ id: g${i}, identifier: "${jid}" }`).join(', ')}]
-redis: { prefix: ${prefix} }
-verify: off
+redis: { prefix: "${prefix}"${section} }
+verify: ${verify}
 ops: off`,
   );
   const events: LinkEvent[] = [];
@@ -71,8 +78,13 @@ ops: off`,
     await standIn.close();
     rmSync(folder, { recursive: true, force: true });
   });
-  const env = { REDIS_URL: `redis://127.0.0.1:${proxy.port}`, TOKEN: token, ROTATOR_CONFIG: file, LOG_LEVEL: 'debug' };
-  const start = () => run(['start'], { env });
+  const env = {
+    ...(url === null ? {} : { REDIS_URL: `redis://127.0.0.1:${proxy.port}` }),
+    ...{ TOKEN: token, ROTATOR_CONFIG: file, LOG_LEVEL: 'debug' },
+    ...more,
+  };
+  const command = (...args: string[]) => run(args, { env });
+  const start = () => command('start');
   const ticks = (worker: Run) => worker.json().filter(({ event }) => event === 'plan.tick').length;
   const ask = (group: string, jobOptions: JobsOptions = {}) => queue.add('rotate', { group }, jobOptions);
   const end = (job: Job) =>
@@ -93,5 +105,5 @@ ops: off`,
     expect(revisions).toEqual([...new Set(revisions)].sort((a, b) => a - b));
     expect(standIn.log.mostResetsInFlight(jids[group]!)).toBe(1);
   };
-  return { standIn, proxy, queue, eventsOf, events, start, ticks, ask, end, rotate, expectLive };
+  return { standIn, proxy, queue, eventsOf, events, command, start, ticks, ask, end, rotate, expectLive };
 }

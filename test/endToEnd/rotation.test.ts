@@ -102,7 +102,7 @@ describe('one-offs', () => {
   it('makes one reset of fifty stamped requests for one group', async () => {
     const rig = await makeRig({ yaml: idle, standIn: { latency: { minMs: 20, maxMs: 60 } } });
     await rig.start();
-    const requestedAt = await redisTime(rig.redis);
+    const requestedAt = await redisTime(rig.redis, rig.keys);
     const results = (await Promise.all(
       Array.from({ length: 50 }, (_, i) => rig.ask('bot', { group: 'vip', requestId: `r${i}`, requestedAt })),
     )) as { status: string; inviteCode: string }[];
@@ -281,7 +281,7 @@ describe('faults', () => {
   it('hands nobody a link that an uncertain reset may have killed', async () => {
     const rig = await makeRig({ yaml: idle });
     await rig.start();
-    const requestedAt = await redisTime(rig.redis);
+    const requestedAt = await redisTime(rig.redis, rig.keys);
     await rig.ask('bot', { group: 'vip', requestedAt });
     rig.standIn.faults.next({ kind: 'cut', effect: true }, { endpoint: 'reset' });
     const unstamped = rig.ask('bot', { group: 'vip' });

@@ -4,27 +4,22 @@ import { join } from 'node:path';
 import { Queue, Worker } from 'bullmq';
 import type { Redis } from 'ioredis';
 import { describe, expect, inject, it, onTestFinished } from 'vitest';
-import {
-  type ConnectOptions,
-  connectRedis,
-  describeTarget,
-  inspectRedis,
-  namedRedis,
-} from '../../src/redis/connection.ts';
+import { type ConnectOptions, connectRedis } from '../../src/redis/connection.ts';
+import { inspectRedis, inspectServer } from '../../src/redis/inspect.ts';
 import { createFaultProxy } from '../support/faultProxy.ts';
 import { testRedis } from '../support/redis.ts';
 import { freePort, type RedisServer, startRedisServer } from '../support/redisServer.ts';
 import { until } from '../support/until.ts';
 
-const none = { prefix: 'bull' };
-
 async function open(target: Parameters<typeof connectRedis>[0], options: ConnectOptions = {}): Promise<Redis> {
   const client = await connectRedis(target, options);
   onTestFinished(() => client.disconnect());
-  return client;
+  return client as Redis;
 }
 
-async function ownServer(options: { password?: string; port?: number } = {}): Promise<RedisServer> {
+async function ownServer(
+  options: { password?: string; port?: number; appendOnly?: boolean } = {},
+): Promise<RedisServer> {
   const folder = mkdtempSync(join(tmpdir(), 'invite-rotator-connection-'));
   const server = await startRedisServer({ binary: inject('redisServer'), folder, ...options });
   onTestFinished(async () => {
@@ -39,32 +34,6 @@ async function ownProxy(url: string) {
   onTestFinished(() => proxy.close());
   return { ...proxy, url: `redis://127.0.0.1:${proxy.port}` };
 }
-
-describe('which Redis', () => {
-  it('is what REDIS_URL says, then what the file says, then none', () => {
-    const file = { ...none, url: 'redis://file:6379' };
-    expect(namedRedis(file, { REDIS_URL: 'redis://env:6379/2' })).toEqual({ url: 'redis://env:6379/2' });
-    expect(namedRedis(file, { REDIS_URL: '' })).toEqual({ url: 'redis://file:6379' });
-    expect(namedRedis(none, {})).toBeNull();
-    expect(namedRedis(none, { REDIS_URL: 'unix:///run/my%20redis.sock' })).toEqual({ path: '/run/my redis.sock' });
-  });
-
-  it('is never asked in the clear because of capital letters', () => {
-    expect(namedRedis(none, { REDIS_URL: 'REDISS://h:1' })).toEqual({ url: 'rediss://h:1' });
-  });
-
-  it.each(['localhost:6379', 'http://h', 'redis:', 's3cret'])('is refused where it is no address: %s', (text) => {
-    const message = 'is no address like redis://host:6379';
-    expect(() => namedRedis(none, { REDIS_URL: text })).toThrow(`REDIS_URL ${message}`);
-    expect(() => namedRedis({ ...none, url: text }, {})).toThrow(`redis.url ${message}`);
-    expect(() => namedRedis(none, { REDIS_URL: text })).not.toThrow('s3cret');
-  });
-
-  it('is told without user and password', () => {
-    expect(describeTarget({ url: 'rediss://user:s3cret@host:6380/1?password=s3cret' })).toBe('rediss://host:6380/1');
-    expect(describeTarget({ path: 'data/redis.sock' })).toBe('data/redis.sock');
-  });
-});
 
 describe('a Redis that cannot be reached', () => {
   it('is told at once: refused', async () => {
@@ -161,8 +130,23 @@ describe('a connection', () => {
 });
 
 describe('the server', () => {
-  it('is fit as the tests run it', async () => {
-    expect(await inspectRedis(await open({ url: inject('redisUrl') }))).toEqual({ refusal: null, warnings: [] });
+  const keepsNothing = 'Redis keeps nothing on disk: a restart forgets every link and every job; set appendonly to yes';
+
+  it('is fit with an append-only file or with snapshots, and warned about with neither', async () => {
+    const { url } = await ownServer();
+    const client = await open({ url });
+    expect(await inspectRedis(client)).toEqual({ refusal: null, warnings: [keepsNothing] });
+    await client.config('SET', 'save', '60 1');
+    expect(await inspectRedis(client)).toEqual({ refusal: null, warnings: [] });
+    const appending = await ownServer({ appendOnly: true });
+    expect(await inspectRedis(await open({ url: appending.url }))).toEqual({ refusal: null, warnings: [] });
+  });
+
+  it('is not warned about where it does not tell what it keeps', async () => {
+    const { url } = await ownServer();
+    const client = await open({ url });
+    await client.acl('SETUSER', 'default', '-config');
+    expect(await inspectRedis(client)).toEqual({ refusal: null, warnings: [] });
   });
 
   it('is warned about where it may throw keys away', async () => {
@@ -170,16 +154,18 @@ describe('the server', () => {
     const client = await open({ url });
     await client.config('SET', 'maxmemory-policy', 'allkeys-lru');
     const { warnings } = await inspectRedis(client);
-    expect(warnings).toEqual(['Redis may throw keys away (maxmemory-policy allkeys-lru): set it to noeviction']);
+    expect(warnings).toContain('Redis may throw keys away (maxmemory-policy allkeys-lru): set it to noeviction');
   });
 
   it.each([
-    ['6.0.16', true],
-    ['6.2.0', false],
-    ['10.1.0', false],
-  ])('is refused where it is too old: %s', async (version, refused) => {
-    const client = { info: () => Promise.resolve(`# Server\r\nredis_version:${version}\r\n`) } as unknown as Redis;
-    const { refusal } = await inspectRedis(client);
-    expect(refusal).toBe(refused ? `Redis ${version} is too old: 6.2 or newer is needed` : null);
+    ['too old', '6.0.16', 'standalone', 'Redis 6.0.16 is too old: 6.2 or newer is needed'],
+    ['just new enough', '6.2.0', 'standalone', null],
+    ['much newer', '10.1.0', 'standalone', null],
+    ['a Sentinel', '7.0.0', 'sentinel', 'this is a Redis Sentinel: name it under redis.sentinels in the file'],
+    ['a node', '7.0.0', 'cluster', 'this Redis is a node of a cluster: name it under redis.cluster in the file'],
+  ])('is judged by what it tells: %s', async (_, version, mode, refusal) => {
+    const info = `# Server\r\nredis_version:${version}\r\nredis_mode:${mode}\r\n`;
+    const server = { info: () => Promise.resolve(info) } as unknown as Redis;
+    expect(await inspectServer(server)).toEqual({ refusal, warnings: [] });
   });
 });

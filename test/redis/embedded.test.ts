@@ -12,11 +12,11 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
-import type { Redis } from 'ioredis';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { connectRedis } from '../../src/redis/connection.ts';
 import { type EmbeddedRedis, embeddedSocket, isEmbeddedRunning, startEmbeddedRedis } from '../../src/redis/embedded.ts';
 import { endProcess, isRunning, markOf } from '../../src/redis/process.ts';
+import type { RedisClient } from '../../src/redis/scripts.ts';
 import { until } from '../support/until.ts';
 import { startOwner } from './owner.ts';
 
@@ -42,7 +42,7 @@ async function start(dataDir: string): Promise<EmbeddedRedis> {
   return redis;
 }
 
-async function withClient<T>(path: string, use: (client: Redis) => Promise<T>): Promise<T> {
+async function withClient<T>(path: string, use: (client: RedisClient) => Promise<T>): Promise<T> {
   const client = await connectRedis({ path });
   try {
     return await use(client);

@@ -19,14 +19,31 @@ export interface RedisServerOptions {
   readonly port?: number;
   readonly appendOnly?: boolean;
   readonly password?: string;
+  /** Further arguments. */
+  readonly args?: readonly string[];
 }
 
 export async function startRedisServer(options: RedisServerOptions): Promise<RedisServer> {
-  const { binary, folder, appendOnly = false, password } = options;
+  const { binary, folder, appendOnly = false, password, args: more = [] } = options;
   const port = options.port ?? (await freePort());
   const args = ['--port', String(port), '--bind', '127.0.0.1', '--dir', folder, '--save', '', '--daemonize', 'no'];
   args.push('--appendonly', appendOnly ? 'yes' : 'no', '--maxmemory-policy', 'noeviction');
   if (password !== undefined) args.push('--requirepass', password);
+  return await launch(binary, [...args, ...more], { folder, port, password });
+}
+
+export interface LaunchOptions {
+  readonly folder: string;
+  readonly port: number;
+  readonly password: string | undefined;
+}
+
+/** Resolves once it answers. */
+export async function launch(
+  binary: string,
+  args: readonly string[],
+  { folder, port, password }: LaunchOptions,
+): Promise<RedisServer> {
   const child = spawn(binary, args, { cwd: folder, stdio: 'ignore' });
   const url = `redis://${password === undefined ? '' : `:${password}@`}127.0.0.1:${port}`;
   await answers(url, child);

@@ -1,6 +1,6 @@
 /** The sections `api`, `redis` and `ops`: what the program talks to, and what it listens on. */
 import { z } from 'zod';
-import { checkedText, count, duration, hourMs } from './values.ts';
+import { checkedText, count, duration, hourMs, secretPath, variableName } from './values.ts';
 
 const loopback = /^(localhost|.+\.localhost|127(\.\d{1,3}){3}|\[::1\])$/;
 
@@ -15,35 +15,55 @@ export const apiMap = z.strictObject({
     .describe('How long after sending a call without an answer may still take effect'),
 });
 
+const hostName = z.string().regex(/^[A-Za-z0-9.:_-]{1,253}$/, { error: 'expected a host name or an address' });
+
+export const sentinelMap = z.strictObject({ host: hostName, port: count(1, 65_535).prefault(26_379) });
+export const nodeMap = z.strictObject({ host: hostName, port: count(1, 65_535).prefault(6_379) });
+
 export const redisMap = z.strictObject({
   url: checkedText('an address like redis://host:6379', redisUrlProblem)
     .optional()
-    .describe('redis://, rediss:// or unix://; REDIS_URL wins over it; without either, an embedded Redis is started'),
+    .describe(
+      'redis://, rediss:// or unix://; REDIS_URL wins over it; without any server, an embedded Redis is started',
+    ),
+  sentinels: z.array(sentinelMap).min(1).optional().describe('Redis Sentinel: where the Sentinels listen'),
+  name: z
+    .string()
+    .regex(/^[\w.-]{1,100}$/, { error: 'expected 1 to 100 letters, digits, "_", "-" or "."' })
+    .optional()
+    .describe('Redis Sentinel: the name of the primary, such as mymaster'),
+  cluster: z.array(nodeMap).min(1).optional().describe('Redis Cluster: some of its nodes'),
+  username: z
+    .string()
+    .regex(/^\S{1,100}$/, { error: 'expected 1 to 100 characters without white space' })
+    .optional()
+    .describe('With sentinels or cluster: the ACL user'),
+  passwordEnv: variableName('REDIS_PASSWORD', 'password')
+    .optional()
+    .describe('Environment variable that holds the password'),
+  passwordFile: secretPath('password')
+    .optional()
+    .describe('File that holds the password, seen from the folder of this file'),
+  sentinelPasswordEnv: variableName('SENTINEL_PASSWORD', 'password')
+    .optional()
+    .describe('The same for the Sentinels themselves'),
+  sentinelPasswordFile: secretPath('password').optional().describe('The same for the Sentinels themselves'),
+  tls: z.boolean().prefault(false).describe('With sentinels or cluster: servers and Sentinels are reached by TLS'),
   prefix: z
     .string()
     .regex(/^[A-Za-z0-9_{}:.-]{1,64}$/, {
       error: 'expected 1 to 64 letters, digits, "_", "-", ".", ":" or a {hash tag}',
     })
-    .prefault('bull')
-    .describe("BullMQ's key prefix: every key of this program starts with it"),
+    .optional()
+    .describe(
+      "BullMQ's key prefix: every key of this program starts with it. Default: bull, and {bull} with cluster, where a {hash tag} is needed",
+    ),
 });
 
 export const opsMap = z.strictObject({
-  host: z
-    .string()
-    .regex(/^[A-Za-z0-9.:_-]{1,253}$/, { error: 'expected a host name or an address' })
-    .prefault('127.0.0.1')
-    .describe('Loopback by default: what listens elsewhere is for you to protect'),
+  host: hostName.prefault('127.0.0.1').describe('Loopback by default: what listens elsewhere is for you to protect'),
   port: count(0, 65_535).prefault(9400),
 });
-
-/** Keys of the contract that a later version will know, with what to say until then. */
-export const notYet: Readonly<Record<string, string>> = {
-  'redis.sentinels': 'Redis Sentinel is not supported yet: use "url"',
-  'redis.name': 'Redis Sentinel is not supported yet: use "url"',
-  'redis.cluster': 'Redis Cluster is not supported yet: use "url"',
-  'redis.nodes': 'Redis Cluster is not supported yet: use "url"',
-};
 
 function baseUrlProblem(text: string): string | null {
   const url = URL.canParse(text) ? new URL(text) : null;

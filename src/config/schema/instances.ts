@@ -1,6 +1,6 @@
 /** An entry of `instances`: a WhatsApp number as RyzeAPI knows it, with its token and its share of the token's limit. */
 import { z } from 'zod';
-import { checkedText, count, dayMs, duration } from './values.ts';
+import { count, dayMs, duration, secretPath, variableName } from './values.ts';
 
 export const rateLimitMap = z.strictObject({
   max: count(1, 100_000).prefault(100).describe('Requests in any "per", as granted to the token'),
@@ -14,12 +14,8 @@ export const instanceMap = z
       .string()
       .regex(/^[A-Za-z0-9_-]{1,100}$/, { error: 'expected 1 to 100 letters, digits, "_" or "-"' })
       .describe('The RyzeAPI instance'),
-    tokenEnv: checkedText('the name of an environment variable such as RYZE_TOKEN', variableProblem)
-      .optional()
-      .describe('Environment variable that holds the token'),
-    tokenFile: checkedText('the path of a file that holds the token', (path) =>
-      path.trim() === '' || path.includes('\0') ? 'expected the path of a file that holds the token' : null,
-    )
+    tokenEnv: variableName('RYZE_TOKEN', 'token').optional().describe('Environment variable that holds the token'),
+    tokenFile: secretPath('token')
       .optional()
       .describe('File that holds the token, seen from the folder of this file; read again on reload and after a 401'),
     rateLimit: rateLimitMap.prefault({}),
@@ -27,10 +23,3 @@ export const instanceMap = z
     pace: duration(0, dayMs).prefault('0s').describe('Least time between two scheduled resets; one-offs ignore it'),
   })
   .meta({ oneOf: [{ required: ['tokenEnv'] }, { required: ['tokenFile'] }] });
-
-/** Messages name the variable, so what may be a token must not get through as a name. */
-function variableProblem(name: string): string | null {
-  const looksLikeToken = name.split('_').some((part) => part.length >= 32 || (part.length >= 16 && /\d/.test(part)));
-  if (/^[A-Za-z_][A-Za-z0-9_]{0,99}$/.test(name) && !looksLikeToken) return null;
-  return 'expected the name of an environment variable such as RYZE_TOKEN, not the token itself';
-}

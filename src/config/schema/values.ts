@@ -33,5 +33,22 @@ export function checkedText(expected: string, problemOf: (text: string) => strin
   });
 }
 
+/** Messages name the variable, so what may be the secret itself must not get through as a name. */
+export function variableName(example: string, secret: string) {
+  const expected = `the name of an environment variable such as ${example}`;
+  const looksLikeSecret = (name: string) =>
+    name.split('_').some((part) => part.length >= 32 || (part.length >= 16 && /\d/.test(part)));
+  return checkedText(expected, (name) =>
+    /^[A-Za-z_][A-Za-z0-9_]{0,99}$/.test(name) && !looksLikeSecret(name)
+      ? null
+      : `expected ${expected}, not the ${secret} itself`,
+  );
+}
+
+export function secretPath(secret: string) {
+  const expected = `the path of a file that holds the ${secret}`;
+  return checkedText(expected, (path) => (path.trim() === '' || path.includes('\0') ? `expected ${expected}` : null));
+}
+
 /** `off`, which is text in YAML 1.2, or `false`. */
 export const off = z.literal(['off', false]);

@@ -2,14 +2,14 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, it, onTestFinished } from 'vitest';
-import { readToken } from '../../src/config/tokens.ts';
+import { readSecret } from '../../src/config/secrets.ts';
 
 const env = (value?: string) =>
-  readToken({ from: 'env', variable: 'RYZE_TOKEN' }, value === undefined ? {} : { RYZE_TOKEN: value });
+  readSecret({ name: 'token', from: 'env', variable: 'RYZE_TOKEN' }, value === undefined ? {} : { RYZE_TOKEN: value });
 
 it('reads a token from the environment, without the line break that a shell may leave', () => {
-  expect(env('abc-123')).toEqual({ ok: true, token: 'abc-123' });
-  expect(env('abc-123\n')).toEqual({ ok: true, token: 'abc-123' });
+  expect(env('abc-123')).toEqual({ ok: true, secret: 'abc-123' });
+  expect(env('abc-123\n')).toEqual({ ok: true, secret: 'abc-123' });
 });
 
 it('names the variable that is not set, empty, or holds what no token has', () => {
@@ -27,10 +27,19 @@ it('reads a token from a file, and names one that cannot be read', () => {
   const folder = mkdtempSync(join(tmpdir(), 'invite-rotator-token-'));
   onTestFinished(() => rmSync(folder, { recursive: true }));
   const path = join(folder, 'token');
-  expect(readToken({ from: 'file', path }, {})).toEqual({
+  expect(readSecret({ name: 'token', from: 'file', path }, {})).toEqual({
     ok: false,
     message: `cannot read ${path} (tokenFile): ENOENT`,
   });
   writeFileSync(path, 'abc-123\r\n');
-  expect(readToken({ from: 'file', path }, {})).toEqual({ ok: true, token: 'abc-123' });
+  expect(readSecret({ name: 'token', from: 'file', path }, {})).toEqual({ ok: true, secret: 'abc-123' });
+});
+
+it('lets a password hold what a token may not, but no line breaks', () => {
+  const password = (value: string) => readSecret({ name: 'password', from: 'env', variable: 'PW' }, { PW: value });
+  expect(password('two wörds\n')).toEqual({ ok: true, secret: 'two wörds' });
+  expect(password('a\nb')).toEqual({
+    ok: false,
+    message: 'the environment variable PW (passwordEnv) holds line breaks or other control characters',
+  });
 });

@@ -1,0 +1,99 @@
+/**
+ * Real processes on a Redis whose primary dies, under load. Replication is asynchronous: what the old primary had not
+ * passed on yet is lost with it, so what is asked here holds whatever was lost.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Job } from 'bullmq';
+import { Cluster, Redis } from 'ioredis';
+import { expect, it, onTestFinished } from 'vitest';
+import { createRotationClient } from '../../src/index.ts';
+import { makeKeys } from '../../src/redis/keys.ts';
+import { logged } from '../support/cli.ts';
+import {
+  password,
+  primaryName,
+  type RedisGroup,
+  sentinelPassword,
+  startCluster,
+  startSentinels,
+} from '../support/redisGroups.ts';
+import { until } from '../support/until.ts';
+import { makeRig, type Place } from './rig.ts';
+
+const noProxy = () => Promise.resolve({ port: 0, close: () => Promise.resolve() });
+
+async function survive(group: RedisGroup, place: Place): Promise<void> {
+  place.redis.on('error', () => {});
+  onTestFinished(() => place.redis.disconnect());
+  const rig = await makeRig(place, noProxy, { verify: '{ every: 2s }', latency: { minMs: 20, maxMs: 100 } });
+  const [one, other] = [rig.start(), rig.start()];
+  await Promise.all([logged(one, 'started'), logged(other, 'started')]);
+  expect(await rig.rotate('g0')).toBe('completed');
+
+  const ticks = () => rig.ticks(one) + rig.ticks(other);
+  const pushed: Job[] = [];
+  let producing = true;
+  const stopProducing = () => {
+    producing = false;
+  };
+  onTestFinished(stopProducing);
+  const producer = (async () => {
+    for (let i = 0; producing; i++) {
+      pushed.push(await rig.ask(`g${i % 4}`));
+      await sleep(100);
+    }
+  })();
+  await until('work to be under way', () => rig.events.length > 5);
+  await group.failOver(makeKeys(place.prefix).lastTick);
+  const before = ticks();
+  await until('ticks to go on', () => ticks() > before, { withinMs: 10_000 });
+  stopProducing();
+  await producer;
+  await until('every job that was not lost to be done', async () => {
+    const states = await Promise.all(pushed.map((job) => rig.queue.getJobState(job.id!)));
+    return states.every((state) => state === 'completed' || state === 'unknown');
+  });
+  for (const i of [0, 1, 2, 3]) {
+    expect(await rig.rotate(`g${i}`)).toBe('completed');
+    await rig.expectLive(i);
+  }
+
+  const client = createRotationClient({ connection: place.redis, prefix: place.prefix });
+  const { revision } = await client.rotate('g0');
+  const wanted = rig.command('rotate', 'g0', '--wait', '--json');
+  expect(await wanted.ended).toBe(0);
+  await rig.expectLive(0);
+  expect(rig.eventsOf(0).at(-1)?.revision).toBeGreaterThan(revision);
+  await client.close();
+  for (const worker of [one, other]) {
+    worker.child.kill('SIGTERM');
+    expect(await worker.ended).toBe(0);
+  }
+}
+
+const list = ({ contacts }: RedisGroup) =>
+  `[${contacts.map(({ port }) => `{ host: 127.0.0.1, port: ${port} }`).join(', ')}]`;
+
+it('goes on when the Sentinels make another server the primary', async () => {
+  const group = await startSentinels();
+  const redis = new Redis({
+    sentinels: [...group.contacts],
+    name: primaryName,
+    password,
+    sentinelPassword,
+    maxRetriesPerRequest: null,
+    replyMapping: 'legacy',
+  });
+  const section = `, sentinels: ${list(group)}, name: ${primaryName}, passwordEnv: PW, sentinelPasswordEnv: SPW`;
+  await survive(group, { redis, prefix: 'bull', url: null, section, env: { PW: password, SPW: sentinelPassword } });
+}, 60_000);
+
+it('goes on when a replica takes over in a cluster', async () => {
+  const group = await startCluster();
+  const redis = new Cluster([...group.contacts], {
+    redisOptions: { password, maxRetriesPerRequest: null, replyMapping: 'legacy' },
+    maxRedirections: 1_000,
+  });
+  const section = `, cluster: ${list(group)}, passwordEnv: PW`;
+  await survive(group, { redis, prefix: '{links}', url: null, section, env: { PW: password } });
+}, 60_000);

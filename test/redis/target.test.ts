@@ -1,0 +1,74 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import type { RedisConfig, RedisServers } from '../../src/config/config.ts';
+import { describeTarget, namedRedis } from '../../src/redis/target.ts';
+
+const none: RedisConfig = { prefix: 'bull', servers: null };
+const given = (servers: RedisServers): RedisConfig => ({ prefix: 'bull', servers });
+const at = (url: string) => given({ kind: 'single', url, password: null });
+const sentinels = [
+  { host: 's1', port: 26_379 },
+  { host: 's2', port: 26_380 },
+];
+
+describe('which Redis', () => {
+  it('is what REDIS_URL says, then what the file says, then none', () => {
+    const file = at('redis://file:6379');
+    expect(namedRedis(file, { REDIS_URL: 'redis://env:6379/2' })).toEqual({ url: 'redis://env:6379/2' });
+    expect(namedRedis(file, { REDIS_URL: '' })).toEqual({ url: 'redis://file:6379' });
+    expect(namedRedis(none, {})).toBeNull();
+    expect(namedRedis(none, { REDIS_URL: 'unix:///run/my%20redis.sock' })).toEqual({ path: '/run/my redis.sock' });
+  });
+
+  it('is never asked in the clear because of capital letters', () => {
+    expect(namedRedis(none, { REDIS_URL: 'REDISS://h:1' })).toEqual({ url: 'rediss://h:1' });
+  });
+
+  it.each(['localhost:6379', 'http://h', 'redis:', 's3cret'])('is refused where it is no address: %s', (text) => {
+    const message = 'is no address like redis://host:6379';
+    expect(() => namedRedis(none, { REDIS_URL: text })).toThrow(`REDIS_URL ${message}`);
+    expect(() => namedRedis(at(text), {})).toThrow(`redis.url ${message}`);
+    expect(() => namedRedis(none, { REDIS_URL: text })).not.toThrow('s3cret');
+  });
+
+  it('gets its passwords from where the file says', () => {
+    const folder = mkdtempSync(join(tmpdir(), 'invite-rotator-target-'));
+    onTestFinished(() => rmSync(folder, { recursive: true }));
+    const path = join(folder, 'password');
+    writeFileSync(path, 's3cret\n');
+    const password = { name: 'password', from: 'file', path } as const;
+    expect(namedRedis(given({ kind: 'single', url: 'redis://h', password }), {})).toEqual({
+      url: 'redis://h',
+      password: 's3cret',
+    });
+    const sentinelPassword = { name: 'sentinelPassword', from: 'env', variable: 'SPW' } as const;
+    const login = { username: 'me', password, tls: true };
+    const config = given({ kind: 'sentinel', sentinels, name: 'mymaster', sentinelPassword, login });
+    expect(namedRedis(config, { SPW: 'other' })).toEqual({
+      sentinels,
+      name: 'mymaster',
+      sentinelPassword: 'other',
+      login: { username: 'me', password: 's3cret', tls: true },
+    });
+    expect(() => namedRedis(config, {})).toThrow(
+      'redis: the environment variable SPW (sentinelPasswordEnv) is not set',
+    );
+  });
+
+  it('is what REDIS_URL says also where the file names Sentinels or a cluster', () => {
+    const login = { password: null, tls: false };
+    const config = given({ kind: 'cluster', nodes: sentinels, login });
+    expect(namedRedis(config, {})).toEqual({ cluster: sentinels, login: { tls: false } });
+    expect(namedRedis(config, { REDIS_URL: 'redis://env:1' })).toEqual({ url: 'redis://env:1' });
+  });
+
+  it('is told without user and password', () => {
+    expect(describeTarget({ url: 'rediss://user:s3cret@host:6380/1?password=s3cret' })).toBe('rediss://host:6380/1');
+    expect(describeTarget({ path: 'data/redis.sock' })).toBe('data/redis.sock');
+    const login = { username: 'me', password: 's3cret', tls: false };
+    expect(describeTarget({ sentinels, name: 'mymaster', login })).toBe('mymaster of the Sentinels s1:26379, s2:26380');
+    expect(describeTarget({ cluster: sentinels, login })).toBe('the cluster of s1:26379, s2:26380');
+  });
+});
