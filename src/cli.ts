@@ -1,12 +1,7 @@
 #!/usr/bin/env node
-/** The command line: names, options and help. What a command does is in `commands/`. */
+/** The command line: names, options and help. What a command does is in `commands/`; only the one that runs is loaded. */
 import { Command, CommanderError } from 'commander';
-import { check } from './commands/check.ts';
-import { consume } from './commands/consume.ts';
 import { CommandError, defaultConfigFile } from './commands/context.ts';
-import { rotate } from './commands/rotate.ts';
-import { start } from './commands/start.ts';
-import { status } from './commands/status.ts';
 import { ConfigError } from './config/problem.ts';
 import { withoutSecrets } from './log.ts';
 import { RedisStartError } from './redis/findServer.ts';
@@ -31,6 +26,7 @@ const program = new Command('invite-rotator')
 
 program.addCommand(
   command('start', 'run the worker; starts an embedded Redis where none is named').action(async (options) => {
+    const { start } = await import('./commands/start.ts');
     exitCode = await start(options);
   }),
 );
@@ -39,6 +35,7 @@ program.addCommand(
     .option('--preview <duration>', 'print the rotations to come in that time instead')
     .option('--json', 'as JSON')
     .action(async (options) => {
+      const { check } = await import('./commands/check.ts');
       exitCode = await check(options);
     }),
 );
@@ -52,6 +49,7 @@ program.addCommand(
     .option('--yes', 'with --all: do not ask')
     .option('--json', 'one JSON object a line')
     .action(async (groups, options) => {
+      const { rotate } = await import('./commands/rotate.ts');
       exitCode = await rotate(groups, options);
     }),
 );
@@ -60,6 +58,7 @@ program.addCommand(
     .option('--watch', 'again and again, until Ctrl-C')
     .option('--json', 'as JSON')
     .action(async (options) => {
+      const { status } = await import('./commands/status.ts');
       exitCode = await status(options);
     }),
 );
@@ -67,6 +66,7 @@ program.addCommand(
   command('consume', 'take events off a results queue: one JSON object a line')
     .option('--queue <name>', 'which; default: the first of results.queues')
     .action(async (options) => {
+      const { consume } = await import('./commands/consume.ts');
       exitCode = await consume(options);
     }),
 );

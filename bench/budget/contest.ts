@@ -33,7 +33,7 @@ export interface Outcome {
   readonly denials: number | null;
 }
 
-const token = 'token-of-the-benchmark';
+export const token = 'token-of-the-benchmark';
 const latency = { minMs: 20, maxMs: 400 };
 const calls = 450;
 const trickling = 10;

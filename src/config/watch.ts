@@ -3,9 +3,10 @@
  * that replaces the file, a symbolic link that is moved (as Kubernetes does with ConfigMaps) and a network disk all
  * work alike. The last good configuration stays in force; each broken edit is told once.
  */
+import { createHash } from 'node:crypto';
 import { stat } from 'node:fs/promises';
 import type { Config } from './config.ts';
-import { parseConfig, readConfigText } from './load.ts';
+import { type Loaded, type LoadedText, parseConfig, readConfigText } from './load.ts';
 import type { Problem } from './problem.ts';
 
 export type Poll =
@@ -25,25 +26,35 @@ export interface ConfigWatcher {
 /** File systems tell times apart by up to two seconds: until then a second edit may look like the first. */
 const freshMs = 3_000;
 
-/** `inForce`: what was loaded from the file before; an edit since then is noticed as well. */
-export function createConfigWatcher(inForce: Config): ConfigWatcher {
+export type Watched =
+  | { readonly ok: true; readonly watcher: ConfigWatcher }
+  | { readonly ok: false; readonly problems: readonly Problem[] };
+
+/** Reads the file, which must be right, and watches it from then on. `file`: an absolute path. */
+export async function watchConfig(file: string): Promise<Watched> {
+  const read = await readConfigText(file);
+  const loaded = parse(read, file);
+  return loaded.ok ? { ok: true, watcher: createWatcher(loaded.config, digestOf(read)) } : loaded;
+}
+
+/** `content`: the digest of what the configuration was read from. */
+function createWatcher(inForce: Config, content: string): ConfigWatcher {
   const { file } = inForce;
   let current = inForce;
+  let read = content;
   /** null: read the file at the next poll, whatever it looks like. */
   let seen: string | null = null;
-  /** What the file held when it was last read; where it could not be read, why. */
-  let content: string | null = null;
   let broken = false;
 
   async function poll(): Promise<Poll> {
     const stamp = await stampOf(file);
     if (stamp !== null && stamp === seen) return { status: 'unchanged' };
-    const read = await readConfigText(file);
-    const found = read.ok ? `text ${read.text}` : `unreadable ${JSON.stringify(read.problems)}`;
+    const found = await readConfigText(file);
+    const digest = digestOf(found);
     seen = stamp;
-    if (found === content) return { status: 'unchanged' };
-    content = found;
-    const loaded = read.ok ? parseConfig(read.text, file) : read;
+    if (digest === read) return { status: 'unchanged' };
+    read = digest;
+    const loaded = parse(found, file);
     const wasBroken = broken;
     broken = !loaded.ok;
     if (!loaded.ok) return { status: 'broken', problems: loaded.problems };
@@ -58,6 +69,17 @@ export function createConfigWatcher(inForce: Config): ConfigWatcher {
     },
     poll,
   };
+}
+
+function parse(read: LoadedText, file: string): Loaded {
+  return read.ok ? parseConfig(read.text, file) : read;
+}
+
+/** Instead of the text, which may be large: tells it, or why it could not be read, from any other. */
+function digestOf(read: LoadedText): string {
+  return createHash('sha256')
+    .update(read.ok ? read.text : JSON.stringify(read.problems))
+    .digest('hex');
 }
 
 /** What tells two versions of a file apart without reading them; null while only reading can tell. */

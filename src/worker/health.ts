@@ -7,6 +7,8 @@ import { repeat } from './repeat.ts';
 export interface HealthWatch {
   /** This process took a job of that instance. */
   took(instance: string): void;
+  /** This process finished a tick of the planner. */
+  ticked(): void;
   now(): Health;
   stop(): Promise<void>;
 }
@@ -54,6 +56,9 @@ export function watchHealth({ redis, keys, waiting, configBroken }: HealthDepend
   return {
     took(instance) {
       if (moved.has(instance)) moved.set(instance, performance.now());
+    },
+    ticked() {
+      lastTick = { ageMs: 0, at: performance.now() };
     },
     now: () => ({
       stopping,

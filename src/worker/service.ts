@@ -32,7 +32,7 @@ import { placeOf, rulesOf } from './rules.ts';
 import type { Tokens } from './tokens.ts';
 
 export interface ServiceOptions {
-  readonly config: Config;
+  /** Has read the configuration to start with. */
   readonly watcher: ConfigWatcher;
   readonly tokens: Tokens;
   /** Commands only; workers duplicate it for their blocking reads. Not closed here. */
@@ -59,11 +59,11 @@ const lateTickMs = 3 * tickMs;
 
 export async function startService(options: ServiceOptions): Promise<Service> {
   const { redis, log, tokens, watcher, observer = nobody } = options;
-  const prefix = options.config.redis.prefix;
+  let config = watcher.current;
+  const prefix = config.redis.prefix;
   const keys = makeKeys(prefix);
   const store = createGroupStore(redis, keys);
   const publishing = new Set<Promise<void>>();
-  let config = options.config;
   let configBroken = false;
   let ryze = observeClient(createRyzeClient(config.api), observer);
   let budget = makeBudget(config);
@@ -137,6 +137,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   async function plan(): Promise<void> {
     await outbox.publishAll(config.results.queues);
     const planned = await tick({ redis, keys, store, budget, config, tokenOf: tokens.of, queueOf: instances.queueOf });
+    health.ticked();
     log.debug({ event: 'plan.tick', ...planned }, 'planned');
   }
 

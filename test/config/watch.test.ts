@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, it, onTestFinished } from 'vitest';
 import { loadConfig } from '../../src/config/load.ts';
-import { createConfigWatcher } from '../../src/config/watch.ts';
+import { watchConfig } from '../../src/config/watch.ts';
 
 const text = (every: string) => `instances: [{ name: bot, tokenEnv: TOKEN }]
 groups: [{ id: vip, identifier: 120363406289005073@g.us, every: ${every} }]
@@ -18,9 +18,9 @@ async function watched(content: string, name = 'rotation.yaml') {
 }
 
 async function watcherOf(file: string) {
-  const loaded = await loadConfig(file);
-  if (!loaded.ok) throw new Error('the file is broken');
-  return createConfigWatcher(loaded.config);
+  const watched = await watchConfig(file);
+  if (!watched.ok) throw new Error('the file is broken');
+  return watched.watcher;
 }
 
 it('sees an edit once', async () => {

@@ -11,7 +11,7 @@ import { type JobsOptions, Queue, QueueEvents, Worker } from 'bullmq';
 import { onTestFinished } from 'vitest';
 import { parseConfig } from '../../src/config/load.ts';
 import { formatProblem } from '../../src/config/problem.ts';
-import { createConfigWatcher } from '../../src/config/watch.ts';
+import { watchConfig } from '../../src/config/watch.ts';
 import { createGroupStore, type GroupStore } from '../../src/groups/store.ts';
 import { createLog } from '../../src/log.ts';
 import { type LinkEvent, linkEvent } from '../../src/results/event.ts';
@@ -140,14 +140,14 @@ ops: off`;
     eventsOf,
     event: (group, index = 0) => until(`event ${index} of ${group}`, () => eventsOf(group)[index]),
     async start() {
-      const parsed = parseConfig(text(options.yaml), file);
-      if (!parsed.ok) throw new Error(parsed.problems.map(formatProblem).join('\n'));
+      const watched = await watchConfig(file);
+      if (!watched.ok) throw new Error(watched.problems.map(formatProblem).join('\n'));
+      const { watcher } = watched;
       const tokens = createTokens(options.env ?? { TOKEN: token });
-      const missing = tokens.load(parsed.config);
+      const missing = tokens.load(watcher.current);
       if (missing.length > 0) throw new Error(missing.join('\n'));
       const log = createLog({ level: 'debug', to: logStream });
-      const watcher = createConfigWatcher(parsed.config);
-      const service = await startService({ config: parsed.config, watcher, tokens, redis, log });
+      const service = await startService({ watcher, tokens, redis, log });
       closing.push(() => service.close());
       return service;
     },

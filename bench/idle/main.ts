@@ -1,0 +1,112 @@
+/** `npm run bench:idle`: from the start to ready, and memory at rest, with 1,000 groups and beside one bare BullMQ worker. */
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { jidOf, type Stage, setStage, token } from '../budget/contest.ts';
+import { type Child, startChild } from '../support/process.ts';
+import { markdownTable } from '../support/table.ts';
+
+const groups = 1_000;
+const starts = 9;
+/** Less than V8 waits before it tidies up by itself. */
+const restMs = 10_000;
+
+interface Started {
+  readonly child: Child;
+  /** From the start of the process until it was ready, ms. */
+  readonly readyMs: number;
+}
+
+/** Ready when its worker waits for jobs. */
+async function startBare(stage: Stage): Promise<Started> {
+  const env = { TOKEN: token, REDIS_PATH: stage.redisPath, API: stage.standIn.url, INSTANCES: '1' };
+  const from = performance.now();
+  const main = fileURLToPath(new URL('../planner/bare.js', import.meta.url));
+  const child = await startChild(
+    [main],
+    env,
+    () => {},
+    (line) => line === 'ready',
+  );
+  return { child, readyMs: performance.now() - from };
+}
+
+/** Ready when `/readyz` says so. */
+async function startOurs(stage: Stage): Promise<Started> {
+  const file = join(stage.folder, 'rotation.yaml');
+  const entries = Array.from({ length: groups }, (_, i) => `  - { id: g${i}, identifier: ${jidOf(i)} }`);
+  writeFileSync(
+    file,
+    `api: { baseUrl: "${stage.standIn.url}" }
+instances: [{ name: bot, tokenEnv: TOKEN }]
+defaults: { every: 7d, firstSeen: wait }
+ops: { port: 0 }
+groups:
+${entries.join('\n')}
+`,
+  );
+  const env = { TOKEN: token, REDIS_URL: `unix://${stage.redisPath}`, ROTATOR_CONFIG: file };
+  let url = '';
+  const from = performance.now();
+  const child = await startChild(
+    [fileURLToPath(new URL('../../../dist/cli.js', import.meta.url)), 'start'],
+    env,
+    (line) => {
+      url = (JSON.parse(line) as { url?: string }).url ?? url;
+    },
+    (line) => line.includes('"started"'),
+  );
+  while (!(await fetch(`${url}/readyz`)).ok) await sleep(5);
+  return { child, readyMs: performance.now() - from };
+}
+
+interface Costs {
+  /** On a Redis that has never seen these groups, ms. */
+  readonly firstMs: number;
+  /** The median of later starts, ms. */
+  readonly againMs: number;
+  readonly residentMb: number;
+}
+
+async function measure(start: (stage: Stage) => Promise<Started>): Promise<Costs> {
+  const stage = await setStage({ window: 'sliding', max: 100, perMs: 60_000 }, groups);
+  try {
+    const readyMs: number[] = [];
+    for (let i = 0; i < starts; i++) {
+      const { child, readyMs: ms } = await start(stage);
+      readyMs.push(ms);
+      await child.stop();
+    }
+    const { child } = await start(stage);
+    await sleep(restMs);
+    const residentMb = residentOf(child.pid);
+    await child.stop();
+    const [firstMs = 0, ...again] = readyMs;
+    return { firstMs, againMs: again.sort((a, b) => a - b)[Math.floor(again.length / 2)] ?? 0, residentMb };
+  } finally {
+    await stage.close();
+  }
+}
+
+/** As Linux counts it, in units of 1,000,000 bytes. */
+function residentOf(pid: number): number {
+  return (Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) * 1_024) / 1e6;
+}
+
+const bare = await measure(startBare);
+const ours = await measure(startOurs);
+const row = (name: string, costs: Costs) => [
+  name,
+  `${costs.firstMs.toFixed(0)} ms`,
+  `${costs.againMs.toFixed(0)} ms`,
+  `${(costs.againMs / bare.againMs).toFixed(2)} x`,
+  `${costs.residentMb.toFixed(0)} MB`,
+  `${(costs.residentMb / bare.residentMb).toFixed(2)} x`,
+];
+console.log(
+  markdownTable(
+    ['', 'first start', 'later starts', '', 'memory at rest', ''],
+    [row('a bare worker', bare), row(`invite-rotator, ${groups} groups`, ours)],
+  ),
+);
