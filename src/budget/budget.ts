@@ -55,6 +55,14 @@ export type Settlement =
       readonly instance: 'works' | 'trouble' | 'unclear';
     };
 
+/** What the call's answer told of the token and of the instance. */
+export interface Learnt {
+  /** Requests that others made with this token, as far as it shows. */
+  readonly foreign: number;
+  /** What the instance's gate was closed for, where this answer opened it. */
+  readonly opened: string | null;
+}
+
 export interface Capacity {
   /** Scheduled calls that can be served within the horizon. */
   readonly free: number;
@@ -77,8 +85,8 @@ export interface Budget {
   ask(instance: BudgetedInstance, token: string, purpose: Purpose, waiter: string): Promise<Grant>;
   /** Asks, and while a probe is out, waits for what that shows: no longer than a call takes. */
   acquire(instance: BudgetedInstance, token: string, purpose: Purpose, waiter: string): Promise<Grant>;
-  /** Reports the call's end; returns how many requests others made, as far as its answer shows. */
-  settle(instance: BudgetedInstance, slot: Slot, settlement: Settlement): Promise<number>;
+  /** Reports the call's end. */
+  settle(instance: BudgetedInstance, slot: Slot, settlement: Settlement): Promise<Learnt>;
   capacity(instance: BudgetedInstance, token: string, horizonMs: number): Promise<Capacity>;
 }
 
@@ -165,7 +173,7 @@ export function createBudget(redis: RedisClient, keys: Keys, { callTimeoutMs, on
     async settle(instance, slot, settlement) {
       const answered = settlement.ending === 'answered' ? settlement : null;
       const reading = answered?.rateLimit ?? null;
-      const foreign = await runScript(
+      const [foreign, opened] = (await runScript(
         redis,
         settleLua,
         [keys.slots(slot.bucket), keys.bucket(slot.bucket), keys.gate(instance.name), keys.suspects(instance.name)],
@@ -181,8 +189,8 @@ export function createBudget(redis: RedisClient, keys: Keys, { callTimeoutMs, on
           answered?.instance ?? 'unclear',
           holdMs(instance.rateLimit.perMs),
         ],
-      );
-      return Number(foreign);
+      )) as [number, string];
+      return { foreign, opened: opened === '' ? null : opened };
     },
 
     capacity: (instance, token, horizonMs) => capacityOfBucket(redis, keys, bucketOf(token), instance, horizonMs),

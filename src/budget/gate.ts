@@ -8,6 +8,7 @@ import { loadScript, type RedisClient, runScript } from '../redis/scripts.ts';
 import type { ErrorCode } from '../ryze/outcome.ts';
 
 const closeLua = loadScript('closeGate', import.meta.url);
+const openLua = loadScript('openGate', import.meta.url);
 
 interface Closing {
   readonly firstMs: number;
@@ -67,7 +68,11 @@ export async function readGate(redis: RedisClient, keys: Keys, instance: string,
   return { reason, opensInMs: Math.max(Number(until) - nowMs, 0), streak: Number(streak) };
 }
 
-/** Opens the gate at once: what it was closed for has been put right by a person (a new token, say). */
-export async function openGate(redis: RedisClient, keys: Keys, instance: string): Promise<void> {
-  await redis.del(keys.gate(instance));
+/**
+ * Opens the gate at once: what it was closed for has been put right by a person (a new token, say). Returns what that
+ * was; null: it was open.
+ */
+export async function openGate(redis: RedisClient, keys: Keys, instance: string): Promise<string | null> {
+  const reason = (await runScript(redis, openLua, [keys.gate(instance)], [])) as string;
+  return reason === '' ? null : reason;
 }

@@ -18,7 +18,8 @@
            closes it next; 'unclear' lets somebody else try
   ARGV[10] hold, ms that a slot without an answer counts
 
-  Returns  requests that others made with this token, as far as this answer shows
+  Returns  {requests that others made with this token, as far as this answer shows; what the gate was closed for that
+           this answer opened, or ''}
 ]]
 local slotsKey, bucketKey, gateKey, suspectsKey = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local slot, ending, per, took = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
@@ -31,7 +32,9 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 if redis.call('HGET', bucketKey, 'probe') == slot then
   redis.call('HDEL', bucketKey, 'probe', 'probeUntil')
 end
+local opened = ''
 if shown == 'works' then
+  opened = redis.call('HGET', gateKey, 'reason') or ''
   redis.call('DEL', gateKey, suspectsKey)
 elseif shown == 'unclear' and redis.call('HGET', gateKey, 'probe') == slot then
   redis.call('HDEL', gateKey, 'probe', 'probeUntil')
@@ -39,15 +42,15 @@ end
 
 if ending == 'refunded' then
   redis.call('ZREM', slotsKey, slot)
-  return 0
+  return { 0, opened }
 elseif ending == 'silent' then
-  return 0
+  return { 0, opened }
 end
 
 -- Told before, and again because the answer to that was lost; or told too late to learn from, after an outage of Redis.
 local givenBackAt = tonumber(redis.call('ZSCORE', slotsKey, slot) or 0)
 if givenBackAt <= now + per then
-  return 0
+  return { 0, opened }
 end
 redis.call('ZADD', slotsKey, now + per, slot)
 local latency = tonumber(redis.call('HGET', bucketKey, 'latency') or took)
@@ -73,4 +76,4 @@ redis.call('PEXPIRE', bucketKey, per * 2)
 
 -- Slots long given back are of no use to anybody.
 redis.call('ZREMRANGEBYSCORE', slotsKey, '-inf', now - per)
-return foreign
+return { foreign, opened }

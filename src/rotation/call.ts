@@ -41,6 +41,8 @@ export interface CallDependencies {
   readonly ryze: RyzeClient;
   /** Told after every call what its answer showed of the token's limit. */
   readonly onLimitSeen: (instance: InstanceConfig, seen: { limit: number | null; foreign: number }) => void;
+  /** Told when an instance's gate is open again, and what it was closed for. */
+  readonly onGateOpened: (instance: string, reason: string) => void;
 }
 
 export type CallEnd =
@@ -92,7 +94,8 @@ export async function makeCall(
   stopRenewing();
 
   const end = await settleAttempt(deps, target, begun, outcome);
-  const foreign = await budget.settle(target.instance, grant, settlementOf(outcome, tookMs));
+  const { foreign, opened } = await budget.settle(target.instance, grant, settlementOf(outcome, tookMs));
+  if (opened !== null) deps.onGateOpened(target.instance.name, opened);
   deps.onLimitSeen(target.instance, { limit: outcome.rateLimit?.limit ?? null, foreign });
   return end;
 }

@@ -145,7 +145,8 @@ async function answerTrouble(deps: RotateDependencies, target: Target, failure: 
   const { name } = target.instance;
   const token = failure.code === 'unauthorized' ? deps.refreshToken(name) : target.token;
   if (token !== target.token) {
-    await openGate(deps.redis, deps.keys, name);
+    const opened = await openGate(deps.redis, deps.keys, name);
+    if (opened !== null) deps.onGateOpened(name, opened);
     return { ...target, token };
   }
   const gate = await closeGate(deps.redis, deps.keys, name, failure.code);

@@ -18,7 +18,7 @@ import type { Health } from '../ops/readiness.ts';
 import { tick, tickMs } from '../planner/planner.ts';
 import { countJobs } from '../queues/counts.ts';
 import { isOfConnection } from '../redis/connection.ts';
-import { type Keys, makeKeys, plannerQueue } from '../redis/keys.ts';
+import { makeKeys, plannerQueue } from '../redis/keys.ts';
 import { type RedisClient, redisTime } from '../redis/scripts.ts';
 import { createOutbox } from '../results/outbox.ts';
 import { createRyzeClient } from '../ryze/client.ts';
@@ -115,9 +115,23 @@ export async function startService(options: ServiceOptions): Promise<Service> {
         { event: 'gate.closed', instance: name, reason, opensInMs, streak },
         gateMessage(name, reason, opensInMs),
       ),
+    onGateOpened,
     onLimitSeen: createLimitReports(log),
     onCommitted: publish,
   };
+
+  function onGateOpened(instance: string, reason: string): void {
+    log.info({ event: 'gate.opened', instance, reason }, `${instance} works again (it was left alone: ${reason})`);
+  }
+
+  /** A person has put in a new file, perhaps a new token: what the old one was refused for may be over. */
+  async function reopen(instance: string): Promise<void> {
+    const gate = await readGate(redis, keys, instance, await redisTime(redis, keys));
+    if (gate === null || gate.reason === 'throttled' || gate.reason === 'instance_disconnected') return;
+    const opened = await openGate(redis, keys, instance);
+    if (opened !== null) onGateOpened(instance, opened);
+    await instances.queueOf(instance).removeRateLimitKey();
+  }
 
   function publish(): void {
     const run = outbox.publishAll(config.results.queues).finally(() => publishing.delete(run));
@@ -181,7 +195,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   async function rereadTokens(): Promise<void> {
     for (const problem of tokens.load(config)) log.error({ event: 'config.broken' }, problem);
     await namesOfBuckets();
-    for (const { name } of config.instances) await reopen(redis, keys, name, instances);
+    for (const { name } of config.instances) await reopen(name);
     log.info({ event: 'config.reread' }, 'the configuration file and the tokens are read again');
   }
 
@@ -205,7 +219,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     await takeOver();
     await instances.bringInLine(next.instances);
     for (const instance of next.instances) {
-      await reopen(redis, keys, instance.name, instances);
+      await reopen(instance.name);
       await recall(before, instance, instances);
     }
     log.info({ event: 'config.reloaded' }, 'the edited configuration file is in force');
@@ -285,14 +299,6 @@ export async function startService(options: ServiceOptions): Promise<Service> {
       return closed;
     },
   };
-}
-
-/** A person has put in a new file, perhaps a new token: what the old one was refused for may be over. */
-async function reopen(redis: RedisClient, keys: Keys, instance: string, instances: Instances): Promise<void> {
-  const gate = await readGate(redis, keys, instance, await redisTime(redis, keys));
-  if (gate === null || gate.reason === 'throttled' || gate.reason === 'instance_disconnected') return;
-  await openGate(redis, keys, instance);
-  await instances.queueOf(instance).removeRateLimitKey();
 }
 
 /** What waits was told when to come under another limit: it asks anew. */

@@ -41,6 +41,8 @@ it.each(doors)(
     await rig.queue('bot').removeRateLimitKey();
     expect(await waiting).toMatchObject({ status: 'rotated' });
     expect(await rig.redis.exists(rig.keys.gate('bot'))).toBe(0);
+    const opened = rig.logged.filter(({ event }) => event === 'gate.opened');
+    expect(opened).toMatchObject([{ instance: 'bot', reason: code }]);
   },
 );
 
