@@ -1,7 +1,8 @@
 /** `invite-rotator status`: how every group and instance is doing, as a table or as JSON. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { styleText } from 'node:util';
-import { type GroupState, type GroupStatus, type InstanceStatus, readStatus, type Status } from '../status/status.ts';
+import { type GroupState, readStatus, type Status } from '../status/status.ts';
+import { budgetText, gateText, outcomeText, queueText, remarksText } from '../status/words.ts';
 import { span, whenFrom } from '../text.ts';
 import { type CommonOptions, readConfig, stopSignal, withRedis } from './context.ts';
 import { plainTable } from './table.ts';
@@ -39,9 +40,9 @@ const colours: Partial<Record<GroupState, 'red' | 'yellow' | 'green'>> = {
 
 export function renderStatus(status: Status): string {
   const nowMs = Date.parse(status.at);
-  const groups = plainTable(['GROUP', 'STATE', 'LINK AGE', 'REVISION', 'NEXT ROTATION', 'LAST ERROR']);
-  for (const { state, ...group } of status.groups) {
-    const { linkAgeMs, revision, nextRotationAt } = group;
+  const groups = plainTable(['GROUP', 'STATE', 'LINK AGE', 'REVISION', 'NEXT ROTATION', 'LAST OUTCOME', 'LAST ERROR']);
+  for (const group of status.groups) {
+    const { state, linkAgeMs, revision, nextRotationAt } = group;
     const colour = colours[state];
     groups.push([
       group.group,
@@ -49,7 +50,8 @@ export function renderStatus(status: Status): string {
       linkAgeMs === null ? '-' : span(linkAgeMs),
       revision === null ? '-' : String(revision),
       nextRotationAt === null ? '-' : whenFrom(Date.parse(nextRotationAt) - nowMs),
-      remarks(group),
+      outcomeText(group),
+      remarksText(group) || '-',
     ]);
   }
   const instances = plainTable(['INSTANCE', 'BUDGET', 'QUEUE', 'GATE']);
@@ -67,31 +69,4 @@ export function renderStatus(status: Status): string {
       : `The planner last ran ${span(status.lastTickAgeMs)} ago.`,
     ...waiting.map(([queue, count]) => `${count} events wait to be published to ${queue}.`),
   ].join('\n');
-}
-
-function remarks({
-  lastError,
-  unreadable,
-  drifted,
-}: Pick<GroupStatus, 'lastError' | 'unreadable' | 'drifted'>): string {
-  const all: string[] = [];
-  if (lastError !== null) all.push(`${lastError.code}: ${lastError.message}`);
-  if (unreadable > 0) all.push(`its link could not be verified: not shown ${unreadable} times in a row`);
-  if (drifted) all.push('its link was last changed by somebody else');
-  return all.length === 0 ? '-' : all.join('; ');
-}
-
-function budgetText({ budget }: InstanceStatus): string {
-  if (budget === null) return '-';
-  const others = budget.foreign > 0 ? ` (${budget.foreign} by others)` : '';
-  return `${budget.used} of ${budget.limit} used${others}`;
-}
-
-function queueText({ queue }: InstanceStatus): string {
-  return `${queue.waiting} waiting, ${queue.active} active, ${queue.delayed} delayed`;
-}
-
-function gateText({ gate }: InstanceStatus): string {
-  if (gate === null) return 'open';
-  return `closed: ${gate.reason}, ${gate.opensInMs > 0 ? `opens in ${span(gate.opensInMs)}` : 'trying'}`;
 }

@@ -14,6 +14,10 @@ export const requestInfo = z.object({
 });
 export type RequestInfo = z.infer<typeof requestInfo>;
 
+/** Why a link was told of: `recovery`: our own, read back after a lost answer; `drift`: somebody else's. */
+export const linkReasons = ['schedule', 'request', 'recovery', 'drift'] as const;
+export type LinkReason = (typeof linkReasons)[number];
+
 const attempt = z.object({
   id: z.string(),
   call: z.enum(['reset', 'readBack', 'resolve', 'verify']),
@@ -54,6 +58,8 @@ export const groupRecord = z.object({
   link: z.object({ code: z.string(), url: z.string() }).nullable(),
   revision: time.nullable(),
   previous: z.object({ code: z.string().nullable(), revision: time.nullable() }),
+  /** Why the link of `revision` was told of; null: there is none, or a version that did not keep this stored it. */
+  reason: z.enum(linkReasons).nullable().default(null),
   /** When the link of `revision` was stored. */
   rotatedAt: time.nullable(),
   /** When the reset began that made it; null: someone else changed it. */
@@ -86,6 +92,7 @@ export const newRecord: GroupRecord = Object.freeze({
   link: null,
   revision: null,
   previous: { code: null, revision: null },
+  reason: null,
   rotatedAt: null,
   resetBegunAt: null,
   dueAt: null,

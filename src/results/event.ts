@@ -3,7 +3,7 @@
  * A consumer keeps the highest `revision` of a group and drops the rest.
  */
 import { z } from 'zod';
-import { requestInfo } from '../groups/record.ts';
+import { linkReasons, requestInfo } from '../groups/record.ts';
 import { errorCodes } from '../ryze/outcome.ts';
 
 const time = z.iso.datetime();
@@ -51,7 +51,7 @@ export const linkChanged = z.object({
 export const rotationFailed = z.object({
   ...common,
   type: z.literal('rotation.failed'),
-  reason: z.enum(['schedule', 'request', 'recovery', 'drift']),
+  reason: z.enum(linkReasons),
   jid: z.string().nullable(),
   inviteCode: z.string().nullable(),
   inviteLink: z.string().nullable(),

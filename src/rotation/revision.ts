@@ -1,5 +1,5 @@
 /** Revisions of a group's link, and the events that tell of them and of rotations that failed. Pure. */
-import type { Attempt, GroupRecord, RequestInfo } from '../groups/record.ts';
+import type { Attempt, GroupRecord, LinkReason, RequestInfo } from '../groups/record.ts';
 import type { LinkEvent } from '../results/event.ts';
 import type { Failure, GroupRules, Outcome, Work } from './attempt.ts';
 
@@ -14,7 +14,7 @@ const keptAnswers = 16;
 
 export interface Found {
   readonly type: 'link.rotated' | 'link.changed';
-  readonly reason: 'schedule' | 'request' | 'recovery' | 'drift';
+  readonly reason: LinkReason;
   /** The reset that made the link; null: it was not ours. */
   readonly from: { readonly begunAt: number; readonly request: Attempt['request'] } | null;
 }
@@ -36,6 +36,7 @@ export function newRevision(
     link: { code: link.code, url: link.url },
     revision,
     previous,
+    reason: found.reason,
     rotatedAt: nowMs,
     resetBegunAt: found.from?.begunAt ?? null,
     verifiedAt: nowMs,

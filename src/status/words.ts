@@ -1,0 +1,55 @@
+/** A status in words, for the terminal and the page alike. Tells no link, code or token. */
+import { span } from '../text.ts';
+import type { GroupStatus, InstanceStatus } from './status.ts';
+
+export function budgetText({ budget }: InstanceStatus): string {
+  if (budget === null) return '-';
+  const others = budget.foreign > 0 ? ` (${budget.foreign} by others)` : '';
+  return `${budget.used} of ${budget.limit} used${others}`;
+}
+
+export function queueText({ queue }: InstanceStatus): string {
+  return `${queue.waiting} waiting, ${queue.active} active, ${queue.delayed} delayed`;
+}
+
+export function gateText({ gate }: InstanceStatus): string {
+  if (gate === null) return 'open';
+  return `closed: ${gate.reason}, ${gate.opensInMs > 0 ? `opens in ${span(gate.opensInMs)}` : 'trying'}`;
+}
+
+const linkBy = {
+  schedule: 'rotated on schedule',
+  request: 'rotated on request',
+  recovery: 'rotated, read back',
+  drift: 'changed by somebody else',
+} as const;
+
+/** What a person can do about a reason for which an instance is left alone or a group failed; empty: only wait. */
+const advice: Readonly<Record<string, string>> = {
+  unauthorized: 'give it a token that RyzeAPI accepts',
+  wrong_instance: 'its token belongs to another instance',
+  instance_not_found: 'RyzeAPI knows no instance of that name',
+  instance_disconnected: 'connect its number to WhatsApp in RyzeAPI',
+  throttled: 'WhatsApp asks it to slow down; set "pace" if that comes again',
+  suspected: 'several groups failed in a row; each is tried once more before it is blamed',
+  not_admin: 'make its number an admin of the group, then rotate it',
+  group_not_found: 'let its number join the group, or name the group by its JID',
+};
+
+export function adviceText(reason: string): string {
+  return advice[reason] === undefined ? '' : `: ${advice[reason]}`;
+}
+
+/** What became of the last thing that was done with the group; `-`: nothing was done yet. */
+export function outcomeText({ lastError, linkBy: by }: Pick<GroupStatus, 'lastError' | 'linkBy'>): string {
+  if (lastError !== null) return 'failed';
+  return by === null ? '-' : linkBy[by];
+}
+
+/** What else a person should know; empty: nothing. */
+export function remarksText({ lastError, unreadable }: Pick<GroupStatus, 'lastError' | 'unreadable'>): string {
+  const remarks: string[] = [];
+  if (lastError !== null) remarks.push(`${lastError.code}: ${lastError.message}`);
+  if (unreadable > 0) remarks.push(`its link could not be verified: not shown ${unreadable} times in a row`);
+  return remarks.join('; ');
+}
