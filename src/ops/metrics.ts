@@ -1,19 +1,20 @@
 /**
  * Metrics for Prometheus. Labels are instances, results queues and fixed words only, so their number is bounded by the
- * file, never by groups or requests. Counts are of this process; gauges of state are read from Redis, so every process
- * shows the same.
+ * file, never by groups or requests. Counts and readiness are of this process; gauges of state are read from Redis, so
+ * every process shows the same.
  */
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import { type GroupStatus, groupStates, type Status } from '../status/status.ts';
 import type { Observer } from './observer.ts';
+import { type Health, judge, readinessReasons } from './readiness.ts';
 
 const prefix = 'invite_rotator_';
 
 export interface Metrics {
   readonly observer: Observer;
   readonly contentType: string;
-  /** In Prometheus's text format. `status`: null while Redis cannot be read; then the gauges are left out. */
-  render(status: Status | null): Promise<string>;
+  /** In Prometheus's text format. `status`: null while Redis cannot be read; then the gauges of state are left out. */
+  render(status: Status | null, health: Health): Promise<string>;
 }
 
 export function createMetrics(version: string): Metrics {
@@ -44,18 +45,30 @@ export function createMetrics(version: string): Metrics {
   ]);
 
   const info = gauge('build_info', 'Always 1', ['version', 'node']);
+  const ready = gauge('ready', '1 while this process does its work, as on /readyz');
+  const unready = gauge('unready', '1 for each reason why it does not', ['reason']);
+  const configBroken = gauge('config_broken', '1 while an edit of the file is broken and the one before in force');
+  const tickAge = gauge('tick_age_seconds', "Since the planner's last tick, as this process knows it");
   const budgetUsed = gauge('budget_used', "Requests that count against the token's limit now", ['instance']);
   const budgetLimit = gauge('budget_limit', "The token's limit", ['instance']);
   const gates = gauge('gate_closed', '1 while the instance is left alone', ['instance', 'reason']);
   const groups = gauge('groups', 'Groups by state', ['instance', 'state']);
-  const ages = gauge('oldest_link_age_seconds', 'Age of the oldest link', ['instance']);
-  const ratios = gauge('oldest_link_age_periods', 'The same, in periods of its group', ['instance']);
+  const ages = gauge('oldest_link_age_seconds', 'Age of the oldest link that has a schedule', ['instance']);
+  const ratios = gauge('oldest_link_age_periods', 'Of those, the age that is most of its period', ['instance']);
   const queued = gauge('queue_jobs', 'Jobs on the queue of an instance', ['instance', 'state']);
   const outboxes = gauge('outbox_events', 'Events committed and not yet published', ['queue']);
   const results = gauge('results_waiting', 'Events that no consumer has taken yet', ['queue']);
-  const tickAge = gauge('tick_age_seconds', "Since the planner's last tick");
   const states = [budgetUsed, budgetLimit, gates, groups, ages, ratios, queued, outboxes, results];
   info.set({ version, node: process.versions.node }, 1);
+
+  function showHealth(health: Health): void {
+    const { ready: isReady, reasons } = judge(health);
+    ready.set(isReady ? 1 : 0);
+    for (const reason of readinessReasons) unready.set({ reason }, reasons.includes(reason) ? 1 : 0);
+    configBroken.set(health.configBroken ? 1 : 0);
+    // Infinite where there was none yet: an alert on a late planner must not be silent then.
+    tickAge.set((health.tickAgeMs ?? Number.POSITIVE_INFINITY) / 1000);
+  }
 
   function show(status: Status): void {
     const byInstance = new Map<string, GroupStatus[]>(status.instances.map(({ instance }) => [instance, []]));
@@ -70,7 +83,10 @@ export function createMetrics(version: string): Metrics {
       const own = byInstance.get(instance) ?? [];
       for (const state of groupStates)
         groups.set({ instance, state }, own.filter((group) => group.state === state).length);
-      const aged = own.flatMap(({ linkAgeMs, periodMs }) => (linkAgeMs === null ? [] : [{ linkAgeMs, periodMs }]));
+      // A group without a schedule may keep its link for ever.
+      const aged = own.flatMap(({ linkAgeMs, periodMs }) =>
+        linkAgeMs === null || periodMs === null ? [] : [{ linkAgeMs, periodMs }],
+      );
       ages.set(
         { instance },
         aged.reduce((most, { linkAgeMs }) => Math.max(most, linkAgeMs / 1000), 0),
@@ -95,10 +111,9 @@ export function createMetrics(version: string): Metrics {
       reload: (outcome) => reloads.inc({ outcome }),
     },
     contentType: registry.contentType,
-    async render(status) {
+    async render(status, health) {
+      showHealth(health);
       for (const one of states) one.reset();
-      const tickAgeMs = status?.lastTickAgeMs ?? null;
-      tickAge.set(tickAgeMs === null ? Number.NaN : tickAgeMs / 1000);
       if (status !== null) show(status);
       return await registry.metrics();
     },

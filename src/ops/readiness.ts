@@ -14,7 +14,8 @@ export interface Health {
 }
 
 /** Each a reason not to be ready; stable, for alerts and scripts. */
-export type Reason = 'stopping' | 'redis' | 'ticks' | 'jobs';
+export const readinessReasons = ['stopping', 'redis', 'ticks', 'jobs'] as const;
+export type Reason = (typeof readinessReasons)[number];
 
 export interface Readiness {
   readonly ready: boolean;

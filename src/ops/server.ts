@@ -4,9 +4,11 @@
  */
 import fastify from 'fastify';
 import type { Logger } from '../log.ts';
+import { isOfConnection } from '../redis/connection.ts';
 import type { Status } from '../status/status.ts';
 import type { Metrics } from './metrics.ts';
 import { renderPage } from './page.ts';
+import { securityPolicy } from './pageAssets.ts';
 import { type Health, judge } from './readiness.ts';
 
 export interface OpsOptions {
@@ -33,18 +35,27 @@ const patienceMs = 3_000;
 export async function startOpsServer(options: OpsOptions): Promise<OpsServer> {
   const { host, port, metrics, health, log } = options;
   const status = withPatience(shared(options.status));
+  /** null: Redis cannot be read. */
+  const statusOrNull = () =>
+    status().catch((error: Error) => {
+      report(error);
+      return null;
+    });
+  // Trouble with Redis is told once, by its client.
+  const report = (error: Error) =>
+    log[isOfConnection(error) ? 'debug' : 'warn']({ event: 'ops.error', err: error }, 'the status cannot be read');
   const app = fastify({ exposeHeadRoutes: true });
   app.addHook('onSend', (_request, reply, payload, done) => {
     reply.headers({
       'cache-control': 'no-store',
       'x-content-type-options': 'nosniff',
-      'content-security-policy':
-        "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'",
+      'content-security-policy': securityPolicy,
+      'referrer-policy': 'no-referrer',
     });
     done(null, payload);
   });
-  app.setErrorHandler((error, _request, reply) => {
-    log.warn({ event: 'ops.error', err: error }, 'a page could not be shown');
+  app.setErrorHandler((error: Error, _request, reply) => {
+    report(error);
     void reply.code(503).type('text/plain').send('Redis cannot be read now.\n');
   });
   app.setNotFoundHandler((_request, reply) => reply.code(404).type('text/plain').send('Not found.\n'));
@@ -55,13 +66,17 @@ export async function startOpsServer(options: OpsOptions): Promise<OpsServer> {
     return reply.code(readiness.ready ? 200 : 503).send(readiness);
   });
   app.get('/metrics', async (_request, reply) =>
-    reply.type(metrics.contentType).send(await metrics.render(await status().catch(() => null))),
+    reply.type(metrics.contentType).send(await metrics.render(await statusOrNull(), health())),
   );
   app.get('/api/status', async () => await status());
   app.get('/', async (request, reply) => {
     const { q, page } = request.query as Record<string, unknown>;
     const view = { search: typeof q === 'string' ? q.slice(0, 100) : '', page: Number(page) || 1 };
-    return reply.type('text/html; charset=utf-8').send(renderPage(await status(), judge(health()), view));
+    const read = await statusOrNull();
+    return reply
+      .code(read === null ? 503 : 200)
+      .type('text/html; charset=utf-8')
+      .send(renderPage(read, judge(health()), view));
   });
 
   const url = await app.listen({ host, port });
@@ -92,7 +107,8 @@ function withPatience<T>(read: () => Promise<T>): () => Promise<T> {
   return async () => {
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<never>((_, reject) => {
-      timer = setTimeout(() => reject(new Error(`no answer within ${patienceMs} ms`)), patienceMs);
+      const error = Object.assign(new Error(`no answer within ${patienceMs} ms`), { code: 'ETIMEDOUT' });
+      timer = setTimeout(() => reject(error), patienceMs);
     });
     try {
       return await Promise.race([read(), late]);

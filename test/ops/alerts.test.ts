@@ -1,7 +1,11 @@
+/** The alert rules ask only for what the program shows: metrics, their labels, and values that these can have. */
 import { readFileSync } from 'node:fs';
 import { expect, it } from 'vitest';
 import { parse } from 'yaml';
 import { createMetrics } from '../../src/ops/metrics.ts';
+import { errorCodes } from '../../src/ryze/outcome.ts';
+import { groupStates } from '../../src/status/status.ts';
+import { healthy, instance, well } from './samples.ts';
 
 interface Rule {
   readonly alert: string;
@@ -15,12 +19,43 @@ const file = parse(readFileSync(new URL('../../config/alerts.yaml', import.meta.
 };
 const rules = file.groups.flatMap((group) => group.rules);
 
-it('knows metrics that exist, by labels that they have', async () => {
-  const shown = await createMetrics('1.2.3').render(null);
-  const known = new Set([...shown.matchAll(/^# TYPE (\S+)/gm)].map(([, name]) => name));
-  const used = rules.flatMap(({ expr }) => [...expr.matchAll(/invite_rotator_\w+/g)].map(([name]) => name));
-  expect(used.length).toBeGreaterThan(5);
-  for (const name of used) expect(known, name).toContain(name);
+/** Label → values, of each metric that is shown; Prometheus puts `exported_` before a label that is its own. */
+async function shownLabels(): Promise<Map<string, Map<string, Set<string>>>> {
+  const reasons = [...errorCodes, 'suspected'];
+  const instances = reasons.map((reason) => instance(reason, { gate: { reason, opensInMs: 1 } }));
+  const text = await createMetrics('1.2.3').render({ ...healthy, instances }, well);
+  const metrics = new Map<string, Map<string, Set<string>>>();
+  for (const [, name = '', list = ''] of text.matchAll(/^(invite_rotator_\w+)(?:{(.*)})? /gm)) {
+    const labels = metrics.get(name) ?? new Map<string, Set<string>>();
+    metrics.set(name, labels);
+    for (const [, own = '', value = ''] of list.matchAll(/(\w+)="(.*?)"/g)) {
+      const label = own === 'instance' ? 'exported_instance' : own;
+      labels.set(label, (labels.get(label) ?? new Set()).add(value));
+    }
+  }
+  return metrics;
+}
+
+it('asks for metrics that exist, by labels and values that they have', async () => {
+  const shown = await shownLabels();
+  expect([...shown.get('invite_rotator_groups')!.get('state')!]).toEqual([...groupStates]);
+  let asked = 0;
+  for (const { alert, expr, annotations } of rules) {
+    for (const [, name = '', matchers = ''] of expr.matchAll(/(invite_rotator_\w+)(?:{(.*?)})?/g)) {
+      asked++;
+      const labels = shown.get(name);
+      expect(labels, `${alert}: ${name}`).toBeDefined();
+      for (const [, label = '', values = ''] of matchers.matchAll(/(\w+)=~?"(.*?)"/g)) {
+        for (const value of values.split('|')) expect(labels!.get(label), `${alert}: ${label}`).toContain(value);
+      }
+      const kept = /by \((.*?)\)/.exec(expr)?.[1]?.split(', ') ?? [];
+      for (const label of kept) expect([...labels!.keys()], alert).toContain(label);
+      for (const [, label] of annotations.summary.matchAll(/\$labels\.(\w+)/g)) {
+        expect(expr.includes(' by ') ? kept : ['instance'], alert).toContain(label);
+      }
+    }
+  }
+  expect(asked).toBe(rules.length - 1);
 });
 
 it('says of each whether to wake somebody, and what is the matter', () => {

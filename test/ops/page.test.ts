@@ -1,48 +1,22 @@
 /** The pages in a real browser, over a status as Redis would give it. */
+import { writeFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 import type { Browser, Page } from 'playwright-core';
+import { PNG } from 'pngjs';
 import { afterAll, beforeAll, expect, it, onTestFinished } from 'vitest';
 import { createLog } from '../../src/log.ts';
 import { createMetrics } from '../../src/ops/metrics.ts';
-import type { Health } from '../../src/ops/readiness.ts';
 import { startOpsServer } from '../../src/ops/server.ts';
-import type { GroupStatus, Status } from '../../src/status/status.ts';
+import type { Status } from '../../src/status/status.ts';
 import { startBrowser } from '../support/chromium.ts';
+import { until } from '../support/until.ts';
+import { badDay, group, healthy, instance, well } from './samples.ts';
 
 let browser: Browser;
 beforeAll(async () => {
   browser = await startBrowser();
 }, 300_000);
 afterAll(() => browser?.close());
-
-const group = (id: string, over: Partial<GroupStatus> = {}): GroupStatus => ({
-  group: id,
-  instance: 'bot',
-  state: 'fresh',
-  linkAgeMs: 3_600_000,
-  periodMs: 7_200_000,
-  revision: 1,
-  nextRotationAt: '2026-01-05T13:00:00.000Z',
-  lastError: null,
-  unreadable: 0,
-  drifted: false,
-  ...over,
-});
-const healthy: Status = {
-  at: '2026-01-05T12:00:00.000Z',
-  lastTickAgeMs: 2_000,
-  groups: [group('vip')],
-  instances: [
-    {
-      instance: 'bot',
-      budget: { used: 40, limit: 100, foreign: 5 },
-      gate: null,
-      queue: { waiting: 3, active: 2, delayed: 1 },
-    },
-  ],
-  outbox: { 'invite-links': 0 },
-  results: { 'invite-links': 7 },
-};
-const well: Health = { stopping: false, redisWriteAgeMs: 100, tickAgeMs: 2_000, stuck: [], configBroken: false };
 
 async function serve(read: () => Promise<Status>, health = well) {
   const server = await startOpsServer({
@@ -54,7 +28,7 @@ async function serve(read: () => Promise<Status>, health = well) {
     log: createLog({ level: 'silent', to: process.stderr }),
   });
   onTestFinished(() => server.close());
-  return server.url;
+  return server;
 }
 
 async function open(
@@ -70,96 +44,175 @@ async function open(
   return { page, complaints };
 }
 
+const cellsOf = async (page: Page, table: string, row: number) =>
+  (await page.locator(`${table} tr`).nth(row).locator('td').allTextContents()).map((cell) => cell.trim());
+
 it('says that nothing needs anybody, and shows instances and groups', async () => {
-  const { page, complaints } = await open(await serve(async () => healthy));
+  const { url } = await serve(async () => healthy);
+  const { page, complaints } = await open(url);
   expect(await page.title()).toBe('invite-rotator');
   expect(await page.locator('#attention').textContent()).toBe('Nothing needs you.');
-  expect(await page.locator('#instances tr').nth(1).locator('td').allTextContents()).toEqual([
+  expect(await page.locator('#states').textContent()).toBe('1 fresh');
+  expect(await page.locator('main').textContent()).toContain('7 events on invite-links are not consumed yet.');
+  expect(await cellsOf(page, '#instances', 1)).toEqual([
     'bot',
-    ' 40 of 100 (5 by others)',
+    '40 of 100 used (5 by others)',
     '3 waiting, 2 active, 1 delayed',
     'open',
   ]);
-  const cells = await page.locator('#groups tr').nth(1).locator('td').allTextContents();
-  expect(cells.map((cell) => cell.trim())).toEqual(['vip', 'fresh', '1h', 'in 1h', '']);
+  expect(await cellsOf(page, '#groups', 1)).toEqual(['vip', 'bot', 'fresh', '1h', 'in 1h', 'rotated on schedule', '']);
   const bar = page.locator('#groups .bar');
   const [outer, inner] = [await bar.boundingBox(), await bar.locator('span').boundingBox()];
   expect(inner!.width / outer!.width).toBeCloseTo(0.5, 1);
+  expect(await bar.getAttribute('aria-label')).toBe('50 % of its period');
   expect(complaints).toEqual([]);
 });
 
 it('begins with what needs a person, and lets no markup through', async () => {
   const evil = '<img src=x onerror="console.log(1)">';
-  const failing = group(`bad${evil}`, {
-    state: 'failing',
-    lastError: { code: 'not_admin', message: evil, at: healthy.at },
-  });
-  const gate = { reason: 'unauthorized', opensInMs: 30_000 };
+  const lastError = { code: 'not_admin', message: evil, at: healthy.at };
   const status = {
     ...healthy,
-    groups: [failing],
-    instances: [{ ...healthy.instances[0]!, gate }],
+    groups: [group(`bad${evil}`, { state: 'failing', lastError })],
+    instances: [instance('bot', { gate: { reason: 'unauthorized', opensInMs: 30_000 } })],
     outbox: { links: 2 },
   };
-  const { page, complaints } = await open(
-    await serve(async () => status, { ...well, tickAgeMs: null, configBroken: true }),
-  );
+  const { url } = await serve(async () => status, { ...well, tickAgeMs: null, configBroken: true });
+  const { page, complaints } = await open(`${url}?q=${encodeURIComponent('"><script>console.log(2)</script>')}`);
   expect(await page.title()).toBe('Not ready: invite-rotator');
   expect(await page.locator('#attention li').allTextContents()).toEqual([
     'Not ready: ticks',
     'The edited configuration is broken (config_broken): the last good one is in force',
-    'bot is left alone: unauthorized',
-    `bad${evil}: not_admin: ${evil}`,
+    'bot is left alone (unauthorized): give it a token that RyzeAPI accepts',
+    `bad${evil} is failing (not_admin): make its number an admin of the group, then rotate it`,
     '2 events wait to be published to links',
   ]);
+  expect(await page.getByRole('searchbox').inputValue()).toBe('"><script>console.log(2)</script>');
+  await page.goto(url);
+  expect(await cellsOf(page, '#groups', 1)).toEqual([
+    `bad${evil}`,
+    'bot',
+    'failing',
+    '1h',
+    'in 1h',
+    'failed',
+    `not_admin: ${evil}`,
+  ]);
   expect(await page.locator('img').count()).toBe(0);
+  expect(await page.locator('script').count()).toBe(1);
   expect(complaints).toEqual([]);
 });
 
-it('stays usable with thousands of groups: paged, and searched', async () => {
-  const groups = Array.from({ length: 3_000 }, (_, i) => group(`group-${String(i).padStart(4, '0')}`));
-  const url = await serve(async () => ({ ...healthy, groups }));
+it('shows no bar where nothing is scheduled, and how each group came by its link', async () => {
+  const groups = [
+    group('archive', { state: 'disabled', periodMs: null, nextRotationAt: null }),
+    group('mine', { linkBy: 'request' }),
+    group('new', { state: 'new', linkAgeMs: null, periodMs: null, linkBy: null }),
+    group('theirs', { linkBy: 'drift', unreadable: 3 }),
+  ];
+  const { url } = await serve(async () => ({ ...healthy, groups }));
+  const { page } = await open(url);
+  const rows = await Promise.all([1, 2, 3, 4].map((row) => cellsOf(page, '#groups', row)));
+  expect(rows.map((cells) => [cells[0], ...cells.slice(3)])).toEqual([
+    ['archive', '1h', '-', 'rotated on schedule', ''],
+    ['mine', '1h', 'in 1h', 'rotated on request', ''],
+    ['new', '-', 'in 1h', '-', ''],
+    ['theirs', '1h', 'in 1h', 'changed by somebody else', 'its link could not be verified: not shown 3 times in a row'],
+  ]);
+  expect(await page.locator('#groups .bar').count()).toBe(2);
+});
+
+it('stays usable with thousands of groups: paged, and searched by name, instance and state', async () => {
+  const groups = Array.from({ length: 3_000 }, (_, i) => group(`group-${String(i).padStart(4, '0')}`)).concat(
+    group('late', { state: 'overdue' }),
+  );
+  const { url } = await serve(async () => ({ ...healthy, groups }));
   const { page } = await open(url, { viewport: { width: 380, height: 700 } });
+  expect(await page.locator('#states').textContent()).toBe('1 overdue3000 fresh');
   expect(await page.locator('#groups tr').count()).toBe(101);
   await page.getByRole('link', { name: 'next' }).click();
   await page.waitForURL(/page=2/);
-  expect(await page.locator('#groups td').first().textContent()).toBe('group-0100');
+  expect(await cellsOf(page, '#groups', 1)).toContain('group-0100');
   await page.getByRole('searchbox').fill('group-29');
   await page.keyboard.press('Enter');
   await page.waitForURL(/q=group-29/);
-  expect(await page.locator('#groups td').first().textContent()).toBe('group-2900');
-  expect(await page.locator('.note').last().textContent()).toContain('100 of 3000 groups');
-  // A phone scrolls tables, not the page.
+  expect(await cellsOf(page, '#groups', 1)).toContain('group-2900');
+  expect(await page.locator('#found').textContent()).toContain('100 of 3001 groups');
+  await page.goto(`${url}?q=overdue`);
+  expect(await page.locator('#found').textContent()).toContain('1 of 3001 groups');
+  // On a phone nothing has to be scrolled sideways.
   expect(await page.evaluate('document.documentElement.scrollWidth <= innerWidth')).toBe(true);
 });
 
-it('refreshes itself, and follows the colours of its reader', async () => {
-  let reads = 0;
-  const url = await serve(async () => ({ ...healthy, groups: [group(`read-${++reads}`)] }));
-  const { page } = await open(url, { colorScheme: 'dark' });
+it('refreshes itself under whoever reads and types, and says when it cannot any more', async () => {
+  let state: 'fresh' | 'overdue' = 'fresh';
+  const server = await serve(async () => ({ ...healthy, groups: [group('vip', { state })] }));
+  const page = await browser.newPage();
+  onTestFinished(() => page.close());
+  await page.clock.install();
+  await page.goto(server.url);
+  await page.getByRole('searchbox').fill('half a wo');
+  state = 'overdue';
+  // One reading serves whoever asks within two seconds.
+  await until('the page to show the newest', async () => {
+    await page.clock.runFor(10_000);
+    return (await page.locator('#states').textContent()) === '1 overdue';
+  });
+  expect(await page.getByRole('searchbox').inputValue()).toBe('half a wo');
+  expect(await page.locator('#stale').isVisible()).toBe(false);
+  await server.close();
+  await page.clock.runFor(10_000);
+  await page.locator('#stale').waitFor({ state: 'visible' });
+  expect(await page.title()).toBe('No answer: invite-rotator');
+  expect(await page.locator('#states').textContent()).toBe('1 overdue');
+});
+
+it('refreshes itself without scripts, too', async () => {
+  const { url } = await serve(async () => healthy);
+  const { page } = await open(url, { javaScriptEnabled: false });
   expect(await page.locator('meta[http-equiv=refresh]').getAttribute('content')).toBe('10');
-  const background = await page.evaluate('getComputedStyle(document.documentElement).colorScheme');
-  expect(background).toContain('dark');
-  await page.waitForTimeout(2_100);
-  await page.reload();
-  expect(await page.locator('#groups td').first().textContent()).toBe('read-2');
+  expect(await page.locator('#states').textContent()).toBe('1 fresh');
 });
 
 it('says so when Redis cannot be read, and still serves what needs none', async () => {
-  const url = await serve(() => Promise.reject(new Error('gone')), { ...well, redisWriteAgeMs: 60_000 });
-  const [page, json, ready, alive, metrics] = await Promise.all(
+  const { url } = await serve(() => Promise.reject(new Error('gone')), { ...well, redisWriteAgeMs: 60_000 });
+  const [shown, json, ready, alive, metrics] = await Promise.all(
     ['/', '/api/status', '/readyz', '/healthz', '/metrics'].map((path) => fetch(url + path)),
   );
-  expect([page!.status, json!.status, ready!.status, alive!.status, metrics!.status]).toEqual([
+  expect([shown!.status, json!.status, ready!.status, alive!.status, metrics!.status]).toEqual([
     503, 503, 503, 200, 200,
   ]);
   expect(await ready!.json()).toEqual({ ready: false, reasons: ['redis'], details: [] });
-  expect(await metrics!.text()).toContain('invite_rotator_build_info');
+  expect(await metrics!.text()).toMatch(/^invite_rotator_ready 0\n.*^invite_rotator_unready{reason="redis"} 1\n/ms);
+  const { page } = await open(url);
+  expect(await page.title()).toBe('Not ready: invite-rotator');
+  expect(await page.locator('#attention li').allTextContents()).toEqual(['Not ready: redis']);
 });
 
 it('answers nothing but reads of what there is', async () => {
-  const url = await serve(async () => healthy);
+  const { url } = await serve(async () => healthy);
   expect((await fetch(`${url}/nothing`)).status).toBe(404);
   expect((await fetch(`${url}/api/status`, { method: 'POST' })).status).toBe(404);
   expect((await fetch(url)).headers.get('content-security-policy')).toContain("default-src 'none'");
+});
+
+/** `npm run screenshots` puts these into docs/. */
+const pictures = [
+  ['status-page', { viewport: { width: 1_100, height: 720 }, colorScheme: 'light' }],
+  ['status-page-phone', { viewport: { width: 390, height: 720 }, colorScheme: 'dark' }],
+] as const;
+it.each(pictures)('looks as its readers like it: %s', async (name, options) => {
+  const status = badDay();
+  const { url } = await serve(async () => status);
+  const { page, complaints } = await open(url, options);
+  const picture = await page.screenshot();
+  const { width, height, data } = PNG.sync.read(picture);
+  expect({ width, height }).toEqual(options.viewport);
+  const brightness = (data[0]! + data[1]! + data[2]!) / 3;
+  expect(brightness > 128).toBe(options.colorScheme === 'light');
+  expect(await page.evaluate('document.documentElement.scrollWidth <= innerWidth')).toBe(true);
+  expect(complaints).toEqual([]);
+  if (process.env.SCREENSHOTS === 'docs') {
+    writeFileSync(fileURLToPath(new URL(`../../docs/${name}.png`, import.meta.url)), picture);
+  }
 });

@@ -1,0 +1,91 @@
+/** A status as Redis would give it, and a health as a worker would. */
+import type { Health } from '../../src/ops/readiness.ts';
+import type { GroupStatus, InstanceStatus, Status } from '../../src/status/status.ts';
+
+const hourMs = 3_600_000;
+
+export const well: Health = {
+  stopping: false,
+  redisWriteAgeMs: 100,
+  tickAgeMs: 4_000,
+  stuck: [],
+  configBroken: false,
+};
+
+export function group(id: string, over: Partial<GroupStatus> = {}): GroupStatus {
+  return {
+    group: id,
+    instance: 'bot',
+    state: 'fresh',
+    linkAgeMs: hourMs,
+    periodMs: 2 * hourMs,
+    revision: 1,
+    linkBy: 'schedule',
+    nextRotationAt: '2026-01-05T13:00:00.000Z',
+    lastError: null,
+    unreadable: 0,
+    ...over,
+  };
+}
+
+export function instance(name: string, over: Partial<InstanceStatus> = {}): InstanceStatus {
+  return {
+    instance: name,
+    budget: { used: 40, limit: 100, foreign: 5 },
+    gate: null,
+    queue: { waiting: 3, active: 2, delayed: 1 },
+    ...over,
+  };
+}
+
+export const healthy: Status = {
+  at: '2026-01-05T12:00:00.000Z',
+  lastTickAgeMs: 2_000,
+  groups: [group('vip')],
+  instances: [instance('bot')],
+  outbox: { 'invite-links': 0 },
+  results: { 'invite-links': 7 },
+};
+
+/** An ordinary bad day: one number has lost its connection, and two groups need a person. */
+export function badDay(): Status {
+  const at = healthy.at;
+  const notAdmin = { code: 'not_admin', message: 'Not authorized to reset group invite link (must be admin)', at };
+  const gone = { code: 'group_not_found', message: 'Group not found or you are not a member of this group', at };
+  const named: GroupStatus[] = [
+    group('course-2026', { instance: 'support', state: 'failing', lastError: notAdmin, linkAgeMs: 27 * hourMs }),
+    group('alumni', { instance: 'support', state: 'failing', lastError: gone, linkAgeMs: null, periodMs: null }),
+    group('vip', { state: 'uncertain', linkAgeMs: 25 * hourMs, linkBy: 'request' }),
+    group('launch', { state: 'overdue', linkAgeMs: 24.2 * hourMs, nextRotationAt: '2026-01-05T11:48:00.000Z' }),
+    group('onboarding', { state: 'rotating', linkAgeMs: 24 * hourMs, nextRotationAt: at }),
+    group('press', { linkBy: 'drift', linkAgeMs: 2 * hourMs, nextRotationAt: '2026-01-06T10:00:00.000Z' }),
+    group('partners', { linkBy: 'recovery', linkAgeMs: 7 * hourMs, unreadable: 2 }),
+  ];
+  const fresh = Array.from({ length: 33 }, (_, i) => {
+    const linkAgeMs = (((i * 7) % 23) + 0.5) * hourMs;
+    const nextRotationAt = new Date(Date.parse(at) + 24 * hourMs - linkAgeMs).toISOString();
+    return group(`city-${String(i + 1).padStart(2, '0')}`, { linkAgeMs, nextRotationAt });
+  });
+  const archive = group('archive', {
+    state: 'disabled',
+    periodMs: null,
+    nextRotationAt: null,
+    linkAgeMs: 900 * hourMs,
+  });
+  return {
+    ...healthy,
+    groups: [...named, ...fresh, archive].map(({ periodMs, instance: by, ...one }) => ({
+      ...one,
+      instance: by === 'bot' ? 'community-bot' : by,
+      periodMs: periodMs && 24 * hourMs,
+    })),
+    instances: [
+      instance('community-bot', { budget: { used: 62, limit: 100, foreign: 0 } }),
+      instance('support', {
+        budget: { used: 3, limit: 100, foreign: 1 },
+        gate: { reason: 'instance_disconnected', opensInMs: 94_000 },
+        queue: { waiting: 12, active: 0, delayed: 0 },
+      }),
+    ],
+  };
+}
