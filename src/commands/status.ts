@@ -30,6 +30,7 @@ export async function status(options: StatusOptions): Promise<number> {
 }
 
 const colours: Partial<Record<GroupState, 'red' | 'yellow' | 'green'>> = {
+  unreadable: 'red',
   uncertain: 'red',
   double: 'red',
   failing: 'red',

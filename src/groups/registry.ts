@@ -11,7 +11,7 @@ import { identifierText } from '../ryze/identifier.ts';
 import { firstDue, nextDue } from '../schedule/schedule.ts';
 import { claimJid, releaseJid } from './jids.ts';
 import type { GroupRecord } from './record.ts';
-import type { GroupPlace, GroupStore } from './store.ts';
+import { type GroupPlace, type GroupStore, RecordError, readable } from './store.ts';
 
 /** What a group was when it was last taken over from a file. Clients read it to find a group's queue. */
 export const registration = z.object({
@@ -29,6 +29,8 @@ export interface RegistryChanges {
   readonly removed: readonly string[];
   /** Groups whose JID another group owns already: `[group, owner]`. */
   readonly doubles: readonly (readonly [string, string])[];
+  /** Groups that were left as they are, because their records cannot be read: `[group, why]`. */
+  readonly unreadable: readonly (readonly [string, string])[];
 }
 
 export interface RegistryDependencies {
@@ -46,6 +48,7 @@ export async function syncRegistry(deps: RegistryDependencies, config: Config): 
   const { redis, keys } = deps;
   const before = await redis.hgetall(keys.registered);
   const doubles: (readonly [string, string])[] = [];
+  const unreadable = new Map<string, string>();
 
   // First, so that a group that was only given another id finds its JID free.
   const wanted = new Set(config.groups.map((group) => group.id));
@@ -59,11 +62,15 @@ export async function syncRegistry(deps: RegistryDependencies, config: Config): 
     await Promise.all(
       groups.map(async (group) => {
         const old = parseRegistration(before[group.id]);
-        const owner = await takeIn(deps, group, old, nowMs);
-        if (owner !== null) doubles.push([group.id, owner]);
+        const owner = await readable(takeIn(deps, group, old, nowMs));
+        if (owner instanceof RecordError) unreadable.set(group.id, owner.message);
+        else if (owner !== null) doubles.push([group.id, owner]);
       }),
     );
-    await noteRegistered(deps, groups);
+    await noteRegistered(
+      deps,
+      groups.filter(({ id }) => !unreadable.has(id)),
+    );
   }
 
   const isNew = ({ id }: GroupConfig) => before[id] === undefined;
@@ -72,6 +79,7 @@ export async function syncRegistry(deps: RegistryDependencies, config: Config): 
     changed: work.filter((group) => !isNew(group)).map(({ id }) => id),
     removed,
     doubles,
+    unreadable: [...unreadable],
   };
 }
 
@@ -104,8 +112,14 @@ async function takeIn(
 
 /** Last, so that a crash before it only means that all of this is done again. */
 async function noteRegistered({ redis, keys }: RegistryDependencies, groups: readonly GroupConfig[]): Promise<void> {
+  if (groups.length === 0) return;
   const registrations = Object.fromEntries(groups.map((group) => [group.id, describe(group)]));
   await redis.hset(keys.registered, registrations);
+}
+
+/** The group's record is gone, but it was taken over before: `syncRegistry` takes it over once more. */
+export async function forgetRegistration(redis: RedisClient, keys: Keys, id: string): Promise<void> {
+  await redis.hdel(keys.registered, id);
 }
 
 /** The record under the file's new words. Pure. */
@@ -147,8 +161,9 @@ async function forgetTimes(redis: RedisClient, keys: Keys, id: string, instance:
 }
 
 async function letGoOfJid({ redis, keys, store }: RegistryDependencies, id: string): Promise<void> {
-  const { record } = await store.load(id);
-  if (record.jid !== null) await releaseJid(redis, keys, record.jid, id);
+  const loaded = await readable(store.load(id));
+  if (loaded instanceof RecordError || loaded.record.jid === null) return;
+  await releaseJid(redis, keys, loaded.record.jid, id);
 }
 
 function describe(group: GroupConfig): string {

@@ -39,7 +39,10 @@ export interface UpdateOptions {
 }
 
 export interface GroupStore {
-  /** The record as it stands, and Redis's clock. A group without a record has the empty one. */
+  /**
+   * The record as it stands, and Redis's clock. A group without a record has the empty one. Rejects with a
+   * `RecordError` where there is one that cannot be read; `readable` makes that a value.
+   */
   load(id: string): Promise<{ readonly record: GroupRecord; readonly nowMs: number }>;
   /** Applies a change; `change` may be called more than once, and must not do anything but compute. */
   update<T>(
@@ -52,6 +55,16 @@ export interface GroupStore {
 /** A record in Redis that this version cannot read. */
 export class RecordError extends Error {
   override readonly name = 'RecordError';
+}
+
+/** The error instead of a rejection, where it is only this record that cannot be read. */
+export async function readable<T>(reading: Promise<T>): Promise<T | RecordError> {
+  try {
+    return await reading;
+  } catch (error) {
+    if (error instanceof RecordError) return error;
+    throw error;
+  }
 }
 
 /** A record as it stood at some moment of Redis's clock. */
@@ -69,7 +82,7 @@ export function createGroupStore(redis: RedisClient, keys: Keys): GroupStore {
 
   async function read(id: string): Promise<Snapshot> {
     const [version, json, nowMs] = (await runScript(redis, loadLua, [keys.group(id)], [])) as [number, string, number];
-    const snapshot = { version, record: json === '' ? newRecord : parseRecord(id, json), nowMs };
+    const snapshot = { version, record: json === '' ? newRecord : parseRecord(id, keys.group(id), json), nowMs };
     recent.note(id, snapshot);
     return snapshot;
   }
@@ -155,15 +168,21 @@ function scoreOf(before: number | null, after: number | null, place: 'moved' | '
   return place === 'moved' && before === after ? 'keep' : (after ?? '');
 }
 
-function parseRecord(id: string, json: string): GroupRecord {
+function parseRecord(id: string, key: string, json: string): GroupRecord {
   let value: unknown;
   try {
     value = JSON.parse(json);
   } catch {
-    throw new RecordError(`group ${id}: its record in Redis is not JSON`);
+    throw unreadableRecord(id, key, 'it is not JSON');
   }
   const parsed = groupRecord.safeParse(value);
   if (parsed.success) return parsed.data;
   const where = parsed.error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`).join('; ');
-  throw new RecordError(`group ${id}: its record in Redis is not one of this version (${where})`);
+  throw unreadableRecord(id, key, where);
+}
+
+function unreadableRecord(id: string, key: string, why: string): RecordError {
+  return new RecordError(
+    `group ${id}: its record in Redis cannot be read (${why}): run the version that wrote it, or delete the key ${key} to begin anew`,
+  );
 }

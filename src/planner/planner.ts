@@ -3,6 +3,8 @@
  * tokens' budgets can serve until the next tick. So queues stay short, one-offs find them nearly empty, and an outage
  * ends without a stampede. What budget is left over goes to reading links back (verification).
  *
+ * A group whose record cannot be read, or is gone, holds up no other: it is reported, and looked at again later.
+ *
  * A tick may run twice or at once with another: a released group is held back in its sorted set, its job's id names
  * the due time, and the record decides in the end. A released job that gets lost is released again after `holdMs`.
  */
@@ -11,7 +13,7 @@ import { type Budget, bucketOf } from '../budget/budget.ts';
 import { readGate } from '../budget/gate.ts';
 import type { Config, GroupConfig, InstanceConfig } from '../config/config.ts';
 import { lookUp } from '../config/lookup.ts';
-import type { GroupStore } from '../groups/store.ts';
+import { type GroupStore, RecordError, readable } from '../groups/store.ts';
 import { countJobs } from '../queues/counts.ts';
 import type { Keys } from '../redis/keys.ts';
 import { loadScript, type RedisClient, redisTime, runScript } from '../redis/scripts.ts';
@@ -38,9 +40,17 @@ export interface PlannerDependencies {
   readonly queueOf: (instance: string) => Queue;
 }
 
-export interface Tick {
-  readonly due: number;
+/** What was done with the groups that are due. */
+interface Scheduled {
   readonly released: number;
+  /** Groups whose records cannot be read: `[group, why]`. */
+  readonly unreadable: readonly (readonly [string, string])[];
+  /** Groups whose records are gone, and their places in the schedule with them. */
+  readonly lost: readonly string[];
+}
+
+export interface Tick extends Scheduled {
+  readonly due: number;
   readonly verifications: number;
 }
 
@@ -59,6 +69,8 @@ export async function tick(deps: PlannerDependencies): Promise<Tick> {
   const read = (key: (instance: string) => string) => readHeads(deps, key, groups, nowMs);
   const [due, unverified] = await Promise.all([read(keys.due), read(keys.verifications)]);
 
+  const unreadable: Scheduled['unreadable'][number][] = [];
+  const lost: string[] = [];
   let released = 0;
   let verifications = 0;
   for (const instances of byBucket(deps, [...due, ...unverified])) {
@@ -66,14 +78,17 @@ export async function tick(deps: PlannerDependencies): Promise<Tick> {
     const mine = (heads: Head[]) => heads.filter((head) => names.has(head.instance.name));
     const room = await findRoom(deps, instances, nowMs);
     const scheduled = await planScheduled(deps, mine(due), room, nowMs);
-    released += scheduled;
+    released += scheduled.released;
+    unreadable.push(...scheduled.unreadable);
+    lost.push(...scheduled.lost);
     // Only what is idle: half of what nobody who is due could use.
-    if (mine(due).length <= scheduled) {
-      verifications += await planVerifications(deps, mine(unverified), Math.floor((room.free - scheduled) / 2), nowMs);
+    if (mine(due).length <= scheduled.released) {
+      const idle = Math.floor((room.free - scheduled.released) / 2);
+      verifications += await planVerifications(deps, mine(unverified), idle, nowMs);
     }
   }
   await redis.set(keys.lastTick, nowMs);
-  return { due: due.length, released, verifications };
+  return { due: due.length, released, verifications, unreadable, lost };
 }
 
 async function readHeads(
@@ -138,14 +153,20 @@ async function findRoom(deps: PlannerDependencies, instances: InstanceConfig[], 
   return { free: Math.max(free - queued, 0), perInstance };
 }
 
-/** Releases what is due within the room there is; returns how many groups that were. */
-async function planScheduled(deps: PlannerDependencies, heads: Head[], room: Room, nowMs: number): Promise<number> {
+/** Releases what is due within the room there is. */
+async function planScheduled(deps: PlannerDependencies, heads: Head[], room: Room, nowMs: number): Promise<Scheduled> {
   const chosen = choose(heads, room.free, room.perInstance);
-  const records = await Promise.all(chosen.map((head) => deps.store.load(head.id)));
+  const records = await Promise.all(chosen.map((head) => readable(deps.store.load(head.id))));
   const holds: { head: Head; untilMs: number }[] = [];
   const releases: { head: Head; dueAt: number }[] = [];
+  const unreadable: Scheduled['unreadable'][number][] = [];
+  const lost: string[] = [];
   for (const [i, head] of chosen.entries()) {
-    const dueAt = records[i]?.record.dueAt ?? null;
+    const loaded = records[i];
+    const damaged = loaded instanceof RecordError;
+    if (damaged) unreadable.push([head.id, loaded.message]);
+    const dueAt = damaged ? null : (loaded?.record.dueAt ?? null);
+    if (!damaged && dueAt === null && head.group?.enabled) lost.push(head.id);
     const open = head.group === undefined ? nowMs : slideIntoWindow(head.group.schedule, nowMs);
     if (head.group === undefined || dueAt === null) holds.push({ head, untilMs: nowMs + holdMs });
     else if (dueAt > nowMs) holds.push({ head, untilMs: dueAt });
@@ -162,7 +183,7 @@ async function planScheduled(deps: PlannerDependencies, heads: Head[], room: Roo
     );
   }
   await hold(deps, deps.keys.due, holds);
-  return releases.length;
+  return { released: releases.length, unreadable, lost };
 }
 
 async function planVerifications(

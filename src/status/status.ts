@@ -7,8 +7,8 @@ import { Queue } from 'bullmq';
 import { capacityOfBucket } from '../budget/budget.ts';
 import { readGate } from '../budget/gate.ts';
 import type { Config, GroupConfig, InstanceConfig } from '../config/config.ts';
-import type { GroupRecord, LinkReason } from '../groups/record.ts';
-import { createGroupStore } from '../groups/store.ts';
+import { type GroupRecord, type LinkReason, newRecord } from '../groups/record.ts';
+import { createGroupStore, RecordError, readable } from '../groups/store.ts';
 import { countJobs, type JobCounts } from '../queues/counts.ts';
 import type { Keys } from '../redis/keys.ts';
 import { rotationsQueue } from '../redis/keys.ts';
@@ -17,6 +17,7 @@ import { nextDue } from '../schedule/schedule.ts';
 
 /** In the order in which a person wants to see them. */
 export const groupStates = [
+  'unreadable',
   'uncertain',
   'double',
   'failing',
@@ -27,7 +28,7 @@ export const groupStates = [
   'disabled',
 ] as const;
 /**
- * `uncertain`: a call may have changed the link without our knowing; `double`: the same WhatsApp group as another;
+ * `unreadable`: its record in Redis is none of this version; `uncertain`: a call may have changed the link without our knowing; `double`: the same WhatsApp group as another;
  * `failing`: the last rotation gave up; `overdue`: due for longer than the planner needs; `new`: no link yet.
  */
 export type GroupState = (typeof groupStates)[number];
@@ -78,7 +79,14 @@ export async function readStatus(redis: RedisClient, keys: Keys, config: Config)
   const { prefix } = config.redis;
   const { queues } = config.results;
   const [groups, instances, lastTick, outbox, results] = await Promise.all([
-    Promise.all(config.groups.map(async (group) => groupStatus(group, (await store.load(group.id)).record, nowMs))),
+    Promise.all(
+      config.groups.map(async (group) => {
+        const loaded = await readable(store.load(group.id));
+        return loaded instanceof RecordError
+          ? unreadableStatus(group, loaded, nowMs)
+          : groupStatus(group, loaded.record, nowMs);
+      }),
+    ),
     Promise.all(config.instances.map((instance) => instanceStatus(redis, keys, prefix, instance, nowMs))),
     redis.get(keys.lastTick),
     Promise.all(queues.map(async (queue) => [queue, await redis.llen(keys.outbox(queue))] as const)),
@@ -92,6 +100,15 @@ export async function readStatus(redis: RedisClient, keys: Keys, config: Config)
     instances,
     outbox: Object.fromEntries(outbox),
     results: Object.fromEntries(results),
+  };
+}
+
+function unreadableStatus(group: GroupConfig, { message }: RecordError, nowMs: number): GroupStatus {
+  const at = new Date(nowMs).toISOString();
+  return {
+    ...groupStatus(group, newRecord, nowMs),
+    state: 'unreadable',
+    lastError: { code: 'unreadable', message, at },
   };
 }
 

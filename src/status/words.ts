@@ -32,6 +32,7 @@ const advice: Readonly<Record<string, string>> = {
   instance_disconnected: 'connect its number to WhatsApp in RyzeAPI',
   throttled: 'WhatsApp asks it to slow down; set "pace" if that comes again',
   suspected: 'several groups failed in a row; each is tried once more before it is blamed',
+  unreadable: 'its record in Redis is damaged, or was written by another version; the log names it',
   not_admin: 'make its number an admin of the group, then rotate it',
   group_not_found: 'let its number join the group, or name the group by its JID',
 };

@@ -16,6 +16,7 @@ import type { Config, GroupConfig } from '../config/config.ts';
 import { lookUp } from '../config/lookup.ts';
 import { ownerOfJid } from '../groups/jids.ts';
 import { type GroupRecord, knownLink } from '../groups/record.ts';
+import { RecordError } from '../groups/store.ts';
 import type { Logger } from '../log.ts';
 import type { Observer } from '../ops/observer.ts';
 import { scheduledData, scheduledJob, verifyData, verifyJob } from '../planner/release.ts';
@@ -67,6 +68,10 @@ export async function processJob(
   try {
     rotation = await rotate(deps, deps.targetOf(group), work, past);
   } catch (error) {
+    if (error instanceof RecordError) {
+      deps.log.error({ event: 'group.unreadable', group: group.id }, error.message);
+      throw new UnrecoverableError(`internal: ${error.message}`);
+    }
     deps.log.error({ event: 'job.unforeseen', group: group.id, err: error }, 'a job met an error that nobody foresaw');
     if (past.tries + 1 >= deps.retry.attempts) throw new UnrecoverableError(`internal: ${messageOf(error)}`);
     return await delay(job, hold, unforeseenMs, { ...past, tries: past.tries + 1 });

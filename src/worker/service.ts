@@ -9,7 +9,7 @@ import { openGate, readGate } from '../budget/gate.ts';
 import type { Config, GroupConfig, InstanceConfig } from '../config/config.ts';
 import { formatProblem } from '../config/problem.ts';
 import type { ConfigWatcher } from '../config/watch.ts';
-import { syncRegistry } from '../groups/registry.ts';
+import { forgetRegistration, syncRegistry } from '../groups/registry.ts';
 import { createGroupStore } from '../groups/store.ts';
 import type { Logger } from '../log.ts';
 import { observeClient } from '../ops/observeClient.ts';
@@ -152,7 +152,24 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     await outbox.publishAll(config.results.queues);
     const planned = await tick({ redis, keys, store, budget, config, tokenOf: tokens.of, queueOf: instances.queueOf });
     health.ticked();
-    log.debug({ event: 'plan.tick', ...planned }, 'planned');
+    const { unreadable, lost, ...counts } = planned;
+    log.debug({ event: 'plan.tick', ...counts }, 'planned');
+    reportUnreadable(unreadable);
+    if (lost.length > 0) await takeOverLost(lost);
+  }
+
+  /** Their records were deleted, or Redis lost them: they begin anew. */
+  async function takeOverLost(lost: readonly string[]): Promise<void> {
+    for (const group of lost) {
+      log.warn({ event: 'group.lost', group }, `${group}: nothing is known of it in Redis any more: it begins anew`);
+      await forgetRegistration(redis, keys, group);
+    }
+    await takeOver();
+  }
+
+  /** Once for each time that a group falls due: until it can be read it only stays in its place. */
+  function reportUnreadable(unreadable: readonly (readonly [string, string])[]): void {
+    for (const [group, why] of unreadable) log.error({ event: 'group.unreadable', group }, why);
   }
 
   async function takeOver(): Promise<void> {
@@ -165,6 +182,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     for (const [group, owner] of changes.doubles) {
       log.error({ event: 'group.double', group, owner }, `${group} is the same WhatsApp group as ${owner}: it rests`);
     }
+    reportUnreadable(changes.unreadable);
     const [added, changed, removed] = [changes.added.length, changes.changed.length, changes.removed.length];
     log.info({ event: 'registry.synced', added, changed, removed }, `${placed.groups.length} groups in force`);
   }

@@ -1,0 +1,55 @@
+/** A record that somebody damaged, that another version wrote, or that Redis lost. */
+import { expect, it } from 'vitest';
+import { parseConfig } from '../../src/config/load.ts';
+import { readStatus } from '../../src/status/status.ts';
+import { jids, makeRig } from '../support/rig.ts';
+import { until } from '../support/until.ts';
+
+const yaml = `
+instances: [{ name: bot, tokenEnv: TOKEN }]
+defaults: { every: 1h, firstSeen: wait }
+groups:
+  - { id: damaged, identifier: "${jids[0]}" }
+  - { id: sound, identifier: "${jids[1]}" }
+verify: off`;
+
+type Rig = Awaited<ReturnType<typeof makeRig>>;
+
+async function damage({ redis, keys }: Rig): Promise<void> {
+  await redis.hset(keys.group('damaged'), 'record', '{"jid":7}', 'version', '1');
+  await redis.zadd(keys.due('bot'), 1, 'damaged');
+}
+
+async function statesOf({ redis, keys }: Rig): Promise<Record<string, string>> {
+  const parsed = parseConfig(yaml, 'rotation.yaml');
+  if (!parsed.ok) throw new Error('the file is broken');
+  const { groups } = await readStatus(redis, keys, parsed.config);
+  return Object.fromEntries(groups.map(({ group, state }) => [group, state]));
+}
+
+it('holds up no other group, is told of, and begins anew once it is deleted', async () => {
+  const rig = await makeRig({ yaml });
+  await rig.start();
+  await damage(rig);
+  await rig.lapse('sound', 1);
+  expect(await rig.event('sound')).toMatchObject({ reason: 'schedule' });
+  const told = await until('it to be told of', () => rig.logged.find(({ event }) => event === 'group.unreadable'));
+  expect(told).toMatchObject({ group: 'damaged', msg: expect.stringContaining(rig.keys.group('damaged')) });
+  expect(await statesOf(rig)).toEqual({ damaged: 'unreadable', sound: 'fresh' });
+  await expect(rig.ask('bot', { group: 'damaged' })).rejects.toThrow(/^internal: group damaged: its record in Redis/);
+  expect(rig.standIn.log.of({ jid: jids[0]! })).toEqual([]);
+
+  await rig.redis.del(rig.keys.group('damaged'));
+  await rig.redis.zadd(rig.keys.due('bot'), 1, 'damaged');
+  await until('it to begin anew', () => rig.logged.some(({ event }) => event === 'group.lost'));
+  expect(await rig.ask('bot', { group: 'damaged' })).toMatchObject({ status: 'rotated' });
+  expect(await statesOf(rig)).toEqual({ damaged: 'fresh', sound: 'fresh' });
+});
+
+it('keeps no worker from starting', async () => {
+  const rig = await makeRig({ yaml });
+  await damage(rig);
+  await rig.start();
+  expect(rig.logged.filter(({ event }) => event === 'group.unreadable')).toMatchObject([{ group: 'damaged' }]);
+  expect(await rig.ask('bot', { group: 'sound' })).toMatchObject({ status: 'rotated' });
+});
