@@ -65,7 +65,7 @@ export async function start(options: CommonOptions): Promise<number> {
           'not finished in time: ending now; what is left is taken up at the next start',
         );
         process.exit(1);
-      }, config.shutdownTimeoutMs);
+      }, service.config.shutdownTimeoutMs);
       // Pages stay until the work is done: whoever looks sees that it is stopping.
       await service.close();
       await ops?.close();

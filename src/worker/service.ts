@@ -4,12 +4,10 @@
  */
 import { isDeepStrictEqual } from 'node:util';
 import { Queue, Worker } from 'bullmq';
-import { type Budget, bucketOf, createBudget } from '../budget/budget.ts';
+import { type Budget, createBudget } from '../budget/budget.ts';
 import { openGate, readGate } from '../budget/gate.ts';
-import type { Config, GroupConfig, InstanceConfig } from '../config/config.ts';
-import { formatProblem } from '../config/problem.ts';
+import type { Config, InstanceConfig } from '../config/config.ts';
 import type { ConfigWatcher } from '../config/watch.ts';
-import { forgetRegistration, syncRegistry } from '../groups/registry.ts';
 import { createGroupStore } from '../groups/store.ts';
 import type { Logger } from '../log.ts';
 import { observeClient } from '../ops/observeClient.ts';
@@ -27,6 +25,8 @@ import { lockOptions } from './instance.ts';
 import { createInstances, type Instances } from './instances.ts';
 import { createLimitReports } from './limitReports.ts';
 import { type ProcessDependencies, processJob } from './process.ts';
+import { createRegistering } from './registering.ts';
+import { createReloading } from './reloading.ts';
 import { repeat } from './repeat.ts';
 import { placeOf, rulesOf } from './rules.ts';
 import type { Tokens } from './tokens.ts';
@@ -59,14 +59,14 @@ const lateTickMs = 3 * tickMs;
 
 export async function startService(options: ServiceOptions): Promise<Service> {
   const { redis, log, tokens, watcher, observer = nobody } = options;
-  let config = watcher.current;
-  const prefix = config.redis.prefix;
+  const { prefix } = watcher.current.redis;
   const keys = makeKeys(prefix);
   const store = createGroupStore(redis, keys);
   const publishing = new Set<Promise<void>>();
-  let configBroken = false;
-  let ryze = observeClient(createRyzeClient(config.api), observer);
-  let budget = makeBudget(config);
+  const registering = createRegistering({ redis, keys, store, tokens, log });
+  const reloading = createReloading({ watcher, tokens, observer, log, apply });
+  let ryze = observeClient(createRyzeClient(watcher.current.api), observer);
+  let budget = makeBudget(watcher.current);
 
   function makeBudget({ api }: Config): Budget {
     return createBudget(redis, keys, {
@@ -99,17 +99,17 @@ export async function startService(options: ServiceOptions): Promise<Service> {
       return budget;
     },
     get retry() {
-      return config.retry;
+      return reloading.inForce.retry;
     },
-    config: () => config,
+    config: () => reloading.inForce,
     targetOf: (group) => ({
       group,
-      instance: instanceOf(config, group.instance),
+      instance: instanceOf(reloading.inForce, group.instance),
       token: tokens.of(group.instance),
-      rules: rulesOf(config, group),
-      place: placeOf(config, group),
+      rules: rulesOf(reloading.inForce, group),
+      place: placeOf(reloading.inForce, group),
     }),
-    refreshToken: (name) => tokens.refresh(instanceOf(config, name)),
+    refreshToken: (name) => tokens.refresh(instanceOf(reloading.inForce, name)),
     onGateClosed: (name, { reason, opensInMs, streak }) =>
       log.error(
         { event: 'gate.closed', instance: name, reason, opensInMs, streak },
@@ -134,7 +134,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   }
 
   function publish(): void {
-    const run = outbox.publishAll(config.results.queues).finally(() => publishing.delete(run));
+    const run = outbox.publishAll(reloading.inForce.results.queues).finally(() => publishing.delete(run));
     publishing.add(run);
   }
 
@@ -149,98 +149,38 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   plans.on('error', (error) => reportQueueError(log, plannerQueue, error));
 
   async function plan(): Promise<void> {
+    const config = reloading.inForce;
     await outbox.publishAll(config.results.queues);
     const planned = await tick({ redis, keys, store, budget, config, tokenOf: tokens.of, queueOf: instances.queueOf });
     health.ticked();
     const { unreadable, lost, ...counts } = planned;
     log.debug({ event: 'plan.tick', ...counts }, 'planned');
-    reportUnreadable(unreadable);
-    if (lost.length > 0) await takeOverLost(lost);
-  }
-
-  /** Their records were deleted, or Redis lost them: they begin anew. */
-  async function takeOverLost(lost: readonly string[]): Promise<void> {
-    for (const group of lost) {
-      log.warn({ event: 'group.lost', group }, `${group}: nothing is known of it in Redis any more: it begins anew`);
-      await forgetRegistration(redis, keys, group);
-    }
-    await takeOver();
-  }
-
-  /** Once for each time that a group falls due: until it can be read it only stays in its place. */
-  function reportUnreadable(unreadable: readonly (readonly [string, string])[]): void {
-    for (const [group, why] of unreadable) log.error({ event: 'group.unreadable', group }, why);
-  }
-
-  async function takeOver(): Promise<void> {
-    const placed = config;
-    const changes = await syncRegistry(
-      { redis, keys, store, placeOf: (group: GroupConfig) => placeOf(placed, group) },
-      placed,
-    );
-    await namesOfBuckets();
-    for (const [group, owner] of changes.doubles) {
-      log.error({ event: 'group.double', group, owner }, `${group} is the same WhatsApp group as ${owner}: it rests`);
-    }
-    reportUnreadable(changes.unreadable);
-    const [added, changed, removed] = [changes.added.length, changes.changed.length, changes.removed.length];
-    log.info({ event: 'registry.synced', added, changed, removed }, `${placed.groups.length} groups in force`);
-  }
-
-  async function reload(): Promise<void> {
-    const polled = await watcher.poll();
-    if (polled.status === 'unchanged') return;
-    configBroken = polled.status === 'broken';
-    if (polled.status === 'broken') {
-      observer.reload('broken');
-      for (const problem of polled.problems) log.error({ event: 'config.broken' }, formatProblem(problem));
-      log.error({ event: 'config.kept' }, 'the configuration file is broken: the last good one stays in force');
-      return;
-    }
-    const missing = tokens.load(polled.config);
-    if (missing.length > 0) {
-      configBroken = true;
-      observer.reload('broken');
-      for (const problem of missing) log.error({ event: 'config.broken' }, problem);
-      log.error({ event: 'config.kept' }, 'tokens are missing: the last good configuration stays in force');
-      return;
-    }
-    await apply(polled.config);
-    observer.reload('applied');
+    registering.reportUnreadable(unreadable);
+    if (lost.length > 0) await registering.takeOverLost(config, lost);
   }
 
   /** A token file may have changed although the configuration did not. */
   async function rereadTokens(): Promise<void> {
-    for (const problem of tokens.load(config)) log.error({ event: 'config.broken' }, problem);
-    await namesOfBuckets();
-    for (const { name } of config.instances) await reopen(name);
+    const { inForce } = reloading;
+    for (const problem of tokens.load(inForce)) log.error({ event: 'config.broken' }, problem);
+    await registering.noteBuckets(inForce);
+    for (const { name } of inForce.instances) await reopen(name);
     log.info({ event: 'config.reread' }, 'the configuration file and the tokens are read again');
   }
 
-  async function namesOfBuckets(): Promise<void> {
-    const buckets = config.instances.map(({ name }) => [name, bucketOf(tokens.of(name))]);
-    await redis.hset(keys.buckets, Object.fromEntries(buckets));
-  }
-
-  async function apply(next: Config): Promise<void> {
-    const before = config;
-    if (!isDeepStrictEqual(next.redis, before.redis)) {
-      log.warn({ event: 'config.restart' }, 'redis: a change takes effect at the next start');
-    }
-    config = { ...next, redis: before.redis };
+  async function apply(next: Config, before: Config): Promise<void> {
     if (!isDeepStrictEqual(next.api, before.api)) {
       const old = ryze;
       ryze = observeClient(createRyzeClient(next.api), observer);
       budget = makeBudget(next);
       void old.close();
     }
-    await takeOver();
+    await registering.takeOver(next);
     await instances.bringInLine(next.instances);
     for (const instance of next.instances) {
       await reopen(instance.name);
       await recall(before, instance, instances);
     }
-    log.info({ event: 'config.reloaded' }, 'the edited configuration file is in force');
     await plans.add('plan', {}, { removeOnComplete: true, removeOnFail: true });
   }
 
@@ -263,17 +203,17 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   async function waiting(): Promise<string[]> {
     const nowMs = await redisTime(redis, keys);
     const held = await Promise.all(
-      config.instances.map(async ({ name }) => {
+      reloading.inForce.instances.map(async ({ name }) => {
         if ((await countJobs(instances.queueOf(name))).waiting === 0) return [];
         return (await readGate(redis, keys, name, nowMs)) === null ? [name] : [];
       }),
     );
     return held.flat();
   }
-  const health = watchHealth({ redis, keys, waiting, configBroken: () => configBroken });
+  const health = watchHealth({ redis, keys, waiting, configBroken: () => reloading.broken });
 
-  await takeOver();
-  await instances.bringInLine(config.instances);
+  await registering.takeOver(reloading.inForce);
+  await instances.bringInLine(reloading.inForce.instances);
   const planner = new Worker(plannerQueue, plan, { connection: redis, prefix, concurrency: 1, ...lockOptions });
   planner.on('error', (error) => reportQueueError(log, plannerQueue, error));
   planner.on('failed', (_job, error) =>
@@ -286,7 +226,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     async () => {
       if (tokensToo) await rereadTokens();
       tokensToo = false;
-      await reload();
+      await reloading.look();
     },
     (error) => log.error({ event: 'config.unread', err: error }, 'cannot reload'),
   );
@@ -299,13 +239,13 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     for (const timer of [health, ...timers]) await timer.stop();
     await Promise.all([planner.close(), instances.close()]);
     await Promise.all(publishing);
-    await outbox.publishAll(config.results.queues);
+    await outbox.publishAll(reloading.inForce.results.queues);
     await Promise.all([outbox.close(), plans.close(), ryze.close()]);
   }
   let closed: Promise<void> | null = null;
   return {
     get config() {
-      return config;
+      return reloading.inForce;
     },
     health: () => health.now(),
     reload() {

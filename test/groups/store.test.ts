@@ -78,7 +78,11 @@ it('loses no change of many at once', async () => {
 describe('a record that is broken', () => {
   it.each([
     ['not JSON', '{', /group vip: its record in Redis cannot be read \(it is not JSON\)/],
-    ["another version's", '{"jid":7}', /group vip: its record in Redis cannot be read \(jid: .* delete the key \S+:group:vip /],
+    [
+      "another version's",
+      '{"jid":7}',
+      /group vip: its record in Redis cannot be read \(jid: .* delete the key \S+:group:vip /,
+    ],
   ])('is refused by name when it is %s, and kept', async (_name, json, message) => {
     const { redis, keys } = testRedis();
     await redis.hset(keys.group('vip'), 'version', 3, 'record', json);

@@ -1,0 +1,83 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Writable } from 'node:stream';
+import { expect, it, onTestFinished } from 'vitest';
+import type { Config } from '../../src/config/config.ts';
+import { watchConfig } from '../../src/config/watch.ts';
+import { createLog } from '../../src/log.ts';
+import { nobody } from '../../src/ops/observer.ts';
+import { createReloading } from '../../src/worker/reloading.ts';
+import { createTokens } from '../../src/worker/tokens.ts';
+
+const yaml = (more = '', tokenEnv = 'TOKEN') => `
+instances: [{ name: bot, tokenEnv: ${tokenEnv} }]
+groups: [{ id: vip, identifier: 120363406289005073@g.us, every: 1h }]
+${more}`;
+
+async function make() {
+  const folder = mkdtempSync(join(tmpdir(), 'invite-rotator-reloading-'));
+  onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
+  const file = join(folder, 'rotation.yaml');
+  writeFileSync(file, yaml());
+  const watched = await watchConfig(file);
+  if (!watched.ok) throw new Error('the file is broken');
+  const tokens = createTokens({ TOKEN: 'token-of-this-test' });
+  tokens.load(watched.watcher.current);
+  const logged: { event: string; msg: string }[] = [];
+  const to = new Writable({
+    write(line, _encoding, done) {
+      logged.push(JSON.parse(String(line)));
+      done();
+    },
+  });
+  const told: string[] = [];
+  const applied: [Config, Config][] = [];
+  const reloading = createReloading({
+    watcher: watched.watcher,
+    tokens,
+    observer: { ...nobody, reload: (outcome) => told.push(outcome) },
+    log: createLog({ level: 'info', to }),
+    apply: async (next, before) => void applied.push([next, before]),
+  });
+  const edit = async (text: string) => {
+    writeFileSync(file, text);
+    logged.length = 0;
+    await reloading.look();
+    return logged.map(({ event }) => event);
+  };
+  return { reloading, edit, logged, told, applied };
+}
+
+it('takes an edit over once, with what was in force before', async () => {
+  const { reloading, edit, told, applied } = await make();
+  const before = reloading.inForce;
+  expect(await edit(yaml('verify: off'))).toEqual(['config.reloaded']);
+  expect(reloading.inForce.verify).toBeNull();
+  expect(applied).toEqual([[reloading.inForce, before]]);
+  expect(await edit(yaml('verify: off'))).toEqual([]);
+  expect(told).toEqual(['applied']);
+});
+
+it('keeps what is in force where an edit is broken or its token is missing, until one is right', async () => {
+  const { reloading, edit, logged, told, applied } = await make();
+  const before = reloading.inForce;
+  expect(await edit(yaml('verfy: off'))).toEqual(['config.broken', 'config.kept']);
+  expect(reloading.broken).toBe(true);
+  expect(await edit(yaml('verify: off', 'OTHER'))).toEqual(['config.broken', 'config.kept']);
+  expect(logged[0]?.msg).toContain('OTHER');
+  expect(reloading.inForce).toBe(before);
+  expect(applied).toEqual([]);
+  expect(await edit(yaml())).toEqual(['config.reloaded']);
+  expect(reloading.broken).toBe(false);
+  expect(told).toEqual(['broken', 'broken', 'applied']);
+});
+
+it('says what a running worker cannot change, and changes the rest', async () => {
+  const { reloading, edit, logged } = await make();
+  const { redis, ops } = reloading.inForce;
+  const events = await edit(yaml('redis: { prefix: other }\nops: off\nverify: off'));
+  expect(events).toEqual(['config.restart', 'config.restart', 'config.reloaded']);
+  expect(logged.map(({ msg }) => msg.split(':')[0]).slice(0, 2)).toEqual(['redis', 'ops']);
+  expect(reloading.inForce).toMatchObject({ redis, ops, verify: null });
+});
