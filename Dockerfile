@@ -17,10 +17,13 @@ WORKDIR /app
 COPY --from=build /app/package.json ./
 COPY --from=build /app/node_modules ./node_modules
 COPY --from=build /app/dist ./dist
-# The image belongs to root and the program does not run as root: it cannot change itself. It writes nothing to disk.
-USER node
+# The user `node`, by number, so that Kubernetes can tell that it is not root. All files belong to root: the program
+# cannot change itself. It writes nothing to disk, so the root file system may be read-only.
+USER 1000:1000
+# Pages, for whoever sets `ops: { host: 0.0.0.0 }` in the file. With another port, replace the health check, too.
+EXPOSE 9400
 HEALTHCHECK --interval=10s --timeout=5s --start-period=20s \
   CMD ["node", "-e", "fetch('http://127.0.0.1:9400/readyz').then(({ ok }) => process.exit(ok ? 0 : 1), () => process.exit(1))"]
-# The program itself is process 1: it handles SIGTERM and SIGINT, and starts no children when REDIS_URL is set.
+# The program itself is process 1: it handles SIGTERM and SIGINT, and starts no children when it is told of a Redis.
 ENTRYPOINT ["node", "dist/cli.js"]
 CMD ["start"]

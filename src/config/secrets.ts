@@ -17,17 +17,26 @@ const allowed: Readonly<Record<SecretName, readonly [RegExp, string]>> = {
   sentinelPassword: [/^\P{Cc}+$/u, 'line breaks or other control characters'],
 };
 
-/** A line break at the end is how files and shells come: it is left out. */
+/**
+ * In place of a variable there may be one of the same name with `_FILE` at its end, which names a file, as is usual in
+ * containers. A line break at the end of a secret is how files and shells come: it is left out.
+ */
 export function readSecret(source: SecretSource, env: NodeJS.ProcessEnv): SecretResult {
   const { name } = source;
-  if (source.from === 'env') {
-    const where = `the environment variable ${source.variable} (${name}Env)`;
-    const value = env[source.variable];
-    return value === undefined ? no(`${where} is not set`) : check(name, value, where);
-  }
-  const where = `${source.path} (${name}File)`;
+  if (source.from === 'file') return readSecretFile(name, source.path, `${name}File`);
+  const { variable } = source;
+  const where = `the environment variable ${variable} (${name}Env)`;
+  const [value, path] = [env[variable], env[`${variable}_FILE`]];
+  if (value !== undefined && path !== undefined)
+    return no(`${variable} and ${variable}_FILE are both set: one must go`);
+  if (path !== undefined) return readSecretFile(name, path, `${variable}_FILE`);
+  return value === undefined ? no(`${where} is not set, nor is ${variable}_FILE`) : check(name, value, where);
+}
+
+function readSecretFile(name: SecretName, path: string, namedBy: string): SecretResult {
+  const where = `${path} (${namedBy})`;
   try {
-    return check(name, readFileSync(source.path, 'utf8'), where);
+    return check(name, readFileSync(path, 'utf8'), where);
   } catch (error) {
     return no(`cannot read ${where}: ${(error as NodeJS.ErrnoException).code ?? 'unknown error'}`);
   }

@@ -2,16 +2,20 @@
  * The demo: the whole program on real parts. A Redis of its own, the stand-in for RyzeAPI, the worker and a consumer as
  * processes of their own, and a one-off from the command line. Runs until Ctrl-C, or for the time given with `--for`.
  */
+import { randomUUID } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { parseArgs, styleText } from 'node:util';
+import { Redis } from 'ioredis';
 import { parseDuration } from '../config/duration.ts';
 import { parseConfig } from '../config/load.ts';
+import { connectRedis } from '../redis/connection.ts';
 import { startEmbeddedRedis } from '../redis/embedded.ts';
 import { RedisStartError } from '../redis/findServer.ts';
+import { namedRedis } from '../redis/target.ts';
 import { type LinkEvent, linkEvent } from '../results/event.ts';
 import { type StandIn, startStandIn } from '../standin/standIn.ts';
 import { runCli } from './child.ts';
@@ -48,23 +52,53 @@ async function main(): Promise<number> {
   }
   const stopped = stopAfter(forMs);
   const folder = mkdtempSync(join(tmpdir(), 'invite-rotator-demo-'));
-  const named = process.env.REDIS_URL;
-  const embedded = named
-    ? null
-    : await startEmbeddedRedis({ dataDir: folder, env: process.env, say: (line) => say('demo', 'dim', line) });
-  const standIn = await startServer();
+  // Keys of its own, in a Redis that others may use too.
+  const prefix = `demo-${randomUUID().slice(0, 8)}`;
   try {
-    return (await run(standIn, folder, named ?? `unix://${join(folder, 'redis.sock')}`, stopped)) ? 0 : 1;
+    const redis = await openRedis(folder, prefix);
+    const standIn = await startServer();
+    try {
+      return (await run(standIn, folder, redis.url, prefix, stopped)) ? 0 : 1;
+    } finally {
+      await standIn.close();
+      await redis.close();
+    }
   } finally {
-    await standIn.close();
-    await embedded?.stop();
     rmSync(folder, { recursive: true, force: true });
   }
 }
 
+/** The Redis that REDIS_URL names, which is left without a trace of the demo; else one of its own. */
+async function openRedis(folder: string, prefix: string): Promise<{ url: string; close: () => Promise<void> }> {
+  const { env } = process;
+  const named = namedRedis({ servers: null, prefix }, env);
+  if (named === null) {
+    const embedded = await startEmbeddedRedis({ dataDir: folder, env, say: (line) => say('demo', 'dim', line) });
+    return { url: `unix://${embedded.path}`, close: () => embedded.stop() };
+  }
+  const redis = await connectRedis(named);
+  return {
+    url: env.REDIS_URL ?? '',
+    async close() {
+      if (redis instanceof Redis) {
+        for await (const keys of redis.scanStream({ match: `${prefix}:*`, count: 1_000 })) {
+          if (keys.length > 0) await redis.unlink(keys);
+        }
+      }
+      redis.disconnect();
+    },
+  };
+}
+
 /** Whether every link that the consumer holds in the end is live. */
-async function run(standIn: StandIn, folder: string, redisUrl: string, stopped: Promise<void>): Promise<boolean> {
-  const file = writeConfig(standIn, folder);
+async function run(
+  standIn: StandIn,
+  folder: string,
+  redisUrl: string,
+  prefix: string,
+  stopped: Promise<void>,
+): Promise<boolean> {
+  const file = writeConfig(standIn, folder, prefix);
   const env = { ...process.env, ...tokens, REDIS_URL: redisUrl, LOG_LEVEL: 'info' };
   const newest = new Map<string, LinkEvent>();
   let events = 0;
@@ -121,11 +155,11 @@ async function startServer(): Promise<StandIn> {
   });
 }
 
-/** config/demo.yaml with this server's address, and keys of its own in a Redis that others use too. */
-function writeConfig(standIn: StandIn, folder: string): string {
+/** config/demo.yaml with this server's address and this demo's keys. */
+function writeConfig(standIn: StandIn, folder: string, prefix: string): string {
   const source = fileURLToPath(new URL('../../config/demo.yaml', import.meta.url));
-  const prefix = process.env.REDIS_URL ? `\nredis: { prefix: demo-${process.pid} }\n` : '';
-  const text = readFileSync(source, 'utf8').replace(/baseUrl: \S+/, `baseUrl: ${standIn.url}`) + prefix;
+  const own = readFileSync(source, 'utf8').replace(/baseUrl: \S+/, `baseUrl: ${standIn.url}`);
+  const text = `${own}\nredis: { prefix: ${prefix} }\n`;
   const file = join(folder, 'demo.yaml');
   writeFileSync(file, text);
   const parsed = parseConfig(text, file);

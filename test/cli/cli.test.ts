@@ -162,7 +162,7 @@ describe('clear messages', () => {
   it('for a token that is not there', async () => {
     const { env } = await make();
     const { TOKEN: _, ...without } = env;
-    const said = 'instance bot: the environment variable TOKEN (tokenEnv) is not set\n';
+    const said = 'instance bot: the environment variable TOKEN (tokenEnv) is not set, nor is TOKEN_FILE\n';
     expect(await end(['start'], without)).toEqual([2, said, '']);
   });
   it('for a Redis that is down, without its password', async () => {

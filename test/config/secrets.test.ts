@@ -13,7 +13,10 @@ it('reads a token from the environment, without the line break that a shell may 
 });
 
 it('names the variable that is not set, empty, or holds what no token has', () => {
-  expect(env()).toEqual({ ok: false, message: 'the environment variable RYZE_TOKEN (tokenEnv) is not set' });
+  expect(env()).toEqual({
+    ok: false,
+    message: 'the environment variable RYZE_TOKEN (tokenEnv) is not set, nor is RYZE_TOKEN_FILE',
+  });
   expect(env('')).toEqual({ ok: false, message: 'the environment variable RYZE_TOKEN (tokenEnv) is empty' });
   for (const bad of ['two words', 'a\nb', 'naïve']) {
     expect(env(bad)).toEqual({
@@ -33,6 +36,24 @@ it('reads a token from a file, and names one that cannot be read', () => {
   });
   writeFileSync(path, 'abc-123\r\n');
   expect(readSecret({ name: 'token', from: 'file', path }, {})).toEqual({ ok: true, secret: 'abc-123' });
+});
+
+it('reads the file that a variable ending in _FILE names, and will not choose between the two', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'invite-rotator-token-'));
+  onTestFinished(() => rmSync(folder, { recursive: true }));
+  const path = join(folder, 'token');
+  writeFileSync(path, 'abc-123\n');
+  const read = (more: Record<string, string>) =>
+    readSecret({ name: 'token', from: 'env', variable: 'RYZE_TOKEN' }, { RYZE_TOKEN_FILE: path, ...more });
+  expect(read({})).toEqual({ ok: true, secret: 'abc-123' });
+  expect(read({ RYZE_TOKEN: 'other' })).toEqual({
+    ok: false,
+    message: 'RYZE_TOKEN and RYZE_TOKEN_FILE are both set: one must go',
+  });
+  expect(read({ RYZE_TOKEN_FILE: folder })).toEqual({
+    ok: false,
+    message: `cannot read ${folder} (RYZE_TOKEN_FILE): EISDIR`,
+  });
 });
 
 it('lets a password hold what a token may not, but no line breaks', () => {
