@@ -167,7 +167,7 @@ function silent({ output, secrets }: History): string[] {
       if (output.startsWith(secret, at)) told.add(secret);
     }
   }
-  return told.size === 0 ? [] : [`${told.size} tokens, links or codes are in the workers' output`];
+  return told.size === 0 ? [] : [`${told.size} tokens, links or codes are in what the workers wrote or showed`];
 }
 
 /** A group's links in the order in which they came, repeats left out. */

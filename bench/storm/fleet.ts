@@ -1,6 +1,7 @@
 /** The workers of a storm: real processes, killed, frozen and stopped by real signals, and always replaced. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 export interface Fleet {
@@ -12,6 +13,8 @@ export interface Fleet {
   restart(index: number): void;
   /** All that they wrote. */
   readonly output: readonly string[];
+  /** Where those that run show their pages. */
+  readonly urls: readonly string[];
   /** SIGTERM to all; tells, in words, of each that did not end with 0 in time. */
   stop(): Promise<string[]>;
   /** SIGKILL to all. */
@@ -29,6 +32,7 @@ const replaceAfterMs = 500;
 export function startFleet({ cli, size, envOf }: FleetOptions): Fleet {
   const output: string[] = [];
   const workers: ChildProcess[] = [];
+  const urls = new Map<ChildProcess, string>();
   let stopping = false;
   const told = new WeakSet<ChildProcess>();
   /** A second signal would end it at once. */
@@ -44,7 +48,11 @@ export function startFleet({ cli, size, envOf }: FleetOptions): Fleet {
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => output.push(String(chunk)));
+    createInterface(child.stdout).on('line', (line) => {
+      if (line.includes('"ops.listening"')) urls.set(child, JSON.parse(line).url);
+    });
     child.once('exit', () => {
+      urls.delete(child);
       if (!stopping) setTimeout(() => !stopping && start(index), replaceAfterMs);
     });
     workers[index] = child;
@@ -58,6 +66,9 @@ export function startFleet({ cli, size, envOf }: FleetOptions): Fleet {
 
   return {
     output,
+    get urls() {
+      return [...urls.values()];
+    },
     kill: (index) => void workers[index]?.kill('SIGKILL'),
     async freeze(index, ms) {
       const worker = workers[index];

@@ -61,7 +61,7 @@ export interface History {
   readonly limit: { readonly max: number; readonly perMs: number };
   /** After this time a request can have no effect any more, ms. */
   readonly settleMs: number;
-  /** All that the workers wrote. */
+  /** All that the workers wrote, and showed over HTTP. */
   readonly output: string;
   readonly secrets: readonly string[];
   /** Whether the storm came to its end, or was broken off at a first violation. */

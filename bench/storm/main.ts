@@ -54,7 +54,7 @@ function tell(result: Storm): void {
     `one-offs ${result.oneOffs}, rotations ${result.rotations} (${result.recoveries} recovered), resets ${result.resets} ` +
       `(${(result.resets / Math.max(result.rotations, 1)).toFixed(2)} a rotation), drifts ${result.drifts}, failures ${result.failures}`,
   );
-  console.log(`repeats seen by consumers ${result.repeats}`);
+  console.log(`repeats seen by consumers ${result.repeats}, pages read ${result.pages}`);
   console.log(`settled ${result.settledAfterMs} ms after the last trouble`);
   for (const { promise, found } of findings) {
     console.log(`BROKEN ${promise}: ${found.length}`);

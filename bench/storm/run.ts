@@ -13,6 +13,7 @@ import { freePort, startRedisServer } from '../../test/support/redisServer.ts';
 import { check, type Finding } from './checker.ts';
 import { startFleet } from './fleet.ts';
 import type { History, SeenEvent, SeenRequestJob } from './history.ts';
+import { readPages } from './pages.ts';
 import { createRandom, type Random } from './random.ts';
 import { type Counts, rage } from './weather.ts';
 
@@ -36,6 +37,7 @@ export interface Storm {
   readonly failures: number;
   readonly repeats: number;
   readonly oneOffs: number;
+  readonly pages: number;
   /** From the last trouble until every promise held; null: never. */
   readonly settledAfterMs: number | null;
 }
@@ -96,6 +98,7 @@ export async function storm({ cli, seed, forMs, untilViolation }: StormOptions):
       LOG_LEVEL: 'debug',
     }),
   });
+  const pages = readPages(fleet);
   const counts: Counts = {
     kills: 0,
     freezes: 0,
@@ -121,7 +124,7 @@ export async function storm({ cli, seed, forMs, untilViolation }: StormOptions):
     groups: Object.fromEntries(jids.map((jid, i) => [jid, idOf(i)])),
     limit,
     settleMs,
-    output: withOutput ? fleet.output.join('') : '',
+    output: withOutput ? [...fleet.output, ...pages.texts].join('') : '',
     secrets: [token, ...jids.flatMap((jid) => standIn.group(jid).history.map(({ code }) => code))],
     quiet,
   });
@@ -152,7 +155,7 @@ export async function storm({ cli, seed, forMs, untilViolation }: StormOptions):
       const ended = raging.then(() => true);
       while (!(await Promise.race([ended, sleep(2_000, false)]))) {
         const findings = check(await history(false));
-        if (findings.length > 0) return summary(await history(false), findings, counts, null);
+        if (findings.length > 0) return summary(await history(false), findings, counts, pages.texts.length, null);
       }
     }
     await raging;
@@ -169,18 +172,21 @@ export async function storm({ cli, seed, forMs, untilViolation }: StormOptions):
       if (good === 1) settledAfterMs = Date.now() - calmAt;
       await sleep(500);
     }
+    await pages.stop();
     const badEnds = await fleet.stop();
     const last = await history(true, { withOutput: true });
     const findings = check(last);
     if (badEnds.length > 0) findings.push({ promise: 'stopped: a worker told to end ends with 0', found: badEnds });
+    if (pages.texts.length === 0) findings.push({ promise: 'silent: pages were read', found: ['none'] });
     if (settledAfterMs === null || settledAfterMs > explainedMs + patienceMs) {
       findings.push({ promise: 'settled in time', found: [`after ${settledAfterMs} ms`] });
     }
     if (findings.length > 0) keep(last, seed, await unseen(last, port));
-    return summary(last, findings, counts, settledAfterMs);
+    return summary(last, findings, counts, pages.texts.length, settledAfterMs);
   } finally {
     producing = false;
     over = true;
+    await pages.stop();
     fleet.destroy();
     await producer.catch(() => {});
     await Promise.all(
@@ -227,7 +233,7 @@ defaults: { every: ${every}, firstSeen: rotate }
 retry: { attempts: 6, baseDelay: 100ms, maxDelay: 2s }
 verify: { every: ${verifyMs}ms }
 results: { queues: [${queues.join(', ')}] }
-ops: off
+ops: { port: 0 }
 groups:\n${groups.join('\n')}\n`;
 }
 
@@ -325,6 +331,7 @@ function summary(
   { requests, events, jobs }: History,
   findings: readonly Finding[],
   counts: Counts,
+  pages: number,
   settledAfterMs: number | null,
 ): Storm {
   const all = Object.values(events);
@@ -342,6 +349,7 @@ function summary(
     failures: of(({ type }) => type === 'rotation.failed'),
     repeats: all.reduce((sum, seen) => sum + seen.length - new Set(seen.map(({ id }) => id)).size, 0),
     oneOffs: jobs.length,
+    pages,
     settledAfterMs,
   };
 }
