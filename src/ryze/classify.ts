@@ -25,7 +25,7 @@
  */
 import { errorEnvelope } from './answers.ts';
 import type { CallFailure, ErrorCode, Sent } from './outcome.ts';
-import { withoutControls } from './text.ts';
+import { fitToRepeat } from './text.ts';
 
 const throttling = /rate-?overlimit|too many (requests|attempts)|429: rate|slow down/i;
 const disconnected = /instance is not connected/i;
@@ -36,14 +36,16 @@ export interface FailedAnswer {
   readonly status: number;
   readonly body: string;
   readonly remaining: number | null;
+  /** What the request carried that its answer may repeat, and nobody else should: the token, an invite code. */
+  readonly secrets?: readonly string[];
 }
 
-export function classifyAnswer({ status, body, remaining }: FailedAnswer): CallFailure {
+export function classifyAnswer({ status, body, remaining, secrets }: FailedAnswer): CallFailure {
   const said = messageOf(body);
   const text = said ?? body.slice(0, 2_000);
   const { code, sent } = judge(status, text, said !== null, remaining);
   const message =
-    said === null ? `the answer (HTTP ${status}) is not RyzeAPI's: ${shape(body)}` : withoutControls(said);
+    said === null ? `the answer (HTTP ${status}) is not RyzeAPI's: ${shape(body)}` : fitToRepeat(said, secrets);
   return { ok: false, code, message, httpStatus: status, sent, ended: said !== null };
 }
 
@@ -85,7 +87,7 @@ export function classifySilence(error: unknown, left: boolean): CallFailure {
     return { ok: false, code: 'timeout', message: 'no connection in time', httpStatus: null, sent: 'no', ended: false };
   }
   const what = left ? 'the connection broke before an answer came' : 'cannot connect';
-  const why = code ?? withoutControls(message ?? 'unknown error');
+  const why = code ?? fitToRepeat(message ?? 'unknown error');
   return { ok: false, code: 'network_error', message: `${what} (${why})`, httpStatus: null, sent, ended: false };
 }
 

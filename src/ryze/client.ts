@@ -41,11 +41,14 @@ export function createRyzeClient({ baseUrl, timeoutMs }: RyzeClientOptions): Ryz
   const prefix = base.pathname.replace(/\/+$/, '');
 
   async function call<T, B extends z.ZodType>(
-    request: ExchangeRequest,
+    { token, identifier }: RyzeCall,
+    request: Pick<ExchangeRequest, 'method' | 'path' | 'body'>,
     schema: B,
-    read: (body: z.output<B>, status: number) => T | string,
+    read: (body: z.output<B>) => T | string,
   ): Promise<CallOutcome<T>> {
-    const got = await exchange(pool, base.origin, request, timeoutMs, mostBytes);
+    const headers: Record<string, string> = { token, accept: 'application/json' };
+    if (request.body !== undefined) headers['content-type'] = 'application/json';
+    const got = await exchange(pool, base.origin, { ...request, headers }, timeoutMs, mostBytes);
     if (got.status === null) {
       const failure = got.timedOut
         ? {
@@ -63,46 +66,46 @@ export function createRyzeClient({ baseUrl, timeoutMs }: RyzeClientOptions): Ryz
     const { status, body } = got;
     if (body === null)
       return { ...contradiction(status, `the answer (HTTP ${status}) broke off or was too long`), rateLimit };
-    if (status !== 200)
-      return { ...classifyAnswer({ status, body, remaining: rateLimit?.remaining ?? null }), rateLimit };
-
-    const parsed = schema.safeParse(jsonOrNull(body));
-    if (!parsed.success) {
-      return { ...classifyAnswer({ status, body, remaining: rateLimit?.remaining ?? null }), rateLimit };
+    const parsed = status === 200 ? schema.safeParse(jsonOrNull(body)) : null;
+    if (!parsed?.success) {
+      const secrets = isJid(identifier) ? [token] : [token, identifier];
+      const remaining = rateLimit?.remaining ?? null;
+      return { ...classifyAnswer({ status, body, remaining, secrets }), rateLimit };
     }
-    const value = read(parsed.data, status);
+    const value = read(parsed.data);
     if (typeof value === 'string') return { ...contradiction(status, value), rateLimit };
     return { ok: true, value, rateLimit };
   }
 
   return {
-    resetLink: ({ instance, token, identifier }) =>
+    resetLink: (asked) =>
       call(
+        asked,
         {
           method: 'POST',
-          path: `${prefix}/api/group/resetLink/${encodeURIComponent(instance)}`,
-          headers: { token, 'content-type': 'application/json', accept: 'application/json' },
-          body: JSON.stringify({ identifier }),
+          path: `${prefix}/api/group/resetLink/${encodeURIComponent(asked.instance)}`,
+          body: JSON.stringify({ identifier: asked.identifier }),
         },
         resetBody,
         ({ groupJid, inviteCode, inviteLink }): ResetAnswer | string => {
-          if (isJid(identifier) && groupJid !== identifier) return 'the answer is about another group';
+          const wrong = wrongGroup(groupJid, asked);
+          if (wrong !== null) return wrong;
           if (inviteCodeOf(inviteLink) !== inviteCode) return 'link and code of the answer do not agree';
-          return { jid: groupJid, inviteCode, inviteLink };
+          return { jid: groupJid, inviteCode, inviteLink: inviteLinkOf(inviteCode) };
         },
       ),
-    groupInfo: ({ instance, token, identifier }) =>
+    groupInfo: (asked) =>
       call(
+        asked,
         {
           method: 'GET',
-          path: `${prefix}/api/group/info/${encodeURIComponent(instance)}?identifier=${encodeURIComponent(identifier)}&participants=false`,
-          headers: { token, accept: 'application/json' },
+          path: `${prefix}/api/group/info/${encodeURIComponent(asked.instance)}?identifier=${encodeURIComponent(asked.identifier)}&participants=false`,
         },
         infoBody,
         ({ group }): InfoAnswer | string => {
-          const jid = group.jid ?? identifier;
-          if (!isJid(jid)) return 'the answer has no group JID';
-          if (isJid(identifier) && jid !== identifier) return 'the answer is about another group';
+          const jid = group.jid ?? asked.identifier;
+          const wrong = wrongGroup(jid, asked);
+          if (wrong !== null) return wrong;
           const code = group.inviteLink ? inviteCodeOf(group.inviteLink) : group.inviteCode || null;
           if (group.inviteLink && code === null) return 'the answer has no readable invite link';
           if (group.inviteLink && group.inviteCode && group.inviteCode !== code) {
@@ -113,6 +116,11 @@ export function createRyzeClient({ baseUrl, timeoutMs }: RyzeClientOptions): Ryz
       ),
     close: () => pool.close(),
   };
+}
+
+function wrongGroup(jid: string, { identifier }: RyzeCall): string | null {
+  if (!isJid(jid)) return 'the answer has no group JID';
+  return isJid(identifier) && jid !== identifier ? 'the answer is about another group' : null;
 }
 
 function jsonOrNull(body: string): unknown {

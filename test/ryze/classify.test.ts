@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { classifyAnswer, classifySilence } from '../../src/ryze/classify.ts';
 import { readRateLimit } from '../../src/ryze/rateLimitHeaders.ts';
-import { withoutControls } from '../../src/ryze/text.ts';
+import { fitToRepeat } from '../../src/ryze/text.ts';
 
 const envelope = (message: string) => JSON.stringify({ success: false, error: { message } });
 
@@ -47,6 +47,26 @@ describe('an answer', () => {
     });
   });
 
+  it('strikes out what looks like a code, without a digit too, and leaves words alone', () => {
+    for (const code of [
+      'AbCdEf0123456789ghijkl',
+      'abcdefGHIJKLmnopqrSTUV',
+      'HGZ8cTq-1_aYf6vQx2Lb3M',
+      '0123456789abcdefghijkl',
+    ]) {
+      expect(fitToRepeat(`group ${code} not found`)).toBe('group [redacted] not found');
+    }
+    for (const words of ['instance_disconnected', 'Internationalisierung', '120363406289005073@g.us']) {
+      expect(fitToRepeat(words)).toBe(words);
+    }
+  });
+
+  it('repeats nothing secret that the request carried', () => {
+    const body = envelope('token "a-short-token" may not use VIPCODE');
+    const { message } = classifyAnswer({ status: 403, body, remaining: 1, secrets: ['a-short-token', 'VIPCODE'] });
+    expect(message).toBe('token "[redacted]" may not use [redacted]');
+  });
+
   it('tells no link, no code and no control character', () => {
     const { message } = classifyAnswer({
       status: 400,
@@ -54,7 +74,7 @@ describe('an answer', () => {
       remaining: 1,
     });
     expect(message).toBe('bad link https://chat.whatsapp.com/[redacted] and code [redacted] [31m');
-    expect(withoutControls('x'.repeat(1_000))).toHaveLength(200);
+    expect(fitToRepeat('x'.repeat(1_000))).toHaveLength(200);
   });
 });
 

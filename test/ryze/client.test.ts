@@ -1,4 +1,5 @@
 import { once } from 'node:events';
+import { createServer as createHttpServer } from 'node:http';
 import { createServer, type Server, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, it, onTestFinished } from 'vitest';
@@ -72,6 +73,27 @@ it.each(faults)('makes of %j one %s (sent: %s, ended: %s), with one request', as
   standIn.faults.next(fault);
   expect(await client.resetLink(call)).toMatchObject({ ok: false, code, sent, ended });
   expect(standIn.log.of({ endpoint: 'reset' })).toHaveLength(1);
+});
+
+it('repeats neither the token nor a code that the server says back', async () => {
+  const bodies = [
+    { success: false, error: { message: `Invalid token ${token}` } },
+    { success: false, error: { message: 'No group for VIPcodeABC' } },
+  ];
+  const server = createHttpServer((_request, response) => {
+    response.statusCode = 404;
+    response.end(JSON.stringify(bodies.shift()));
+  }).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as { port: number };
+  const client = createRyzeClient({ baseUrl: `http://127.0.0.1:${port}`, timeoutMs: 500 });
+  onTestFinished(async () => {
+    await client.close();
+    server.close();
+  });
+  expect(await client.resetLink(call)).toMatchObject({ message: 'Invalid token [redacted]' });
+  const byCode = await client.groupInfo({ ...call, identifier: 'VIPcodeABC' });
+  expect(byCode).toMatchObject({ message: 'No group for [redacted]' });
 });
 
 it('does without the headers', async () => {
