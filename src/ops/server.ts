@@ -4,7 +4,7 @@
  */
 import fastify from 'fastify';
 import type { Logger } from '../log.ts';
-import { isOfConnection } from '../redis/connection.ts';
+import { isOfConnection } from '../redis/trouble.ts';
 import type { Status } from '../status/status.ts';
 import type { Metrics } from './metrics.ts';
 import { renderPage } from './page.ts';

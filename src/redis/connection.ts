@@ -18,6 +18,7 @@ import { keepSecret } from '../log.ts';
 import { RedisStartError } from './findServer.ts';
 import type { RedisClient } from './scripts.ts';
 import { describeTarget, type Login, type RedisTarget } from './target.ts';
+import { reasonOf, troubleWith } from './trouble.ts';
 
 export interface ConnectOptions {
   /** Told when the connection is lost, when another reason keeps it from coming back, and when it is back. */
@@ -88,7 +89,10 @@ export async function connectRedis(target: RedisTarget, options: ConnectOptions 
   client.on('sentinelError', onError);
   await new Promise<void>((resolve, reject) => {
     client.once('ready', resolve);
-    client.once('end', () => reject(new RedisStartError(`cannot reach Redis at ${describeTarget(target)}: ${reason}`)));
+    client.once('end', async () => {
+      const why = await whyNone(target, reason);
+      reject(new RedisStartError(`cannot reach Redis at ${describeTarget(target)}: ${why}`));
+    });
   });
   connected = true;
   /** Reasons of this outage, each told once. */
@@ -103,6 +107,19 @@ export async function connectRedis(target: RedisTarget, options: ConnectOptions 
     reason = 'connection closed';
   });
   return client;
+}
+
+/** `reason`: what the client told, which of Sentinels and of a cluster is next to nothing. */
+async function whyNone(target: RedisTarget, reason: string): Promise<string> {
+  const all = 'sentinels' in target ? target.sentinels : 'cluster' in target ? target.cluster : [];
+  const login = 'sentinels' in target ? sentinelLogin(target) : 'cluster' in target ? loginOf(target.login) : {};
+  const asked = all.map(async (server) => {
+    const trouble = await troubleWith({ ...server, ...login, connectTimeout: connectMs, commandTimeout: handshakeMs });
+    return trouble === null ? [] : [`${trouble} at ${server.host}:${server.port}`];
+  });
+  const troubles = (await Promise.all(asked)).flat();
+  if (all.length > 0 && troubles.length === all.length) return troubles.join(', ');
+  return reason.startsWith('All sentinels are unreachable') ? 'they know no primary of that name' : reason;
 }
 
 type RetryAfter = (tries: number) => number | null;
@@ -122,20 +139,26 @@ function alone(
   };
 }
 
-function bySentinels(
-  { sentinels, name, login, sentinelPassword }: Extract<RedisTarget, { sentinels: unknown }>,
-  retryAfter: RetryAfter,
-): RedisOptions {
+type BySentinels = Extract<RedisTarget, { sentinels: unknown }>;
+
+function bySentinels(target: BySentinels, retryAfter: RetryAfter): RedisOptions {
+  const { sentinels, name, login } = target;
+  const { password, tls } = sentinelLogin(target);
   return {
     sentinels: sentinels.map((sentinel) => ({ ...sentinel })),
     name,
     sentinelRetryStrategy: retryAfter,
     // One that is frozen must not hold up the question to the next.
     sentinelCommandTimeout: handshakeMs,
-    ...(sentinelPassword === undefined ? {} : { sentinelPassword: kept(sentinelPassword) }),
+    ...(password === undefined ? {} : { sentinelPassword: password }),
     ...loginOf(login),
-    ...(login.tls ? { enableTLSForSentinelMode: true, sentinelTLS: {} } : {}),
+    ...(tls === undefined ? {} : { enableTLSForSentinelMode: true, sentinelTLS: tls }),
   };
+}
+
+/** Sentinels have a password of their own, and no users. */
+function sentinelLogin({ login, sentinelPassword }: BySentinels): Pick<RedisOptions, 'password' | 'tls'> {
+  return loginOf({ tls: login.tls, ...(sentinelPassword === undefined ? {} : { password: sentinelPassword }) });
 }
 
 function openCluster(
@@ -190,27 +213,4 @@ function addressOf(target: Extract<RedisTarget, { url: string } | { path: string
 function kept(password: string): string {
   keepSecret(password);
   return password;
-}
-
-/** What ioredis says of a connection without a code. */
-const connectionTrouble =
-  /^(Connection is closed|All sentinels are unreachable|Failed to refresh slots cache|None of startup nodes|Cluster isn't ready)/;
-
-/** Whether the connection is the trouble, which `onChange` tells once, and not what was asked for. */
-export function isOfConnection({ code, message }: Error & { code?: unknown }): boolean {
-  // BullMQ's own errors have numbers.
-  return /^E[A-Z]+$/.test(String(code ?? '')) || connectionTrouble.test(message);
-}
-
-/** In our own words: what a server answers may repeat what it was sent. */
-function reasonOf(error: Error & { code?: string }): string {
-  const { code, message } = error;
-  if (code === 'ECONNREFUSED') return 'connection refused';
-  if (code === 'ENOENT') return 'no such socket';
-  if (code === 'EACCES') return 'permission denied';
-  if (code === 'ENOTFOUND' || code === 'EAI_AGAIN') return 'no such host';
-  if (code === 'ETIMEDOUT' || message.startsWith('Socket timeout')) return 'no answer';
-  if (message.startsWith('WRONGPASS')) return 'wrong user or password';
-  if (message.startsWith('NOAUTH')) return 'it wants a password, and the address has none';
-  return message;
 }

@@ -8,6 +8,7 @@ import { type ConnectOptions, connectRedis } from '../../src/redis/connection.ts
 import { inspectRedis, inspectServer } from '../../src/redis/inspect.ts';
 import { createFaultProxy } from '../support/faultProxy.ts';
 import { testRedis } from '../support/redis.ts';
+import { password, primaryName, sentinelPassword, startSentinels } from '../support/redisGroups.ts';
 import { freePort, type RedisServer, startRedisServer } from '../support/redisServer.ts';
 import { until } from '../support/until.ts';
 
@@ -51,13 +52,39 @@ describe('a Redis that cannot be reached', () => {
     );
   });
 
+  it('is told at once: Sentinels and nodes, each with what keeps it from answering', async () => {
+    const { port } = await ownServer({ password: 'right' });
+    const dead = await freePort();
+    const servers = [
+      { host: '127.0.0.1', port },
+      { host: '127.0.0.1', port: dead },
+    ];
+    const login = { password: 's3cret', tls: false };
+    const both = `wrong user or password at 127.0.0.1:${port}, connection refused at 127.0.0.1:${dead}`;
+    await expect(connectRedis({ cluster: servers, login })).rejects.toThrow(
+      `cannot reach Redis at the cluster of 127.0.0.1:${port}, 127.0.0.1:${dead}: ${both}`,
+    );
+    const sentinels = { sentinels: servers, name: 'links', sentinelPassword: 's3cret', login };
+    await expect(connectRedis(sentinels)).rejects.toThrow(`: ${both}`);
+  });
+
+  it('is told at once: Sentinels that know no such primary', async () => {
+    const { contacts } = await startSentinels();
+    const login = { password, tls: false };
+    const right = { sentinels: contacts, name: primaryName, sentinelPassword, login };
+    const failure = async (over: object) =>
+      await connectRedis({ ...right, ...over }).catch((error: Error) => error.message);
+    expect(await failure({ name: 'other' })).toMatch(/: they know no primary of that name$/);
+    expect(await failure({ login: { ...login, password: 's3cret' } })).toMatch(/: wrong user or password$/);
+  });
+
   it('is told at once: wrong password, and none; neither is ever shown', async () => {
     const { port } = await ownServer({ password: 'right' });
     await expect(connectRedis({ url: `redis://:s3cret@127.0.0.1:${port}` })).rejects.toThrow(
       `cannot reach Redis at redis://127.0.0.1:${port}: wrong user or password`,
     );
     await expect(connectRedis({ url: `redis://127.0.0.1:${port}` })).rejects.toThrow(
-      `cannot reach Redis at redis://127.0.0.1:${port}: it wants a password, and the address has none`,
+      `cannot reach Redis at redis://127.0.0.1:${port}: it wants a password, and was given none`,
     );
   });
 
