@@ -3,10 +3,8 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Job } from 'bullmq';
 import { Redis } from 'ioredis';
 import { expect, inject, it, onTestFinished } from 'vitest';
-import type { StandInOptions } from '../../src/standin/standIn.ts';
 import { logged } from '../support/cli.ts';
 import { createFaultProxy, type FaultProxy } from '../support/faultProxy.ts';
 import { testRedis } from '../support/redis.ts';
@@ -14,7 +12,7 @@ import { freePort, startRedisServer } from '../support/redisServer.ts';
 import { until } from '../support/until.ts';
 import { jids, makeRig, type Place } from './rig.ts';
 
-const make = (place: Place, options?: Partial<StandInOptions>) => makeRig(place, createFaultProxy, options);
+const make = (place: Place) => makeRig(place, createFaultProxy);
 type Rig = Awaited<ReturnType<typeof make>>;
 
 /** Back within ten seconds: ticks, jobs and what was in flight when it began. */
@@ -94,26 +92,4 @@ it('finds itself fenced off when it was frozen for longer than its locks', async
     { reason: 'request' },
   ]);
   expect(rig.standIn.log.of({ endpoint: 'reset', jid: jids[0]! })).toHaveLength(3);
-});
-
-it('hands its work over in a rolling restart: nothing is done twice, and nothing waits', async () => {
-  const rig = await make(testRedis(), { latency: { minMs: 100, maxMs: 300 } });
-  let current = rig.start();
-  await logged(current, 'started');
-  const jobs: Job[] = [];
-  for (let round = 0; round < 3; round++) {
-    for (const i of [0, 1, 2, 3]) jobs.push(await rig.ask(`g${i}`));
-    await until('calls in flight', () => rig.standIn.log.inFlightAt(Date.now()).length > 0);
-    const next = rig.start();
-    await logged(next, 'started');
-    current.child.kill('SIGTERM');
-    expect(await current.ended).toBe(0);
-    current = next;
-  }
-  await until('all jobs to be done', async () =>
-    (await Promise.all(jobs.map((job) => job.isCompleted()))).every(Boolean),
-  );
-  for (const group of [0, 1, 2, 3]) await rig.expectLive(group);
-  expect(rig.standIn.log.of({ endpoint: 'reset' })).toHaveLength(12);
-  expect(rig.events).toHaveLength(12);
 });

@@ -34,12 +34,17 @@ export interface CrashOptions extends Partial<StandInOptions> {
   readonly groupsYaml?: string;
   /** The file's section `verify`. */
   readonly verify?: string;
+  /** The file's section `ops`. */
+  readonly ops?: string;
+  /** More of the file's section `api`, and of the instance. */
+  readonly api?: string;
+  readonly instance?: string;
 }
 
 export async function makeRig<P extends Proxy>(
   { url, prefix, redis, section = '', env: more = {} }: Place,
   createProxy: (targetPort: number) => Promise<P>,
-  { groupsYaml, verify = 'off', ...options }: CrashOptions = {},
+  { groupsYaml, verify = 'off', ops = 'off', api = 'timeout: 1s', instance = '', ...options }: CrashOptions = {},
 ) {
   const standIn = await startStandIn({
     instances: ['bot'],
@@ -52,13 +57,13 @@ export async function makeRig<P extends Proxy>(
   const file = join(folder, 'rotation.yaml');
   writeFileSync(
     file,
-    `api: { baseUrl: "${standIn.url}", timeout: 1s, settleTime: 2s }
-instances: [{ name: bot, tokenEnv: TOKEN }]
+    `api: { baseUrl: "${standIn.url}", settleTime: 2s, ${api} }
+instances: [{ name: bot, tokenEnv: TOKEN${instance} }]
 defaults: { every: 1h, firstSeen: wait }
 groups: [${groupsYaml ?? jids.map((jid, i) => `{ id: g${i}, identifier: "${jid}" }`).join(', ')}]
 redis: { prefix: "${prefix}"${section} }
 verify: ${verify}
-ops: off`,
+ops: ${ops}`,
   );
   const events: LinkEvent[] = [];
   const consumer = new Worker(
