@@ -48,9 +48,13 @@ export function run(args: readonly string[], { env = {}, cwd }: RunOptions = {})
   return started;
 }
 
+/** A process that starts beside many others on a busy machine takes its time; how much is shown by `bench/idle`. */
+const startMs = 60_000;
+
 /** Until the worker has logged an event of that name. */
 export async function logged(worker: Run, event: string): Promise<{ readonly [field: string]: unknown }> {
-  return await until(`the worker to log ${event}; it wrote:\n${worker.stdout}${worker.stderr}`, () =>
-    worker.json().find((line) => line.event === event),
-  );
+  const seen = () => worker.json().find((line) => line.event === event);
+  return await until(`the worker to log ${event}`, seen, { withinMs: startMs }).catch((error: Error) => {
+    throw new Error(`${error.message}; it wrote:\n${worker.stdout}${worker.stderr}`);
+  });
 }
