@@ -8,6 +8,8 @@ import { errorCodes } from '../ryze/outcome.ts';
 
 const time = z.iso.datetime();
 const revision = z.int().nonnegative();
+/** Consumers put it on pages: whoever can push an event cannot lead people elsewhere. */
+const inviteLink = z.string().regex(/^https:\/\/chat\.whatsapp\.com\/[A-Za-z0-9_-]{1,64}$/);
 
 /** What every event says, whatever its type. */
 const common = {
@@ -28,7 +30,7 @@ const newLink = {
   ...common,
   jid: z.string(),
   inviteCode: z.string(),
-  inviteLink: z.string(),
+  inviteLink,
   revision,
   rotatedAt: time,
 };
@@ -54,7 +56,7 @@ export const rotationFailed = z.object({
   reason: z.enum(linkReasons),
   jid: z.string().nullable(),
   inviteCode: z.string().nullable(),
-  inviteLink: z.string().nullable(),
+  inviteLink: inviteLink.nullable(),
   revision: revision.nullable(),
   rotatedAt: time.nullable(),
   error: z.object({ code: z.enum(errorCodes), message: z.string(), httpStatus: z.int().nullable() }),

@@ -106,12 +106,12 @@ export function createRyzeClient({ baseUrl, timeoutMs }: RyzeClientOptions): Ryz
           const jid = group.jid ?? asked.identifier;
           const wrong = wrongGroup(jid, asked);
           if (wrong !== null) return wrong;
-          const code = group.inviteLink ? inviteCodeOf(group.inviteLink) : group.inviteCode || null;
-          if (group.inviteLink && code === null) return 'the answer has no readable invite link';
-          if (group.inviteLink && group.inviteCode && group.inviteCode !== code) {
-            return 'link and code of the answer do not agree';
-          }
-          return { jid, inviteCode: code, inviteLink: code === null ? null : inviteLinkOf(code) };
+          const { inviteLink, inviteCode } = group;
+          if (!inviteLink && !inviteCode) return { jid, inviteCode: null, inviteLink: null };
+          const code = inviteCodeOf(inviteLink || inviteLinkOf(inviteCode ?? ''));
+          if (code === null) return 'the answer has no readable invite link';
+          if (inviteCode && inviteCode !== code) return 'link and code of the answer do not agree';
+          return { jid, inviteCode: code, inviteLink: inviteLinkOf(code) };
         },
       ),
     close: () => pool.close(),

@@ -64,6 +64,22 @@ it('drops what is older than what was handed over, also after a restart, and wha
   expect(seen).toEqual(['vip.5', 'vip.6']);
 });
 
+it('hands over no link that would lead elsewhere, whoever put it on the queue', async () => {
+  const { consume, publish, seen, errors } = make();
+  const elsewhere = [
+    'https://evil.example/ABC123XYZ',
+    'https://chat.whatsapp.com.evil.example/ABC123XYZ',
+    'https://chat.whatsapp.com/ABC123XYZ?to=https://evil.example',
+    'https://chat.whatsapp.com/../../evil.example',
+    'javascript:alert(1)//chat.whatsapp.com/ABC123XYZ',
+    'https://chat.whatsapp.com/ABC123XYZ\n"><script>alert(1)</script>',
+  ];
+  await publish(elsewhere.map((inviteLink, i) => event(`g${i}`, 1, { inviteLink })));
+  await consume();
+  await until('each to be refused', () => errors.length === elsewhere.length);
+  expect(seen).toEqual([]);
+});
+
 it('handles one event of a group at a time, in order, and different groups together', async () => {
   const { consume, publish, drained } = make();
   const running = new Map<string, number>();

@@ -1,6 +1,9 @@
 /** What anybody who can push jobs might try: each is refused with a reason, without a call, and nothing else happens. */
 import { expect, it } from 'vitest';
-import { jids, makeRig } from '../support/rig.ts';
+import type { Config } from '../../src/config/config.ts';
+import { parseConfig } from '../../src/config/load.ts';
+import { createTokens } from '../../src/worker/tokens.ts';
+import { jids, makeRig, token } from '../support/rig.ts';
 
 const yaml = `
 instances: [{ name: bot, tokenEnv: TOKEN }]
@@ -15,6 +18,8 @@ const bad: readonly (readonly [string, unknown])[] = [
   ['a forged line of the log', { group: 'x","event":"rotation.rotated","msg":"all well' }],
   ['the colours of a terminal', { group: '\u001b[2J\u001b[31mvip' }],
   ['a name that every object has', { group: 'constructor' }],
+  ['another one', { group: '__proto__' }],
+  ['a group that is nested without end', { group: JSON.parse(`${'['.repeat(1_000)}${']'.repeat(1_000)}`) }],
   ['a prototype', JSON.parse('{"__proto__":{"group":"vip"}}')],
   ['a list', [{ group: 'vip' }]],
   ['a number', 7],
@@ -43,9 +48,69 @@ it('repeats what was asked in the event and nowhere else', async () => {
   const rig = await makeRig({ yaml });
   await rig.start();
   const reason = 'a "quoted"\nreason \u001b[31m<b>';
-  const data = JSON.parse(`{"group":"vip","reason":${JSON.stringify(reason)},"extra":1,"__proto__":{"polluted":true}}`);
+  const extra = `"extra":"${'x'.repeat(1_000_000)}","__proto__":{"polluted":true}`;
+  const data = JSON.parse(`{"group":"vip","reason":${JSON.stringify(reason)},${extra}}`);
   expect(await rig.ask('bot', data)).toMatchObject({ status: 'rotated' });
+  const sent = rig.standIn.log.all.map(({ path, token: sentToken }) => [path, sentToken]);
+  expect(sent).toEqual([['/api/group/resetLink/bot', token]]);
   expect(await rig.event('vip')).toMatchObject({ request: { reason, requestId: null, requestedBy: null } });
   expect(JSON.stringify(rig.logged)).not.toContain('quoted');
   expect(({} as { polluted?: unknown }).polluted).toBeUndefined();
 });
+
+it('takes a name that every object has for what it is: of a group, an instance and a queue', async () => {
+  const names = ['constructor', '__proto__'];
+  const rig = await makeRig({
+    yaml: `
+instances: [${names.map((name) => `{ name: ${name}, tokenEnv: TOKEN }`).join(', ')}]
+groups:
+  - { id: constructor, identifier: "${jids[0]}", instance: __proto__, every: 1h, firstSeen: wait }
+  - { id: valueof, identifier: "${jids[1]}", instance: constructor, every: 1h, firstSeen: wait }
+results: { queues: [invite-links, __proto__, constructor] }
+verify: off`,
+    standIn: { instances: names },
+  });
+  await rig.start();
+  expect(await rig.ask('__proto__', { group: 'constructor' })).toMatchObject({ status: 'rotated' });
+  expect(await rig.ask('constructor', { group: 'valueof' })).toMatchObject({ status: 'rotated' });
+  for (const [i, group] of ['constructor', 'valueof'].entries()) {
+    expect((await rig.event(group)).inviteCode).toBe(rig.standIn.codeOf(jids[i]!));
+  }
+});
+
+const strange = [
+  '../bot',
+  'bot/../other',
+  'bot?x=1',
+  'bot#x',
+  'bot%2F..',
+  'bot\r\nx: y',
+  'bot\u0000',
+  'bot bot',
+  'böt',
+  '',
+];
+it.each(strange)('lets nothing into the file that could break out of a path, a header or a key: %j', (name) => {
+  const said = JSON.stringify(name);
+  const file = (over: Readonly<Record<string, string>>) => {
+    const one = { name: 'bot', tokenEnv: 'TOKEN', id: 'vip', instance: 'bot', queue: 'links', prefix: 'bull', ...over };
+    return `
+instances: [{ name: ${one.name}, tokenEnv: ${one.tokenEnv} }]
+groups: [{ id: ${one.id}, identifier: "${jids[0]}", instance: ${one.instance}, every: 1h }]
+results: { queues: [${one.queue}] }
+redis: { prefix: ${one.prefix} }`;
+  };
+  expect(parseConfig(file({}), 'rotation.yaml').ok).toBe(true);
+  for (const key of ['name', 'tokenEnv', 'id', 'instance', 'queue', 'prefix']) {
+    const parsed = parseConfig(file({ [key]: said }), 'rotation.yaml');
+    expect(parsed.ok, key).toBe(false);
+  }
+  const problems = createTokens({ TOKEN: name === '' ? name : `${name} ` }).load(parsedConfig(file({})));
+  expect(problems).toEqual([expect.stringMatching(/^instance bot: the environment variable TOKEN/)]);
+});
+
+function parsedConfig(text: string): Config {
+  const parsed = parseConfig(text, 'rotation.yaml');
+  if (!parsed.ok) throw new Error('the file should be right');
+  return parsed.config;
+}

@@ -21,6 +21,17 @@ async function withStandIn(options: Partial<StandInOptions> = {}, timeoutMs = 50
   return { standIn, client };
 }
 
+/** A server that always says the same. */
+async function answering(status: number, body: object) {
+  const server = createHttpServer((_request, response) => {
+    response.statusCode = status;
+    response.end(JSON.stringify(body));
+  }).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  onTestFinished(() => void server.close());
+  return { url: `http://127.0.0.1:${(server.address() as { port: number }).port}` };
+}
+
 it('resets a link, and reads it without changing it', async () => {
   const { standIn, client } = await withStandIn();
   const before = standIn.codeOf(jid);
@@ -75,25 +86,26 @@ it.each(faults)('makes of %j one %s (sent: %s, ended: %s), with one request', as
   expect(standIn.log.of({ endpoint: 'reset' })).toHaveLength(1);
 });
 
+it.each([
+  { inviteCode: 'ABC/../..' },
+  { inviteCode: '"><script>' },
+  { inviteCode: 'x'.repeat(65) },
+  { inviteLink: 'https://evil.example/ABC123XYZ' },
+  { inviteLink: 'https://chat.whatsapp.com/ABC123XYZ', inviteCode: 'OTHER123' },
+])('takes nothing for a link that is none: %j', async (said) => {
+  const { url } = await answering(200, { success: true, group: { jid, ...said } });
+  const client = createRyzeClient({ baseUrl: url, timeoutMs: 500 });
+  onTestFinished(() => client.close());
+  expect(await client.groupInfo(call)).toMatchObject({ ok: false, code: 'bad_response' });
+});
+
 it('repeats neither the token nor a code that the server says back', async () => {
-  const bodies = [
-    { success: false, error: { message: `Invalid token ${token}` } },
-    { success: false, error: { message: 'No group for VIPcodeABC' } },
-  ];
-  const server = createHttpServer((_request, response) => {
-    response.statusCode = 404;
-    response.end(JSON.stringify(bodies.shift()));
-  }).listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as { port: number };
-  const client = createRyzeClient({ baseUrl: `http://127.0.0.1:${port}`, timeoutMs: 500 });
-  onTestFinished(async () => {
-    await client.close();
-    server.close();
-  });
-  expect(await client.resetLink(call)).toMatchObject({ message: 'Invalid token [redacted]' });
-  const byCode = await client.groupInfo({ ...call, identifier: 'VIPcodeABC' });
-  expect(byCode).toMatchObject({ message: 'No group for [redacted]' });
+  const message = `Token ${token} sees no group for VIPcodeABC`;
+  const { url } = await answering(404, { success: false, error: { message } });
+  const client = createRyzeClient({ baseUrl: url, timeoutMs: 500 });
+  onTestFinished(() => client.close());
+  const failed = await client.groupInfo({ ...call, identifier: 'VIPcodeABC' });
+  expect(failed).toMatchObject({ message: 'Token [redacted] sees no group for [redacted]' });
 });
 
 it('does without the headers', async () => {
