@@ -1,8 +1,13 @@
-/** docs/operations.md tells of every metric and every event of the log that there is, and of no other. */
+/**
+ * docs/operations.md tells of every metric, every event of the log and every alert that there is, and of no other; what
+ * it says to put into files is fit for those who read these.
+ */
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect, it } from 'vitest';
+import { parse, parseAllDocuments } from 'yaml';
+import { parseConfig } from '../../src/config/load.ts';
 import { createMetrics } from '../../src/ops/metrics.ts';
 import { healthy, well } from '../ops/samples.ts';
 
@@ -33,4 +38,126 @@ it('lists every event of the log', () => {
   // One line of the source writes three: each with the status of a rotation.
   const ends = ['rotated', 'recovered', 'satisfied'].map((status) => `rotation.${status}`);
   expect(namesIn('Log lines').sort()).toEqual([...new Set([...logged, ...ends])].sort());
+});
+
+const blocks = (language: string) =>
+  [...page.matchAll(new RegExp(`^\`\`\`${language}\\n(.*?)^\`\`\``, 'gms'))].map(([, text = '']) => text);
+
+it('says of each alert what to do', () => {
+  const { groups } = parse(readFileSync(`${root}config/alerts.yaml`, 'utf8')) as {
+    groups: { rules: { alert: string; labels: { severity: string } }[] }[];
+  };
+  const rules = groups.flatMap((group) => group.rules).map(({ alert, labels }) => [alert, labels.severity]);
+  const rows = [...page.matchAll(/^\| `(InviteRotator\w+)` +\| (\w+) +\|/gm)].map(([, ...row]) => row);
+  expect(rows).toEqual(rules);
+});
+
+/** What stops a worker waits for longer than the worker itself does. */
+const patienceSeconds = (() => {
+  const parsed = parseConfig(readFileSync(`${root}config/rotation.yaml`, 'utf8'), 'rotation.yaml');
+  if (!parsed.ok) throw new Error('config/rotation.yaml is broken');
+  return parsed.config.shutdownTimeoutMs / 1000;
+})();
+
+it('gives the worker time to stop, in each of the three ways', () => {
+  const [unit = ''] = blocks('ini');
+  expect(Number(/^TimeoutStopSec=(\d+)$/m.exec(unit)?.[1])).toBeGreaterThan(patienceSeconds);
+  const compose = parse(readFileSync(`${root}docker-compose.yml`, 'utf8')) as {
+    services: { worker: { stop_grace_period: string } };
+  };
+  expect(Number.parseInt(compose.services.worker.stop_grace_period, 10)).toBeGreaterThan(patienceSeconds);
+  expect(kubernetes().Deployment.spec.template.spec.terminationGracePeriodSeconds).toBeGreaterThan(patienceSeconds);
+});
+
+interface Manifests {
+  Secret: { metadata: { name: string }; stringData: Record<string, string> };
+  ConfigMap: { metadata: { name: string }; data: Record<string, string> };
+  Deployment: {
+    spec: {
+      replicas: number;
+      selector: { matchLabels: Record<string, string> };
+      template: {
+        metadata: { labels: Record<string, string> };
+        spec: {
+          terminationGracePeriodSeconds: number;
+          containers: {
+            env: { name: string; value?: string; valueFrom?: { secretKeyRef: { name: string; key: string } } }[];
+            ports: { name: string; containerPort: number }[];
+            livenessProbe: { httpGet: { path: string; port: string } };
+            readinessProbe: { httpGet: { path: string; port: string } };
+            volumeMounts: { name: string; mountPath: string }[];
+          }[];
+          volumes: {
+            name: string;
+            configMap?: { name: string };
+            secret?: { secretName: string; items: { key: string; path: string }[] };
+          }[];
+        };
+      };
+    };
+  };
+}
+
+function kubernetes(): Manifests {
+  const text = blocks('yaml').find((block) => block.includes('kind: Deployment')) ?? '';
+  const documents = parseAllDocuments(text);
+  expect(documents.flatMap(({ errors }) => errors)).toEqual([]);
+  const all = documents.map((document) => document.toJS() as { kind: string });
+  return Object.fromEntries(all.map((one) => [one.kind, one])) as unknown as Manifests;
+}
+
+it('describes a Deployment whose parts find each other, with a file that the program takes', () => {
+  const { Secret, ConfigMap, Deployment } = kubernetes();
+  const { replicas, selector, template } = Deployment.spec;
+  expect(replicas).toBe(2);
+  expect(template.metadata.labels).toEqual(selector.matchLabels);
+  const [container] = template.spec.containers;
+  const { env, ports, livenessProbe, readinessProbe, volumeMounts } = container!;
+  const mounted = new Set<string>();
+  for (const { name, configMap, secret } of template.spec.volumes) {
+    const at = volumeMounts.find((mount) => mount.name === name)!.mountPath;
+    if (configMap !== undefined) {
+      expect(configMap.name).toBe(ConfigMap.metadata.name);
+      for (const file of Object.keys(ConfigMap.data)) mounted.add(`${at}/${file}`);
+    }
+    for (const { key, path } of secret?.items ?? []) {
+      expect(secret!.secretName).toBe(Secret.metadata.name);
+      expect(Object.keys(Secret.stringData)).toContain(key);
+      mounted.add(`${at}/${path}`);
+    }
+  }
+  const given = (name: string) => env.find((one) => one.name === name)?.value;
+  expect(mounted).toContain(given('ROTATOR_CONFIG'));
+  expect(mounted).toContain(given('RYZE_TOKEN_FILE'));
+  for (const { valueFrom } of env) {
+    if (valueFrom !== undefined) expect(Object.keys(Secret.stringData)).toContain(valueFrom.secretKeyRef.key);
+  }
+  expect([livenessProbe.httpGet, readinessProbe.httpGet]).toEqual([
+    { path: '/healthz', port: ports[0]!.name },
+    { path: '/readyz', port: ports[0]!.name },
+  ]);
+
+  const parsed = parseConfig(ConfigMap.data['rotation.yaml']!, 'rotation.yaml');
+  expect(parsed).toMatchObject({ ok: true, config: { ops: { host: '0.0.0.0', port: ports[0]!.containerPort } } });
+  expect(parsed.ok && parsed.config.instances[0]?.token).toMatchObject({ from: 'env', variable: 'RYZE_TOKEN' });
+});
+
+it('shows no YAML that its reader would refuse', () => {
+  for (const block of blocks('yaml')) {
+    expect(
+      parseAllDocuments(block).flatMap(({ errors }) => errors),
+      block,
+    ).toEqual([]);
+  }
+  const scrapes = blocks('yaml').filter((block) => block.includes('scrape_configs'));
+  expect(scrapes).toHaveLength(2);
+  for (const scrape of scrapes) {
+    expect(parse(scrape)).toMatchObject({ scrape_configs: [{ job_name: 'invite-rotator' }] });
+  }
+  const own = blocks('yaml').filter((block) => block.startsWith('redis:'));
+  expect(own).toHaveLength(2);
+  for (const section of own) {
+    const file = `${section}\ninstances: [{ name: bot, tokenEnv: TOKEN }]\ngroups: [{ id: vip, identifier: ABC123XYZ, every: 1h }]`;
+    expect(parseConfig(file, 'rotation.yaml').ok, section).toBe(true);
+  }
 });
