@@ -18,7 +18,7 @@ import { keepSecret } from '../log.ts';
 import { RedisStartError } from './findServer.ts';
 import type { RedisClient } from './scripts.ts';
 import { describeTarget, type Login, type RedisTarget } from './target.ts';
-import { reasonOf, troubleWith } from './trouble.ts';
+import { connectionClosed, reasonOf, troubleWith } from './trouble.ts';
 
 export interface ConnectOptions {
   /** Told when the connection is lost, when another reason keeps it from coming back, and when it is back. */
@@ -80,7 +80,7 @@ export async function connectRedis(target: RedisTarget, options: ConnectOptions 
     'cluster' in target
       ? openCluster(target, settings, retryAfter)
       : new HandshakingRedis(alone(target, settings, retryAfter));
-  let reason = 'connection closed';
+  let reason = connectionClosed;
   const onError = (error: Error) => {
     reason = reasonOf(error);
   };
@@ -88,10 +88,14 @@ export async function connectRedis(target: RedisTarget, options: ConnectOptions 
   client.on('node error', onError);
   client.on('sentinelError', onError);
   await new Promise<void>((resolve, reject) => {
-    client.once('ready', resolve);
-    client.once('end', async () => {
+    const fail = async () => {
       const why = await whyNone(target, reason);
       reject(new RedisStartError(`cannot reach Redis at ${describeTarget(target)}: ${why}`));
+    };
+    client.once('end', fail);
+    client.once('ready', () => {
+      client.off('end', fail);
+      resolve();
     });
   });
   connected = true;
@@ -104,7 +108,7 @@ export async function connectRedis(target: RedisTarget, options: ConnectOptions 
   client.on('ready', () => {
     if (told.size > 0) onChange?.(true, '');
     told.clear();
-    reason = 'connection closed';
+    reason = connectionClosed;
   });
   return client;
 }
@@ -119,7 +123,8 @@ async function whyNone(target: RedisTarget, reason: string): Promise<string> {
   });
   const troubles = (await Promise.all(asked)).flat();
   if (all.length > 0 && troubles.length === all.length) return troubles.join(', ');
-  return reason.startsWith('All sentinels are unreachable') ? 'they know no primary of that name' : reason;
+  if (reason.startsWith('All sentinels are unreachable')) return 'they know no primary of that name';
+  return reason === connectionClosed ? `${reason}; a Redis without a password does that to other machines` : reason;
 }
 
 type RetryAfter = (tries: number) => number | null;

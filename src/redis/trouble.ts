@@ -11,10 +11,13 @@ export function isOfConnection({ code, message }: Error & { code?: unknown }): b
   return /^E[A-Z]+$/.test(String(code ?? '')) || connectionTrouble.test(message);
 }
 
+export const connectionClosed = 'connection closed';
+
 /** Not what a server answers as it stands: that may repeat what it was sent. */
 export function reasonOf(error: Error & { code?: string }): string {
   const { code, message } = error;
   if (code === 'ECONNREFUSED') return 'connection refused';
+  if (code === 'ECONNRESET' || code === 'EPIPE' || message.startsWith('DENIED')) return connectionClosed;
   if (code === 'ENOENT') return 'no such socket';
   if (code === 'EACCES') return 'permission denied';
   if (code === 'ENOTFOUND' || code === 'EAI_AGAIN') return 'no such host';

@@ -1,4 +1,5 @@
 import { mkdtempSync, rmSync } from 'node:fs';
+import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Queue, Worker } from 'bullmq';
@@ -49,6 +50,19 @@ describe('a Redis that cannot be reached', () => {
   it('is told at once: no such socket, by a relative path too', async () => {
     await expect(connectRedis({ path: 'no/such.sock' })).rejects.toThrow(
       'cannot reach Redis at no/such.sock: no such socket',
+    );
+  });
+
+  it('is told at once: it hangs up, as in protected mode', async () => {
+    const server = createServer((socket) => {
+      socket.on('error', () => {});
+      socket.end('-DENIED Redis is running in protected mode\r\n');
+    });
+    await new Promise<void>((listening) => server.listen(0, '127.0.0.1', listening));
+    onTestFinished(() => void server.close());
+    const { port } = server.address() as { port: number };
+    await expect(connectRedis({ url: `redis://127.0.0.1:${port}` })).rejects.toThrow(
+      `redis://127.0.0.1:${port}: connection closed; a Redis without a password does that to other machines`,
     );
   });
 
