@@ -3,8 +3,8 @@
  * be logged in the first place; in case it is, known fields are redacted, and whatever looks like an invite link or is
  * a token in use is struck out of the line as it is written.
  */
+import { createRequire } from 'node:module';
 import { type Logger, pino, stdSerializers, stdTimeFunctions } from 'pino';
-import { build as pretty } from 'pino-pretty';
 
 export type { Logger } from 'pino';
 
@@ -45,9 +45,7 @@ export interface LogOptions {
 export const logLevels = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'];
 
 export function createLog({ level, to }: LogOptions): Logger {
-  const stream = to.isTTY
-    ? pretty({ destination: to, ignore: 'pid,hostname,event', translateTime: 'SYS:HH:MM:ss', sync: true })
-    : to;
+  const stream = to.isTTY ? prettily(to) : to;
   return pino(
     {
       level,
@@ -59,4 +57,10 @@ export function createLog({ level, to }: LogOptions): Logger {
     },
     stream,
   );
+}
+
+/** Loaded only here: a service has no terminal, and starts the sooner. */
+function prettily(to: NodeJS.WritableStream): NodeJS.WritableStream {
+  const { build } = createRequire(import.meta.url)('pino-pretty') as typeof import('pino-pretty');
+  return build({ destination: to, ignore: 'pid,hostname,event', translateTime: 'SYS:HH:MM:ss', sync: true });
 }

@@ -55,9 +55,10 @@ export async function start(options: CommonOptions): Promise<number> {
         { event: 'started', ...counts, redis: describeTarget(target) },
         `running; Redis at ${describeTarget(target)}`,
       );
-      await collectGarbage();
+      const tidying = setTimeout(collectGarbage, tidyAfterMs);
 
       const signal = await stopped;
+      clearTimeout(tidying);
       log.info({ event: 'stopping', signal }, `${signal}: finishing what is in flight`);
       const patience = setTimeout(() => {
         log.error(
@@ -80,6 +81,9 @@ export async function start(options: CommonOptions): Promise<number> {
   log.info({ event: 'stopped' }, 'stopped');
   return 0;
 }
+
+/** It takes a tenth of a second: not before the worker is ready. */
+const tidyAfterMs = 3_000;
 
 /**
  * A third of the memory is what loading the program and its file left behind, and V8 keeps that until nothing has
