@@ -55,7 +55,8 @@ export async function start(options: CommonOptions): Promise<number> {
         { event: 'started', ...counts, redis: describeTarget(target) },
         `running; Redis at ${describeTarget(target)}`,
       );
-      const tidying = setTimeout(collectGarbage, tidyAfterMs);
+      // Where it is not possible, the memory is tidied up later.
+      const tidying = setTimeout(() => collectGarbage().catch(() => {}), tidyAfterMs);
 
       const signal = await stopped;
       clearTimeout(tidying);

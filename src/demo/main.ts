@@ -5,7 +5,7 @@
 import { randomUUID } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { parseArgs, styleText } from 'node:util';
@@ -74,7 +74,8 @@ async function openRedis(folder: string, prefix: string): Promise<{ url: string;
   const named = namedRedis({ servers: null, prefix }, env);
   if (named === null) {
     const embedded = await startEmbeddedRedis({ dataDir: folder, env, say: (line) => say('demo', 'dim', line) });
-    return { url: `unix://${embedded.path}`, close: () => embedded.stop() };
+    // Its path may be a relative one, which no address can hold.
+    return { url: `unix://${resolve(embedded.path)}`, close: () => embedded.stop() };
   }
   const redis = await connectRedis(named);
   return {

@@ -35,7 +35,8 @@ it.each(doors)(
     expect(rig.standIn.log.of({ instance: 'bot' })).toHaveLength(1);
     expect(rig.eventsOf('vip')).toEqual([]);
 
-    // As if its time were over.
+    // As if its time were over. The queue is held before its job is put back.
+    await until('the job to wait', async () => (await rig.queue('bot').getWaitingCount()) === 1);
     if (code === 'instance_disconnected') rig.standIn.setConnection('bot', 'connected');
     await rig.redis.hset(rig.keys.gate('bot'), 'until', 0);
     await rig.queue('bot').removeRateLimitKey();

@@ -109,6 +109,6 @@ it.each([
   const suspicious = await makeRig({ redis, prefix, url: null, section, env }, noProxy);
   const refused = suspicious.start();
   expect(await refused.ended).toBe(1);
-  expect(refused.stderr).toMatch(/^cannot reach Redis at .*: self-signed certificate( at 127\.0\.0\.1:\d+)?\n$/);
+  expect(refused.stderr).toMatch(/^cannot reach Redis at .*: self-signed certificate\b/);
   for (const told of [refused.stderr, refused.stdout, worker.stdout]) expect(told).not.toContain(password);
 });
