@@ -32,7 +32,7 @@ const jid = jids[0]!;
 /** Promise 6, the settle time, the client's timeout and the start of a process on a busy machine. */
 const withinMs = 15_000 + 2_000 + 1_000 + 4_000;
 /** Processes that start at once. */
-const atOnce = 8;
+const atOnce = 6;
 
 async function die(scenario: Scenario, death: Death): Promise<void> {
   const rig = await makeRig(testRedis(), createCommandProxy, scenario.options);

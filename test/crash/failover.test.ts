@@ -86,7 +86,7 @@ it('goes on when the Sentinels make another server the primary', async () => {
   });
   const section = `, sentinels: ${list(group)}, name: ${primaryName}, passwordEnv: PW, sentinelPasswordEnv: SPW`;
   await survive(group, { redis, prefix: 'bull', url: null, section, env: { PW: password, SPW: sentinelPassword } });
-}, 60_000);
+}, 120_000);
 
 it('goes on when a replica takes over in a cluster', async () => {
   const group = await startCluster();
@@ -96,4 +96,4 @@ it('goes on when a replica takes over in a cluster', async () => {
   });
   const section = `, cluster: ${list(group)}, passwordEnv: PW`;
   await survive(group, { redis, prefix: '{links}', url: null, section, env: { PW: password } });
-}, 60_000);
+}, 120_000);

@@ -63,7 +63,7 @@ it('rolls two workers under load: nothing is done twice or lost, one is ready at
     for (let i = 0; loaded; i++) {
       pushed.push(await rig.ask(`g${i % jids.length}`));
       if (!running.some(({ isReady }) => isReady())) unready += 1;
-      await sleep(150);
+      await sleep(300);
     }
   })();
   onTestFinished(() => {
@@ -106,4 +106,4 @@ it('rolls two workers under load: nothing is done twice or lost, one is ready at
   expect(rig.standIn.log.all).toHaveLength(pushed.length);
   await until('every event', () => rig.events.length === pushed.length);
   for (const group of jids.keys()) await rig.expectLive(group);
-}, 60_000);
+}, 120_000);

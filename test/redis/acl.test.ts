@@ -73,7 +73,7 @@ ops: off`,
     await Promise.all([queue.close(), ends.close()]);
   });
   const job = await queue.add('rotate', { group: 'vip' });
-  expect(await job.waitUntilFinished(ends, 20_000)).toMatchObject({ status: 'rotated' });
+  expect(await job.waitUntilFinished(ends, 45_000)).toMatchObject({ status: 'rotated' });
   await until('the event', () => got.length === 1);
   expect(got[0]?.inviteCode).toBe(standIn.codeOf(jid));
   expect(await run(['rotate', 'vip', '--wait'], { env }).ended).toBe(0);

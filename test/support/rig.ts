@@ -167,7 +167,7 @@ ops: off`;
     async ask(instance, data, name = 'rotate', jobOptions = {}) {
       const waiting = await listener(instance);
       const job = await queue(instance).add(name, data, jobOptions);
-      return await job.waitUntilFinished(waiting, 25_000);
+      return await job.waitUntilFinished(waiting, 45_000);
     },
   };
 }
