@@ -77,10 +77,23 @@ async function answers(url: string, child: ChildProcess): Promise<void> {
   }
 }
 
+/** Below those that systems give to outgoing connections, any of which could be one that was free a moment ago. */
+const ports = { from: 10_000, count: 20_000 };
+/** From somewhere on, one after the other, so that no two of a process and hardly any of two are the same. */
+let nextPort = Math.floor(Math.random() * ports.count);
+
+/** A port of loopback on which nobody listens. */
 export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as { port: number };
-  server.close();
-  return port;
+  for (;;) {
+    const port = ports.from + (nextPort++ % ports.count);
+    const server = createServer().listen(port, '127.0.0.1');
+    const listens = await once(server, 'listening').then(
+      () => true,
+      () => false,
+    );
+    if (!listens) continue;
+    server.close();
+    await once(server, 'close');
+    return port;
+  }
 }
