@@ -44,7 +44,8 @@ export async function startOpsServer(options: OpsOptions): Promise<OpsServer> {
   // Trouble with Redis is told once, by its client.
   const report = (error: Error) =>
     log[isOfConnection(error) ? 'debug' : 'warn']({ event: 'ops.error', err: error }, 'the status cannot be read');
-  const app = fastify({ exposeHeadRoutes: true });
+  // Connections that ask nothing must not hold up the end: browsers open some ahead of time.
+  const app = fastify({ exposeHeadRoutes: true, forceCloseConnections: true });
   app.addHook('onSend', (_request, reply, payload, done) => {
     reply.headers({
       'cache-control': 'no-store',

@@ -1,6 +1,9 @@
 /** What a running worker shows of itself over HTTP. */
+
+import { once } from 'node:events';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
+import { connect } from 'node:net';
 import { expect, it, onTestFinished } from 'vitest';
 import { logged, run } from '../support/cli.ts';
 import { jid, makeCliRig, token } from '../support/cliRig.ts';
@@ -66,6 +69,16 @@ it('is not ready while Redis is away or it stops, and says why', async () => {
   expect(await ready()).toMatchObject({ status: 503, reasons: ['stopping'] });
   expect(await worker.ended).toBe(0);
 }, 60_000);
+
+it('ends at once though somebody is connected who asks nothing, as browsers do ahead of time', async () => {
+  const { worker, port } = await started();
+  const silent = connect(port, '127.0.0.1');
+  silent.on('error', () => {});
+  onTestFinished(() => void silent.destroy());
+  await once(silent, 'connect');
+  worker.child.kill('SIGTERM');
+  expect(await worker.ended).toBe(0);
+});
 
 it('tells of an edit that is broken, and goes on', async () => {
   const { ready, file, worker, get } = await started();
