@@ -1,7 +1,7 @@
 /**
  * Reads and writes group records. Every change is a pure function of the record and of Redis's clock, applied by
- * compare-and-set: it counts only if it saw the newest record, and is tried again if somebody was faster. A change and its events are
- * one atomic step. Publishing those events is not done here (`results/outbox.ts`).
+ * compare-and-set: it counts only if it saw the newest record, and is tried again if somebody was faster. A change and
+ * its events are one atomic step. Publishing those events is not done here (`results/outbox.ts`).
  */
 import type { Keys } from '../redis/keys.ts';
 import { loadScript, type RedisClient, runScript } from '../redis/scripts.ts';

@@ -10,7 +10,7 @@ import { refreshSeconds, script, style } from './pageAssets.ts';
 import type { Readiness } from './readiness.ts';
 
 export interface View {
-  /** Shows groups whose id, instance or state holds this. */
+  /** Shows groups whose id, instance or state holds this, in capitals or not. */
   readonly search: string;
   /** From 1. */
   readonly page: number;
@@ -83,8 +83,9 @@ function wants(status: Status | null, { reasons, details }: Readiness): Html[] {
 function content(status: Status, view: View): Html {
   const { groups, instances } = status;
   const nowMs = Date.parse(status.at);
+  const wanted = view.search.toLowerCase();
   const found = groups.filter((group) =>
-    [group.group, group.instance, group.state].some((text) => text.includes(view.search)),
+    [group.group, group.instance, group.state].some((text) => text.toLowerCase().includes(wanted)),
   );
   const pages = Math.max(Math.ceil(found.length / groupsPerPage), 1);
   const page = Math.min(Math.max(Math.floor(view.page), 1), pages);

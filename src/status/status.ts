@@ -28,8 +28,9 @@ export const groupStates = [
   'disabled',
 ] as const;
 /**
- * `unreadable`: its record in Redis is none of this version; `uncertain`: a call may have changed the link without our knowing; `double`: the same WhatsApp group as another;
- * `failing`: the last rotation gave up; `overdue`: due for longer than the planner needs; `new`: no link yet.
+ * `unreadable`: its record in Redis is none of this version; `uncertain`: a call may have changed the link without our
+ * knowing; `double`: the same WhatsApp group as another; `failing`: the last rotation gave up; `overdue`: due for longer
+ * than the planner needs; `new`: no link yet.
  */
 export type GroupState = (typeof groupStates)[number];
 

@@ -19,10 +19,12 @@ function watchReadiness(url: string) {
     over = true;
   });
   const ask = async (): Promise<Answer> => {
-    const response = await fetch(`${url}/readyz`).catch(() => null);
-    if (response === null) return 'gone';
-    const { ready, reasons } = (await response.json()) as { ready: boolean; reasons: Answer[] };
-    expect(response.status).toBe(ready ? 200 : 503);
+    const answered = await fetch(`${url}/readyz`)
+      .then(async (response) => ({ status: response.status, body: await response.json() }))
+      .catch(() => null);
+    if (answered === null) return 'gone';
+    const { ready, reasons } = answered.body as { ready: boolean; reasons: Answer[] };
+    expect(answered.status).toBe(ready ? 200 : 503);
     return ready ? 'ready' : reasons[0]!;
   };
   const watching = (async () => {
