@@ -132,21 +132,28 @@ function ownServers() {
   const binary = inject('redisServer');
   const servers: RedisServer[] = [];
   const clients: Redis[] = [];
+  /** Those that are on their way up, too: another may have failed meanwhile, and ended the test. */
+  const starting: Promise<unknown>[] = [];
+  const own = (launching: Promise<RedisServer>) => {
+    const owned = launching.then((server) => {
+      servers.push(server);
+      return server;
+    });
+    starting.push(owned);
+    return owned;
+  };
   onTestFinished(async () => {
+    await Promise.allSettled(starting);
     for (const client of clients) client.disconnect();
     // Whoever was killed is gone already; replicas first, so that nobody takes over any more.
     await Promise.all(servers.toReversed().map((server) => server.stop()));
     rmSync(root, { recursive: true, force: true });
   });
   const newFolder = () => mkdtempSync(join(root, 'server-'));
-  const start = async (...args: string[]) => {
+  const start = (...args: string[]) => {
     const options = { binary, folder: newFolder(), password, appendOnly: true };
-    const server = await startRedisServer({
-      ...options,
-      args: ['--masterauth', password, '--repl-diskless-sync-delay', '0', ...args],
-    });
-    servers.push(server);
-    return server;
+    const more = ['--masterauth', password, '--repl-diskless-sync-delay', '0', ...args];
+    return own(startRedisServer({ ...options, args: more }));
   };
   return {
     servers,
@@ -155,9 +162,7 @@ function ownServers() {
       const [port, folder] = [await freePort(), newFolder()];
       const file = join(folder, 'sentinel.conf');
       writeFileSync(file, sentinelFile(port, folder, primaryPort));
-      const server = await launch(binary, [file, '--sentinel'], { folder, port, password: sentinelPassword });
-      servers.push(server);
-      return server;
+      return await own(launch(binary, [file, '--sentinel'], { folder, port, password: sentinelPassword }));
     },
     client({ port }: RedisServer, secret: string) {
       const client = new Redis({ port, password: secret, replyMapping: 'legacy' });
