@@ -115,16 +115,22 @@ export async function connectRedis(target: RedisTarget, options: ConnectOptions 
 
 /** `reason`: what the client told, which of Sentinels and of a cluster is next to nothing. */
 async function whyNone(target: RedisTarget, reason: string): Promise<string> {
-  const all = 'sentinels' in target ? target.sentinels : 'cluster' in target ? target.cluster : [];
-  const login = 'sentinels' in target ? sentinelLogin(target) : 'cluster' in target ? loginOf(target.login) : {};
-  const asked = all.map(async (server) => {
-    const trouble = await troubleWith({ ...server, ...login, connectTimeout: connectMs, commandTimeout: handshakeMs });
-    return trouble === null ? [] : [`${trouble} at ${server.host}:${server.port}`];
+  const contacts = contactsOf(target);
+  const asked = contacts.map(async (contact) => {
+    const trouble = await troubleWith({ ...contact, connectTimeout: connectMs, commandTimeout: handshakeMs });
+    return trouble === null ? [] : [`${trouble} at ${contact.host}:${contact.port}`];
   });
   const troubles = (await Promise.all(asked)).flat();
-  if (all.length > 0 && troubles.length === all.length) return troubles.join(', ');
+  if (contacts.length > 0 && troubles.length === contacts.length) return troubles.join(', ');
   if (reason.startsWith('All sentinels are unreachable')) return 'they know no primary of that name';
   return reason === connectionClosed ? `${reason}; a Redis without a password does that to other machines` : reason;
+}
+
+/** Who says where Redis is, and how to ask them; of a server alone nobody. */
+function contactsOf(target: RedisTarget): RedisOptions[] {
+  if ('sentinels' in target) return target.sentinels.map((sentinel) => ({ ...sentinel, ...sentinelLogin(target) }));
+  if ('cluster' in target) return target.cluster.map((node) => ({ ...node, ...loginOf(target.login) }));
+  return [];
 }
 
 type RetryAfter = (tries: number) => number | null;

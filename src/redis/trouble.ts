@@ -13,7 +13,7 @@ export function isOfConnection({ code, message }: Error & { code?: unknown }): b
 
 export const connectionClosed = 'connection closed';
 
-/** Not what a server answers as it stands: that may repeat what it was sent. */
+/** In our own words, where there are some: what a server answers may repeat what it was sent. */
 export function reasonOf(error: Error & { code?: string }): string {
   const { code, message } = error;
   if (code === 'ECONNREFUSED') return 'connection refused';

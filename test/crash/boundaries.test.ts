@@ -48,15 +48,18 @@ async function die(scenario: Scenario, death: Death): Promise<void> {
   let reached = false;
   if ('api' in death) rig.standIn.faults.next(faultFor(death.api), { endpoint: 'reset', jid });
   else void rig.proxy.cutAt(death).then(() => (reached = true));
-  worker ??= rig.start();
+  const mortal = worker ?? rig.start();
   const asked = await scenario.ask?.(rig);
   const apiReached = () => {
     const request = resets()[resetsBefore];
     return 'api' in death && request !== undefined && (death.api === 'arrival' || request.effect !== null);
   };
-  await until(`${name(death)}; the worker wrote:\n${worker.stdout}`, () => reached || apiReached());
-  worker.child.kill('SIGKILL');
-  await worker.ended;
+  await until(
+    () => `${name(death)}; the worker wrote:\n${mortal.stdout}`,
+    () => reached || apiReached(),
+  );
+  mortal.child.kill('SIGKILL');
+  await mortal.ended;
 
   const next = rig.start();
   if (asked !== undefined) {

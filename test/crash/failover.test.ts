@@ -18,9 +18,7 @@ import {
   startSentinels,
 } from '../support/redisGroups.ts';
 import { until } from '../support/until.ts';
-import { makeRig, type Place } from './rig.ts';
-
-const noProxy = () => Promise.resolve({ port: 0, close: () => Promise.resolve() });
+import { makeRig, noProxy, type Place } from './rig.ts';
 
 async function survive(group: RedisGroup, place: Place): Promise<void> {
   place.redis.on('error', () => {});

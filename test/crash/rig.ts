@@ -29,6 +29,9 @@ interface Proxy {
   close(): Promise<void>;
 }
 
+/** For workers that find Redis by themselves. */
+export const noProxy = () => Promise.resolve({ port: 0, close: () => Promise.resolve() });
+
 export interface CrashOptions extends Partial<StandInOptions> {
   /** YAML of the groups. Default: `g0` to `g3`, of which none is due before an hour has passed. */
   readonly groupsYaml?: string;

@@ -51,7 +51,7 @@ it('rolls two workers under load: nothing is done twice or lost, one is ready at
     return { worker, ...watchReadiness(String(url)) };
   };
   type Watched = Awaited<ReturnType<typeof start>>;
-  const ready = ({ isReady, answers }: Watched) => until(`a worker to be ready: ${answers}`, isReady);
+  const ready = ({ isReady, answers }: Watched) => until(() => `a worker to be ready; it said ${answers}`, isReady);
   const running = await Promise.all([start(), start()]);
   await Promise.all(running.map(ready));
 

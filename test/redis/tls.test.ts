@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { Cluster, Redis } from 'ioredis';
 import { generate } from 'selfsigned';
 import { expect, inject, it, onTestFinished } from 'vitest';
-import { makeRig } from '../crash/rig.ts';
+import { makeRig, noProxy } from '../crash/rig.ts';
 import { logged } from '../support/cli.ts';
 import { freePort, launch } from '../support/redisServer.ts';
 import { until } from '../support/until.ts';
@@ -83,8 +83,6 @@ async function byCluster(start: Start): Promise<Reached> {
   const redis = new Cluster([{ host, port }], { redisOptions: { maxRetriesPerRequest: null, replyMapping: 'legacy' } });
   return { redis, prefix: '{links}', section: `, cluster: [{ host: ${host}, port: ${tlsPort} }]${login}` };
 }
-
-const noProxy = () => Promise.resolve({ port: 0, close: () => Promise.resolve() });
 
 it.each([
   ['an address', byAddress],

@@ -53,8 +53,9 @@ const startMs = 60_000;
 
 /** Until the worker has logged an event of that name. */
 export async function logged(worker: Run, event: string): Promise<{ readonly [field: string]: unknown }> {
-  const seen = () => worker.json().find((line) => line.event === event);
-  return await until(`the worker to log ${event}`, seen, { withinMs: startMs }).catch((error: Error) => {
-    throw new Error(`${error.message}; it wrote:\n${worker.stdout}${worker.stderr}`);
-  });
+  return await until(
+    () => `the worker to log ${event}; it wrote:\n${worker.stdout}${worker.stderr}`,
+    () => worker.json().find((line) => line.event === event),
+    { withinMs: startMs },
+  );
 }

@@ -1,8 +1,11 @@
-/** Waits for something to become true, looking often; what it waits for is named in the error. */
+/**
+ * Waits for something to become true, looking often; what it waits for is named in the error: by a function, if that is
+ * only known in the end.
+ */
 import { setTimeout as sleep } from 'node:timers/promises';
 
 export async function until<T>(
-  what: string,
+  what: string | (() => string),
   look: () => T | Promise<T>,
   { withinMs = 45_000 } = {},
 ): Promise<NonNullable<Exclude<T, false>>> {
@@ -10,7 +13,9 @@ export async function until<T>(
   for (;;) {
     const seen = await look();
     if (seen) return seen as NonNullable<Exclude<T, false>>;
-    if (performance.now() > deadline) throw new Error(`waited ${withinMs} ms in vain: ${what}`);
+    if (performance.now() > deadline) {
+      throw new Error(`waited ${withinMs} ms in vain: ${typeof what === 'string' ? what : what()}`);
+    }
     await sleep(15);
   }
 }
