@@ -5,9 +5,9 @@
 import { randomUUID } from 'node:crypto';
 import { type Job, Queue, QueueEvents } from 'bullmq';
 import { closest } from 'fastest-levenshtein';
-import { ownerOfJid } from '../groups/jids.ts';
-import { type KnownLink, knownLink } from '../groups/record.ts';
-import { readRegistration } from '../groups/registry.ts';
+import { type FoundGroup, findGroup } from '../groups/find.ts';
+import { isScheduled, type KnownLink, knownLink } from '../groups/record.ts';
+import { parseRegistration } from '../groups/registration.ts';
 import { createGroupStore } from '../groups/store.ts';
 import {
   type RotationRequest,
@@ -96,11 +96,12 @@ export function createRotationClient({ connection, prefix = 'bull' }: RotationCl
     });
   }
 
-  async function find(name: string): Promise<{ readonly group: string; readonly instance: string }> {
-    const group = isJid(name) ? ((await ownerOfJid(redis, keys, name)) ?? name) : name;
-    const registered = await readRegistration(redis, keys, group);
-    if (registered !== null) return { group, instance: registered.instance };
-    const known = await redis.hkeys(keys.registered);
+  async function find(name: string): Promise<FoundGroup> {
+    const found = await findGroup(redis, keys, store, name);
+    if (found?.registered) return found;
+    const known = Object.entries(await redis.hgetall(keys.registered))
+      .filter(([, json]) => parseRegistration(json)?.removedAt === null)
+      .map(([group]) => group);
     if (known.length === 0) {
       throw new RotationError(
         'invalid_request',
@@ -115,7 +116,7 @@ export function createRotationClient({ connection, prefix = 'bull' }: RotationCl
   }
 
   async function push(name: string, options: RequestOptions): Promise<{ requested: Requested; job: Job }> {
-    const { group, instance } = await find(name);
+    const { group, instance } = (await find(name)).entry;
     const requestId = options.requestId ?? randomUUID();
     const { reason, requestedBy } = options;
     const asked = rotationRequest.safeParse({
@@ -152,12 +153,13 @@ export function createRotationClient({ connection, prefix = 'bull' }: RotationCl
     },
 
     async current(name) {
-      const { group } = await find(name);
-      const { record } = await store.load(group);
+      const { recordId, entry } = await find(name);
+      const { record } = await store.load(recordId);
       const link = knownLink(record);
       if (link === null) return null;
-      const nextRotationAt = record.dueAt === null ? null : new Date(record.dueAt).toISOString();
-      return { group, ...link, nextRotationAt, uncertain: record.uncertain !== null };
+      const nextRotationAt =
+        record.dueAt === null || !isScheduled(record) ? null : new Date(record.dueAt).toISOString();
+      return { group: entry.group, ...link, nextRotationAt, uncertain: record.uncertain !== null };
     },
 
     async close() {

@@ -7,7 +7,8 @@ import { readGate } from '../budget/gate.ts';
 import type { Config, GroupConfig } from '../config/config.ts';
 import { parseDuration } from '../config/duration.ts';
 import { lookUp } from '../config/lookup.ts';
-import { ownerOfJid } from '../groups/jids.ts';
+import { findGroup } from '../groups/find.ts';
+import { createGroupStore } from '../groups/store.ts';
 import { type RotationRequest, requestJob, rotationResult } from '../queues/request.ts';
 import { endOf, NotEndedError } from '../queues/wait.ts';
 import { rotationsQueue } from '../redis/keys.ts';
@@ -68,11 +69,12 @@ async function findGroups(
   names: readonly string[],
 ): Promise<GroupConfig[]> {
   const { byId, byJid } = lookUp(config);
+  const store = createGroupStore(redis, keys);
   const found = new Map<string, GroupConfig>();
   const unknown: string[] = [];
   for (const name of names) {
-    const id = isJid(name) ? ((await ownerOfJid(redis, keys, name)) ?? name) : name;
-    const group = byId.get(id) ?? byJid.get(name);
+    const id = isJid(name) ? (await findGroup(redis, keys, store, name))?.entry.group : name;
+    const group = byId.get(id ?? name) ?? byJid.get(name);
     if (group === undefined) unknown.push(name);
     else found.set(group.id, group);
   }

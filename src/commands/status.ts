@@ -30,12 +30,13 @@ export async function status(options: StatusOptions): Promise<number> {
 }
 
 const colours: Partial<Record<GroupState, 'red' | 'yellow' | 'green'>> = {
-  unreadable: 'red',
+  unreadable_record: 'red',
   uncertain: 'red',
-  double: 'red',
+  duplicate: 'red',
   failing: 'red',
   overdue: 'yellow',
   rotating: 'yellow',
+  unverified: 'yellow',
   fresh: 'green',
 };
 

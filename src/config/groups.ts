@@ -63,7 +63,7 @@ function readGroup(
     identifier: parsed,
     instance,
     schedule,
-    firstSeen: map.values.firstSeen ?? defaults.map.values.firstSeen ?? 'rotate',
+    firstSeen: map.values.firstSeen ?? defaults.map.values.firstSeen ?? 'spread',
     enabled: map.values.enabled ?? defaults.map.values.enabled ?? true,
   };
 }

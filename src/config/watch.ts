@@ -19,8 +19,18 @@ export type Poll =
 export interface ConfigWatcher {
   /** The last good configuration. */
   readonly current: Config;
-  /** One call at a time. */
-  poll(): Promise<Poll>;
+  /**
+   * One call at a time. An edit counts once the file has been the same for `stableMs`, because it may be read while it is
+   * being written; `atOnce`: a person says that it is complete.
+   */
+  poll(options?: { readonly atOnce?: boolean }): Promise<Poll>;
+}
+
+export interface WatchOptions {
+  /** Default: 10 s. */
+  readonly stableMs?: number;
+  /** A steady clock, in milliseconds. */
+  readonly clock?: () => number;
 }
 
 /** File systems tell times apart by up to two seconds: until then a second edit may look like the first. */
@@ -31,27 +41,41 @@ export type Watched =
   | { readonly ok: false; readonly problems: readonly Problem[] };
 
 /** Reads the file, which must be right, and watches it from then on. `file`: an absolute path. */
-export async function watchConfig(file: string): Promise<Watched> {
+export async function watchConfig(file: string, options: WatchOptions = {}): Promise<Watched> {
   const read = await readConfigText(file);
   const loaded = parse(read, file);
-  return loaded.ok ? { ok: true, watcher: createWatcher(loaded.config, digestOf(read)) } : loaded;
+  return loaded.ok ? { ok: true, watcher: createWatcher(loaded.config, digestOf(read), options) } : loaded;
 }
 
 /** `content`: the digest of what the configuration was read from. */
-function createWatcher(inForce: Config, content: string): ConfigWatcher {
+function createWatcher(
+  inForce: Config,
+  content: string,
+  { stableMs = 10_000, clock = () => performance.now() }: WatchOptions,
+): ConfigWatcher {
   const { file } = inForce;
   let current = inForce;
   let read = content;
   /** null: read the file at the next poll, whatever it looks like. */
   let seen: string | null = null;
   let broken = false;
+  /** An edit that has not been the same for long enough; null: there is none. */
+  let edit: { readonly digest: string; readonly since: number } | null = null;
 
-  async function poll(): Promise<Poll> {
+  /** Whether the file may still be being written. */
+  function isSettling(digest: string): boolean {
+    if (edit?.digest !== digest) edit = { digest, since: clock() };
+    return clock() - edit.since < stableMs;
+  }
+
+  async function poll({ atOnce = false }: { readonly atOnce?: boolean } = {}): Promise<Poll> {
     const stamp = await stampOf(file);
-    if (stamp !== null && stamp === seen) return { status: 'unchanged' };
+    if (stamp !== null && stamp === seen && edit === null) return { status: 'unchanged' };
     const found = await readConfigText(file);
     const digest = digestOf(found);
     seen = stamp;
+    if (digest !== read && !atOnce && isSettling(digest)) return { status: 'unchanged' };
+    edit = null;
     if (digest === read) return { status: 'unchanged' };
     read = digest;
     const loaded = parse(found, file);

@@ -1,10 +1,43 @@
 /**
- * What is remembered of one group: its link, its place in the schedule, the attempt under way and what is uncertain.
- * One schema, used for reading and for writing. Times are milliseconds since 1970 by Redis's clock.
+ * What is remembered of one WhatsApp group: what the file says of it, its link, its place in the schedule, the attempt
+ * under way and what is uncertain. One schema, used for reading and for writing; keys of a newer version survive both.
+ * Times are milliseconds since 1970 by Redis's clock.
+ *
+ * A record is named by the group's JID. A group that the file names by a code or link has a record named by its id
+ * until a first read has shown the JID. So lock, doubt and history belong to the WhatsApp group: they stay where they
+ * are when an entry of the file is renamed, moved to another instance, disabled, or removed and added again.
  */
 import { z } from 'zod';
+import { weekdays } from '../schedule/window.ts';
 
 const time = z.int().nonnegative();
+
+const window = z.object({
+  fromMinute: z.int().min(0).max(1439),
+  toMinute: z.int().min(0).max(1440),
+  days: z.array(z.enum(weekdays)).min(1),
+});
+const when = { timezone: z.string(), window: window.nullable() };
+const schedule = z.discriminatedUnion('kind', [
+  z.object({ kind: z.literal('every'), everyMs: z.int().positive(), ...when }),
+  z.object({ kind: z.literal('cron'), cron: z.string(), ...when }),
+]);
+
+/** What the file says of a group. Workers go by the registered entry, never by the file they have read themselves. */
+export const entry = z.looseObject({
+  /** The group's id in the file. */
+  group: z.string(),
+  instance: z.string(),
+  /** A JID or an invite code. */
+  identifier: z.string(),
+  enabled: z.boolean(),
+  schedule,
+  /** Results queues that get the group's events. */
+  queues: z.array(z.string()),
+  /** null: links are not verified periodically. */
+  verifyEveryMs: z.int().positive().nullable(),
+});
+export type Entry = z.infer<typeof entry>;
 
 /** Who asked for a one-off, as its events repeat it. */
 export const requestInfo = z.object({
@@ -14,34 +47,42 @@ export const requestInfo = z.object({
 });
 export type RequestInfo = z.infer<typeof requestInfo>;
 
-/** Why a link was told of: `recovery`: our own, read back after a lost answer; `drift`: somebody else's. */
-export const linkReasons = ['schedule', 'request', 'recovery', 'drift'] as const;
+/**
+ * Why a link was published. `adopted`: read at first sight; `recovery`: our own, read back after a lost answer; `drift`:
+ * somebody else's.
+ */
+export const linkReasons = ['schedule', 'request', 'recovery', 'drift', 'adopted'] as const;
 export type LinkReason = (typeof linkReasons)[number];
 
-const attempt = z.object({
+const attempt = z.looseObject({
   id: z.string(),
-  call: z.enum(['reset', 'readBack', 'resolve', 'verify']),
+  /** `adopt`: the read at first sight. `resolve`: what versions before 0.2 called that of a code. */
+  call: z.enum(['reset', 'readBack', 'adopt', 'verify', 'resolve']),
   /** Right before the call was sent; a reset answers every request made before it. */
   begunAt: time,
   /** Renewed while its process lives; once past, anybody may take the group over. */
   leaseUntil: time,
   /** The one-off that this call is made for, with its job id; null: the schedule, or a verification. */
-  request: requestInfo.extend({ jobId: z.string() }).nullable(),
+  request: z.looseObject({ ...requestInfo.shape, jobId: z.string() }).nullable(),
 });
 export type Attempt = z.infer<typeof attempt>;
 
-const uncertain = z.object({
+const uncertain = z.looseObject({
   /** When the call whose effect is unknown began. */
   begunAt: time,
   /** Until when it may still take effect; null: the API has ended it, only its effect is unknown. */
   openUntil: time.nullable(),
   /** The link is not read back before. */
   readAt: time,
+  /** Reads that showed an unchanged link, or none. */
   reads: z.int().nonnegative(),
+  /** Reads in a row that were refused or not answered. */
+  failedReads: z.int().nonnegative().default(0),
   request: attempt.shape.request,
 });
+export type Uncertain = z.infer<typeof uncertain>;
 
-const failure = z.object({
+const failure = z.looseObject({
   code: z.string(),
   message: z.string(),
   httpStatus: z.int().nullable(),
@@ -51,35 +92,51 @@ const failure = z.object({
   nextAttemptAt: time.nullable(),
 });
 
-export const groupRecord = z.object({
+const published = z.object({ code: z.string().nullable(), revision: time.nullable() });
+
+export const groupRecord = z.looseObject({
+  /** null: nobody has registered this group yet, or a version before 0.2 wrote the record. */
+  entry: entry.nullable().default(null),
+  /** When the entry left the file; null: it is in force. What is unsettled is settled all the same. */
+  removedAt: time.nullable().default(null),
+  /** The entry's id names another WhatsApp group by now, so no event is published for this one. */
+  replaced: z.boolean().default(false),
   /** null: known by a code or link only, and not resolved yet. */
   jid: z.string().nullable(),
-  /** The last link known to be live. With `revision` null it was read, not made by us, and never published. */
-  link: z.object({ code: z.string(), url: z.string() }).nullable(),
+  /** The last link known to be live. With `revision` null it was read by a version before 0.2, and never published. */
+  link: z.looseObject({ code: z.string(), url: z.string() }).nullable(),
   revision: time.nullable(),
-  previous: z.object({ code: z.string().nullable(), revision: time.nullable() }),
-  /** Why the link of `revision` was told of; null: there is none, or a version that did not keep this stored it. */
+  previous: published,
+  /** What consumers hold under the entry's id from another WhatsApp group; null: nothing. */
+  predecessor: published.nullable().default(null),
+  /** Why the current link was published. Null if none was, or if an older version wrote the record. */
   reason: z.enum(linkReasons).nullable().default(null),
   /** When the link of `revision` was stored. */
   rotatedAt: time.nullable(),
-  /** When the reset began that made it; null: someone else changed it. */
+  /** When we last reset the link; null: never, or an older version wrote the record. */
+  lastResetAt: time.nullable().default(null),
+  /** When the reset began that made the link of `revision`; null: it was not ours. */
   resetBegunAt: time.nullable(),
   /** Next scheduled rotation; null: none. */
   dueAt: time.nullable(),
+  /** The link has to be read and published before anything else is done. */
+  adopt: z.boolean().default(false),
+  /** A read is due then, with the priority of scheduled work: at first sight, and when a group comes back. */
+  readDueAt: time.nullable().default(null),
   /** Attempts ever begun: numbers the failure events. */
   attempts: z.int().nonnegative(),
   attempt: attempt.nullable(),
   /** Id of the last attempt that was settled: tells a commit whose reply was lost from one that the fence refuses. */
   settled: z.string().nullable(),
   uncertain: uncertain.nullable(),
-  /** A read-back that begins at this time or later is owed, because a call might have taken effect late. */
+  /** A read that begins at this time or later is owed, because a call might have taken effect late. */
   verificationOwedAt: time.nullable(),
   /** When the link was last seen to be live, or last tried to be read. */
   verifiedAt: time.nullable(),
-  /** Verifications in a row that were shown no link. */
-  unreadable: z.int().nonnegative(),
+  /** Reads in a row that failed or were shown no link. */
+  unverified: z.int().nonnegative().default(0),
   failure: failure.nullable(),
-  /** Id of the group that this one turned out to be; it then rests. */
+  /** Id of the group that this one turned out to be; it is then paused. */
   duplicateOf: z.string().nullable(),
   /** Job ids of the last one-offs answered: a job that runs again after a crash finds its answer here. */
   answered: z.array(z.string()),
@@ -88,25 +145,47 @@ export type GroupRecord = z.infer<typeof groupRecord>;
 
 /** A group nobody has heard of before. */
 export const newRecord: GroupRecord = Object.freeze({
+  entry: null,
+  removedAt: null,
+  replaced: false,
   jid: null,
   link: null,
   revision: null,
   previous: { code: null, revision: null },
+  predecessor: null,
   reason: null,
   rotatedAt: null,
+  lastResetAt: null,
   resetBegunAt: null,
   dueAt: null,
+  adopt: true,
+  readDueAt: null,
   attempts: 0,
   attempt: null,
   settled: null,
   uncertain: null,
   verificationOwedAt: null,
   verifiedAt: null,
-  unreadable: 0,
+  unverified: 0,
   failure: null,
   duplicateOf: null,
   answered: [],
 });
+
+/** Whether the file has the group; one-offs are then accepted. */
+export function isRegistered({ entry, removedAt }: GroupRecord): boolean {
+  return entry !== null && removedAt === null;
+}
+
+/** Whether the group has scheduled rotations and verifications. */
+export function isScheduled(record: GroupRecord): boolean {
+  return isRegistered(record) && record.entry?.enabled === true && record.duplicateOf === null;
+}
+
+/** When we last reset the link; null: never. Records from before 0.2 keep it with the link only. */
+export function lastReset({ lastResetAt, reason, rotatedAt }: GroupRecord): number | null {
+  return lastResetAt ?? (reason === 'adopted' ? null : rotatedAt);
+}
 
 /** A group's newest link, as it is told to those who asked. */
 export interface KnownLink {

@@ -1,187 +1,193 @@
 /**
- * Brings Redis in line with the file: which groups there are, who serves them, and when they are due. Only what
- * changed since the last time is touched, so a restart moves no schedule. A group that left the file keeps its history
- * for 30 days; if it comes back by then, it goes on where it was.
+ * Registers a file's groups in Redis: which groups there are, who serves them, and when they are due. Every worker goes
+ * by what is registered. Only what changed is touched, so a restart moves no schedule. A group that left the file keeps
+ * its history for 30 days; if it comes back by then, it goes on where it was, under whatever id.
+ *
+ * Two entries may turn out to be one WhatsApp group (a link and a JID, say): the first one that claims the JID keeps it,
+ * for as long as it is registered.
  */
-import { z } from 'zod';
-import type { Config, GroupConfig } from '../config/config.ts';
+import { isDeepStrictEqual } from 'node:util';
 import type { Keys } from '../redis/keys.ts';
 import { type RedisClient, redisTime } from '../redis/scripts.ts';
-import { identifierText } from '../ryze/identifier.ts';
-import { firstDue, nextDue } from '../schedule/schedule.ts';
-import { claimJid, releaseJid } from './jids.ts';
+import { isJid } from '../ryze/identifier.ts';
+import type { FileStanding, Files } from './files.ts';
+import { ownerOf } from './owner.ts';
 import type { GroupRecord } from './record.ts';
-import { type GroupPlace, type GroupStore, RecordError, readable } from './store.ts';
-
-/** What a group was when it was last taken over from a file. Clients read it to find a group's queue. */
-export const registration = z.object({
-  instance: z.string(),
-  identifier: z.string(),
-  enabled: z.boolean(),
-  /** The schedule as text: compared, never read. */
-  schedule: z.string(),
-});
-export type Registration = z.infer<typeof registration>;
+import { asDuplicate, forgetting, replaced, type Wanted, withEntry, withoutEntry } from './register.ts';
+import { parseRegistration, type Registration } from './registration.ts';
+import { type Edit, type GroupStore, RecordError, readable } from './store.ts';
 
 export interface RegistryChanges {
   readonly added: readonly string[];
   readonly changed: readonly string[];
   readonly removed: readonly string[];
-  /** Groups whose JID another group owns already: `[group, owner]`. */
-  readonly doubles: readonly (readonly [string, string])[];
-  /** Groups that were left as they are, because their records cannot be read: `[group, why]`. */
-  readonly unreadable: readonly (readonly [string, string])[];
+  /** Groups whose WhatsApp group another one owns already. */
+  readonly duplicates: readonly { readonly group: string; readonly owner: string }[];
+  /** Groups that were left as they are, because their records cannot be read. */
+  readonly unreadable: readonly { readonly group: string; readonly reason: string }[];
+  /** Groups that this file lacks, and that stay because the file of another live worker has them. */
+  readonly kept: readonly string[];
+  /** Groups of which this file says something else than a newer one that is in force. */
+  readonly outdated: readonly string[];
 }
 
 export interface RegistryDependencies {
   readonly redis: RedisClient;
   readonly keys: Keys;
   readonly store: GroupStore;
-  readonly placeOf: (group: GroupConfig) => GroupPlace;
+  readonly files: Files;
 }
 
-const historySeconds = 30 * 24 * 3600;
+const historyMs = 30 * 24 * 3_600_000;
 /** Groups written at the same time: enough to fill the pipe, not so many that others wait. */
 const chunk = 250;
 
-export async function syncRegistry(deps: RegistryDependencies, config: Config): Promise<RegistryChanges> {
-  const { redis, keys } = deps;
-  const before = await redis.hgetall(keys.registered);
-  const doubles: (readonly [string, string])[] = [];
-  const unreadable = new Map<string, string>();
-
-  // First, so that a group that was only given another id finds its JID free.
-  const wanted = new Set(config.groups.map((group) => group.id));
-  const removed = Object.keys(before).filter((id) => !wanted.has(id));
-  for (const id of removed) await unregister(deps, id, parseRegistration(before[id]));
-
-  const work = config.groups.filter((group) => before[group.id] !== describe(group));
-  for (let from = 0; from < work.length; from += chunk) {
-    const groups = work.slice(from, from + chunk);
-    const nowMs = await redisTime(redis, keys);
-    await Promise.all(
-      groups.map(async (group) => {
-        const old = parseRegistration(before[group.id]);
-        const owner = await readable(takeIn(deps, group, old, nowMs));
-        if (owner instanceof RecordError) unreadable.set(group.id, owner.message);
-        else if (owner !== null) doubles.push([group.id, owner]);
-      }),
-    );
-    await noteRegistered(
-      deps,
-      groups.filter(({ id }) => !unreadable.has(id)),
-    );
-  }
-
-  const isNew = ({ id }: GroupConfig) => before[id] === undefined;
-  return {
-    added: work.filter(isNew).map(({ id }) => id),
-    changed: work.filter((group) => !isNew(group)).map(({ id }) => id),
-    removed,
-    doubles,
-    unreadable: [...unreadable],
-  };
-}
-
-/** What the last file said of a group; null: it is in none. */
-export async function readRegistration(redis: RedisClient, keys: Keys, group: string): Promise<Registration | null> {
-  return parseRegistration((await redis.hget(keys.registered, group)) ?? undefined);
-}
-
-/** Gives the group its place in the schedule; returns another group's id where that one is the same. */
-async function takeIn(
+/** Registers what differs from what is registered. `standing`: what `files.announce` says of this file. */
+export async function syncRegistry(
   deps: RegistryDependencies,
-  group: GroupConfig,
-  old: Registration | null,
-  atMs: number,
-): Promise<string | null> {
-  const { redis, keys, store, placeOf } = deps;
-  const jid = group.identifier.kind === 'jid' ? group.identifier.jid : null;
-  if (old !== null && old.instance !== group.instance) await forgetTimes(redis, keys, group.id, old.instance);
-  if (old !== null && old.identifier !== identifierText(group.identifier)) await letGoOfJid(deps, group.id);
-  const owner = jid === null ? null : await claimJid(redis, keys, jid, group.id);
+  wanted: readonly Wanted[],
+  standing: FileStanding,
+): Promise<RegistryChanges> {
+  const { redis, keys, files } = deps;
+  const stored = await redis.hgetall(keys.registered);
+  const before = new Map(Object.entries(stored).map(([id, json]) => [id, parseRegistration(json)]));
+  const nowMs = await redisTime(redis, keys);
+  const ids = new Set(wanted.map(({ entry }) => entry.group));
 
-  // Placed even where its times did not change: a group that comes back is in none of the sets.
-  await store.update(
-    placeOf(group),
-    (record, nowMs) => ({ record: takeOver(record, group, old, owner, nowMs), result: undefined }),
-    { place: 'always', ...(old === null ? { asNewAt: atMs } : {}) },
+  // First, so that a group that was only given another id finds its WhatsApp group free.
+  const gone = [...before].filter(([id, known]) => !ids.has(id) && known?.removedAt == null).map(([id]) => id);
+  const elsewhere = await files.having(standing.others, gone);
+  const removed = gone.filter((id) => !elsewhere.has(id));
+  await inChunks(removed, (id) => removeGroup(deps.store, id, standing.generation));
+  const forgotten = [...before].flatMap(([id, known]) =>
+    !ids.has(id) && known?.removedAt != null && known.removedAt < nowMs - historyMs ? [id] : [],
   );
-  return owner;
-}
+  if (forgotten.length > 0) await redis.hdel(keys.registered, ...forgotten);
 
-/** Last, so that a crash before it only means that all of this is done again. */
-async function noteRegistered({ redis, keys }: RegistryDependencies, groups: readonly GroupConfig[]): Promise<void> {
-  if (groups.length === 0) return;
-  const registrations = Object.fromEntries(groups.map((group) => [group.id, describe(group)]));
-  await redis.hset(keys.registered, registrations);
-}
+  const isNewer = (known: Registration) => known.removedAt === null && known.generation > standing.generation;
+  const different = wanted.filter(({ entry }) => !isAsBefore(before.get(entry.group) ?? null, entry));
+  const outdated = different.filter(({ entry }) => {
+    const known = before.get(entry.group);
+    return known != null && isNewer(known) && known.duplicateOf === null;
+  });
+  const work = different.filter((one) => !outdated.includes(one));
+  const resolved = await resolvedOf(deps, work);
+  const duplicates: { group: string; owner: string }[] = [];
+  const unreadable: { group: string; reason: string }[] = [];
+  await inChunks(work, async (one) => {
+    const group = one.entry.group;
+    const jid = resolved.get(one.entry.identifier) ?? null;
+    const owner = await readable(registerGroup(deps.store, one, jid, standing.generation));
+    if (owner instanceof RecordError) unreadable.push({ group, reason: owner.message });
+    else if (owner !== null) duplicates.push({ group, owner });
+  });
 
-/** The group's record is gone, but it was taken over before: `syncRegistry` takes it over once more. */
-export async function forgetRegistration(redis: RedisClient, keys: Keys, id: string): Promise<void> {
-  await redis.hdel(keys.registered, id);
-}
-
-/** The record under the file's new words. Pure. */
-export function takeOver(
-  record: GroupRecord,
-  group: GroupConfig,
-  old: Registration | null,
-  duplicateOf: string | null,
-  nowMs: number,
-): GroupRecord {
-  const jid = group.identifier.kind === 'jid' ? group.identifier.jid : null;
-  const sameGroup =
-    (jid !== null && record.jid === jid) ||
-    (jid === null && (old === null || old.identifier === identifierText(group.identifier)));
-  const kept: GroupRecord = sameGroup
-    ? record
-    : { ...record, jid, link: null, uncertain: null, verificationOwedAt: null, failure: null, verifiedAt: null };
-  return { ...kept, duplicateOf, dueAt: dueAtFor(kept, group, old, nowMs) };
-}
-
-function dueAtFor(record: GroupRecord, group: GroupConfig, old: Registration | null, nowMs: number): number | null {
-  if (!group.enabled) return null;
-  const asBefore = old?.enabled === true && old.schedule === JSON.stringify(group.schedule);
-  // A group that nobody registered yet, but that has a due time: another process is taking over the same file.
-  if ((asBefore || (old === null && record.rotatedAt === null)) && record.dueAt !== null) return record.dueAt;
-  if (record.rotatedAt !== null) return nextDue(group.schedule, record.rotatedAt);
-  return firstDue(group.schedule, group.firstSeen, group.id, nowMs);
-}
-
-async function unregister(deps: RegistryDependencies, id: string, old: Registration | null): Promise<void> {
-  const { redis, keys } = deps;
-  await letGoOfJid(deps, id);
-  if (old !== null) await forgetTimes(redis, keys, id, old.instance);
-  await redis.multi().expire(keys.group(id), historySeconds).hdel(keys.registered, id).exec();
-}
-
-async function forgetTimes(redis: RedisClient, keys: Keys, id: string, instance: string): Promise<void> {
-  await redis.multi().zrem(keys.due(instance), id).zrem(keys.verifications(instance), id).exec();
-}
-
-async function letGoOfJid({ redis, keys, store }: RegistryDependencies, id: string): Promise<void> {
-  const loaded = await readable(store.load(id));
-  if (loaded instanceof RecordError || loaded.record.jid === null) return;
-  await releaseJid(redis, keys, loaded.record.jid, id);
-}
-
-function describe(group: GroupConfig): string {
-  const described: Registration = {
-    instance: group.instance,
-    identifier: identifierText(group.identifier),
-    enabled: group.enabled,
-    schedule: JSON.stringify(group.schedule),
+  const isNew = (id: string) => before.get(id) == null || before.get(id)?.removedAt !== null;
+  const written = work.map(({ entry }) => entry.group);
+  return {
+    added: written.filter(isNew),
+    changed: written.filter((id) => !isNew(id) && before.get(id)?.duplicateOf === null),
+    removed,
+    duplicates: duplicates.filter(({ group, owner }) => before.get(group)?.duplicateOf !== owner),
+    unreadable,
+    kept: [...elsewhere],
+    outdated: outdated.map(({ entry }) => entry.group),
   };
-  return JSON.stringify(described);
 }
 
-function parseRegistration(json: string | undefined): Registration | null {
-  if (json === undefined) return null;
-  try {
-    return registration.parse(JSON.parse(json));
-  } catch {
-    // Written by another version, or by somebody else: the group is taken over anew.
-    return null;
+/** Forgets the registrations of groups whose records are gone: `syncRegistry` then registers them again. */
+export async function forgetRecords({ redis, keys }: RegistryDependencies, recordIds: readonly string[]) {
+  const lost = new Set(recordIds);
+  const stored = await redis.hgetall(keys.registered);
+  const ids = Object.keys(stored).filter((id) => lost.has(parseRegistration(stored[id])?.recordId ?? ''));
+  if (ids.length > 0) await redis.hdel(keys.registered, ...ids);
+  return ids;
+}
+
+/** A duplicate is looked at each time: its owner may have left the file. */
+function isAsBefore(known: Registration | null, entry: Wanted['entry']): boolean {
+  if (known === null || known.removedAt !== null || known.duplicateOf !== null) return false;
+  return isDeepStrictEqual(known.entry, { ...known.entry, ...entry });
+}
+
+/** JIDs by the identifiers that lead to them: JIDs themselves, and codes that were resolved before. */
+async function resolvedOf({ redis, keys }: RegistryDependencies, work: readonly Wanted[]) {
+  const identifiers = work.map(({ entry }) => entry.identifier);
+  const codes = identifiers.filter((identifier) => !isJid(identifier));
+  const jids = codes.length === 0 ? [] : await redis.hmget(keys.resolved, ...codes);
+  return new Map([
+    ...identifiers.filter(isJid).map((jid) => [jid, jid] as const),
+    ...codes.flatMap((code, i) => (jids[i] == null ? [] : [[code, jids[i]] as const])),
+  ]);
+}
+
+/** Returns the id of the group that owns the same WhatsApp group already; null: this one has it. */
+async function registerGroup(
+  store: GroupStore,
+  wanted: Wanted,
+  knownJid: string | null,
+  generation: number,
+): Promise<string | null> {
+  const { entry } = wanted;
+  const id = entry.group;
+  return await store.edit(async (reader): Promise<Edit<string | null>> => {
+    const known = await reader.registration(id);
+    if (known !== null && known.removedAt === null && known.generation > generation) return { result: null };
+    const currentId = known?.recordId ?? id;
+    const current = await reader.record(currentId);
+    // Versions before 0.2 kept a record by its id, and no entry in it.
+    const isOld = current.entry === null;
+    const jid = knownJid ?? (isOld ? current.jid : null);
+    const owner = jid === null ? null : await ownerOf(reader, jid, id);
+
+    const targetId = jid === null || owner !== null ? id : jid;
+    const target = await reader.record(targetId);
+    const moves = targetId !== currentId;
+    const leaves = moves && (isOld ? currentId === id : hasEntry(current, id));
+    const isMigrated = moves && isOld && current.jid === targetId;
+    const isOther = targetId === id && target.entry !== null && target.entry.identifier !== entry.identifier;
+    const record = isMigrated ? current : isOther ? forgetting(target) : target;
+    const held = leaves && !isMigrated ? current : null;
+    const after =
+      owner === null ? withEntry(record, wanted, jid, held, reader.nowMs) : asDuplicate(record, wanted, owner);
+    const left = currentId === id ? null : replaced(current, reader.nowMs);
+    return {
+      records: { ...(leaves ? { [currentId]: left } : {}), [targetId]: after },
+      registrations: {
+        [id]: {
+          ...known,
+          entry: { ...known?.entry, ...entry },
+          recordId: targetId,
+          generation,
+          duplicateOf: owner,
+          removedAt: null,
+        },
+      },
+      result: owner,
+    };
+  });
+}
+
+async function removeGroup(store: GroupStore, id: string, generation: number): Promise<void> {
+  await store.edit(async (reader) => {
+    const known = await reader.registration(id);
+    if (known === null) return { registrations: { [id]: null }, result: undefined };
+    if (known.generation > generation) return { result: undefined };
+    const record = await reader.record(known.recordId);
+    return {
+      records: hasEntry(record, id) ? { [known.recordId]: withoutEntry(record, reader.nowMs) } : {},
+      registrations: { [id]: { ...known, removedAt: reader.nowMs } },
+      result: undefined,
+    };
+  });
+}
+
+function hasEntry(record: GroupRecord, id: string): boolean {
+  return record.entry?.group === id && !record.replaced;
+}
+
+async function inChunks<T>(items: readonly T[], act: (item: T) => Promise<void>): Promise<void> {
+  for (let from = 0; from < items.length; from += chunk) {
+    await Promise.all(items.slice(from, from + chunk).map(act));
   }
 }

@@ -1,41 +1,44 @@
 /**
- * Reads and writes group records. Every change is a pure function of the record and of Redis's clock, applied by
- * compare-and-set: it counts only if it saw the newest record, and is tried again if somebody was faster. A change and
- * its events are one atomic step. Publishing those events is not done here (`results/outbox.ts`).
+ * Reads and writes group records and the index of ids. Every change is a pure function of what it reads, applied by
+ * compare-and-set: it counts only if nothing that it read has changed, and is tried again otherwise. Records, their
+ * places in the planner's indexes and their events are one atomic step. Publishing those events is not done here
+ * (`results/outbox.ts`).
  */
 import type { Keys } from '../redis/keys.ts';
-import { loadScript, type RedisClient, runScript } from '../redis/scripts.ts';
+import { loadScript, type RedisClient, redisTime, runScript } from '../redis/scripts.ts';
 import type { LinkEvent } from '../results/event.ts';
+import { indexEntries } from './indexes.ts';
 import { type GroupRecord, groupRecord, newRecord } from './record.ts';
+import { parseRegistration, type Registration } from './registration.ts';
+import { createSave, type Save } from './save.ts';
 
 const loadLua = loadScript('load', import.meta.url);
-const saveLua = loadScript('save', import.meta.url);
 
-/** What a change makes of a record; null, or the same record, leaves it as it is. */
+/** What a change makes of one record; null, or the same record, leaves it as it is. */
 export interface Change<T> {
   readonly record: GroupRecord | null;
   readonly events?: readonly LinkEvent[];
   readonly result: T;
 }
 
-/** Where a group's times are kept, and what its record does not say itself. */
-export interface GroupPlace {
-  readonly id: string;
-  readonly instance: string;
-  /** Results queues whose outboxes get this group's events. */
-  readonly queues: readonly string[];
-  /** When the record's link is to be read back next; null: not planned. */
-  verificationAt(record: GroupRecord): number | null;
+/** What a change may read. Whatever it has read is compared when the change is saved. */
+export interface Reader {
+  readonly nowMs: number;
+  record(recordId: string): Promise<GroupRecord>;
+  registration(group: string): Promise<Registration | null>;
 }
 
-export interface UpdateOptions {
-  /**
-   * `moved` (default): a time that did not change stays where the planner put it, which holds a group back while its
-   * job is queued. `always`: every time is put into its set anew, and a record that was left to expire is kept.
-   */
-  readonly place?: 'moved' | 'always';
-  /** Redis's time: the change is first tried as if the group had no record. */
-  readonly asNewAt?: number;
+/** What a change of several records makes of them. */
+export interface Edit<T> {
+  /** By record id; null: the record is deleted. */
+  readonly records?: Readonly<Record<string, GroupRecord | null>>;
+  /** By record id, for the results queues of that record's entry. */
+  readonly events?: Readonly<Record<string, readonly LinkEvent[]>>;
+  /** By group id; null: the id is forgotten. */
+  readonly registrations?: Readonly<Record<string, Registration | null>>;
+  /** The JID that an invite code led to, by code. */
+  readonly resolved?: Readonly<Record<string, string>>;
+  readonly result: T;
 }
 
 export interface GroupStore {
@@ -43,13 +46,14 @@ export interface GroupStore {
    * The record as it stands, and Redis's clock. A group without a record has the empty one. Rejects with a
    * `RecordError` where there is one that cannot be read; `readable` makes that a value.
    */
-  load(id: string): Promise<{ readonly record: GroupRecord; readonly nowMs: number }>;
-  /** Applies a change; `change` may be called more than once, and must not do anything but compute. */
-  update<T>(
-    group: GroupPlace,
-    change: (record: GroupRecord, nowMs: number) => Change<T>,
-    options?: UpdateOptions,
-  ): Promise<T>;
+  load(recordId: string): Promise<{ readonly record: GroupRecord; readonly nowMs: number }>;
+  /** Changes one record; `change` may be called more than once, and must not do anything but compute. */
+  update<T>(recordId: string, change: (record: GroupRecord, nowMs: number) => Change<T>): Promise<T>;
+  /**
+   * Changes several records together, and puts each into its indexes anew, wherever the planner has held it. `plan` may
+   * be called more than once, and must not do anything but read and compute.
+   */
+  edit<T>(plan: (reader: Reader) => Promise<Edit<T>>): Promise<T>;
 }
 
 /** A record in Redis that this version cannot read. */
@@ -67,122 +71,132 @@ export async function readable<T>(reading: Promise<T>): Promise<T | RecordError>
   }
 }
 
-/** A record as it stood at some moment of Redis's clock. */
+/** Times to try again when others write the same record; far more than contention can explain. */
+const maxConflicts = 200;
+/** How long a removed group's history is kept. */
+const historySeconds = 30 * 24 * 3600;
+
 interface Snapshot {
   readonly version: number;
   readonly record: GroupRecord;
   readonly nowMs: number;
 }
 
-/** Times to try again when others write the same record; far more than contention can explain. */
-const maxConflicts = 200;
-
 export function createGroupStore(redis: RedisClient, keys: Keys): GroupStore {
-  const recent = createRecent();
+  async function read(recordId: string): Promise<Snapshot> {
+    const key = keys.group(recordId);
+    const [version, json, nowMs] = (await runScript(redis, loadLua, [key], [])) as [number, string, number];
+    return { version, record: json === '' ? newRecord : parseRecord(recordId, key, json), nowMs };
+  }
 
-  async function read(id: string): Promise<Snapshot> {
-    const [version, json, nowMs] = (await runScript(redis, loadLua, [keys.group(id)], [])) as [number, string, number];
-    const snapshot = { version, record: json === '' ? newRecord : parseRecord(id, keys.group(id), json), nowMs };
-    recent.note(id, snapshot);
-    return snapshot;
+  /** `anew`: the record goes to its places in the indexes even where the planner has held it back. */
+  function put(
+    save: Save,
+    recordId: string,
+    seen: Snapshot,
+    { after, events, anew }: { after: GroupRecord | null; events: readonly LinkEvent[]; anew: boolean },
+  ): void {
+    const key = keys.group(recordId);
+    save.check(key, 'version', versionText(seen));
+    if (after === null) save.write('DEL', key);
+    else {
+      const json = JSON.stringify(groupRecord.parse(after));
+      save.write('HSET', key, 'version', String(seen.version + 1), 'record', json);
+      if (after.removedAt !== null) save.write('EXPIRE', key, String(historySeconds));
+      else if (anew) save.write('PERSIST', key);
+    }
+    const [from, to] = [indexEntries(seen.record, keys), indexEntries(after ?? newRecord, keys)];
+    for (const index of ['due', 'verification', 'unsettled'] as const) {
+      const [old, next] = [from[index], to[index]];
+      if (old !== null && old.key !== next?.key) save.write('ZREM', old.key, recordId);
+      if (next !== null && (anew || next.key !== old?.key || next.atMs !== old.atMs)) {
+        save.write('ZADD', next.key, String(next.atMs), recordId);
+      }
+    }
+    for (const queue of after?.entry?.queues ?? []) {
+      for (const event of events) save.write('RPUSH', keys.outbox(queue), JSON.stringify(event));
+    }
   }
 
   return {
     load: read,
 
-    async update(group, change, { place = 'moved', asNewAt } = {}) {
-      const asNew = asNewAt === undefined ? null : { version: 0, record: newRecord, nowMs: asNewAt };
-      const guess = recent.take(group.id) ?? asNew;
-      for (let conflicts = 0; conflicts < maxConflicts; conflicts++) {
-        const guessed = conflicts === 0 ? guess : null;
-        const { version, record, nowMs } = guessed ?? (await read(group.id));
-        const changed = change(record, nowMs);
-        if (changed.record === null || (changed.record === record && place === 'moved')) {
-          // That there is nothing to write must be true of the newest record.
-          if (guessed !== null) continue;
-          return changed.result;
+    update: (recordId, change) =>
+      untilSaved(`group ${recordId}`, async () => {
+        const seen = await read(recordId);
+        const { record, events = [], result } = change(seen.record, seen.nowMs);
+        const save = createSave();
+        if (record !== null && record !== seen.record) {
+          put(save, recordId, seen, { after: record, events, anew: false });
         }
-        const next = groupRecord.parse(changed.record);
-        const saved = await runScript(
-          redis,
-          saveLua,
-          [
-            keys.group(group.id),
-            keys.due(group.instance),
-            keys.verifications(group.instance),
-            ...group.queues.map((queue) => keys.outbox(queue)),
-          ],
-          [
-            version,
-            JSON.stringify(next),
-            group.id,
-            scoreOf(record.dueAt, changed.record.dueAt, place),
-            scoreOf(group.verificationAt(record), group.verificationAt(changed.record), place),
-            place === 'always' ? 1 : 0,
-            ...(changed.events ?? []).map((event) => JSON.stringify(event)),
-          ],
-        );
-        if (saved !== 1) continue;
-        if (place === 'moved') recent.note(group.id, { version: version + 1, record: next, nowMs });
-        return changed.result;
-      }
-      throw new RecordError(`group ${group.id}: its record in Redis changed ${maxConflicts} times in a row`);
-    },
+        return { saved: await save.run(redis), result };
+      }),
+
+    edit: (plan) =>
+      untilSaved('a change of several groups', async () => {
+        const save = createSave();
+        const seen = new Map<string, Snapshot>();
+        const { records, events, registrations, resolved, result } = await plan({
+          nowMs: await redisTime(redis, keys),
+          async record(recordId) {
+            const snapshot = seen.get(recordId) ?? (await read(recordId));
+            seen.set(recordId, snapshot);
+            return snapshot.record;
+          },
+          async registration(group) {
+            const json = (await redis.hget(keys.registered, group)) ?? '';
+            save.check(keys.registered, group, json);
+            return parseRegistration(json);
+          },
+        });
+        for (const [recordId, snapshot] of seen) {
+          const after = own(records, recordId);
+          if (after === undefined) save.check(keys.group(recordId), 'version', versionText(snapshot));
+          else put(save, recordId, snapshot, { after, events: own(events, recordId) ?? [], anew: true });
+        }
+        for (const [group, registration] of Object.entries(registrations ?? {})) {
+          if (registration === null) save.write('HDEL', keys.registered, group);
+          else save.write('HSET', keys.registered, group, JSON.stringify(registration));
+        }
+        for (const [code, jid] of Object.entries(resolved ?? {})) save.write('HSET', keys.resolved, code, jid);
+        return { saved: await save.run(redis), result };
+      }),
   };
 }
 
-/** For this long, and for so many groups, a record that was read or written need not be read again to be changed. */
-const recentMs = 2_000;
-const mostRecent = 2_000;
-
-/**
- * The records that this process saw last. A change is tried on them first: if one was changed by others since, saving
- * refuses, and it is read anew. Redis's clock is told from the time passed since, which errs by what an answer travels.
- */
-function createRecent() {
-  const seen = new Map<string, { snapshot: Snapshot; steady: number; wall: number }>();
-  return {
-    note(id: string, snapshot: Snapshot): void {
-      seen.delete(id);
-      seen.set(id, { snapshot, steady: performance.now(), wall: Date.now() });
-      if (seen.size <= mostRecent) return;
-      for (const oldest of seen.keys()) {
-        seen.delete(oldest);
-        return;
-      }
-    },
-    /** Once: whoever changes it notes what became of it. */
-    take(id: string): Snapshot | null {
-      const found = seen.get(id);
-      seen.delete(id);
-      if (found === undefined) return null;
-      const passedMs = performance.now() - found.steady;
-      // The steady clock stands still while the machine sleeps, the other may be set.
-      if (passedMs > recentMs || Math.abs(Date.now() - found.wall - passedMs) > 100) return null;
-      return { ...found.snapshot, nowMs: found.snapshot.nowMs + Math.floor(passedMs) };
-    },
-  };
+async function untilSaved<T>(what: string, once: () => Promise<{ saved: boolean; result: T }>): Promise<T> {
+  for (let conflicts = 0; conflicts < maxConflicts; conflicts++) {
+    const { saved, result } = await once();
+    if (saved) return result;
+  }
+  throw new RecordError(`${what}: what it reads in Redis changed ${maxConflicts} times in a row`);
 }
 
-function scoreOf(before: number | null, after: number | null, place: 'moved' | 'always'): number | string {
-  return place === 'moved' && before === after ? 'keep' : (after ?? '');
+/** A group may be called `constructor`. */
+function own<V>(values: Readonly<Record<string, V>> | undefined, key: string): V | undefined {
+  return values !== undefined && Object.hasOwn(values, key) ? values[key] : undefined;
 }
 
-function parseRecord(id: string, key: string, json: string): GroupRecord {
+/** As Redis holds it; '': there is no record. */
+function versionText({ version }: Snapshot): string {
+  return version === 0 ? '' : String(version);
+}
+
+function parseRecord(recordId: string, key: string, json: string): GroupRecord {
   let value: unknown;
   try {
     value = JSON.parse(json);
   } catch {
-    throw unreadableRecord(id, key, 'it is not JSON');
+    throw unreadableRecord(recordId, key, 'it is not JSON');
   }
   const parsed = groupRecord.safeParse(value);
   if (parsed.success) return parsed.data;
   const where = parsed.error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`).join('; ');
-  throw unreadableRecord(id, key, where);
+  throw unreadableRecord(recordId, key, where);
 }
 
-function unreadableRecord(id: string, key: string, why: string): RecordError {
+function unreadableRecord(recordId: string, key: string, why: string): RecordError {
   return new RecordError(
-    `group ${id}: its record in Redis cannot be read (${why}): run the version that wrote it, or delete the key ${key} to begin anew`,
+    `group ${recordId}: its record in Redis cannot be read (${why}): run the version that wrote it, or delete the key ${key} to begin anew`,
   );
 }

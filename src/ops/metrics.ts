@@ -40,6 +40,9 @@ export function createMetrics(version: string): Metrics {
     registers,
   });
   const drifts = counter('drift_total', 'Links found changed by somebody else', ['instance']);
+  const unverified = counter('unverified_reads_total', 'Reads of a link that failed, or were shown no link', [
+    'instance',
+  ]);
   const reloads = counter('config_reloads_total', 'Times the configuration file was taken over, or refused', [
     'outcome',
   ]);
@@ -108,6 +111,7 @@ export function createMetrics(version: string): Metrics {
       },
       rotation: (instance, outcome) => rotations.inc({ instance, outcome }),
       drift: (instance) => drifts.inc({ instance }),
+      unverified: (instance) => unverified.inc({ instance }),
       reload: (outcome) => reloads.inc({ outcome }),
     },
     contentType: registry.contentType,

@@ -6,8 +6,10 @@ export interface Observer {
   rotation(instance: string, outcome: string): void;
   /** A link was found changed by somebody else. */
   drift(instance: string): void;
+  /** A link could not be verified: the read failed, or showed no link. */
+  unverified(instance: string): void;
   /** The configuration file was read again: `applied` or `broken`. */
   reload(outcome: 'applied' | 'broken'): void;
 }
 
-export const nobody: Observer = { call() {}, rotation() {}, drift() {}, reload() {} };
+export const nobody: Observer = { call() {}, rotation() {}, drift() {}, unverified() {}, reload() {} };

@@ -20,7 +20,7 @@ const groupsPerPage = 100;
 /** Groups named above all else; the rest is counted. */
 const namedAtMost = 20;
 /** A group in one of these states is somebody's business. */
-const needPerson: readonly GroupState[] = ['unreadable', 'double', 'failing'];
+const needPerson: readonly GroupState[] = ['unreadable_record', 'duplicate', 'failing'];
 
 /** `status`: null while Redis cannot be read. */
 export function renderPage(status: Status | null, readiness: Readiness, view: View): string {

@@ -46,7 +46,7 @@ body { background: var(--back); color: var(--text); font: 16px/1.5 system-ui, sa
 h1 { font-size: 1.3rem; margin: 0; } h2 { font-size: 1.05rem; margin: 2rem 0 .5rem; }
 header { align-items: center; display: flex; flex-wrap: wrap; gap: .5rem 1.5rem; justify-content: space-between; }
 .quiet { color: var(--quiet); } .good, .fresh { color: var(--good); }
-.warn, .overdue, .rotating { color: var(--warn); } .bad, .failing, .double, .unreadable, .uncertain { color: var(--bad); }
+.warn, .overdue, .rotating, .unverified { color: var(--warn); } .bad, .failing, .duplicate, .unreadable_record, .uncertain { color: var(--bad); }
 #attention { background: var(--panel); border-left: .3rem solid var(--good); border-radius: .3rem; margin: 1rem 0; padding: .6rem 1rem; }
 #attention.bad { border-color: var(--bad); color: inherit; } #attention ul { margin: 0; padding-left: 1.2rem; } #attention p { margin: 0; }
 #stale { background: var(--bad); border-radius: .3rem; color: var(--back); display: none; padding: .6rem 1rem; } .stale #stale { display: block; }

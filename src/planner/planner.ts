@@ -1,7 +1,7 @@
 /**
  * The planner's tick: reads what is due, most overdue first, and puts as much of it onto the instances' queues as the
  * tokens' budgets can serve until the next tick. So queues stay short, one-offs find them nearly empty, and an outage
- * ends without a stampede. What budget is left over goes to reading links back (verification).
+ * ends without a stampede. What budget is left over goes to reading links back (verification), at least one read a tick.
  *
  * A group whose record cannot be read, or is gone, holds up no other: it is reported, and looked at again later.
  *
@@ -11,22 +11,24 @@
 import type { Queue } from 'bullmq';
 import { type Budget, bucketOf } from '../budget/budget.ts';
 import { readGate } from '../budget/gate.ts';
-import type { Config, GroupConfig, InstanceConfig } from '../config/config.ts';
-import { lookUp } from '../config/lookup.ts';
+import type { Config, InstanceConfig } from '../config/config.ts';
+import { lookAt } from '../groups/indexes.ts';
+import type { GroupRecord } from '../groups/record.ts';
 import { type GroupStore, RecordError, readable } from '../groups/store.ts';
 import { countJobs } from '../queues/counts.ts';
 import type { Keys } from '../redis/keys.ts';
-import { loadScript, type RedisClient, redisTime, runScript } from '../redis/scripts.ts';
+import { type RedisClient, redisTime } from '../redis/scripts.ts';
 import { slideIntoWindow } from '../schedule/schedule.ts';
-import { releaseScheduled, releaseVerifications } from './release.ts';
-
-const holdLua = loadScript('hold', import.meta.url);
+import { type Held, hold } from './hold.ts';
+import { type Read, type Release, releaseReads, releaseScheduled } from './release.ts';
 
 /** Between two ticks of the `plan` job. */
 export const tickMs = 5_000;
 /** A released group is looked at again after this time, in case its job was lost. */
 const holdMs = 60_000;
-/** Groups read per instance and tick at the most: more than any token serves in that time. */
+/** A group that its instance's pace leaves for later is looked at again at the next tick. */
+const pacedOutMs = 1_000;
+/** Groups read per instance and tick at most: more than any token serves in that time. */
 const headSize = 200;
 
 export interface PlannerDependencies {
@@ -35,80 +37,76 @@ export interface PlannerDependencies {
   readonly store: GroupStore;
   readonly budget: Budget;
   /** The configuration in force when the tick starts. */
-  readonly config: Config;
+  readonly config: Pick<Config, 'instances'>;
   readonly tokenOf: (instance: string) => string;
   readonly queueOf: (instance: string) => Queue;
 }
 
 /** What was done with the groups that are due. */
-interface Scheduled {
+interface Planned {
+  /** Scheduled rotations. */
   readonly released: number;
-  /** Groups whose records cannot be read: `[group, why]`. */
-  readonly unreadable: readonly (readonly [string, string])[];
-  /** Groups whose records are gone, and their places in the schedule with them. */
+  /** Reads at first sight, and of groups that came back. */
+  readonly reads: number;
+  readonly unreadable: readonly { readonly recordId: string; readonly reason: string }[];
+  /** Records that are gone, though they have a place in the schedule. */
   readonly lost: readonly string[];
 }
 
-export interface Tick extends Scheduled {
+export interface Tick extends Planned {
   readonly due: number;
   readonly verifications: number;
 }
 
-/** A group at the head of a sorted set: `score` is the time it was read with. */
+/** A record at the head of a sorted set: `score` is the time it was read with. */
 interface Head {
-  readonly id: string;
+  readonly recordId: string;
   readonly score: number;
   readonly instance: InstanceConfig;
-  readonly group: GroupConfig | undefined;
 }
 
 export async function tick(deps: PlannerDependencies): Promise<Tick> {
-  const { redis, keys, config } = deps;
+  const { redis, keys } = deps;
   const nowMs = await redisTime(redis, keys);
-  const { byId: groups } = lookUp(config);
-  const read = (key: (instance: string) => string) => readHeads(deps, key, groups, nowMs);
-  const [due, unverified] = await Promise.all([read(keys.due), read(keys.verifications)]);
+  const [due, unverified] = await Promise.all([
+    readHeads(deps, keys.due, nowMs),
+    readHeads(deps, keys.verifications, nowMs),
+  ]);
 
-  const unreadable: Scheduled['unreadable'][number][] = [];
-  const lost: string[] = [];
-  let released = 0;
+  const planned: Planned[] = [];
   let verifications = 0;
   for (const instances of byBucket(deps, [...due, ...unverified])) {
     const names = new Set(instances.map((instance) => instance.name));
     const mine = (heads: Head[]) => heads.filter((head) => names.has(head.instance.name));
     const room = await findRoom(deps, instances, nowMs);
-    const scheduled = await planScheduled(deps, mine(due), room, nowMs);
-    released += scheduled.released;
-    unreadable.push(...scheduled.unreadable);
-    lost.push(...scheduled.lost);
-    // Only what is idle: half of what nobody who is due could use.
-    if (mine(due).length <= scheduled.released) {
-      const idle = Math.floor((room.free - scheduled.released) / 2);
-      verifications += await planVerifications(deps, mine(unverified), idle, nowMs);
-    }
+    const done = await planDue(deps, mine(due), room, nowMs);
+    planned.push(done);
+    // Half of what nobody who is due can use, and one in any case: a standing backlog must not end all verification.
+    const released = done.released + done.reads;
+    const idle = mine(due).length <= released ? Math.floor((room.free - released) / 2) : 0;
+    verifications += await planVerifications(deps, mine(unverified), Math.max(idle, 1), room, nowMs);
   }
   await redis.set(keys.lastTick, nowMs);
-  return { due: due.length, released, verifications, unreadable, lost };
+  return {
+    due: due.length,
+    released: planned.reduce((sum, { released }) => sum + released, 0),
+    reads: planned.reduce((sum, { reads }) => sum + reads, 0),
+    verifications,
+    unreadable: planned.flatMap(({ unreadable }) => unreadable),
+    lost: planned.flatMap(({ lost }) => lost),
+  };
 }
 
 async function readHeads(
   { redis, config }: PlannerDependencies,
   key: (instance: string) => string,
-  groups: ReadonlyMap<string, GroupConfig>,
   nowMs: number,
 ): Promise<Head[]> {
   const heads = await Promise.all(
     config.instances.map(async (instance) => {
       const flat = await redis.zrangebyscore(key(instance.name), '-inf', nowMs, 'WITHSCORES', 'LIMIT', 0, headSize);
       return Array.from({ length: flat.length / 2 }, (_, i): Head => {
-        const id = flat[2 * i] ?? '';
-        const group = groups.get(id);
-        return {
-          id,
-          score: Number(flat[2 * i + 1]),
-          instance,
-          group: group?.instance === instance.name ? group : undefined,
-        };
+        return { recordId: flat[2 * i] ?? '', score: Number(flat[2 * i + 1]), instance };
       });
     }),
   );
@@ -129,12 +127,15 @@ function byBucket(deps: PlannerDependencies, heads: Head[]): InstanceConfig[][] 
 interface Room {
   /** Calls that the token can serve until the next tick, less what is queued already. */
   readonly free: number;
-  /** The same per instance, where its gate or its pace says so: 0 while its gate is closed. */
-  readonly perInstance: ReadonlyMap<string, number>;
+  /** Instances whose gate is closed: nothing of theirs is released. */
+  readonly closed: ReadonlySet<string>;
+  /** Resets that an instance's pace leaves until the next tick, where it keeps one. */
+  readonly paced: ReadonlyMap<string, number>;
 }
 
 async function findRoom(deps: PlannerDependencies, instances: InstanceConfig[], nowMs: number): Promise<Room> {
-  const perInstance = new Map<string, number>();
+  const closed = new Set<string>();
+  const paced = new Map<string, number>();
   let free = Number.POSITIVE_INFINITY;
   let queued = 0;
   for (const instance of instances) {
@@ -146,97 +147,101 @@ async function findRoom(deps: PlannerDependencies, instances: InstanceConfig[], 
     const unfinished = counts.waiting + counts.active;
     queued += unfinished;
     free = Math.min(free, capacity.free);
-    const left = Math.ceil(tickMs / instance.paceMs) - unfinished - counts.delayed;
-    const paced = instance.paceMs > 0 ? Math.max(left, 0) : capacity.free;
-    perInstance.set(instance.name, gate !== null && gate.opensInMs > 0 ? 0 : paced);
+    if (gate !== null && gate.opensInMs > 0) closed.add(instance.name);
+    if (instance.paceMs > 0) {
+      const left = Math.ceil(tickMs / instance.paceMs) - unfinished - counts.delayed;
+      paced.set(instance.name, Math.max(left, 0));
+    }
   }
-  return { free: Math.max(free - queued, 0), perInstance };
+  return { free: Math.max(free - queued, 0), closed, paced };
 }
 
 /** Releases what is due within the room there is. */
-async function planScheduled(deps: PlannerDependencies, heads: Head[], room: Room, nowMs: number): Promise<Scheduled> {
-  const chosen = choose(heads, room.free, room.perInstance);
-  const records = await Promise.all(chosen.map((head) => readable(deps.store.load(head.id))));
-  const holds: { head: Head; untilMs: number }[] = [];
-  const releases: { head: Head; dueAt: number }[] = [];
-  const unreadable: Scheduled['unreadable'][number][] = [];
+async function planDue(deps: PlannerDependencies, heads: Head[], room: Room, nowMs: number): Promise<Planned> {
+  const chosen = heads.filter(({ instance }) => !room.closed.has(instance.name)).slice(0, room.free);
+  const records = await Promise.all(chosen.map(({ recordId }) => readable(deps.store.load(recordId))));
+  const paced = new Map(room.paced);
+  const held: (Held & { readonly instance: string })[] = [];
+  const scheduled: (Release & { readonly instance: string })[] = [];
+  const reads: (Read & { readonly instance: string })[] = [];
+  const unreadable: Planned['unreadable'][number][] = [];
   const lost: string[] = [];
-  for (const [i, head] of chosen.entries()) {
+  for (const [i, { recordId, score, instance: config }] of chosen.entries()) {
+    const { name: instance, paceMs } = config;
     const loaded = records[i];
-    const damaged = loaded instanceof RecordError;
-    if (damaged) unreadable.push([head.id, loaded.message]);
-    const dueAt = damaged ? null : (loaded?.record.dueAt ?? null);
-    if (!damaged && dueAt === null && head.group?.enabled) lost.push(head.id);
-    const open = head.group === undefined ? nowMs : slideIntoWindow(head.group.schedule, nowMs);
-    if (head.group === undefined || dueAt === null) holds.push({ head, untilMs: nowMs + holdMs });
-    else if (dueAt > nowMs) holds.push({ head, untilMs: dueAt });
-    else if (open > nowMs) holds.push({ head, untilMs: open });
-    else {
-      holds.push({ head, untilMs: nowMs + holdMs });
-      releases.push({ head, dueAt });
+    const until = (untilMs: number | null) => held.push({ recordId, score, instance, untilMs });
+    if (loaded === undefined || loaded instanceof RecordError) {
+      unreadable.push({ recordId, reason: loaded?.message ?? '' });
+      until(nowMs + holdMs);
+      continue;
+    }
+    const { record } = loaded;
+    const { entry } = record;
+    if (entry === null) lost.push(recordId);
+    // Left behind by a version before 0.2, or by a registration that was lost.
+    if (entry === null || entry.instance !== instance || lookAt(record) === null) {
+      until(null);
+      continue;
+    }
+    const next = nextOf(record, nowMs);
+    const about = { recordId, group: entry.group, instance };
+    if (next.do === 'wait') until(next.untilMs);
+    else if (next.do === 'read') {
+      reads.push(about);
+      until(nowMs + holdMs);
+    } else if ((paced.get(instance) ?? 1) > 0) {
+      const before = scheduled.filter((release) => release.instance === instance).length;
+      if (paced.has(instance)) paced.set(instance, (paced.get(instance) ?? 0) - 1);
+      scheduled.push({ ...about, dueAt: next.dueAt, delayMs: before * paceMs });
+      until(nowMs + holdMs);
+    } else {
+      // In their order, and out of the way of reads, which keep no pace.
+      until(nowMs + pacedOutMs + i);
     }
   }
-  for (const [instance, list] of byInstance(releases)) {
-    await releaseScheduled(
-      deps.queueOf(instance),
-      list.map(({ head, dueAt }, i) => ({ group: head.id, dueAt, delayMs: i * head.instance.paceMs })),
-    );
-  }
-  await hold(deps, deps.keys.due, holds);
-  return { released: releases.length, unreadable, lost };
+  for (const [instance, releases] of byInstance(scheduled)) await releaseScheduled(deps.queueOf(instance), releases);
+  for (const [instance, some] of byInstance(reads)) await releaseReads(deps.queueOf(instance), 'owed', some);
+  for (const [instance, some] of byInstance(held)) await hold(deps.redis, deps.keys.due(instance), some);
+  return { released: scheduled.length, reads: reads.length, unreadable, lost };
+}
+
+type Next =
+  | { readonly do: 'rotate'; readonly dueAt: number }
+  | { readonly do: 'read' }
+  | { readonly do: 'wait'; readonly untilMs: number };
+
+/** What is due of a group. Scheduled rotations keep to their window, reads come at any time. */
+function nextOf({ entry, dueAt, readDueAt }: GroupRecord, nowMs: number): Next {
+  const opensAt = entry === null ? nowMs : slideIntoWindow(entry.schedule, nowMs);
+  const rotateAt = dueAt === null ? Number.POSITIVE_INFINITY : Math.max(dueAt, opensAt);
+  if (dueAt !== null && rotateAt <= nowMs) return { do: 'rotate', dueAt };
+  if (readDueAt !== null && readDueAt <= nowMs) return { do: 'read' };
+  return { do: 'wait', untilMs: Math.min(rotateAt, readDueAt ?? Number.POSITIVE_INFINITY) };
 }
 
 async function planVerifications(
   deps: PlannerDependencies,
   heads: Head[],
-  room: number,
+  max: number,
+  room: Room,
   nowMs: number,
 ): Promise<number> {
-  const chosen = heads.slice(0, Math.max(room, 0));
-  const known = chosen.filter((head) => head.group !== undefined);
-  for (const [instance, list] of byInstance(known.map((head) => ({ head })))) {
-    await releaseVerifications(
-      deps.queueOf(instance),
-      list.map(({ head }) => ({ group: head.id, at: head.score })),
-    );
+  const chosen = heads.filter(({ instance }) => !room.closed.has(instance.name)).slice(0, max);
+  const reads = chosen.map(({ recordId, score, instance }) => {
+    return { recordId, group: recordId, instance: instance.name, score, untilMs: nowMs + holdMs };
+  });
+  for (const [instance, some] of byInstance(reads)) {
+    await releaseReads(deps.queueOf(instance), 'idle', some);
+    await hold(deps.redis, deps.keys.verifications(instance), some);
   }
-  await hold(
-    deps,
-    deps.keys.verifications,
-    chosen.map((head) => ({ head, untilMs: nowMs + holdMs })),
-  );
-  return known.length;
+  return reads.length;
 }
 
-function choose(heads: Head[], most: number, perInstance: ReadonlyMap<string, number>): Head[] {
-  const left = new Map(perInstance);
-  const chosen: Head[] = [];
-  for (const head of heads) {
-    if (chosen.length >= most) break;
-    const room = left.get(head.instance.name) ?? 0;
-    if (room <= 0) continue;
-    left.set(head.instance.name, room - 1);
-    chosen.push(head);
-  }
-  return chosen;
-}
-
-async function hold(
-  { redis }: PlannerDependencies,
-  key: (instance: string) => string,
-  holds: { head: Head; untilMs: number }[],
-): Promise<void> {
-  for (const [instance, list] of byInstance(holds)) {
-    const args = list.flatMap(({ head, untilMs }) => [head.id, head.score, untilMs]);
-    await runScript(redis, holdLua, [key(instance)], args);
-  }
-}
-
-function byInstance<T extends { head: Head }>(items: readonly T[]): Map<string, T[]> {
+function byInstance<T extends { readonly instance: string }>(items: readonly T[]): Map<string, T[]> {
   const grouped = new Map<string, T[]>();
   for (const item of items) {
-    const list = grouped.get(item.head.instance.name);
-    if (list === undefined) grouped.set(item.head.instance.name, [item]);
+    const list = grouped.get(item.instance);
+    if (list === undefined) grouped.set(item.instance, [item]);
     else list.push(item);
   }
   return grouped;

@@ -8,14 +8,20 @@ import { z } from 'zod';
 export const scheduledJob = 'scheduled';
 export const verifyJob = 'verify';
 
-export const scheduledData = z.object({ group: z.string(), dueAt: z.int().nonnegative() });
-export const verifyData = z.object({ group: z.string() });
+/** `record` decides, whatever the group is called by the time that the job runs; `group` is for people. */
+export const scheduledData = z.object({ record: z.string(), group: z.string(), dueAt: z.int().nonnegative() });
+export const verifyData = z.object({ record: z.string(), group: z.string() });
 
-const priorities = { scheduled: 10, verify: 20 };
+/** Why a link is read: a call without an answer, a first sight or a return, or the verification period. */
+export type ReadKind = 'unsettled' | 'owed' | 'idle';
+
+const priorities = { unsettled: 5, scheduled: 10, owed: 10, idle: 20 };
 /** A failed rotation is told by its event; its job is kept a while for whoever looks at the queue. */
 const finished = { removeOnComplete: true, removeOnFail: { age: 7 * 24 * 3600, count: 1_000 } };
 
 export interface Release {
+  readonly recordId: string;
+  /** For people who look at the queue. */
   readonly group: string;
   readonly dueAt: number;
   /** From now; where a number keeps a pace, its jobs come at that. */
@@ -25,23 +31,32 @@ export interface Release {
 /** The job's id names the due time: the same rotation is never queued twice. */
 export async function releaseScheduled(queue: Queue, releases: readonly Release[]): Promise<void> {
   await queue.addBulk(
-    releases.map(({ group, dueAt, delayMs }) => ({
+    releases.map(({ recordId, group, dueAt, delayMs }) => ({
       name: scheduledJob,
-      data: { group, dueAt },
-      opts: { jobId: `scheduled.${dueAt}.${group}`, priority: priorities.scheduled, delay: delayMs, ...finished },
+      data: { record: recordId, group, dueAt },
+      opts: { jobId: `scheduled.${dueAt}.${recordId}`, priority: priorities.scheduled, delay: delayMs, ...finished },
     })),
   );
 }
 
-export async function releaseVerifications(
-  queue: Queue,
-  releases: readonly { readonly group: string; readonly at: number }[],
-): Promise<void> {
+/** A link that is to be read. */
+export interface Read {
+  readonly recordId: string;
+  readonly group: string;
+}
+
+/** One read of a group at a time: one that waits does for all that come meanwhile. */
+export async function releaseReads(queue: Queue, kind: ReadKind, reads: readonly Read[]): Promise<void> {
   await queue.addBulk(
-    releases.map(({ group, at }) => ({
+    reads.map(({ recordId, group }) => ({
       name: verifyJob,
-      data: { group },
-      opts: { jobId: `verify.${at}.${group}`, priority: priorities.verify, ...finished },
+      data: { record: recordId, group },
+      opts: {
+        jobId: `${kind}.${recordId}`,
+        priority: priorities[kind],
+        removeOnComplete: true,
+        removeOnFail: true,
+      },
     })),
   );
 }

@@ -12,16 +12,24 @@ export function rotationsQueue(instance: string): string {
 export const plannerQueue = 'rotation-planner';
 
 export interface Keys {
-  /** Hash `{version, record}`: a group's state (`groups/record.ts`). */
-  group(id: string): string;
-  /** Hash, group id → JSON: what the registry last took over from a file (`groups/registry.ts`). */
+  /** Hash `{version, record}`: a group's state (`groups/record.ts`). `recordId`: its JID, or its id until that is known. */
+  group(recordId: string): string;
+  /** Hash, group id → JSON: what was registered from the workers' files (`groups/registration.ts`). */
   readonly registered: string;
-  /** Hash, JID → id of the group that owns it. */
-  readonly jids: string;
-  /** Sorted set, group id by the time at which the planner looks at it next. */
+  /** Hash, invite code → JID: what a code in a file was resolved to. */
+  readonly resolved: string;
+  /** Hash, digest of a file → its generation (`groups/files.ts`). */
+  readonly generations: string;
+  /** Sorted set, worker and digest of its file by the time at which it last announced that. */
+  readonly workers: string;
+  /** Set with expiry: the ids of the groups in a file. */
+  fileIds(digest: string): string;
+  /** Sorted set, record id by the time at which the planner looks at it next. */
   due(instance: string): string;
-  /** Sorted set, group id by the time at which its link is to be read back next. */
+  /** Sorted set, record id by the time at which its link is to be verified next. */
   verifications(instance: string): string;
+  /** Sorted set, record id by the time at which what is unsettled of it is looked at. */
+  readonly unsettled: string;
   /** Sorted set, slot id by the time at which it is given back. `bucket`: hash of a token. */
   slots(bucket: string): string;
   /** Hash: what is known of the server's count for this token. */
@@ -42,6 +50,8 @@ export interface Keys {
   pace(instance: string): string;
   /** List, oldest first: events committed and not yet on that results queue. */
   outbox(queue: string): string;
+  /** Set: results queues that ever had an outbox. */
+  readonly outboxes: string;
   /** String with expiry: who is publishing that outbox. */
   publisher(queue: string): string;
   /** Hash, group → the highest revision that the consumers of that results queue were handed. */
@@ -57,11 +67,15 @@ export interface Keys {
 export function makeKeys(prefix: string): Keys {
   const root = `${prefix}:invite-rotator`;
   return {
-    group: (id) => `${root}:group:${id}`,
+    group: (recordId) => `${root}:group:${recordId}`,
     registered: `${root}:registered`,
-    jids: `${root}:jids`,
+    resolved: `${root}:resolved`,
+    generations: `${root}:generations`,
+    workers: `${root}:workers`,
+    fileIds: (digest) => `${root}:file:${digest}`,
     due: (instance) => `${root}:due:${instance}`,
     verifications: (instance) => `${root}:verifications:${instance}`,
+    unsettled: `${root}:unsettled`,
     slots: (bucket) => `${root}:slots:${bucket}`,
     bucket: (bucket) => `${root}:bucket:${bucket}`,
     line: (bucket, work) => `${root}:line:${bucket}:${work}`,
@@ -72,6 +86,7 @@ export function makeKeys(prefix: string): Keys {
     reprieved: (instance) => `${root}:reprieved:${instance}`,
     pace: (instance) => `${root}:pace:${instance}`,
     outbox: (queue) => `${root}:outbox:${queue}`,
+    outboxes: `${root}:outboxes`,
     publisher: (queue) => `${root}:publisher:${queue}`,
     marks: (queue) => `${root}:marks:${queue}`,
     handling: (queue, group) => `${root}:handling:${queue}:${group}`,

@@ -42,11 +42,11 @@ export const linkRotated = z.object({
   reason: z.enum(['schedule', 'request', 'recovery']),
 });
 
-/** Someone else changed the link. */
+/** Not changed by us: read at first sight (`adopted`), or found changed by somebody else (`drift`). */
 export const linkChanged = z.object({
   ...newLink,
   type: z.literal('link.changed'),
-  reason: z.literal('drift'),
+  reason: z.enum(['adopted', 'drift']),
 });
 
 /** Gave up for now; the link fields hold the last known link, or null. */

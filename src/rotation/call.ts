@@ -12,25 +12,26 @@ import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Budget, Denial, Settlement } from '../budget/budget.ts';
 import { closesGate } from '../budget/gate.ts';
-import type { GroupConfig, InstanceConfig } from '../config/config.ts';
-import { claimJid } from '../groups/jids.ts';
-import type { Attempt, GroupRecord } from '../groups/record.ts';
-import type { GroupPlace, GroupStore } from '../groups/store.ts';
+import type { InstanceConfig } from '../config/config.ts';
+import type { Attempt, Entry, GroupRecord } from '../groups/record.ts';
+import type { GroupStore } from '../groups/store.ts';
 import type { Keys } from '../redis/keys.ts';
 import type { RedisClient } from '../redis/scripts.ts';
 import type { LinkEvent } from '../results/event.ts';
 import type { RyzeClient } from '../ryze/client.ts';
-import { identifierText } from '../ryze/identifier.ts';
 import type { CallFailure, CallOutcome, InfoAnswer, ResetAnswer } from '../ryze/outcome.ts';
 import * as attempts from './attempt.ts';
+import { resolveGroup } from './resolve.ts';
+import type { NewLink } from './revision.ts';
 
 /** One group with everything needed to call for it. */
 export interface Target {
-  readonly group: GroupConfig;
+  readonly recordId: string;
+  /** As it was registered when the record was read. */
+  readonly entry: Entry;
+  /** The entry's instance, as this process knows it. */
   readonly instance: InstanceConfig;
   readonly token: string;
-  readonly rules: attempts.GroupRules;
-  readonly place: GroupPlace;
 }
 
 export interface CallDependencies {
@@ -39,6 +40,8 @@ export interface CallDependencies {
   readonly store: GroupStore;
   readonly budget: Budget;
   readonly ryze: RyzeClient;
+  /** The configuration's `api.settleTime`. */
+  readonly settleTimeMs: number;
   /** Told after every call what its answer showed of the token's limit. */
   readonly onLimitSeen: (instance: InstanceConfig, seen: { limit: number | null; foreign: number }) => void;
   /** Told when an instance's gate is open again, and what it was closed for. */
@@ -50,8 +53,13 @@ export type CallEnd =
   | { readonly end: 'denied'; readonly why: Denial; readonly waitMs: number }
   /** Nothing was sent: by now something else is due for this group. */
   | { readonly end: 'overtaken' }
-  /** Stored. */
-  | { readonly end: 'done'; readonly record: GroupRecord; readonly events: readonly LinkEvent[] }
+  /** Stored. `recordId`: of the record that the group has now. */
+  | {
+      readonly end: 'done';
+      readonly recordId: string;
+      readonly record: GroupRecord;
+      readonly events: readonly LinkEvent[];
+    }
   /** The call failed, and its attempt is settled as that says. */
   | { readonly end: 'failed'; readonly failure: CallFailure }
   /** A code or link was resolved to the JID of a group that `owner` has already. */
@@ -63,7 +71,7 @@ export type CallEnd =
 const leaseMs = 10_000;
 const renewEveryMs = 3_000;
 
-type Answer = { call: 'reset'; value: ResetAnswer } | { call: 'readBack' | 'resolve' | 'verify'; value: InfoAnswer };
+type Answer = { call: 'reset'; value: ResetAnswer } | { call: 'readBack' | 'adopt' | 'verify'; value: InfoAnswer };
 
 export async function makeCall(
   deps: CallDependencies,
@@ -74,7 +82,7 @@ export async function makeCall(
   const { budget } = deps;
   const askedAt = elapsedSince();
   const purpose = work.kind === 'request' ? 'oneOff' : call === 'reset' ? 'scheduledReset' : 'scheduledRead';
-  const grant = await budget.acquire(target.instance, target.token, purpose, waiterOf(target.group, work));
+  const grant = await budget.acquire(target.instance, target.token, purpose, waiterOf(target, work));
   if (!grant.granted) return { end: 'denied', why: grant.why, waitMs: grant.waitMs };
   // A timer may go off a millisecond early.
   if (grant.startsInMs > 0) await sleep(grant.startsInMs + 1);
@@ -83,7 +91,7 @@ export async function makeCall(
   const begun = await beginAttempt(deps, target, work, call);
   if (begun === null || recordedAt() > leaseMs / 2 || askedAt() > grant.sendWithinMs) {
     await budget.settle(target.instance, grant, { ending: 'refunded' });
-    if (begun !== null) await endAttempt(deps, target, begun, { as: 'noEffect' });
+    if (begun !== null) await endAttempt(deps, target, begun, { kind: 'rejected' });
     return { end: 'overtaken' };
   }
 
@@ -101,8 +109,8 @@ export async function makeCall(
 }
 
 /** Names this work in the line for the token's slots. A group has one scheduled job and one verification at a time. */
-function waiterOf({ id, instance }: GroupConfig, work: attempts.Work): string {
-  return work.kind === 'request' ? `request/${instance}/${work.jobId}` : `${work.kind}/${id}`;
+function waiterOf({ recordId, instance }: Target, work: attempts.Work): string {
+  return work.kind === 'request' ? `request/${instance.name}/${work.jobId}` : `${work.kind}/${recordId}`;
 }
 
 interface Begun extends Attempt {
@@ -111,31 +119,32 @@ interface Begun extends Attempt {
 
 /** Records the attempt, if the call is still what is due. Redis's clock at this moment is when it began. */
 async function beginAttempt(
-  deps: CallDependencies,
-  target: Target,
+  { store, settleTimeMs }: CallDependencies,
+  { recordId, instance }: Target,
   work: attempts.Work,
   call: attempts.Call,
 ): Promise<Begun | null> {
   const id = randomUUID();
-  return await deps.store.update<Begun | null>(target.place, (stored, nowMs) => {
+  return await store.update<Begun | null>(recordId, (stored, nowMs) => {
     // Already ours: the reply to an earlier try of this very step was lost.
     if (attempts.owns(stored, id)) return { record: null, result: { ...stored.attempt!, jid: stored.jid } };
-    const { record } = attempts.transition(stored, { kind: 'lapses' }, nowMs, target.rules);
-    if (attempts.decide(record, work, nowMs).do !== call) return { record: null, result: null };
+    const { record } = attempts.transition(stored, { kind: 'expired' }, nowMs, settleTimeMs);
+    const isDue = record.entry?.instance === instance.name && attempts.decide(record, work, nowMs).do === call;
+    if (!isDue) return { record: null, result: null };
     const request = work.kind === 'request' ? { ...work.request, jobId: work.jobId } : null;
     const attempt: Attempt = { id, call, begunAt: nowMs, leaseUntil: nowMs + leaseMs, request };
-    const begun = attempts.transition(record, { kind: 'begins', attempt }, nowMs, target.rules);
+    const begun = attempts.transition(record, { kind: 'started', attempt }, nowMs, settleTimeMs);
     return { record: begun.record, result: { ...attempt, jid: record.jid } };
   });
 }
 
 /** Renews the lease until told to stop; an attempt that is no longer ours is left to its new owner. */
-function keepLease(deps: CallDependencies, target: Target, id: string): () => void {
+function keepLease({ store, settleTimeMs }: CallDependencies, { recordId }: Target, id: string): () => void {
   const timer = setInterval(() => {
-    deps.store
-      .update(target.place, (record, nowMs) => {
-        const lives = { kind: 'lives', id, leaseUntil: nowMs + leaseMs } as const;
-        return { record: attempts.transition(record, lives, nowMs, target.rules).record, result: undefined };
+    store
+      .update(recordId, (record, nowMs) => {
+        const renewed = { kind: 'renewed', id, leaseUntil: nowMs + leaseMs } as const;
+        return { record: attempts.transition(record, renewed, nowMs, settleTimeMs).record, result: undefined };
       })
       .catch(() => {
         // Redis's own trouble is reported by its client; a lease that was not renewed only costs a read-back.
@@ -144,18 +153,19 @@ function keepLease(deps: CallDependencies, target: Target, id: string): () => vo
   return () => clearInterval(timer);
 }
 
+/** By JID, once it is known: a code is dead after the first reset. */
 async function send(
   ryze: RyzeClient,
-  { group, instance, token }: Target,
+  { entry, instance, token }: Target,
   { jid }: Begun,
   call: attempts.Call,
 ): Promise<CallOutcome<Answer>> {
-  const identifier = call === 'resolve' || jid === null ? identifierText(group.identifier) : jid;
+  const asked = { instance: instance.name, token, identifier: jid ?? entry.identifier };
   if (call === 'reset') {
-    const outcome = await ryze.resetLink({ instance: instance.name, token, identifier });
+    const outcome = await ryze.resetLink(asked);
     return outcome.ok ? { ...outcome, value: { call, value: outcome.value } } : outcome;
   }
-  const outcome = await ryze.groupInfo({ instance: instance.name, token, identifier });
+  const outcome = await ryze.groupInfo(asked);
   return outcome.ok ? { ...outcome, value: { call, value: outcome.value } } : outcome;
 }
 
@@ -166,39 +176,44 @@ async function settleAttempt(
   begun: Begun,
   outcome: CallOutcome<Answer>,
 ): Promise<CallEnd> {
-  const ending = await endingOf(deps, target, outcome);
-  const { record, events, fenced } = await endAttempt(deps, target, begun, ending);
+  const { recordId } = target;
+  if (outcome.ok && begun.jid === null) {
+    const reading = readingOf(outcome.value.value);
+    const resolved = await resolveGroup(deps.store, recordId, attemptOf(begun), reading, deps.settleTimeMs);
+    if (resolved.owner !== null) return { end: 'duplicate', owner: resolved.owner };
+    return resolved.fenced ? { end: 'fenced' } : { end: 'done', ...resolved };
+  }
+  const { record, events, fenced } = await endAttempt(deps, target, begun, resultOf(outcome));
   if (fenced) return { end: 'fenced' };
-  if (!outcome.ok) return { end: 'failed', failure: outcome };
-  if (ending.as === 'resolved' && ending.duplicateOf !== null) return { end: 'duplicate', owner: ending.duplicateOf };
-  return { end: 'done', record, events };
+  return outcome.ok ? { end: 'done', recordId, record, events } : { end: 'failed', failure: outcome };
 }
 
 async function endAttempt(
-  deps: CallDependencies,
-  { place, rules }: Target,
-  { jid: _, ...attempt }: Begun,
-  ending: attempts.Ending,
+  { store, settleTimeMs }: CallDependencies,
+  { recordId }: Target,
+  begun: Begun,
+  result: attempts.Result,
 ): Promise<attempts.Outcome> {
-  return await deps.store.update(place, (stored, nowMs) => {
-    const outcome = attempts.transition(stored, { kind: 'ends', attempt, ending }, nowMs, rules);
+  const ended = { kind: 'ended', attempt: attemptOf(begun), result } as const;
+  return await store.update(recordId, (stored, nowMs) => {
+    const outcome = attempts.transition(stored, ended, nowMs, settleTimeMs);
     return { record: outcome.record, events: outcome.events, result: outcome };
   });
 }
 
-async function endingOf(
-  { redis, keys }: CallDependencies,
-  { group }: Target,
-  outcome: CallOutcome<Answer>,
-): Promise<attempts.Ending> {
-  if (!outcome.ok) return outcome.sent === 'unknown' ? { as: 'unknown', over: outcome.ended } : { as: 'noEffect' };
-  const { jid, inviteCode, inviteLink } = outcome.value.value;
-  const link = inviteCode === null || inviteLink === null ? null : { jid, code: inviteCode, url: inviteLink };
-  if (outcome.value.call === 'resolve') {
-    return { as: 'resolved', jid, link, duplicateOf: await claimJid(redis, keys, jid, group.id) };
-  }
+function attemptOf({ jid: _, ...attempt }: Begun): Attempt {
+  return attempt as Attempt;
+}
+
+function resultOf(outcome: CallOutcome<Answer>): attempts.Result {
+  if (!outcome.ok) return outcome.sent === 'unknown' ? { kind: 'unknown', over: outcome.ended } : { kind: 'rejected' };
+  const { link } = readingOf(outcome.value.value);
   // A reset's answer without a link is none: the client says so.
-  return outcome.value.call === 'reset' && link !== null ? { as: 'made', link } : { as: 'read', link };
+  return outcome.value.call === 'reset' && link !== null ? { kind: 'reset', link } : { kind: 'read', link };
+}
+
+function readingOf({ jid, inviteCode, inviteLink }: InfoAnswer): { jid: string; link: NewLink | null } {
+  return { jid, link: inviteCode === null || inviteLink === null ? null : { jid, code: inviteCode, url: inviteLink } };
 }
 
 function settlementOf(outcome: CallOutcome<Answer>, tookMs: number): Settlement {

@@ -1,7 +1,14 @@
 /** Revisions of a group's link, and the events that tell of them and of rotations that failed. Pure. */
-import type { Attempt, GroupRecord, LinkReason, RequestInfo } from '../groups/record.ts';
+import {
+  type Attempt,
+  type GroupRecord,
+  isScheduled,
+  type LinkReason,
+  lastReset,
+  type RequestInfo,
+} from '../groups/record.ts';
 import type { LinkEvent } from '../results/event.ts';
-import type { Failure, GroupRules, Outcome, Work } from './attempt.ts';
+import type { Failure, Outcome, Work } from './attempt.ts';
 
 export interface NewLink {
   readonly jid: string;
@@ -20,15 +27,12 @@ export interface Found {
 }
 
 /** A new revision of the link and the event that tells of it: the one place where revisions are made. */
-export function newRevision(
-  record: GroupRecord,
-  link: NewLink,
-  found: Found,
-  nowMs: number,
-  rules: GroupRules,
-): Outcome {
-  const revision = Math.max(nowMs, (record.revision ?? 0) + 1);
-  const previous = { code: record.link?.code ?? null, revision: record.revision };
+export function newRevision(record: GroupRecord, link: NewLink, found: Found, nowMs: number): Outcome {
+  const { predecessor } = record;
+  const last = predecessor ?? { code: record.link?.code ?? null, revision: record.revision };
+  const revision = Math.max(nowMs, (record.revision ?? 0) + 1, (last.revision ?? 0) + 1);
+  // A link that is published under another id has replaced what it replaced before.
+  const previous = last.code === link.code ? { ...last, code: record.previous.code } : last;
   const request = found.from?.request ?? null;
   const published: GroupRecord = {
     ...record,
@@ -36,21 +40,27 @@ export function newRevision(
     link: { code: link.code, url: link.url },
     revision,
     previous,
+    predecessor: null,
     reason: found.reason,
     rotatedAt: nowMs,
+    lastResetAt: found.from === null ? lastReset(record) : nowMs,
     resetBegunAt: found.from?.begunAt ?? null,
     verifiedAt: nowMs,
-    unreadable: 0,
+    adopt: false,
+    readDueAt: null,
+    unverified: 0,
     failure: null,
     answered: request === null ? record.answered : [request.jobId, ...record.answered].slice(0, keptAnswers),
   };
+  if (record.entry === null || record.replaced) return { record: published, events: [], fenced: false };
+  const { group, instance } = record.entry;
   const event = {
     version: 1,
-    id: `${rules.group}.${revision}`,
+    id: `${group}.${revision}`,
     type: found.type,
-    group: rules.group,
+    group,
     jid: link.jid,
-    instance: rules.instance,
+    instance,
     inviteCode: link.code,
     inviteLink: link.url,
     previousInviteCode: previous.code,
@@ -59,35 +69,42 @@ export function newRevision(
     reason: found.reason,
     request: request === null ? null : infoOf(request),
     rotatedAt: new Date(nowMs).toISOString(),
-    nextRotationAt: isoOrNull(published.dueAt),
+    nextRotationAt: nextRotationAt(published),
   } as LinkEvent;
   return { record: published, events: [event], fenced: false };
 }
 
-/** The event that tells of a rotation that was given up, of the record as that left it. */
-export function failureEvent(record: GroupRecord, work: Work, error: Failure, rules: GroupRules): LinkEvent {
+/** The event of a rotation that was given up, of the record as that left it; null: there is no group to name. */
+export function failureEvent(record: GroupRecord, work: Work, error: Failure): LinkEvent | null {
+  if (record.entry === null || record.replaced) return null;
   const { code, message, httpStatus } = error;
-  const nextAt = isoOrNull(record.dueAt);
+  const { group, instance } = record.entry;
   return {
     version: 1,
-    id: `${rules.group}.${record.revision ?? 0}.failed.${record.attempts}`,
+    id: `${group}.${record.revision ?? 0}.failed.${record.attempts}`,
     type: 'rotation.failed',
-    group: rules.group,
+    group,
     jid: record.jid,
-    instance: rules.instance,
+    instance,
     inviteCode: record.link?.code ?? null,
     inviteLink: record.link?.url ?? null,
     previousInviteCode: record.previous.code,
     revision: record.revision,
     previousRevision: record.previous.revision,
-    reason: work.kind === 'request' ? 'request' : work.kind === 'scheduled' ? 'schedule' : 'drift',
+    reason: failureReasons[work.kind],
     request: work.kind === 'request' ? work.request : null,
     rotatedAt: isoOrNull(record.rotatedAt),
-    nextRotationAt: nextAt,
+    nextRotationAt: nextRotationAt(record),
     error: { code, message, httpStatus },
-    nextAttemptAt: nextAt,
+    nextAttemptAt: isoOrNull(record.failure?.nextAttemptAt ?? null),
     linkUncertain: record.uncertain !== null,
   };
+}
+
+const failureReasons = { request: 'request', scheduled: 'schedule', verification: 'adopted' } as const;
+
+function nextRotationAt(record: GroupRecord): string | null {
+  return isScheduled(record) ? isoOrNull(record.dueAt) : null;
 }
 
 function infoOf({ requestId, requestedBy, reason }: RequestInfo): RequestInfo {

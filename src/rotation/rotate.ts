@@ -7,9 +7,8 @@
  */
 import type { Denial } from '../budget/budget.ts';
 import { closeGate, type Gate, openGate } from '../budget/gate.ts';
-import type { RetryConfig } from '../config/config.ts';
-import { claimJid } from '../groups/jids.ts';
-import type { GroupRecord } from '../groups/record.ts';
+import type { InstanceConfig, RetryConfig } from '../config/config.ts';
+import type { GroupRecord, LinkReason } from '../groups/record.ts';
 import type { CallFailure } from '../ryze/outcome.ts';
 import * as attempts from './attempt.ts';
 import { type CallDependencies, makeCall, type Target } from './call.ts';
@@ -19,15 +18,22 @@ import { doubtMs, endReprieve, isReprieved, suspect } from './suspicion.ts';
 export type Rotation =
   /** The group has a link that answers this work. */
   | { readonly status: 'rotated' | 'recovered' | 'satisfied'; readonly record: GroupRecord }
-  /** Its link was read back; `changed`: by somebody else, and published. */
-  | { readonly status: 'verified'; readonly changed: boolean }
+  /** Its link was read; `published`: why it was published, null if it had not changed, or was not shown. */
+  | {
+      readonly status: 'verified';
+      readonly group: string;
+      readonly published: LinkReason | null;
+      readonly unverified: number;
+    }
   /** Nothing to do any more: rescheduled, removed or disabled since this was queued. */
   | { readonly status: 'obsolete' }
+  /** No file has the group any more. */
+  | { readonly status: 'unregistered' }
   /** Come back later; costs no try. `closed`: nothing else of this instance can go either. */
   | {
       readonly status: 'wait';
       readonly ms: number;
-      readonly why: 'busy' | 'settling' | Denial;
+      readonly why: 'busy' | 'settling' | 'lost' | 'elsewhere' | Denial;
       readonly closed: boolean;
     }
   /** A call failed for the group's own reason: look again after `ms`, with this failure, before it is blamed. */
@@ -40,11 +46,13 @@ export type Rotation =
 export interface RotateDependencies extends CallDependencies {
   readonly retry: RetryConfig;
   readonly random: () => number;
+  /** The instance as this process knows it, with its token; null: it serves no such instance. */
+  readonly callerOf: (instance: string) => { readonly instance: InstanceConfig; readonly token: string } | null;
   /** Called after a 401: reads the instance's token again, and returns it. */
   readonly refreshToken: (instance: string) => string;
   readonly onGateClosed: (instance: string, gate: Gate) => void;
-  /** Told right after events were committed. */
-  readonly onCommitted: () => void;
+  /** Told right after events were committed, and for which results queues. */
+  readonly onCommitted: (queues: readonly string[]) => void;
 }
 
 /** More steps than any honest course of one job: resolve, read back, reset, each overtaken a few times. */
@@ -57,35 +65,51 @@ export interface Past {
   readonly doubted: attempts.Failure | null;
 }
 
+/** How long to wait where another process has to do something first. */
+const elsewhereMs = 5_000;
+
+/** `first`: the group's record as it was found. */
 export async function rotate(
   deps: RotateDependencies,
-  asked: Target,
+  first: string,
   work: attempts.Work,
   { tries, doubted }: Past,
 ): Promise<Rotation> {
   const { redis, keys } = deps;
-  let target = asked;
-  const place = [asked.instance.name, asked.group.id] as const;
-  if (doubted !== null && !(await isReprieved(redis, keys, ...place))) return await giveUp(deps, target, work, doubted);
+  let recordId = first;
+  let checked = doubted === null;
   let mine: 'rotated' | 'recovered' | null = null;
 
   for (let steps = 0; steps < maxSteps; steps++) {
-    const { record, step } = await look(deps, target, work);
+    const { record, step } = await look(deps, recordId, work);
+    const { entry } = record;
+    // Redis has lost the record: the planner registers the group again.
+    if (entry === null) return { status: 'wait', ms: elsewhereMs, why: 'lost', closed: false };
 
     if (step.do === 'finish') {
       if (mine !== null) return { status: mine, record };
       if (step.as === 'duplicate') {
-        const owner = await ownerOf(deps, target, record);
-        if (owner === null) continue;
-        return await rest(deps, target, work, owner);
+        return await giveUp(deps, recordId, work, duplicateFailure(record.duplicateOf ?? ''));
       }
-      if (step.as === 'obsolete') return { status: 'obsolete' };
+      if (step.as !== 'answered') return { status: step.as };
       const again = work.kind === 'request' && record.answered.includes(work.jobId);
-      return { status: again ? 'rotated' : 'satisfied', record };
+      const made = record.reason === 'recovery' ? 'recovered' : 'rotated';
+      return { status: again ? made : 'satisfied', record };
     }
     if (step.do === 'wait') {
+      // Whoever works on the group does what a verification would do.
+      if (step.why === 'busy' && work.kind === 'verification') return { status: 'obsolete' };
       return { status: 'wait', ms: step.ms, why: step.why, closed: false };
     }
+
+    const caller = deps.callerOf(entry.instance);
+    if (caller === null) return { status: 'wait', ms: elsewhereMs, why: 'elsewhere', closed: false };
+    const target: Target = { recordId, entry, ...caller };
+    const place = [entry.instance, entry.group] as const;
+    if (!checked && doubted !== null && !(await isReprieved(redis, keys, ...place))) {
+      return await giveUp(deps, recordId, work, doubted);
+    }
+    checked = true;
 
     const result = await makeCall(deps, target, work, step.do);
     switch (result.end) {
@@ -95,31 +119,32 @@ export async function rotate(
       case 'fenced':
         continue;
       case 'duplicate':
-        return await giveUp(deps, target, work, duplicateFailure(result.owner));
+        return await giveUp(deps, recordId, work, duplicateFailure(result.owner));
       case 'done': {
-        if (result.events.length > 0) deps.onCommitted();
-        if (step.do === 'verify') return { status: 'verified', changed: result.events.length > 0 };
+        recordId = result.recordId;
+        const published = result.events[0]?.reason ?? null;
+        if (published !== null) deps.onCommitted(result.record.entry?.queues ?? []);
         if (doubted !== null) await endReprieve(redis, keys, ...place);
         if (step.do === 'reset') return { status: 'rotated', record: result.record };
-        if (step.do === 'readBack' && result.events.length > 0) mine = 'recovered';
-        if (step.do === 'readBack' && work.kind === 'verification') {
-          return { status: 'verified', changed: result.events.length > 0 };
+        if (work.kind === 'verification') {
+          return { status: 'verified', group: entry.group, published, unverified: result.record.unverified };
         }
+        if (published === 'recovery') mine = 'recovered';
         continue;
       }
       case 'failed': {
         const door = doorOf(result.failure.code);
-        if (door === 'instance') target = await answerTrouble(deps, target, result.failure);
+        if (door === 'instance') await answerTrouble(deps, target, result.failure);
         // The gate or the bucket is closed by now: asking for the next slot says for how long.
         if (door === 'instance' || door === 'token') continue;
-        if (work.kind === 'verification') {
-          await happen(deps, target, { kind: 'postponed' });
-          return { status: 'verified', changed: false };
+        if (work.kind === 'verification' && (step.do !== 'adopt' || door !== 'group')) {
+          const { unverified } = await apply(deps, recordId, { kind: 'postponed' });
+          return { status: 'verified', group: entry.group, published: null, unverified };
         }
         if (door === 'group' && doubted === null) return await doubt(deps, target, result.failure);
         if (door === 'group' || tries + 1 >= deps.retry.attempts) {
           if (doubted !== null) await endReprieve(redis, keys, ...place);
-          return await giveUp(deps, target, work, result.failure);
+          return await giveUp(deps, recordId, work, result.failure);
         }
         return { status: 'retry', ms: retryDelayMs(tries + 1, deps.retry, deps.random), failure: result.failure };
       }
@@ -129,9 +154,9 @@ export async function rotate(
 }
 
 /** The record as it would be without abandoned attempts, and what is due. */
-async function look(deps: RotateDependencies, target: Target, work: attempts.Work) {
-  const { record: stored, nowMs } = await deps.store.load(target.group.id);
-  const { record } = attempts.transition(stored, { kind: 'lapses' }, nowMs, target.rules);
+async function look({ store, settleTimeMs }: RotateDependencies, recordId: string, work: attempts.Work) {
+  const { record: stored, nowMs } = await store.load(recordId);
+  const { record } = attempts.transition(stored, { kind: 'expired' }, nowMs, settleTimeMs);
   return { record, step: attempts.decide(record, work, nowMs) };
 }
 
@@ -141,23 +166,22 @@ function closesQueue(why: Denial): boolean {
 }
 
 /** Closes the instance's gate, unless the token was refused and there is another one by now: then it is tried. */
-async function answerTrouble(deps: RotateDependencies, target: Target, failure: CallFailure): Promise<Target> {
+async function answerTrouble(deps: RotateDependencies, target: Target, failure: CallFailure): Promise<void> {
   const { name } = target.instance;
   const token = failure.code === 'unauthorized' ? deps.refreshToken(name) : target.token;
   if (token !== target.token) {
     const opened = await openGate(deps.redis, deps.keys, name);
     if (opened !== null) deps.onGateOpened(name, opened);
-    return { ...target, token };
+    return;
   }
   const gate = await closeGate(deps.redis, deps.keys, name, failure.code);
   if (gate.closedNow) deps.onGateClosed(name, gate);
-  return target;
 }
 
 /** Leaves a moment in which other groups of the instance may fail too; if they do, closes its gate. */
-async function doubt(deps: RotateDependencies, { instance, group }: Target, failure: CallFailure): Promise<Rotation> {
+async function doubt(deps: RotateDependencies, { instance, entry }: Target, failure: CallFailure): Promise<Rotation> {
   const { name } = instance;
-  if (!(await suspect(deps.redis, deps.keys, name, group.id))) return { status: 'doubted', ms: doubtMs, failure };
+  if (!(await suspect(deps.redis, deps.keys, name, entry.group))) return { status: 'doubted', ms: doubtMs, failure };
   const gate = await closeGate(deps.redis, deps.keys, name, 'suspected');
   if (gate.closedNow) deps.onGateClosed(name, gate);
   return { status: 'doubted', ms: gate.opensInMs, failure };
@@ -165,46 +189,25 @@ async function doubt(deps: RotateDependencies, { instance, group }: Target, fail
 
 async function giveUp(
   deps: RotateDependencies,
-  target: Target,
+  recordId: string,
   work: attempts.Work,
   failure: attempts.Failure,
 ): Promise<Rotation> {
-  const { failure: noted } = await happen(deps, target, { kind: 'gaveUp', work, failure });
-  deps.onCommitted();
+  const { failure: noted, entry } = await apply(deps, recordId, { kind: 'gaveUp', work, failure });
+  deps.onCommitted(entry?.queues ?? []);
   return { status: 'gaveUp', failure, nextAttemptAt: noted?.nextAttemptAt ?? null };
 }
 
-/** Stores what becomes of the record, with its events unless `silently`. */
-async function happen(
-  { store }: RotateDependencies,
-  { place, rules }: Target,
-  happening: attempts.Happening,
-  silently = false,
+/** Stores what becomes of the record, with its events. */
+async function apply(
+  { store, settleTimeMs }: RotateDependencies,
+  recordId: string,
+  input: attempts.Input,
 ): Promise<GroupRecord> {
-  return await store.update(place, (stored, nowMs) => {
-    const { record, events } = attempts.transition(stored, happening, nowMs, rules);
-    return { record, events: silently ? [] : events, result: record };
+  return await store.update(recordId, (stored, nowMs) => {
+    const { record, events } = attempts.transition(stored, input, nowMs, settleTimeMs);
+    return { record, events, result: record };
   });
-}
-
-/** The other group that owns this one's JID; null: none does any more, and the mark is taken off. */
-async function ownerOf(deps: RotateDependencies, target: Target, record: GroupRecord): Promise<string | null> {
-  const owner = record.jid === null ? null : await claimJid(deps.redis, deps.keys, record.jid, target.group.id);
-  if (owner === null) {
-    await deps.store.update(target.place, (stored) => ({
-      record: { ...stored, duplicateOf: null },
-      result: undefined,
-    }));
-  }
-  return owner;
-}
-
-/** A double was reported once when it was found; after that its schedule rests in silence, only one-offs are told. */
-async function rest(deps: RotateDependencies, target: Target, work: attempts.Work, owner: string): Promise<Rotation> {
-  const failure = duplicateFailure(owner);
-  if (work.kind === 'request') return await giveUp(deps, target, work, failure);
-  const { failure: noted } = await happen(deps, target, { kind: 'gaveUp', work, failure }, true);
-  return { status: 'gaveUp', failure, nextAttemptAt: noted?.nextAttemptAt ?? null };
 }
 
 function duplicateFailure(owner: string): attempts.Failure {

@@ -8,6 +8,7 @@ import { capacityOfBucket } from '../budget/budget.ts';
 import { readGate } from '../budget/gate.ts';
 import type { Config, GroupConfig, InstanceConfig } from '../config/config.ts';
 import { type GroupRecord, type LinkReason, newRecord } from '../groups/record.ts';
+import { parseRegistration } from '../groups/registration.ts';
 import { createGroupStore, RecordError, readable } from '../groups/store.ts';
 import { countJobs, type JobCounts } from '../queues/counts.ts';
 import type { Keys } from '../redis/keys.ts';
@@ -17,20 +18,22 @@ import { nextDue } from '../schedule/schedule.ts';
 
 /** In the order in which a person wants to see them. */
 export const groupStates = [
-  'unreadable',
+  'unreadable_record',
   'uncertain',
-  'double',
+  'duplicate',
   'failing',
   'overdue',
   'rotating',
+  'unverified',
   'new',
   'fresh',
   'disabled',
 ] as const;
 /**
- * `unreadable`: its record in Redis is none of this version; `uncertain`: a call may have changed the link without our
- * knowing; `double`: the same WhatsApp group as another; `failing`: the last rotation gave up; `overdue`: due for longer
- * than the planner needs; `new`: no link yet.
+ * `unreadable_record`: this version cannot read its record in Redis; `uncertain`: a call may have changed the link without
+ * our knowing; `duplicate`: the same WhatsApp group as another; `failing`: the last rotation gave up; `overdue`: due for
+ * longer than the planner needs; `unverified`: its link was never shown, or could not be read several times in a row;
+ * `new`: no link yet.
  */
 export type GroupState = (typeof groupStates)[number];
 
@@ -47,8 +50,8 @@ export interface GroupStatus {
   readonly linkBy: LinkReason | null;
   readonly nextRotationAt: string | null;
   readonly lastError: { readonly code: string; readonly message: string; readonly at: string } | null;
-  /** Verifications in a row that were shown no link. */
-  readonly unreadable: number;
+  /** Reads in a row that failed or were shown no link. */
+  readonly unverified: number;
 }
 
 export interface InstanceStatus {
@@ -73,16 +76,19 @@ export interface Status {
 
 /** Due for longer than this, a group is overdue: a tick, a call and some waiting in between are normal. */
 const overdueAfterMs = 60_000;
+/** Reads in a row that fail now and then are normal. */
+const unverifiedAfter = 3;
 
 export async function readStatus(redis: RedisClient, keys: Keys, config: Config): Promise<Status> {
   const nowMs = await redisTime(redis, keys);
   const store = createGroupStore(redis, keys);
   const { prefix } = config.redis;
   const { queues } = config.results;
+  const records = await recordIds(redis, keys, config);
   const [groups, instances, lastTick, outbox, results] = await Promise.all([
     Promise.all(
       config.groups.map(async (group) => {
-        const loaded = await readable(store.load(group.id));
+        const loaded = await readable(store.load(records.get(group.id) ?? group.id));
         return loaded instanceof RecordError
           ? unreadableStatus(group, loaded, nowMs)
           : groupStatus(group, loaded.record, nowMs);
@@ -108,8 +114,8 @@ function unreadableStatus(group: GroupConfig, { message }: RecordError, nowMs: n
   const at = new Date(nowMs).toISOString();
   return {
     ...groupStatus(group, newRecord, nowMs),
-    state: 'unreadable',
-    lastError: { code: 'unreadable', message, at },
+    state: 'unreadable_record',
+    lastError: { code: 'unreadable_record', message, at },
   };
 }
 
@@ -123,7 +129,7 @@ export function groupStatus(group: GroupConfig, record: GroupRecord, nowMs: numb
     periodMs: group.enabled && record.rotatedAt !== null ? periodFrom(group, record.rotatedAt) : null,
     revision: record.revision,
     linkBy: record.reason,
-    nextRotationAt: record.dueAt === null ? null : new Date(record.dueAt).toISOString(),
+    nextRotationAt: record.dueAt === null || !group.enabled ? null : new Date(record.dueAt).toISOString(),
     lastError:
       record.failure === null
         ? null
@@ -132,7 +138,7 @@ export function groupStatus(group: GroupConfig, record: GroupRecord, nowMs: numb
             message: record.failure.message,
             at: new Date(record.failure.at).toISOString(),
           },
-    unreadable: record.unreadable,
+    unverified: record.unverified,
   };
 }
 
@@ -148,13 +154,30 @@ function periodFrom(group: GroupConfig, fromMs: number): number {
 }
 
 function stateOf(group: GroupConfig, record: GroupRecord, nowMs: number): GroupState {
-  if (record.uncertain !== null) return 'uncertain';
-  if (record.duplicateOf !== null) return 'double';
-  if (record.attempt !== null && record.attempt.leaseUntil > nowMs) return 'rotating';
+  const { attempt } = record;
+  // A reset whose process is gone may have had an effect.
+  const isAbandoned = attempt?.call === 'reset' && attempt.leaseUntil <= nowMs;
+  if (record.uncertain !== null || isAbandoned) return 'uncertain';
+  if (record.duplicateOf !== null) return 'duplicate';
+  if (attempt !== null && attempt.leaseUntil > nowMs) return 'rotating';
   if (record.failure !== null) return 'failing';
-  if (record.dueAt !== null && record.dueAt + overdueAfterMs < nowMs) return 'overdue';
   if (!group.enabled) return 'disabled';
+  if (record.dueAt !== null && record.dueAt + overdueAfterMs < nowMs) return 'overdue';
+  const isNeverShown = record.link === null && record.unverified > 0;
+  if (isNeverShown || record.unverified >= unverifiedAfter) return 'unverified';
   return record.revision === null ? 'new' : 'fresh';
+}
+
+/** Of each group, which record is its. */
+async function recordIds(redis: RedisClient, keys: Keys, { groups }: Config): Promise<ReadonlyMap<string, string>> {
+  const ids = groups.map(({ id }) => id);
+  const found = ids.length === 0 ? [] : await redis.hmget(keys.registered, ...ids);
+  return new Map(
+    ids.flatMap((id, i) => {
+      const registered = parseRegistration(found[i]);
+      return registered === null ? [] : [[id, registered.recordId] as const];
+    }),
+  );
 }
 
 async function instanceStatus(

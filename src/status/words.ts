@@ -22,6 +22,7 @@ const linkBy = {
   request: 'rotated on request',
   recovery: 'rotated, read back',
   drift: 'changed by somebody else',
+  adopted: 'read at first sight',
 } as const;
 
 /** What a person can do about a reason for which an instance is left alone or a group failed; empty: only wait. */
@@ -32,7 +33,7 @@ const advice: Readonly<Record<string, string>> = {
   instance_disconnected: 'connect its number to WhatsApp in RyzeAPI',
   throttled: 'WhatsApp asks it to slow down; set "pace" if that comes again',
   suspected: 'several groups failed in a row; each is tried once more before it is blamed',
-  unreadable: 'its record in Redis is damaged, or was written by another version; the log names it',
+  unreadable_record: 'its record in Redis is damaged, or was written by another version; the log names it',
   not_admin: 'make its number an admin of the group, then rotate it',
   group_not_found: 'let its number join the group, or name the group by its JID',
 };
@@ -48,9 +49,10 @@ export function outcomeText({ lastError, linkBy: by }: Pick<GroupStatus, 'lastEr
 }
 
 /** What else a person should know; empty: nothing. */
-export function remarksText({ lastError, unreadable }: Pick<GroupStatus, 'lastError' | 'unreadable'>): string {
+export function remarksText({ lastError, unverified }: Pick<GroupStatus, 'lastError' | 'unverified'>): string {
   const remarks: string[] = [];
   if (lastError !== null) remarks.push(`${lastError.code}: ${lastError.message}`);
-  if (unreadable > 0) remarks.push(`its link could not be verified: not shown ${unreadable} times in a row`);
+  if (unverified > 0)
+    remarks.push(`its link could not be verified ${unverified === 1 ? 'once' : `${unverified} times in a row`}`);
   return remarks.join('; ');
 }

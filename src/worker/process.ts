@@ -12,10 +12,8 @@
  */
 import { DelayedError, type Job, type Queue, UnrecoverableError, WaitingError } from 'bullmq';
 import { z } from 'zod';
-import type { Config, GroupConfig } from '../config/config.ts';
-import { lookUp } from '../config/lookup.ts';
-import { ownerOfJid } from '../groups/jids.ts';
-import { type GroupRecord, knownLink } from '../groups/record.ts';
+import { findGroup } from '../groups/find.ts';
+import { type Entry, type GroupRecord, knownLink } from '../groups/record.ts';
 import { RecordError } from '../groups/store.ts';
 import type { Logger } from '../log.ts';
 import type { Observer } from '../ops/observer.ts';
@@ -23,15 +21,11 @@ import { scheduledData, scheduledJob, verifyData, verifyJob } from '../planner/r
 import { parseRequest, type RotationResult, requestJob } from '../queues/request.ts';
 import { rotationsQueue } from '../redis/keys.ts';
 import type { Work } from '../rotation/attempt.ts';
-import type { Target } from '../rotation/call.ts';
 import { type Past, type RotateDependencies, type Rotation, rotate } from '../rotation/rotate.ts';
-import { isJid } from '../ryze/identifier.ts';
 import { errorCodes } from '../ryze/outcome.ts';
 import type { Hold } from './instance.ts';
 
 export interface ProcessDependencies extends RotateDependencies {
-  readonly config: () => Config;
-  readonly targetOf: (group: GroupConfig) => Target;
   readonly log: Logger;
   readonly observer: Observer;
   /** Told of every job that this process takes off the queue of an instance. */
@@ -59,33 +53,33 @@ export async function processJob(
   hold: Hold,
 ): Promise<RotationResult | null> {
   deps.onTaken(instance);
-  const found = await readJob(deps, instance, job);
-  if (found === null) return null;
-  const { group, work } = found;
+  const { recordId, work, name } = await readJob(deps, instance, job);
   const past = progress.parse(job.progress);
 
   let rotation: Rotation;
   try {
-    rotation = await rotate(deps, deps.targetOf(group), work, past);
+    rotation = await rotate(deps, recordId, work, past);
   } catch (error) {
     if (error instanceof RecordError) {
-      deps.log.error({ event: 'group.unreadable', group: group.id }, error.message);
+      deps.log.error({ event: 'group.unreadable', group: name }, error.message);
       throw new UnrecoverableError(`internal: ${error.message}`);
     }
-    deps.log.error({ event: 'job.unforeseen', group: group.id, err: error }, 'a job met an error that nobody foresaw');
+    deps.log.error({ event: 'job.unforeseen', group: name, err: error }, 'a job met an error that nobody foresaw');
     if (past.tries + 1 >= deps.retry.attempts) throw new UnrecoverableError(`internal: ${messageOf(error)}`);
     return await delay(job, hold, unforeseenMs, { ...past, tries: past.tries + 1 });
   }
 
-  report(deps, group, work, rotation);
+  report(deps, { group: name, instance, work: work.kind }, rotation);
   switch (rotation.status) {
     case 'rotated':
     case 'recovered':
     case 'satisfied':
-      return resultOf(rotation.status, group.id, rotation.record);
+      return resultOf(rotation.status, rotation.record);
     case 'verified':
     case 'obsolete':
       return null;
+    case 'unregistered':
+      throw new UnrecoverableError(unknownGroup(name));
     case 'wait':
       if (!rotation.closed) return await delay(job, hold, rotation.ms);
       return await putBack(queue, job, hold, rotation.ms);
@@ -118,29 +112,32 @@ async function putBack(queue: Queue, job: Job, hold: Hold, ms: number): Promise<
   throw new WaitingError();
 }
 
-/** Checks what came off the queue. null: there is nothing to do any more. Throws what a producer must be told. */
-async function readJob(
-  deps: ProcessDependencies,
-  instance: string,
-  job: Job,
-): Promise<{ group: GroupConfig; work: Work } | null> {
+/** A job as it was understood. `name`: what the log calls its group. */
+interface Understood {
+  readonly recordId: string;
+  readonly work: Work;
+  readonly name: string;
+}
+
+/** Checks what came off the queue. Throws what a producer must be told. */
+async function readJob(deps: ProcessDependencies, instance: string, job: Job): Promise<Understood> {
   switch (job.name) {
     case requestJob: {
       const parsed = parseRequest(job.data);
       if (!parsed.ok) throw new UnrecoverableError(parsed.message);
       const { group: name, requestedAt, requestId, requestedBy, reason } = parsed.request;
-      const group = await findGroup(deps, instance, name);
+      const { recordId, entry } = await findRequested(deps, instance, job, name);
       const request = { requestId: requestId ?? null, requestedBy: requestedBy ?? null, reason: reason ?? null };
-      return { group, work: { kind: 'request', jobId: job.id ?? '', requestedAt: requestedAt ?? null, request } };
+      const work = { kind: 'request', jobId: job.id ?? '', requestedAt: requestedAt ?? null, request } as const;
+      return { recordId, work, name: entry.group };
     }
     case scheduledJob: {
-      const { group: id, dueAt } = parseInternal(scheduledData, job);
-      const group = here(deps.config(), instance, id);
-      return group === undefined ? null : { group, work: { kind: 'scheduled', dueAt } };
+      const { record, group, dueAt } = parseInternal(scheduledData, job);
+      return { recordId: record, work: { kind: 'scheduled', dueAt }, name: group };
     }
     case verifyJob: {
-      const group = here(deps.config(), instance, parseInternal(verifyData, job).group);
-      return group === undefined ? null : { group, work: { kind: 'verification' } };
+      const { record, group } = parseInternal(verifyData, job);
+      return { recordId: record, work: { kind: 'verification' }, name: group };
     }
     default:
       throw new UnrecoverableError(
@@ -156,75 +153,110 @@ function parseInternal<T extends z.ZodType>(schema: T, job: Job): z.output<T> {
   throw new UnrecoverableError(`bad data: "${job.name}" is a job of the program itself; push "${requestJob}"`);
 }
 
-function here(config: Config, instance: string, id: string): GroupConfig | undefined {
-  const group = lookUp(config).byId.get(id);
-  return group?.instance === instance ? group : undefined;
+/**
+ * The group that a one-off asks for. One that its worker had taken before stays valid wherever its group has moved since:
+ * it was accepted, and its reset may be in flight.
+ */
+async function findRequested(
+  { redis, keys, store }: ProcessDependencies,
+  instance: string,
+  job: Job,
+  name: string,
+): Promise<{ readonly recordId: string; readonly entry: Entry }> {
+  const found = await findGroup(redis, keys, store, name);
+  if (found === null) throw new UnrecoverableError(unknownGroup(name));
+  const { entry, registered } = found;
+  if (entry.instance === instance || !registered || job.attemptsStarted > 1) return found;
+  throw new UnrecoverableError(
+    `group ${quote(name)} belongs to instance "${entry.instance}": push it to the queue "${rotationsQueue(entry.instance)}"`,
+  );
 }
 
-async function findGroup(deps: ProcessDependencies, instance: string, name: string): Promise<GroupConfig> {
-  const { byId, byJid } = lookUp(deps.config());
-  const id = isJid(name) ? await ownerOfJid(deps.redis, deps.keys, name) : name;
-  const group = byId.get(id ?? '') ?? byJid.get(name);
-  const quoted = JSON.stringify(name.slice(0, 64));
-  if (group === undefined) throw new UnrecoverableError(`unknown group ${quoted}: it is not in the configuration file`);
-  if (group.instance !== instance) {
-    throw new UnrecoverableError(
-      `group ${quoted} belongs to instance "${group.instance}": push it to the queue "${rotationsQueue(group.instance)}"`,
-    );
-  }
-  return group;
+function unknownGroup(name: string): string {
+  return `unknown group ${quote(name)}: it is not in the configuration file`;
 }
 
-function resultOf(status: RotationResult['status'], group: string, record: GroupRecord): RotationResult {
+function quote(name: string): string {
+  return JSON.stringify(name.slice(0, 64));
+}
+
+function resultOf(status: RotationResult['status'], record: GroupRecord): RotationResult {
   const link = knownLink(record);
-  if (link === null) throw new Error(`group ${group} was answered without a link`);
+  const group = record.entry?.group;
+  if (link === null || group === undefined) throw new Error('a one-off was answered without a link');
   return { status, group, ...link };
 }
+
+/** A link that could not be verified this often in a row is worth a warning. */
+const unverifiedWarning = 3;
 
 /** One line for each outcome that somebody may want to know of. */
 function report(
   { log, observer }: Pick<ProcessDependencies, 'log' | 'observer'>,
-  group: GroupConfig,
-  work: Work,
+  about: { readonly group: string; readonly instance: string; readonly work: Work['kind'] },
   rotation: Rotation,
 ): void {
-  const about = { group: group.id, instance: group.instance, work: work.kind };
+  const { group, instance } = about;
   switch (rotation.status) {
     case 'rotated':
     case 'recovered':
     case 'satisfied': {
       const revision = rotation.record.revision;
-      observer.rotation(group.instance, rotation.status);
-      log.info({ event: `rotation.${rotation.status}`, ...about, revision }, `${group.id}: ${said[rotation.status]}`);
+      observer.rotation(instance, rotation.status);
+      log.info({ event: `rotation.${rotation.status}`, ...about, revision }, `${group}: ${said[rotation.status]}`);
       return;
     }
     case 'verified':
-      if (!rotation.changed) return;
-      observer.drift(group.instance);
-      log.warn({ event: 'link.changed', ...about }, `${group.id}: someone else changed the link`);
+      reportRead({ log, observer }, { ...about, group: rotation.group }, rotation);
       return;
     case 'retry': {
       const { code, message, httpStatus } = rotation.failure;
       const again = { retryInMs: rotation.ms, code, httpStatus };
-      log.warn({ event: 'rotation.retry', ...about, ...again }, `${group.id}: ${code}: ${message}`);
+      log.warn({ event: 'rotation.retry', ...about, ...again }, `${group}: ${code}: ${message}`);
       return;
     }
     case 'gaveUp': {
       const { code, message, httpStatus } = rotation.failure;
-      observer.rotation(group.instance, 'failed');
-      log.error({ event: 'rotation.failed', ...about, code, httpStatus }, `${group.id}: ${code}: ${message}`);
+      observer.rotation(instance, 'failed');
+      log.error({ event: 'rotation.failed', ...about, code, httpStatus }, `${group}: ${code}: ${message}`);
       return;
     }
     case 'doubted':
-      log.debug(
-        { event: 'rotation.doubted', ...about, code: rotation.failure.code },
-        `${group.id}: failed; looks again`,
-      );
+      log.debug({ event: 'rotation.doubted', ...about, code: rotation.failure.code }, `${group}: failed; looks again`);
       return;
     case 'wait':
-      log.debug({ event: 'rotation.waits', ...about, why: rotation.why, ms: rotation.ms }, `${group.id}: waits`);
+      log.debug({ event: 'rotation.waits', ...about, why: rotation.why, ms: rotation.ms }, `${group}: waits`);
       return;
     case 'obsolete':
+    case 'unregistered':
+      return;
+  }
+}
+
+function reportRead(
+  { log, observer }: Pick<ProcessDependencies, 'log' | 'observer'>,
+  about: { readonly group: string; readonly instance: string; readonly work: Work['kind'] },
+  { published, unverified }: Rotation & { status: 'verified' },
+): void {
+  const { group, instance } = about;
+  if (unverified > 0) observer.unverified(instance);
+  if (unverified === unverifiedWarning) {
+    log.warn(
+      { event: 'link.unverified', ...about, times: unverified },
+      `${group}: its link could not be verified ${unverified} times in a row: it may have been replaced unnoticed`,
+    );
+  }
+  switch (published) {
+    case 'drift':
+      observer.drift(instance);
+      log.warn({ event: 'link.changed', ...about }, `${group}: someone else changed the link`);
+      return;
+    case 'adopted':
+      log.info({ event: 'link.adopted', ...about }, `${group}: its link is read and published`);
+      return;
+    case 'recovery':
+      observer.rotation(instance, 'recovered');
+      log.info({ event: 'rotation.recovered', ...about }, `${group}: ${said.recovered}`);
       return;
   }
 }

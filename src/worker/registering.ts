@@ -1,22 +1,28 @@
-/** Takes the groups of a configuration over into Redis, and says in the log what came of it. */
+/** Registers the groups of the configuration in force in Redis, and says in the log what came of it. */
+import { isDeepStrictEqual } from 'node:util';
 import { bucketOf } from '../budget/budget.ts';
 import type { Config } from '../config/config.ts';
-import { forgetRegistration, syncRegistry } from '../groups/registry.ts';
+import { entryOf } from '../groups/entries.ts';
+import { createFiles, type FileStanding } from '../groups/files.ts';
+import type { Wanted } from '../groups/register.ts';
+import { forgetRecords, type RegistryChanges, syncRegistry } from '../groups/registry.ts';
 import type { GroupStore } from '../groups/store.ts';
 import type { Logger } from '../log.ts';
 import type { Keys } from '../redis/keys.ts';
 import type { RedisClient } from '../redis/scripts.ts';
-import { placeOf } from './rules.ts';
 import type { Tokens } from './tokens.ts';
 
 export interface Registering {
-  takeOver(config: Config): Promise<void>;
-  /** Groups whose records were deleted, or lost by Redis: they begin anew. */
-  takeOverLost(config: Config, lost: readonly string[]): Promise<void>;
-  /** Groups that only stay in their places until they can be read: `[group, why]`. */
-  reportUnreadable(unreadable: readonly (readonly [string, string])[]): void;
+  /** Registers what differs. */
+  register(config: Config): Promise<void>;
+  /** Says that this worker lives and which file it goes by; registers what another worker's file has held up. */
+  reconcile(config: Config): Promise<void>;
+  /** Groups whose records were deleted, or lost by Redis, begin anew. */
+  registerLost(config: Config, recordIds: readonly string[]): Promise<void>;
+  reportUnreadable(unreadable: RegistryChanges['unreadable']): void;
   /** Notes which bucket each instance's token has, for those who want to see a budget and know no token. */
   noteBuckets(config: Config): Promise<void>;
+  close(): Promise<void>;
 }
 
 export interface RegisteringDependencies {
@@ -27,9 +33,29 @@ export interface RegisteringDependencies {
   readonly log: Logger;
 }
 
+/** So many groups, and such a share of all, do not often leave a file on purpose. */
+const vanished = { groups: 3, share: 0.2 };
+/** Ids named in one log line. */
+const maxNamed = 10;
+
 export function createRegistering({ redis, keys, store, tokens, log }: RegisteringDependencies): Registering {
+  const files = createFiles(redis, keys);
+  const deps = { redis, keys, store, files };
+  let wanted: { readonly config: Config; readonly groups: readonly Wanted[] } | null = null;
+  let standing: FileStanding | null = null;
+  /** What the last registration left undone because of another worker's file. */
+  let heldUp: Pick<RegistryChanges, 'kept' | 'outdated'> = { kept: [], outdated: [] };
+
+  function wantedOf(config: Config): readonly Wanted[] {
+    if (wanted?.config !== config) {
+      const groups = config.groups.map((group) => ({ entry: entryOf(group, config), firstSeen: group.firstSeen }));
+      wanted = { config, groups };
+    }
+    return wanted.groups;
+  }
+
   const reportUnreadable: Registering['reportUnreadable'] = (unreadable) => {
-    for (const [group, why] of unreadable) log.error({ event: 'group.unreadable', group }, why);
+    for (const { group, reason } of unreadable) log.error({ event: 'group.unreadable', group }, reason);
   };
 
   const noteBuckets: Registering['noteBuckets'] = async (config) => {
@@ -37,27 +63,84 @@ export function createRegistering({ redis, keys, store, tokens, log }: Registeri
     await redis.hset(keys.buckets, Object.fromEntries(buckets));
   };
 
-  const takeOver: Registering['takeOver'] = async (config) => {
-    const changes = await syncRegistry({ redis, keys, store, placeOf: (group) => placeOf(config, group) }, config);
-    await noteBuckets(config);
-    for (const [group, owner] of changes.doubles) {
-      log.error({ event: 'group.double', group, owner }, `${group} is the same WhatsApp group as ${owner}: it rests`);
+  async function announce(config: Config): Promise<FileStanding> {
+    const now = await files.announce(wantedOf(config).map(({ entry }) => entry));
+    if (now.others.length > 0 && !isDeepStrictEqual(now.others, standing?.others)) {
+      log.warn(
+        { event: 'config.differs', file: now.digest, others: now.others },
+        'another worker goes by a file that says something else of its groups: the newer one counts, and groups that only one of them has stay',
+      );
+    }
+    return now;
+  }
+
+  async function sync(config: Config, now: FileStanding): Promise<void> {
+    const changes = await syncRegistry(deps, wantedOf(config), now);
+    standing = now;
+    report(changes, config);
+    heldUp = changes;
+  }
+
+  function report(changes: RegistryChanges, config: Config): void {
+    for (const { group, owner } of changes.duplicates) {
+      log.error(
+        { event: 'group.duplicate', group, owner },
+        `${group} is the same WhatsApp group as ${owner}: it is paused`,
+      );
     }
     reportUnreadable(changes.unreadable);
+    const { kept, outdated } = changes;
+    if (kept.length > 0 && !isDeepStrictEqual(kept, heldUp.kept)) {
+      log.warn({ event: 'groups.kept', groups: kept.slice(0, maxNamed), count: kept.length }, keptText(kept));
+    }
+    if (outdated.length > 0 && !isDeepStrictEqual(outdated, heldUp.outdated)) {
+      const groups = outdated.slice(0, maxNamed);
+      log.warn({ event: 'groups.outdated', groups, count: outdated.length }, outdatedText(outdated));
+    }
     const [added, changed, removed] = [changes.added.length, changes.changed.length, changes.removed.length];
+    if (removed >= vanished.groups && removed >= vanished.share * (removed + config.groups.length)) {
+      const groups = changes.removed.slice(0, maxNamed);
+      log.error(
+        { event: 'groups.vanished', groups, removed },
+        `${removed} groups are not in the file any more: if that is not meant, put them back; their history is kept for 30 days`,
+      );
+    }
     log.info({ event: 'registry.synced', added, changed, removed }, `${config.groups.length} groups in force`);
-  };
+  }
 
   return {
-    takeOver,
-    async takeOverLost(config, lost) {
-      for (const group of lost) {
+    async register(config) {
+      await redis.sadd(keys.outboxes, ...config.results.queues);
+      await sync(config, await announce(config));
+      await noteBuckets(config);
+    },
+    async reconcile(config) {
+      const now = await announce(config);
+      const isHeldUp = heldUp.kept.length > 0 || heldUp.outdated.length > 0;
+      const changes = !isDeepStrictEqual({ ...now, others: [] }, { ...standing, others: [] });
+      if (changes || (isHeldUp && !isDeepStrictEqual(now.others, standing?.others))) await sync(config, now);
+      standing = now;
+    },
+    async registerLost(config, recordIds) {
+      for (const group of await forgetRecords(deps, recordIds)) {
         log.warn({ event: 'group.lost', group }, `${group}: nothing is known of it in Redis any more: it begins anew`);
-        await forgetRegistration(redis, keys, group);
       }
-      await takeOver(config);
+      await sync(config, await announce(config));
     },
     reportUnreadable,
     noteBuckets,
+    close: () => files.withdraw(),
   };
+}
+
+function keptText(kept: readonly string[]): string {
+  return `${kept.length} groups stay that this file lacks, because another worker's file has them: ${named(kept)}`;
+}
+
+function outdatedText(outdated: readonly string[]): string {
+  return `${outdated.length} groups stay as a newer file of another worker has them: ${named(outdated)}`;
+}
+
+function named(groups: readonly string[]): string {
+  return groups.slice(0, maxNamed).join(', ') + (groups.length > maxNamed ? ', …' : '');
 }

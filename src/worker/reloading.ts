@@ -14,8 +14,8 @@ export interface Reloading {
   readonly inForce: Config;
   /** The file was edited and is broken. */
   readonly broken: boolean;
-  /** Looks whether the file was edited, and takes an edit over. */
-  look(): Promise<void>;
+  /** Looks whether the file was edited, and applies an edit; `atOnce`: without waiting whether it goes on. */
+  look(atOnce: boolean): Promise<void>;
 }
 
 export interface ReloadingDependencies {
@@ -49,8 +49,8 @@ export function createReloading({ watcher, tokens, observer, log, apply }: Reloa
     get broken() {
       return broken;
     },
-    async look() {
-      const polled = await watcher.poll();
+    async look(atOnce) {
+      const polled = await watcher.poll({ atOnce });
       if (polled.status === 'unchanged') return;
       if (polled.status === 'broken') {
         const why = 'the configuration file is broken: the last good one stays in force';

@@ -7,6 +7,7 @@ import { Queue, Worker } from 'bullmq';
 import { type Budget, createBudget } from '../budget/budget.ts';
 import { openGate, readGate } from '../budget/gate.ts';
 import type { Config, InstanceConfig } from '../config/config.ts';
+import { lookUp } from '../config/lookup.ts';
 import type { ConfigWatcher } from '../config/watch.ts';
 import { createGroupStore } from '../groups/store.ts';
 import type { Logger } from '../log.ts';
@@ -14,6 +15,7 @@ import { observeClient } from '../ops/observeClient.ts';
 import { nobody, type Observer } from '../ops/observer.ts';
 import type { Health } from '../ops/readiness.ts';
 import { tick, tickMs } from '../planner/planner.ts';
+import { settle, settleEveryMs } from '../planner/settler.ts';
 import { countJobs } from '../queues/counts.ts';
 import { makeKeys, plannerQueue } from '../redis/keys.ts';
 import { type RedisClient, redisTime } from '../redis/scripts.ts';
@@ -28,7 +30,6 @@ import { type ProcessDependencies, processJob } from './process.ts';
 import { createRegistering } from './registering.ts';
 import { createReloading } from './reloading.ts';
 import { repeat } from './repeat.ts';
-import { placeOf, rulesOf } from './rules.ts';
 import type { Tokens } from './tokens.ts';
 
 export interface ServiceOptions {
@@ -101,14 +102,13 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     get retry() {
       return reloading.inForce.retry;
     },
-    config: () => reloading.inForce,
-    targetOf: (group) => ({
-      group,
-      instance: instanceOf(reloading.inForce, group.instance),
-      token: tokens.of(group.instance),
-      rules: rulesOf(reloading.inForce, group),
-      place: placeOf(reloading.inForce, group),
-    }),
+    get settleTimeMs() {
+      return reloading.inForce.api.settleTimeMs;
+    },
+    callerOf: (name) => {
+      const instance = reloading.inForce.instances.find((one) => one.name === name);
+      return instance === undefined ? null : { instance, token: tokens.of(name) };
+    },
     refreshToken: (name) => tokens.refresh(instanceOf(reloading.inForce, name)),
     onGateClosed: (name, { reason, opensInMs, streak }) =>
       log.error(
@@ -133,8 +133,8 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     await instances.queueOf(instance).removeRateLimitKey();
   }
 
-  function publish(): void {
-    const run = outbox.publishAll(reloading.inForce.results.queues).finally(() => publishing.delete(run));
+  function publish(queues: readonly string[]): void {
+    const run = outbox.publishAll(queues).finally(() => publishing.delete(run));
     publishing.add(run);
   }
 
@@ -150,13 +150,22 @@ export async function startService(options: ServiceOptions): Promise<Service> {
 
   async function plan(): Promise<void> {
     const config = reloading.inForce;
-    await outbox.publishAll(config.results.queues);
+    await outbox.publishAll(await redis.smembers(keys.outboxes));
     const planned = await tick({ redis, keys, store, budget, config, tokenOf: tokens.of, queueOf: instances.queueOf });
     health.ticked();
     const { unreadable, lost, ...counts } = planned;
     log.debug({ event: 'plan.tick', ...counts }, 'planned');
-    registering.reportUnreadable(unreadable);
-    if (lost.length > 0) await registering.takeOverLost(config, lost);
+    const { byJid } = lookUp(config);
+    registering.reportUnreadable(
+      unreadable.map(({ recordId, reason }) => ({ group: byJid.get(recordId)?.id ?? recordId, reason })),
+    );
+    if (lost.length > 0) await registering.registerLost(config, lost);
+  }
+
+  async function settleLeftovers(): Promise<void> {
+    const { instances: served } = reloading.inForce;
+    const queueOf = (name: string) => (served.some((one) => one.name === name) ? instances.queueOf(name) : null);
+    await settle({ redis, keys, store, queueOf });
   }
 
   /** A token file may have changed although the configuration did not. */
@@ -175,7 +184,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
       budget = makeBudget(next);
       void old.close();
     }
-    await registering.takeOver(next);
+    await registering.register(next);
     await instances.bringInLine(next.instances);
     for (const instance of next.instances) {
       await reopen(instance.name);
@@ -212,7 +221,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   }
   const health = watchHealth({ redis, keys, waiting, configBroken: () => reloading.broken });
 
-  await registering.takeOver(reloading.inForce);
+  await registering.register(reloading.inForce);
   await instances.bringInLine(reloading.inForce.instances);
   const planner = new Worker(plannerQueue, plan, { connection: redis, prefix, concurrency: 1, ...lockOptions });
   planner.on('error', (error) => reportQueueError(log, plannerQueue, error));
@@ -224,22 +233,32 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   const reloads = repeat(
     reloadEveryMs,
     async () => {
-      if (tokensToo) await rereadTokens();
+      const asked = tokensToo;
+      if (asked) await rereadTokens();
       tokensToo = false;
-      await reloading.look();
+      await reloading.look(asked);
     },
     (error) => log.error({ event: 'config.unread', err: error }, 'cannot reload'),
   );
   const timers = [
     reloads,
     repeat(tickMs, watch, (error) => log.debug({ event: 'plan.unwatched', err: error }, 'cannot watch the planner')),
+    repeat(settleEveryMs, settleLeftovers, (error) =>
+      log.debug({ event: 'settle.failed', err: error }, 'cannot look for what is unsettled now'),
+    ),
+    repeat(
+      tickMs,
+      () => registering.reconcile(reloading.inForce),
+      (error) => log.debug({ event: 'registry.failed', err: error }, 'cannot compare the registration now'),
+    ),
   ];
 
   async function close(): Promise<void> {
     for (const timer of [health, ...timers]) await timer.stop();
     await Promise.all([planner.close(), instances.close()]);
     await Promise.all(publishing);
-    await outbox.publishAll(reloading.inForce.results.queues);
+    await outbox.publishAll(await redis.smembers(keys.outboxes));
+    await registering.close();
     await Promise.all([outbox.close(), plans.close(), ryze.close()]);
   }
   let closed: Promise<void> | null = null;

@@ -16,13 +16,14 @@ describe('start, rotate, status and consume together', () => {
     const { standIn, env } = await make();
     const worker = run(['start'], { env });
     const consumer = run(['consume'], { env });
-    await logged(worker, 'started');
+    await logged(worker, 'link.adopted');
 
     const rotated = run(['rotate', 'vip', '--reason', 'leaked', '--wait'], { env });
     expect(await rotated.ended).toBe(0);
     expect(rotated.stdout).toBe(`vip  rotated  ${standIn.linkOf(jid)}\n`);
 
-    const [event] = await until('the event', () => (consumer.json().length > 0 ? consumer.json() : null));
+    const [adopted, event] = await until('both events', () => (consumer.json().length > 1 ? consumer.json() : null));
+    expect(adopted).toMatchObject({ version: 1, type: 'link.changed', reason: 'adopted' });
     expect(event).toMatchObject({
       version: 1,
       type: 'link.rotated',
@@ -34,12 +35,12 @@ describe('start, rotate, status and consume together', () => {
     const table = run(['status'], { env });
     expect(await table.ended).toBe(0);
     expect(table.stdout).toMatch(/vip +fresh +\d*s? /);
-    expect(table.stdout).toMatch(/bot +1 of 100 used +0 waiting, 0 active, 0 delayed +open/);
+    expect(table.stdout).toMatch(/bot +2 of 100 used +0 waiting, 0 active, 0 delayed +open/);
     const json = run(['status', '--json'], { env });
     expect(await json.ended).toBe(0);
     expect(json.json()[0]).toMatchObject({
       groups: [{ group: 'vip', state: 'fresh', lastError: null }],
-      instances: [{ instance: 'bot', budget: { used: 1, limit: 100 }, gate: null }],
+      instances: [{ instance: 'bot', budget: { used: 2, limit: 100 }, gate: null }],
     });
 
     consumer.child.kill('SIGINT');
@@ -56,11 +57,11 @@ describe('start, rotate, status and consume together', () => {
 
   it('finish what is in flight at SIGTERM', async () => {
     const { standIn, env } = await make();
-    standIn.faults.next({ kind: 'slow', ms: 600 });
+    standIn.faults.next({ kind: 'slow', ms: 600 }, { endpoint: 'reset' });
     const worker = run(['start'], { env });
     await logged(worker, 'started');
     const rotated = run(['rotate', 'vip', '--wait'], { env });
-    await until('the call', () => standIn.log.all.length === 1);
+    await until('the call', () => standIn.log.of({ endpoint: 'reset' }).length === 1);
     worker.child.kill('SIGTERM');
     expect(await worker.ended).toBe(0);
     expect(await rotated.ended).toBe(0);
@@ -73,7 +74,7 @@ describe('start, rotate, status and consume together', () => {
     await logged(worker, 'started');
     standIn.faults.next({ kind: 'slow', ms: 800 }, { endpoint: 'reset' });
     const rotated = run(['rotate', 'vip', '--wait'], { env });
-    await until('the call', () => standIn.log.all.length === 1);
+    await until('the call', () => standIn.log.of({ endpoint: 'reset' }).length === 1);
     worker.child.kill('SIGTERM');
     await logged(worker, 'stopping');
     worker.child.kill('SIGTERM');
@@ -114,7 +115,7 @@ it('start a Redis of their own where none is named, keep its data, and end it', 
   await logged(worker, 'started');
   const rotated = run(['rotate', 'vip', '--wait'], here);
   expect([await rotated.ended, rotated.stdout]).toEqual([0, `vip  rotated  ${standIn.linkOf(jid)}\n`]);
-  await until('the event', () => consumer.json().length === 1);
+  await until('both events', () => consumer.json().length === 2);
   consumer.child.kill('SIGTERM');
   expect(await consumer.ended).toBe(0);
   worker.child.kill('SIGTERM');
@@ -240,7 +241,7 @@ it('reads its file and its token again at SIGHUP', async () => {
   await logged(worker, 'config.reloaded');
   const rotated = run(['rotate', 'very-important', '--wait'], { env });
   expect(await rotated.ended).toBe(0);
-  expect(standIn.log.all.map(({ status }) => status)).toEqual([200]);
+  expect(standIn.log.of({ endpoint: 'reset' }).map(({ status }) => status)).toEqual([200]);
 });
 
 it('rotates all groups of the file', async () => {

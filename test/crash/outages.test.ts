@@ -86,10 +86,6 @@ it('finds itself fenced off when it was frozen for longer than its locks', async
   frozen.child.kill('SIGCONT');
   expect(await rig.rotate('g1')).toBe('completed');
   await rig.expectLive(0);
-  expect(rig.events.filter(({ group }) => group === 'g0')).toMatchObject([
-    { reason: 'request' },
-    { reason: 'recovery' },
-    { reason: 'request' },
-  ]);
+  expect(rig.eventsOf(0)).toMatchObject([{ reason: 'request' }, { reason: 'recovery' }, { reason: 'request' }]);
   expect(rig.standIn.log.of({ endpoint: 'reset', jid: jids[0]! })).toHaveLength(3);
 });

@@ -101,7 +101,13 @@ ops: ${ops}`,
       return state === 'completed' || state === 'failed' ? state : null;
     });
   const rotate = async (group: string) => await end(await ask(group));
-  const eventsOf = (group: number) => events.filter((event) => event.group === `g${group}`);
+  const isAdoption = ({ type, reason }: LinkEvent) => type === 'link.changed' && reason === 'adopted';
+  /** A group's events after the one by which its link was published at first sight. */
+  const eventsOf = (group: number) => events.filter((event) => event.group === `g${group}` && !isAdoption(event));
+  const adopted = (...groups: readonly number[]) =>
+    until('the groups to be adopted', () =>
+      groups.every((group) => events.some((event) => event.group === `g${group}` && isAdoption(event))),
+    );
   /** What everybody holds is live, whatever happened. */
   const expectLive = async (group: number) => {
     const own = () => eventsOf(group);
@@ -113,5 +119,5 @@ ops: ${ops}`,
     expect(revisions).toEqual([...new Set(revisions)].sort((a, b) => a - b));
     expect(standIn.log.mostResetsInFlight(jids[group]!)).toBe(1);
   };
-  return { standIn, proxy, queue, eventsOf, events, command, start, ticks, ask, end, rotate, expectLive };
+  return { standIn, proxy, queue, eventsOf, adopted, events, command, start, ticks, ask, end, rotate, expectLive };
 }

@@ -54,6 +54,7 @@ it('rolls two workers under load: nothing is done twice or lost, one is ready at
   const ready = ({ isReady, answers }: Watched) => until(() => `a worker to be ready; it said ${answers}`, isReady);
   const running = await Promise.all([start(), start()]);
   await Promise.all(running.map(ready));
+  await rig.adopted(...jids.keys());
 
   // The first call of all is made alone.
   const pushed: Job[] = [await rig.ask('g0')];
@@ -105,7 +106,7 @@ it('rolls two workers under load: nothing is done twice or lost, one is ready at
   for (const { answers } of running) expect(answers.at(-1)).toBe('ready');
   // Each was asked for by a job of its own: as many calls as jobs, as many events as calls.
   expect(rig.standIn.log.of({ endpoint: 'reset' })).toHaveLength(pushed.length);
-  expect(rig.standIn.log.all).toHaveLength(pushed.length);
-  await until('every event', () => rig.events.length === pushed.length);
+  expect(rig.standIn.log.of({ endpoint: 'info' })).toHaveLength(jids.length);
+  await until('every event', () => rig.events.length === pushed.length + jids.length);
   for (const group of jids.keys()) await rig.expectLive(group);
 }, 120_000);

@@ -1,5 +1,6 @@
 import { expect, it } from 'vitest';
 import { bucketOf } from '../../src/budget/budget.ts';
+import type { StandInOptions } from '../../src/standin/standIn.ts';
 import { jids, makeRig, token } from '../support/rig.ts';
 import { until } from '../support/until.ts';
 
@@ -11,6 +12,15 @@ function groups(count: number, more = 'firstSeen: wait', instance = (_: number) 
 }
 const bots = (settings: string) => `
 instances: [{ name: bot, tokenEnv: TOKEN, ${settings} }, { name: bot2, tokenEnv: TOKEN, ${settings} }]`;
+/** Starts as if each link had been read and published before: what is counted then are resets. */
+async function startAdopted(yaml: string, count: number, standIn: Partial<StandInOptions> = {}) {
+  const rig = await makeRig({ yaml: yaml.replaceAll('every: 1h', 'every: 1h, enabled: false'), standIn });
+  const service = await rig.start();
+  for (let i = 0; i < count; i++) await rig.change(`g${i}`, { adopt: false, readDueAt: null });
+  rig.edit(yaml);
+  service.reload();
+  return rig;
+}
 const world = (count: number) => jids.slice(0, count).map((jid) => ({ jid }));
 
 it('leaves to others what they use of the token, and says so', async () => {
@@ -51,13 +61,12 @@ it('says once that the limit is higher than the file says, and keeps to the file
 });
 
 it('sends one-offs from the reserve while scheduled work waits, and after that as the next in line', async () => {
-  const rig = await makeRig({
-    yaml:
-      bots('rateLimit: { max: 10, reserve: 3 }') +
-      groups(30, 'firstSeen: rotate').replace(/(g2[6-9].*)firstSeen: rotate/g, '$1firstSeen: wait'),
-    standIn: { limit: { limit: 10 }, groups: world(30), latency: { minMs: 5, maxMs: 40 } },
+  const yaml =
+    bots('rateLimit: { max: 10, reserve: 3 }') +
+    groups(30, 'firstSeen: rotate').replace(/(g2[6-9].*)firstSeen: rotate/g, '$1firstSeen: wait');
+  const rig = await startAdopted(yaml, 30, {
+    ...{ limit: { limit: 10 }, groups: world(30), latency: { minMs: 5, maxMs: 40 } },
   });
-  await rig.start();
   const resets = () => rig.standIn.log.of({ endpoint: 'reset', status: 200 });
   await until('what is not in reserve to be used', () => resets().length === 7);
   const asked = await Promise.all(['g26', 'g27', 'g28'].map((group) => rig.ask('bot', { group })));
@@ -127,8 +136,7 @@ it('puts jobs back in their order when a gate closes while they are worked on', 
 
 it('lets what waits ask anew when the file grants more', async () => {
   const yaml = (max: number) => bots(`rateLimit: { max: ${max}, reserve: 0 }`) + groups(5);
-  const rig = await makeRig({ yaml: yaml(2) });
-  await rig.start();
+  const rig = await startAdopted(yaml(2), 5);
   const asked = Array.from({ length: 5 }, (_, i) => rig.ask('bot', { group: `g${i}` }));
   await until('three to wait for a minute', async () => (await rig.queue('bot').getDelayedCount()) === 3);
   rig.edit(yaml(100));

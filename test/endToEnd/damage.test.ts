@@ -15,9 +15,11 @@ verify: off`;
 
 type Rig = Awaited<ReturnType<typeof makeRig>>;
 
+const damagedRecord = jids[0]!;
+
 async function damage({ redis, keys }: Rig): Promise<void> {
-  await redis.hset(keys.group('damaged'), 'record', '{"jid":7}', 'version', '1');
-  await redis.zadd(keys.due('bot'), 1, 'damaged');
+  await redis.hset(keys.group(damagedRecord), 'record', '{"jid":7}', 'version', '1');
+  await redis.zadd(keys.due('bot'), 1, damagedRecord);
 }
 
 async function statesOf({ redis, keys }: Rig): Promise<Record<string, string>> {
@@ -30,17 +32,18 @@ async function statesOf({ redis, keys }: Rig): Promise<Record<string, string>> {
 it('holds up no other group, is told of, and begins anew once it is deleted', async () => {
   const rig = await makeRig({ yaml });
   await rig.start();
+  await rig.adopted('damaged', 'sound');
   await damage(rig);
   await rig.lapse('sound', 1);
-  expect(await rig.event('sound')).toMatchObject({ reason: 'schedule' });
+  expect(await rig.later('sound')).toMatchObject({ reason: 'schedule' });
   const told = await until('it to be told of', () => rig.logged.find(({ event }) => event === 'group.unreadable'));
-  expect(told).toMatchObject({ group: 'damaged', msg: expect.stringContaining(rig.keys.group('damaged')) });
-  expect(await statesOf(rig)).toEqual({ damaged: 'unreadable', sound: 'fresh' });
-  await expect(rig.ask('bot', { group: 'damaged' })).rejects.toThrow(/^internal: group damaged: its record in Redis/);
-  expect(rig.standIn.log.of({ jid: jids[0]! })).toEqual([]);
+  expect(told).toMatchObject({ group: 'damaged', msg: expect.stringContaining(rig.keys.group(damagedRecord)) });
+  expect(await statesOf(rig)).toEqual({ damaged: 'unreadable_record', sound: 'fresh' });
+  await expect(rig.ask('bot', { group: 'damaged' })).rejects.toThrow(/^internal: group \S+: its record in Redis/);
+  expect(rig.standIn.log.of({ endpoint: 'reset', jid: jids[0]! })).toEqual([]);
 
-  await rig.redis.del(rig.keys.group('damaged'));
-  await rig.redis.zadd(rig.keys.due('bot'), 1, 'damaged');
+  await rig.redis.del(rig.keys.group(damagedRecord));
+  await rig.redis.zadd(rig.keys.due('bot'), 1, damagedRecord);
   await until('it to begin anew', () => rig.logged.some(({ event }) => event === 'group.lost'));
   expect(await rig.ask('bot', { group: 'damaged' })).toMatchObject({ status: 'rotated' });
   expect(await statesOf(rig)).toEqual({ damaged: 'fresh', sound: 'fresh' });

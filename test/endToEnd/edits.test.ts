@@ -39,12 +39,13 @@ it('finishes what is in flight for a group and an instance that are removed', as
   const { rig, reload } = await started(
     file(`${bot}, ${bot2}`, group('vip', 0, ', instance: bot'), group('gone', 1, ', instance: bot2')),
   );
+  await rig.adopted('gone');
   rig.standIn.faults.next({ kind: 'slow', ms: 500 });
   const asked = rig.ask('bot2', { group: 'gone' });
-  await until('the call', () => rig.standIn.log.of({ jid: jids[1]! }).length === 1);
+  await until('the call', () => rig.standIn.log.of({ endpoint: 'reset', jid: jids[1]! }).length === 1);
   await reload(file(bot, group('vip', 0)));
   expect(await asked).toMatchObject({ status: 'rotated' });
-  expect(await rig.event('gone')).toMatchObject({ inviteCode: rig.standIn.codeOf(jids[1]!) });
+  expect(await rig.later('gone')).toMatchObject({ inviteCode: rig.standIn.codeOf(jids[1]!) });
 });
 
 it('counts a shortened period from the last rotation, and a group that is disabled not at all', async () => {
@@ -52,21 +53,21 @@ it('counts a shortened period from the last rotation, and a group that is disabl
   await rig.ask('bot', { group: 'vip' });
   await rig.ask('bot', { group: 'calm' });
   await reload(file(bot, group('vip', 0, ', every: 1s'), group('calm', 1, ', every: 1s, enabled: false')));
-  expect(await rig.event('vip', 1)).toMatchObject({ reason: 'schedule' });
-  await rig.event('vip', 2);
-  expect(rig.eventsOf('calm')).toHaveLength(1);
+  expect(await rig.later('vip', 1)).toMatchObject({ reason: 'schedule' });
+  await rig.later('vip', 2);
+  expect(rig.laterOf('calm')).toHaveLength(1);
 });
 
 it('keeps the history of a group that was removed and comes back', async () => {
   const { rig, reload } = await started(file(bot, group('vip', 0), group('other', 1)));
   await rig.ask('bot', { group: 'vip' });
-  const first = await rig.event('vip');
+  const first = await rig.later('vip');
   await reload(file(bot, group('other', 1)));
   await expect(rig.ask('bot', { group: 'vip' })).rejects.toThrow('not in the configuration file');
   await reload(file(bot, group('vip', 0), group('other', 1)));
   await rig.ask('bot', { group: 'vip' });
   expect(
-    await until('the next link', () => rig.eventsOf('vip').find(({ revision }) => revision! > first.revision!)),
+    await until('the next link', () => rig.laterOf('vip').find(({ revision }) => revision! > first.revision!)),
   ).toMatchObject({
     previousRevision: first.revision,
     previousInviteCode: first.inviteCode,
@@ -87,7 +88,7 @@ it('rotates each overdue group once after an outage, most overdue first, within 
   for (const [i, id] of order.entries()) await rig.lapse(id, now - (20 - i) * 600_000);
   const before = rig.standIn.log.all.length;
   await rig.start();
-  await until('all to be rotated', () => order.every((id) => rig.eventsOf(id).length === 2));
+  await until('all to be rotated', () => order.every((id) => rig.laterOf(id).length === 2));
   const resets = rig.standIn.log.all.slice(before).filter(({ endpoint }) => endpoint === 'reset');
   expect(resets.map(({ jid }) => `g${jids.indexOf(jid!)}`)).toEqual(order);
   expect(rig.standIn.log.all.filter(({ status }) => status === 429)).toEqual([]);

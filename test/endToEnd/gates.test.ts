@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, it, onTestFinished } from 'vitest';
+import { bucketOf } from '../../src/budget/budget.ts';
 import { jids, makeRig, token } from '../support/rig.ts';
 import { until } from '../support/until.ts';
 
@@ -54,19 +55,22 @@ it('reads a token file again after a 401, before it closes anything', async () =
   writeFileSync(path, `${token}\n`);
   const rig = await makeRig({ yaml: yaml(`tokenFile: "${path}"`) });
   await rig.start();
+  await rig.adopted('vip', 'other');
   rig.standIn.replaceToken(token, 'the-next-token');
   writeFileSync(path, 'the-next-token\n');
   expect(await rig.ask('bot', { group: 'vip' })).toMatchObject({ status: 'rotated' });
-  expect(rig.standIn.log.of({ instance: 'bot' }).map(({ status }) => status)).toEqual([401, 200]);
+  expect(rig.standIn.log.of({ instance: 'bot' }).map(({ status }) => status)).toEqual([200, 401, 200]);
   expect(rig.logged.map(({ event }) => event)).not.toContain('gate.closed');
 });
 
 it("waits for the reset after the limit's 429, and loses no job", async () => {
   const rig = await makeRig({ yaml: yaml(), standIn: { limit: { perMs: 1_500, limit: 5 } } });
-  rig.standIn.useToken(token, 5);
   await rig.start();
+  await rig.adopted('vip', 'other');
+  await rig.redis.del(rig.keys.bucket(bucketOf(token)));
+  rig.standIn.useToken(token, 5);
   expect(await rig.ask('bot', { group: 'vip' })).toMatchObject({ status: 'rotated' });
-  expect(rig.standIn.log.of({ instance: 'bot' }).map(({ status }) => status)).toEqual([429, 200]);
+  expect(rig.standIn.log.of({ instance: 'bot' }).map(({ status }) => status)).toEqual([200, 429, 200]);
 });
 
 it('stays within a limit that is lower than the file says', async () => {
@@ -76,6 +80,7 @@ it('stays within a limit that is lower than the file says', async () => {
   const rig = await makeRig({
     yaml: `
 instances: [{ name: bot, tokenEnv: TOKEN, rateLimit: { max: 100, per: 1s } }]
+defaults: { firstSeen: rotate }
 groups:
 ${groups}
 verify: off`,
@@ -99,7 +104,7 @@ verify: off`,
     standIn: { groups: [{ jid: jids[0]!, code: 'CODE23456789012345' }] },
   });
   await rig.start();
-  expect(await rig.event('second')).toMatchObject({
+  expect(await rig.later('second')).toMatchObject({
     type: 'rotation.failed',
     error: { code: 'invalid_request', message: expect.stringContaining('the same WhatsApp group as "first"') },
   });
@@ -118,6 +123,7 @@ verify: off`;
 it('suspects the instance when several groups fail in a row, and blames none before a second call', async () => {
   const rig = await makeRig({ yaml: five });
   await rig.start();
+  await rig.adopted('g0', 'g1', 'g2', 'g3', 'g4');
   // WhatsApp's trouble, reported as if the groups were gone.
   for (const i of [0, 1, 2]) rig.standIn.group(jids[i]!).members.delete('bot');
   const asked = [0, 1, 2].map((i) => rig.ask('bot', { group: `g${i}` }));
@@ -133,20 +139,21 @@ it('suspects the instance when several groups fail in a row, and blames none bef
   expect(first).toMatchObject({ value: { status: 'rotated' } });
   expect(second).toMatchObject({ value: { status: 'rotated' } });
   expect(String(third?.status === 'rejected' && third.reason)).toContain('group_not_found');
-  expect(rig.standIn.log.of({ jid: jids[2]! })).toHaveLength(2);
-  await rig.event('g2');
+  expect(rig.standIn.log.of({ endpoint: 'reset', jid: jids[2]! })).toHaveLength(2);
+  await rig.later('g2');
   expect(rig.events.filter(({ type }) => type === 'rotation.failed')).toHaveLength(1);
 });
 
 it('blames groups that fail while others work', async () => {
   const rig = await makeRig({ yaml: five });
   await rig.start();
+  await rig.adopted('g0', 'g1', 'g2', 'g3', 'g4');
   for (const i of [0, 2, 4]) rig.standIn.group(jids[i]!).members.delete('bot');
   for (let i = 0; i < 5; i++) {
     const asked = rig.ask('bot', { group: `g${i}` });
     if (i % 2 === 0) await expect(asked).rejects.toThrow('group_not_found');
     else expect(await asked).toMatchObject({ status: 'rotated' });
   }
-  expect(rig.standIn.log.all).toHaveLength(5);
+  expect(rig.standIn.log.of({ endpoint: 'reset' })).toHaveLength(5);
   expect(rig.logged.map(({ event }) => event)).not.toContain('gate.closed');
 });

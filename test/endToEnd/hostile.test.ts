@@ -28,6 +28,7 @@ const bad: readonly (readonly [string, unknown])[] = [
 it('refuses hostile jobs at once, without a call, and tells them apart from its own words', async () => {
   const rig = await makeRig({ yaml });
   await rig.start();
+  await rig.adopted('vip');
   for (const [what, data] of bad) {
     const failure = await rig.ask('bot', data).then(
       () => null,
@@ -38,8 +39,8 @@ it('refuses hostile jobs at once, without a call, and tells them apart from its 
     // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what must not be there.
     expect(failure, what).not.toMatch(/[\u0000-\u001f]/);
   }
-  expect(rig.standIn.log.all).toEqual([]);
-  expect(rig.events).toEqual([]);
+  expect(rig.standIn.log.all).toHaveLength(1);
+  expect(rig.events).toHaveLength(1);
   expect(rig.logged.filter(({ event }) => event === 'rotation.rotated')).toEqual([]);
   expect(({} as { group?: unknown }).group).toBeUndefined();
 });
@@ -47,13 +48,14 @@ it('refuses hostile jobs at once, without a call, and tells them apart from its 
 it('repeats what was asked in the event and nowhere else', async () => {
   const rig = await makeRig({ yaml });
   await rig.start();
+  await rig.adopted('vip');
   const reason = 'a "quoted"\nreason \u001b[31m<b>';
   const extra = `"extra":"${'x'.repeat(1_000_000)}","__proto__":{"polluted":true}`;
   const data = JSON.parse(`{"group":"vip","reason":${JSON.stringify(reason)},${extra}}`);
   expect(await rig.ask('bot', data)).toMatchObject({ status: 'rotated' });
-  const sent = rig.standIn.log.all.map(({ path, token: sentToken }) => [path, sentToken]);
+  const sent = rig.standIn.log.of({ endpoint: 'reset' }).map(({ path, token: sentToken }) => [path, sentToken]);
   expect(sent).toEqual([['/api/group/resetLink/bot', token]]);
-  expect(await rig.event('vip')).toMatchObject({ request: { reason, requestId: null, requestedBy: null } });
+  expect(await rig.later('vip')).toMatchObject({ request: { reason, requestId: null, requestedBy: null } });
   expect(JSON.stringify(rig.logged)).not.toContain('quoted');
   expect(({} as { polluted?: unknown }).polluted).toBeUndefined();
 });
@@ -74,7 +76,7 @@ verify: off`,
   expect(await rig.ask('__proto__', { group: 'constructor' })).toMatchObject({ status: 'rotated' });
   expect(await rig.ask('constructor', { group: 'valueof' })).toMatchObject({ status: 'rotated' });
   for (const [i, group] of ['constructor', 'valueof'].entries()) {
-    expect((await rig.event(group)).inviteCode).toBe(rig.standIn.codeOf(jids[i]!));
+    expect((await rig.later(group)).inviteCode).toBe(rig.standIn.codeOf(jids[i]!));
   }
 });
 

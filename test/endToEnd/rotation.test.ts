@@ -8,16 +8,19 @@ instances: [{ name: bot, tokenEnv: TOKEN }]
 groups: [{ id: vip, identifier: "${jids[0]}", every: 1h${rest} }]
 verify: off`;
 
+/** Due at once. */
+const now = one(', firstSeen: rotate');
 /** Not due by itself for an hour. */
 const idle = one(', firstSeen: wait');
 
 describe('a file with three groups in two instances', () => {
-  it('rotates each on its interval, resolves codes and links once, and publishes every live link', async () => {
+  it('publishes each link at first sight, resolves codes and links once, and rotates each on its interval', async () => {
     const rig = await makeRig({
       yaml: `
 instances:
   - { name: bot, tokenEnv: TOKEN }
   - { name: bot2, tokenEnv: TOKEN }
+defaults: { firstSeen: rotate }
 groups:
   - { id: by-jid, identifier: "${jids[0]}", instance: bot, every: 2s }
   - { id: by-code, identifier: CODE23456789012345, instance: bot, every: 1h }
@@ -32,14 +35,22 @@ verify: off`,
       },
     });
     await rig.start();
-    const byCode = await rig.event('by-code');
-    const byLink = await rig.event('by-link');
-    const second = await rig.event('by-jid', 1);
+    const byCode = await rig.later('by-code');
+    const byLink = await rig.later('by-link');
+    const second = await rig.later('by-jid', 1);
 
-    expect(byCode).toMatchObject({ jid: jids[1], previousInviteCode: 'CODE23456789012345', previousRevision: null });
+    expect(rig.eventsOf('by-code')[0]).toMatchObject({
+      ...{ type: 'link.changed', reason: 'adopted', inviteCode: 'CODE23456789012345', jid: jids[1] },
+      ...{ previousInviteCode: null, previousRevision: null },
+    });
+    expect(byCode).toMatchObject({
+      ...{ jid: jids[1], previousInviteCode: 'CODE23456789012345' },
+      previousRevision: rig.eventsOf('by-code')[0]!.revision,
+    });
     expect(byLink).toMatchObject({ jid: jids[2], instance: 'bot2', type: 'link.rotated', reason: 'schedule' });
-    expect(second.revision).toBeGreaterThan(rig.eventsOf('by-jid')[0]!.revision!);
-    expect(second.previousRevision).toBe(rig.eventsOf('by-jid')[0]!.revision);
+    expect(second.revision).toBeGreaterThan(rig.laterOf('by-jid')[0]!.revision!);
+    expect(second.previousRevision).toBe(rig.laterOf('by-jid')[0]!.revision);
+    expect(rig.eventsOf('by-jid')[0]).toMatchObject({ reason: 'adopted' });
     for (const [jid, event] of [
       [jids[1], byCode],
       [jids[2], byLink],
@@ -49,22 +60,23 @@ verify: off`,
       expect(rig.standIn.log.of({ endpoint: 'info', jid: jid! })).toHaveLength(1);
       expect(rig.standIn.log.of({ endpoint: 'reset', jid: jid! }).map((r) => r.identifier)).toEqual([jid]);
     }
-    expect(rig.standIn.log.of({ endpoint: 'info', jid: jids[0]! })).toEqual([]);
+    expect(rig.standIn.log.of({ endpoint: 'info', jid: jids[0]! })).toHaveLength(1);
   });
 
-  it('does not rotate again at a restart', async () => {
-    const rig = await makeRig({ yaml: one() });
+  it('neither rotates nor reads again at a restart', async () => {
+    const rig = await makeRig({ yaml: now });
     const service = await rig.start();
-    await rig.event('vip');
-    const { record } = await rig.store.load('vip');
+    await rig.later('vip');
+    const record = await rig.record('vip');
     await service.close();
     await rig.start();
     await until(
       'a tick after the restart',
       async () => Number(await rig.redis.get(rig.keys.lastTick)) > record.rotatedAt!,
     );
-    expect((await rig.store.load('vip')).record.dueAt).toBe(record.dueAt);
+    expect((await rig.record('vip')).dueAt).toBe(record.dueAt);
     expect(rig.standIn.log.of({ endpoint: 'reset' })).toHaveLength(1);
+    expect(rig.standIn.log.of({ endpoint: 'info' })).toHaveLength(1);
   });
 });
 
@@ -83,7 +95,7 @@ describe('one-offs', () => {
       revision: expect.any(Number),
       rotatedAt: expect.stringMatching(/^\d{4}-.*Z$/),
     });
-    const event = await rig.event('vip');
+    const event = await rig.later('vip');
     expect(event).toMatchObject({
       type: 'link.rotated',
       reason: 'request',
@@ -110,7 +122,7 @@ describe('one-offs', () => {
     expect(results.filter(({ status }) => status === 'rotated')).toHaveLength(1);
     expect(results.filter(({ status }) => status === 'satisfied')).toHaveLength(49);
     expect(new Set(results.map(({ inviteCode }) => inviteCode))).toEqual(new Set([rig.standIn.codeOf(jids[0]!)]));
-    expect(rig.events).toHaveLength(1);
+    expect(rig.laterOf('vip')).toHaveLength(1);
   });
 
   it('makes a reset each for requests without a stamp, one after the other', async () => {
@@ -119,7 +131,7 @@ describe('one-offs', () => {
     await Promise.all(Array.from({ length: 4 }, () => rig.ask('bot', { group: 'vip' })));
     expect(rig.standIn.log.of({ endpoint: 'reset' })).toHaveLength(4);
     expect(rig.standIn.log.mostResetsInFlight(jids[0]!)).toBe(1);
-    await rig.event('vip', 3);
+    await rig.later('vip', 3);
     const revisions = rig.events.map(({ revision }) => revision!);
     expect(revisions).toEqual([...revisions].sort((a, b) => a - b));
     expect(rig.events.map(({ previousRevision }) => previousRevision)).toEqual([null, ...revisions.slice(0, -1)]);
@@ -153,7 +165,7 @@ verify: off`,
     });
     await rig.start();
     await expect(rig.ask('bot', data, 'rotate', { attempts: 3 })).rejects.toThrow(message);
-    expect(rig.standIn.log.all).toEqual([]);
+    expect(rig.standIn.log.of({ endpoint: 'reset' })).toEqual([]);
   });
 
   it('refuses a job of another name', async () => {
@@ -168,54 +180,78 @@ verify: off`,
     const rig = await makeRig({ yaml: one(', enabled: false') });
     await rig.start();
     expect(await rig.ask('bot', { group: 'vip' })).toMatchObject({ status: 'rotated' });
-    expect(await rig.event('vip')).toMatchObject({ nextRotationAt: null });
+    expect(await rig.later('vip')).toMatchObject({ nextRotationAt: null });
   });
 });
 
 describe('refusals', () => {
   const cases = [
-    ['a group that the number is no admin of', { jid: jids[0]!, admins: [], members: ['bot'] }, 'not_admin', 403],
-    ['a group that the number is not in', { jid: jids[0]!, admins: [], members: [] }, 'group_not_found', 404],
+    ['a group that the number is not an admin of', ['bot'], 'not_admin', 403],
+    ['a group that the number is not in', [], 'group_not_found', 404],
   ] as const;
-  it.each(cases)('tells of %s, once, and tries again later', async (_name, group, code, httpStatus) => {
-    const rig = await makeRig({ yaml: one(), standIn: { groups: [group] } });
+  it.each(cases)('reports %s once, and tries again later', async (_name, members, code, httpStatus) => {
+    const rig = await makeRig({ yaml: now, standIn: { groups: [{ jid: jids[0]!, admins: [], members }] } });
     await rig.start();
-    const event = await rig.event('vip');
+    const event = await rig.later('vip');
+    const shown = members.length === 0 ? null : rig.standIn.linkOf(jids[0]!);
     expect(event).toMatchObject({
       type: 'rotation.failed',
       reason: 'schedule',
       error: { code, httpStatus },
-      inviteLink: null,
+      inviteLink: shown,
       linkUncertain: false,
     });
-    const { record } = await rig.store.load('vip');
+    const record = await rig.record('vip');
     expect(record.dueAt! - record.failure!.at).toBe(300_000);
-    expect(rig.standIn.log.of({ endpoint: 'reset' })).toHaveLength(1);
+    expect(event).toMatchObject({ nextAttemptAt: new Date(record.dueAt!).toISOString() });
+    expect(rig.standIn.log.of({ endpoint: 'reset' })).toHaveLength(members.length);
+  });
+
+  it('reports a group that the number is not in before its first rotation is due', async () => {
+    const rig = await makeRig({ yaml: idle, standIn: { groups: [{ jid: jids[0]!, admins: [], members: [] }] } });
+    await rig.start();
+    const event = await rig.later('vip');
+    expect(event).toMatchObject({ type: 'rotation.failed', reason: 'adopted', error: { code: 'group_not_found' } });
+    const { failure, dueAt, readDueAt } = await rig.record('vip');
+    expect(event).toMatchObject({ nextAttemptAt: new Date(readDueAt!).toISOString() });
+    expect(readDueAt! - failure!.at).toBe(300_000);
+    expect(dueAt! - failure!.at).toBeGreaterThan(3_500_000);
+  });
+
+  it.each(['empty', 'missing'] as const)('resets a group whose link is %s in the answer, blind', async (link) => {
+    const rig = await makeRig({ yaml: idle });
+    rig.standIn.group(jids[0]!).link = link;
+    await rig.start();
+    await until('the read at first sight', async () => (await rig.record('vip')).unverified === 1);
+    expect(rig.events).toEqual([]);
+    expect(await rig.ask('bot', { group: 'vip' })).toMatchObject({ status: 'rotated' });
+    expect(await rig.later('vip')).toMatchObject({ previousInviteCode: null, previousRevision: null });
+    expect(rig.standIn.log.of({ endpoint: 'info' })).toHaveLength(1);
   });
 
   it('fails the one-off that met it, with the code in front, and never blocks the next one', async () => {
     const rig = await makeRig({ yaml: idle, standIn: { groups: [{ jid: jids[0]!, admins: [], members: ['bot'] }] } });
     await rig.start();
     await expect(rig.ask('bot', { group: 'vip', requestId: 'r-9' })).rejects.toThrow(/^not_admin: Not authorized/);
-    expect(await rig.event('vip')).toMatchObject({
+    expect(await rig.later('vip')).toMatchObject({
       type: 'rotation.failed',
       reason: 'request',
       request: { requestId: 'r-9' },
     });
     rig.standIn.group(jids[0]!).admins.add('bot');
     expect(await rig.ask('bot', { group: 'vip' })).toMatchObject({ status: 'rotated' });
-    expect((await rig.store.load('vip')).record.failure).toBeNull();
+    expect((await rig.record('vip')).failure).toBeNull();
   });
 });
 
 describe('faults', () => {
   it('ends a 500 and then a 200 as one event', async () => {
-    const rig = await makeRig({ yaml: one() });
-    rig.standIn.faults.next({ kind: 'serverError', effect: false });
+    const rig = await makeRig({ yaml: now });
+    rig.standIn.faults.next({ kind: 'serverError', effect: false }, { endpoint: 'reset' });
     await rig.start();
-    const event = await rig.event('vip');
+    const event = await rig.later('vip');
     expect(event).toMatchObject({ type: 'link.rotated', inviteCode: rig.standIn.codeOf(jids[0]!) });
-    expect(rig.events).toHaveLength(1);
+    expect(rig.laterOf('vip')).toHaveLength(1);
     expect(rig.standIn.log.of({ endpoint: 'reset' }).map(({ status }) => status)).toEqual([500, 200]);
   });
 
@@ -224,7 +260,8 @@ describe('faults', () => {
     await rig.start();
     rig.standIn.faults.next({ kind: 'serverError', effect: false }, {}, 2);
     expect(await rig.ask('bot', { group: 'vip' })).toMatchObject({ status: 'rotated' });
-    expect(rig.events.every(({ type }) => type === 'link.rotated')).toBe(true);
+    await rig.later('vip');
+    expect(rig.laterOf('vip').map(({ type }) => type)).toEqual(['link.rotated']);
   });
 
   it('gives up after the attempts of the file, and says that the link is uncertain', async () => {
@@ -233,7 +270,7 @@ describe('faults', () => {
     rig.standIn.faults.next({ kind: 'serverError', effect: false }, { endpoint: 'reset' }, 4);
     await expect(rig.ask('bot', { group: 'vip' })).rejects.toThrow(/^server_error: /);
     expect(rig.standIn.log.of({ endpoint: 'reset' })).toHaveLength(4);
-    expect(await rig.event('vip')).toMatchObject({
+    expect(await rig.later('vip')).toMatchObject({
       type: 'rotation.failed',
       linkUncertain: true,
       error: { httpStatus: 500 },
@@ -259,7 +296,7 @@ describe('faults', () => {
     const code = rig.standIn.codeOf(jids[0]!);
     expect(result).toMatchObject({ status: 'recovered', inviteCode: code });
     expect(rig.standIn.log.of({ endpoint: 'reset' })).toHaveLength(2);
-    expect(await rig.event('vip', 1)).toMatchObject({
+    expect(await rig.later('vip', 1)).toMatchObject({
       type: 'link.rotated',
       reason: 'recovery',
       inviteCode: code,
@@ -322,7 +359,7 @@ groups:
   - { id: vip, identifier: "${jids[0]}", every: 1h, firstSeen: wait }
   - { id: late, identifier: "${jids[1]}", every: 1h }
 verify: off`);
-    expect(await rig.event('late')).toMatchObject({ type: 'link.rotated' });
+    expect(await rig.event('late')).toMatchObject({ type: 'link.changed', reason: 'adopted' });
   });
 });
 
@@ -339,6 +376,6 @@ describe('verification', () => {
       previousInviteCode: first.inviteCode,
       previousRevision: first.revision,
     });
-    expect(rig.standIn.log.of({ endpoint: 'reset' })).toHaveLength(1);
+    expect(rig.standIn.log.of({ endpoint: 'reset' })).toEqual([]);
   });
 });

@@ -26,7 +26,7 @@ verify: off`,
   const post = (path: string, method = 'POST') => fetch(`http://127.0.0.1:${port}${path}`, { method });
   const first = await until('it to listen', () => post('/leaked/vip').catch(() => null));
   expect(first.status).toBe(202);
-  expect(await rig.event('vip')).toMatchObject({ request: { reason: 'leaked', requestedBy: 'leak-responder' } });
+  expect(await rig.later('vip')).toMatchObject({ request: { reason: 'leaked', requestedBy: 'leak-responder' } });
   const unknown = await post('/leaked/vipp');
   expect([unknown.status, await unknown.text()]).toEqual([422, expect.stringContaining('did you mean "vip"?')]);
   expect((await post('/leaked/vip', 'GET')).status).toBe(404);

@@ -30,6 +30,7 @@ async function started() {
 
 it('counts what it did, and tells no secret anywhere', async () => {
   const { get, env, standIn, worker } = await started();
+  await logged(worker, 'link.adopted');
   expect(await run(['rotate', 'vip', '--wait'], { env }).ended).toBe(0);
   await run(['rotate', 'vip', '--wait'], { env }).ended;
   const pages = await Promise.all(
@@ -49,7 +50,8 @@ it('counts what it did, and tells no secret anywhere', async () => {
   expect(value('invite_rotator_budget_limit{instance="bot"}')).toBe(100);
   expect(value('invite_rotator_groups{instance="bot",state="fresh"}')).toBe(1);
   expect(value('invite_rotator_tick_age_seconds')).toBeLessThan(10);
-  expect(value('invite_rotator_results_waiting{queue="invite-links"}')).toBe(2);
+  expect(value('invite_rotator_api_calls_total{instance="bot",endpoint="info",status="200"}')).toBe(1);
+  expect(value('invite_rotator_results_waiting{queue="invite-links"}')).toBe(3);
   expect(JSON.parse(status)).toMatchObject({ groups: [{ group: 'vip', state: 'fresh', periodMs: 3_600_000 }] });
   const secrets = [token, standIn.codeOf(jid), 'chat.whatsapp.com'];
   for (const text of [...pages, worker.stdout]) for (const secret of secrets) expect(text).not.toContain(secret);

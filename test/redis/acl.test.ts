@@ -74,11 +74,10 @@ ops: off`,
   });
   const job = await queue.add('rotate', { group: 'vip' });
   expect(await job.waitUntilFinished(ends, 45_000)).toMatchObject({ status: 'rotated' });
-  await until('the event', () => got.length === 1);
-  expect(got[0]?.inviteCode).toBe(standIn.codeOf(jid));
+  await until('the event', () => got.at(-1)?.inviteCode === standIn.codeOf(jid));
   expect(await run(['rotate', 'vip', '--wait'], { env }).ended).toBe(0);
   expect(await run(['status', '--json'], { env }).ended).toBe(0);
-  await until('the other event', () => got.length === 2);
+  await until('the other event', () => got.at(-1)?.inviteCode === standIn.codeOf(jid));
   expect(errors).toEqual([]);
 
   const keys = makeKeys('bull');

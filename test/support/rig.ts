@@ -9,14 +9,14 @@ import { join } from 'node:path';
 import { Writable } from 'node:stream';
 import { type JobsOptions, Queue, QueueEvents, Worker } from 'bullmq';
 import { onTestFinished } from 'vitest';
-import { parseConfig } from '../../src/config/load.ts';
 import { formatProblem } from '../../src/config/problem.ts';
 import { watchConfig } from '../../src/config/watch.ts';
+import { findGroup } from '../../src/groups/find.ts';
+import type { GroupRecord } from '../../src/groups/record.ts';
 import { createGroupStore, type GroupStore } from '../../src/groups/store.ts';
 import { createLog } from '../../src/log.ts';
 import { type LinkEvent, linkEvent } from '../../src/results/event.ts';
 import { type StandIn, type StandInOptions, startStandIn } from '../../src/standin/standIn.ts';
-import { placeOf } from '../../src/worker/rules.ts';
 import { type Service, startService } from '../../src/worker/service.ts';
 import { createTokens } from '../../src/worker/tokens.ts';
 import { type TestRedis, testRedis } from './redis.ts';
@@ -37,6 +37,8 @@ export interface Rig extends TestRedis {
   readonly standIn: StandIn;
   readonly file: string;
   readonly store: GroupStore;
+  /** The record of a group that the worker has registered. */
+  record(group: string): Promise<GroupRecord>;
   /** Every line that the worker logged, parsed. */
   readonly logged: { readonly event: string; readonly [field: string]: unknown }[];
   /** In the order in which the consumer got them. */
@@ -44,9 +46,17 @@ export interface Rig extends TestRedis {
   eventsOf(group: string): LinkEvent[];
   /** Waits for a group's event, counted from 0. */
   event(group: string, index?: number): Promise<LinkEvent>;
+  /** Waits for the event by which the links of these groups were published at first sight. */
+  adopted(...groups: string[]): Promise<void>;
+  /** A group's events after that. */
+  laterOf(group: string): LinkEvent[];
+  /** Waits for one of these, counted from 0. */
+  later(group: string, index?: number): Promise<LinkEvent>;
   start(): Promise<Service>;
   /** Writes the file anew, with other YAML below the fixed part. */
   edit(yaml: string): void;
+  /** Changes the record of a group that the worker has registered, behind its back. */
+  change(group: string, over: Partial<GroupRecord>): Promise<void>;
   /** Makes a group due at that time, as if nobody had rotated it since. */
   lapse(group: string, dueAt: number): Promise<void>;
   queue(instance: string): Queue;
@@ -129,7 +139,16 @@ ops: off`;
   }
 
   const store = createGroupStore(redis, base.keys);
+  async function recordIdOf(group: string): Promise<string> {
+    const found = await findGroup(redis, base.keys, store, group);
+    if (found === null) throw new Error(`no worker has registered ${group}`);
+    return found.recordId;
+  }
+  const change: Rig['change'] = async (group, over) =>
+    await store.update(await recordIdOf(group), (record) => ({ record: { ...record, ...over }, result: undefined }));
   const eventsOf = (group: string) => events.filter((event) => event.group === group);
+  const isAdoption = ({ type, reason }: LinkEvent) => type === 'link.changed' && reason === 'adopted';
+  const laterOf = (group: string) => eventsOf(group).filter((event) => !isAdoption(event));
   return {
     ...base,
     standIn,
@@ -139,6 +158,13 @@ ops: off`;
     events,
     eventsOf,
     event: (group, index = 0) => until(`event ${index} of ${group}`, () => eventsOf(group)[index]),
+    async adopted(...groups) {
+      for (const group of groups) {
+        await until(`${group} to be adopted`, () => eventsOf(group).some(isAdoption));
+      }
+    },
+    laterOf,
+    later: (group, index = 0) => until(`later event ${index} of ${group}`, () => laterOf(group)[index]),
     async start() {
       const watched = await watchConfig(file);
       if (!watched.ok) throw new Error(watched.problems.map(formatProblem).join('\n'));
@@ -151,15 +177,9 @@ ops: off`;
       closing.push(() => service.close());
       return service;
     },
-    async lapse(id, dueAt) {
-      const parsed = parseConfig(text(options.yaml), file);
-      const group = parsed.ok ? parsed.config.groups.find((one) => one.id === id) : undefined;
-      if (!parsed.ok || group === undefined) throw new Error(`${id} is not in the file`);
-      await store.update(placeOf(parsed.config, group), (record) => ({
-        record: { ...record, dueAt },
-        result: undefined,
-      }));
-    },
+    record: async (group) => (await store.load(await recordIdOf(group))).record,
+    change,
+    lapse: (group, dueAt) => change(group, { dueAt }),
     edit(yaml) {
       writeFileSync(file, text(yaml));
     },

@@ -47,7 +47,7 @@ const scheduleKeys = {
     .enum(firstSeenKinds)
     .optional()
     .describe(
-      'A group that was never rotated. rotate (default): due at once; spread: at a fixed phase of the period; wait: after a full period',
+      'First rotation of a new group, whose live link is read and published before. spread (default): at a fixed phase of the period; wait: after a full period; rotate: at once',
     ),
   enabled: z
     .boolean()

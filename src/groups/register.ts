@@ -1,0 +1,86 @@
+/**
+ * What becomes of a record when its entry in the file is registered, renamed, given to another WhatsApp group or
+ * removed. Pure. Attempts, doubt and history stay with the WhatsApp group through all of it.
+ */
+import { isDeepStrictEqual } from 'node:util';
+import { type FirstSeen, firstDue, nextDue } from '../schedule/schedule.ts';
+import { type Entry, type GroupRecord, lastReset, newRecord } from './record.ts';
+
+/** A group as the file has it. */
+export interface Wanted {
+  readonly entry: Entry;
+  readonly firstSeen: FirstSeen;
+}
+
+/** The record of a WhatsApp group under that entry. `held`: the record that the entry's id had until now, if another. */
+export function withEntry(
+  record: GroupRecord,
+  wanted: Wanted,
+  jid: string | null,
+  held: GroupRecord | null,
+  nowMs: number,
+): GroupRecord {
+  const { entry } = wanted;
+  const old = record.entry;
+  // A record without an entry is new, or was written by a version before 0.2 under this very id.
+  const sameId = old === null || (old.group === entry.group && !record.replaced);
+  const comesBack = old !== null && (record.removedAt !== null || record.replaced);
+  const adopt = record.adopt || !sameId || record.replaced || (old === null && record.revision === null);
+  return {
+    ...record,
+    entry: { ...old, ...entry },
+    removedAt: null,
+    replaced: false,
+    jid,
+    predecessor: held === null ? (sameId ? record.predecessor : null) : publishedOf(held),
+    duplicateOf: null,
+    dueAt: dueAtOf(record, wanted, nowMs),
+    adopt,
+    readDueAt: (adopt && record.readDueAt === null) || comesBack ? nowMs : record.readDueAt,
+  };
+}
+
+/** The record of an entry whose WhatsApp group `owner` has already: it is paused. */
+export function asDuplicate(record: GroupRecord, { entry }: Wanted, owner: string): GroupRecord {
+  return {
+    ...record,
+    entry: { ...record.entry, ...entry },
+    removedAt: null,
+    replaced: false,
+    jid: null,
+    duplicateOf: owner,
+    dueAt: null,
+    readDueAt: null,
+  };
+}
+
+/** The entry left the file. Its times stay in the record, for when it comes back. */
+export function withoutEntry(record: GroupRecord, nowMs: number): GroupRecord {
+  return { ...record, removedAt: nowMs };
+}
+
+/** The entry's id names another WhatsApp group from now on. */
+export function replaced(record: GroupRecord, nowMs: number): GroupRecord {
+  return { ...withoutEntry(record, nowMs), replaced: true };
+}
+
+/** What consumers hold under the id of the record's entry. */
+export function publishedOf(record: GroupRecord): GroupRecord['predecessor'] {
+  if (record.adopt || record.revision === null) return record.predecessor;
+  return { code: record.link?.code ?? null, revision: record.revision };
+}
+
+/** A new record for an entry of which only the id is the same: another code, or none of its JIDs. */
+export function forgetting(record: GroupRecord): GroupRecord {
+  return { ...newRecord, predecessor: publishedOf(record) };
+}
+
+function dueAtOf(record: GroupRecord, { entry, firstSeen }: Wanted, nowMs: number): number | null {
+  if (!entry.enabled) return null;
+  const old = record.entry;
+  const asBefore = old === null || (old.enabled && isDeepStrictEqual(old.schedule, entry.schedule));
+  if (asBefore && record.dueAt !== null) return record.dueAt;
+  const lastMs = lastReset(record);
+  if (lastMs !== null) return nextDue(entry.schedule, lastMs);
+  return firstDue(entry.schedule, firstSeen, entry.group, nowMs);
+}

@@ -1,0 +1,62 @@
+/**
+ * Settles what a crash or a lost answer left: attempts whose lease has expired, and groups that are uncertain. Works from
+ * an index that is written in the same step as the records, so it depends on no job, no scheduler and no process that
+ * began the call, and it does not matter what has become of the group's entry in the file meanwhile.
+ */
+import type { Queue } from 'bullmq';
+import { type GroupStore, RecordError, readable } from '../groups/store.ts';
+import type { Keys } from '../redis/keys.ts';
+import { type RedisClient, redisTime } from '../redis/scripts.ts';
+import { type Held, hold } from './hold.ts';
+import { type Read, releaseReads } from './release.ts';
+
+/** How often each worker looks. */
+export const settleEveryMs = 1_000;
+/** A record is looked at again after this time, in case its job was lost. */
+const holdMs = 10_000;
+/** The same where the record cannot be read. */
+const unreadableMs = 60_000;
+/** Records at a time: more than workers have calls in flight. */
+const headSize = 200;
+
+export interface SettlerDependencies {
+  readonly redis: RedisClient;
+  readonly keys: Keys;
+  readonly store: GroupStore;
+  /** The queue of an instance that this worker serves; null: it serves no such instance. */
+  readonly queueOf: (instance: string) => Queue | null;
+}
+
+/** Queues a read for whatever is to be settled by now; returns how many. */
+export async function settle({ redis, keys, store, queueOf }: SettlerDependencies): Promise<number> {
+  const nowMs = await redisTime(redis, keys);
+  const flat = await redis.zrangebyscore(keys.unsettled, '-inf', nowMs, 'WITHSCORES', 'LIMIT', 0, headSize);
+  if (flat.length === 0) return 0;
+  const heads = Array.from({ length: flat.length / 2 }, (_, i) => {
+    return { recordId: flat[2 * i] ?? '', score: Number(flat[2 * i + 1]) };
+  });
+  const loaded = await Promise.all(heads.map(({ recordId }) => readable(store.load(recordId))));
+  const held: Held[] = [];
+  const found: { readonly queue: Queue; readonly read: Read }[] = [];
+  for (const [i, head] of heads.entries()) {
+    const one = loaded[i];
+    const entry = one === undefined || one instanceof RecordError ? null : one.record.entry;
+    if (one instanceof RecordError) held.push({ ...head, untilMs: nowMs + unreadableMs });
+    else if (entry === null) held.push({ ...head, untilMs: null });
+    else {
+      // One that this worker does not serve is left to those that do.
+      const queue = queueOf(entry.instance);
+      if (queue === null) continue;
+      held.push({ ...head, untilMs: nowMs + holdMs });
+      found.push({ queue, read: { recordId: head.recordId, group: entry.group } });
+    }
+  }
+  // Of several workers that look at once, the one that holds a record back queues its read.
+  const mine = await hold(redis, keys.unsettled, held);
+  const queues = new Map<Queue, Read[]>();
+  for (const { queue, read } of found) {
+    if (mine.has(read.recordId)) queues.set(queue, [...(queues.get(queue) ?? []), read]);
+  }
+  for (const [queue, reads] of queues) await releaseReads(queue, 'unsettled', reads);
+  return [...queues.values()].flat().length;
+}
