@@ -19,6 +19,7 @@ export interface InstanceCosts {
 
 export const instances = 200;
 const rotationsEach = 20;
+const rotations = instances * rotationsEach;
 const restMs = 10_000;
 
 export async function measureInstances(kind: 'invite-rotator' | 'bare workers'): Promise<InstanceCosts> {
@@ -52,7 +53,14 @@ export async function measureInstances(kind: 'invite-rotator' | 'bare workers'):
   const queues = names.map(
     (name) => new Queue(ours ? `rotations-${name}` : `calls-${name}`, { connection: stage.redis }),
   );
+  const results = new Queue('invite-links', { connection: stage.redis });
+  const published = async (count: number) => {
+    while ((await results.getWaitingCount()) < count) await sleep(20);
+  };
   try {
+    // Each group's link is read at first sight.
+    const adopted = ours ? rotations : 0;
+    await published(adopted);
     await sleep(3_000);
     const before = cpuMs(child.pid);
     await sleep(restMs);
@@ -73,19 +81,17 @@ export async function measureInstances(kind: 'invite-rotator' | 'bare workers'):
         ),
       ),
     );
-    const results = new Queue('invite-links', { connection: stage.redis });
-    while ((await results.getWaitingCount()) < instances * rotationsEach) await sleep(20);
+    await published(adopted + rotations);
     const seconds = (performance.now() - from) / 1_000;
-    await results.close();
     return {
       what: kind,
       connections,
       idleCpu,
       rssMb: Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${child.pid}/status`, 'utf8'))?.[1]) / 1024,
-      rotationsPerSecond: (instances * rotationsEach) / seconds,
+      rotationsPerSecond: rotations / seconds,
     };
   } finally {
-    await Promise.all(queues.map((queue) => queue.close()));
+    await Promise.all([results, ...queues].map((queue) => queue.close()));
     await child.stop();
     await standIn.close();
     await stage.close();

@@ -23,6 +23,13 @@ export interface FileStanding {
   readonly digest: string;
   /** Higher is newer. */
   readonly generation: number;
+  /**
+   * What it registers may replace what files up to this generation have registered: those up to its own while another live
+   * worker has a newer one, and all that there ever were when nobody has.
+   */
+  readonly authority: number;
+  /** Nobody knew this file: it is new, or Redis has lost what was announced before. */
+  readonly isNew: boolean;
   /** Digests of the files of other live workers that are not this one. */
   readonly others: readonly string[];
 }
@@ -54,14 +61,15 @@ export function createFiles(redis: RedisClient, keys: Keys): Files {
       const key = keys.fileIds(digest);
       if ((await redis.scard(key)) !== entries.length) await storeIds(digest, entries);
       await redis.expire(key, idsSeconds);
-      const [generation, ...others] = (await runScript(
+      const [generation, isNew, newestLive, newest, ...others] = (await runScript(
         redis,
         announceLua,
         [keys.generations, keys.workers],
-        [worker, digest, announced?.generation ?? 0, deadAfterMs],
-      )) as [number, ...string[]];
+        [worker, digest, announced?.digest ?? '', announced?.generation ?? 0, deadAfterMs],
+      )) as [number, string, number, number, ...string[]];
       announced = { digest, generation, entries };
-      return { digest, generation, others };
+      const authority = newestLive > generation ? generation : newest;
+      return { digest, generation, authority, isNew: isNew === '1', others: others.sort() };
     },
 
     async having(files, ids) {

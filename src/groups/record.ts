@@ -92,7 +92,7 @@ const failure = z.looseObject({
   nextAttemptAt: time.nullable(),
 });
 
-const published = z.object({ code: z.string().nullable(), revision: time.nullable() });
+export const published = z.object({ code: z.string().nullable(), revision: time.nullable() });
 
 export const groupRecord = z.looseObject({
   /** null: nobody has registered this group yet, or a version before 0.2 wrote the record. */

@@ -12,12 +12,23 @@ export interface Wanted {
   readonly firstSeen: FirstSeen;
 }
 
-/** The record of a WhatsApp group under that entry. `held`: the record that the entry's id had until now, if another. */
+/** What consumers hold under an id; null: nothing. */
+export type Published = GroupRecord['predecessor'];
+
+/** What an entry brings along to the record that it gets. */
+export interface Brought {
+  /** What consumers hold under its id from another record. */
+  readonly held: Published;
+  /** Attempts made under its id: they number the failure events. */
+  readonly attempts: number;
+}
+
+/** The record of a WhatsApp group under that entry. */
 export function withEntry(
   record: GroupRecord,
   wanted: Wanted,
   jid: string | null,
-  held: GroupRecord | null,
+  { held, attempts }: Brought,
   nowMs: number,
 ): GroupRecord {
   const { entry } = wanted;
@@ -32,7 +43,8 @@ export function withEntry(
     removedAt: null,
     replaced: false,
     jid,
-    predecessor: held === null ? (sameId ? record.predecessor : null) : publishedOf(held),
+    predecessor: old !== null && sameId ? record.predecessor : (held ?? (sameId ? record.predecessor : null)),
+    attempts: Math.max(record.attempts, attempts),
     duplicateOf: null,
     dueAt: dueAtOf(record, wanted, nowMs),
     adopt,
@@ -41,9 +53,16 @@ export function withEntry(
 }
 
 /** The record of an entry whose WhatsApp group `owner` has already: it is paused. */
-export function asDuplicate(record: GroupRecord, { entry }: Wanted, owner: string): GroupRecord {
+export function asDuplicate(
+  record: GroupRecord,
+  { entry }: Wanted,
+  owner: string,
+  { held, attempts }: Brought,
+): GroupRecord {
   return {
     ...record,
+    predecessor: held ?? record.predecessor,
+    attempts: Math.max(record.attempts, attempts),
     entry: { ...record.entry, ...entry },
     removedAt: null,
     replaced: false,
@@ -65,14 +84,14 @@ export function replaced(record: GroupRecord, nowMs: number): GroupRecord {
 }
 
 /** What consumers hold under the id of the record's entry. */
-export function publishedOf(record: GroupRecord): GroupRecord['predecessor'] {
+export function publishedOf(record: GroupRecord): Published {
   if (record.adopt || record.revision === null) return record.predecessor;
   return { code: record.link?.code ?? null, revision: record.revision };
 }
 
 /** A new record for an entry of which only the id is the same: another code, or none of its JIDs. */
 export function forgetting(record: GroupRecord): GroupRecord {
-  return { ...newRecord, predecessor: publishedOf(record) };
+  return { ...newRecord, predecessor: publishedOf(record), attempts: record.attempts };
 }
 
 function dueAtOf(record: GroupRecord, { entry, firstSeen }: Wanted, nowMs: number): number | null {

@@ -4,7 +4,7 @@
  * asks for it by its old id finds the WhatsApp group.
  */
 import { z } from 'zod';
-import { entry } from './record.ts';
+import { entry, published } from './record.ts';
 
 const registration = z.looseObject({
   entry,
@@ -13,6 +13,8 @@ const registration = z.looseObject({
   generation: z.int().nonnegative(),
   /** The group that owns the same WhatsApp group; null: none. */
   duplicateOf: z.string().nullable(),
+  /** What consumers held under its id when it lost its record; null: nothing, or it has its record still. */
+  published: published.nullable().default(null),
   /** When it left the file; null: it is in force. */
   removedAt: z.int().nonnegative().nullable(),
 });

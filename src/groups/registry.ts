@@ -13,9 +13,9 @@ import { isJid } from '../ryze/identifier.ts';
 import type { FileStanding, Files } from './files.ts';
 import { ownerOf } from './owner.ts';
 import type { GroupRecord } from './record.ts';
-import { asDuplicate, forgetting, replaced, type Wanted, withEntry, withoutEntry } from './register.ts';
+import { asDuplicate, forgetting, publishedOf, replaced, type Wanted, withEntry, withoutEntry } from './register.ts';
 import { parseRegistration, type Registration } from './registration.ts';
-import { type Edit, type GroupStore, RecordError, readable } from './store.ts';
+import { type Edit, type GroupStore, type Reader, RecordError, readable } from './store.ts';
 
 export interface RegistryChanges {
   readonly added: readonly string[];
@@ -48,36 +48,30 @@ export async function syncRegistry(
   wanted: readonly Wanted[],
   standing: FileStanding,
 ): Promise<RegistryChanges> {
-  const { redis, keys, files } = deps;
-  const stored = await redis.hgetall(keys.registered);
-  const before = new Map(Object.entries(stored).map(([id, json]) => [id, parseRegistration(json)]));
-  const nowMs = await redisTime(redis, keys);
+  const { store, files } = deps;
+  const before = await readRegistered(deps);
   const ids = new Set(wanted.map(({ entry }) => entry.group));
+  const different = wanted.filter(({ entry }) => !isAsBefore(before.get(entry.group) ?? null, entry));
+  const isOutdated = ({ entry }: Wanted) => isNewer(before.get(entry.group), standing);
+  const work = different.filter((one) => !isOutdated(one));
+  const resolved = await resolvedOf(deps, work);
 
-  // First, so that a group that was only given another id finds its WhatsApp group free.
+  // First, so that a group that was only given another id finds its WhatsApp group free. That id goes at once, though
+  // another worker's file still has it: the WhatsApp group stays.
   const gone = [...before].filter(([id, known]) => !ids.has(id) && known?.removedAt == null).map(([id]) => id);
   const elsewhere = await files.having(standing.others, gone);
-  const removed = gone.filter((id) => !elsewhere.has(id));
-  await inChunks(removed, (id) => removeGroup(deps.store, id, standing.generation));
-  const forgotten = [...before].flatMap(([id, known]) =>
-    !ids.has(id) && known?.removedAt != null && known.removedAt < nowMs - historyMs ? [id] : [],
-  );
-  if (forgotten.length > 0) await redis.hdel(keys.registered, ...forgotten);
+  const claimed = new Set(resolved.values());
+  const stays = (id: string) => elsewhere.has(id) && !claimed.has(before.get(id)?.recordId ?? '');
+  const removed = gone.filter((id) => !stays(id));
+  await inChunks(removed, (id) => removeGroup(store, id, standing.authority));
 
-  const isNewer = (known: Registration) => known.removedAt === null && known.generation > standing.generation;
-  const different = wanted.filter(({ entry }) => !isAsBefore(before.get(entry.group) ?? null, entry));
-  const outdated = different.filter(({ entry }) => {
-    const known = before.get(entry.group);
-    return known != null && isNewer(known) && known.duplicateOf === null;
-  });
-  const work = different.filter((one) => !outdated.includes(one));
-  const resolved = await resolvedOf(deps, work);
+  const leaving = new Set(work.filter((one) => isLeaving(one, before, resolved)).map(({ entry }) => entry.group));
   const duplicates: { group: string; owner: string }[] = [];
   const unreadable: { group: string; reason: string }[] = [];
   await inChunks(work, async (one) => {
     const group = one.entry.group;
     const jid = resolved.get(one.entry.identifier) ?? null;
-    const owner = await readable(registerGroup(deps.store, one, jid, standing.generation));
+    const owner = await readable(registerGroup(store, one, { jid, leaving, standing }));
     if (owner instanceof RecordError) unreadable.push({ group, reason: owner.message });
     else if (owner !== null) duplicates.push({ group, owner });
   });
@@ -87,12 +81,42 @@ export async function syncRegistry(
   return {
     added: written.filter(isNew),
     changed: written.filter((id) => !isNew(id) && before.get(id)?.duplicateOf === null),
-    removed,
+    removed: removed.sort(),
     duplicates: duplicates.filter(({ group, owner }) => before.get(group)?.duplicateOf !== owner),
     unreadable,
-    kept: [...elsewhere],
-    outdated: outdated.map(({ entry }) => entry.group),
+    kept: gone.filter(stays).sort(),
+    outdated: different.filter(isOutdated).map(({ entry }) => entry.group),
   };
+}
+
+/** By id, without those that left the files long ago; null: not of this version. */
+async function readRegistered({ redis, keys }: RegistryDependencies): Promise<Map<string, Registration | null>> {
+  const nowMs = await redisTime(redis, keys);
+  const before = new Map<string, Registration | null>();
+  const forgotten: string[] = [];
+  for (const [id, json] of Object.entries(await redis.hgetall(keys.registered))) {
+    const known = parseRegistration(json);
+    if (known?.removedAt != null && known.removedAt < nowMs - historyMs) forgotten.push(id);
+    else before.set(id, known);
+  }
+  if (forgotten.length > 0) await redis.hdel(keys.registered, ...forgotten);
+  return before;
+}
+
+/** A newer file, of a worker that lives, has registered something else. */
+function isNewer(known: Registration | null | undefined, { authority }: FileStanding): boolean {
+  return known != null && known.removedAt === null && known.duplicateOf === null && known.generation > authority;
+}
+
+/** Its entry names another WhatsApp group than before. */
+function isLeaving(
+  { entry }: Wanted,
+  before: ReadonlyMap<string, Registration | null>,
+  resolved: ReadonlyMap<string, string>,
+): boolean {
+  const known = before.get(entry.group);
+  if (known == null || known.entry.identifier === entry.identifier) return false;
+  return known.recordId !== resolved.get(entry.identifier);
 }
 
 /** Forgets the registrations of groups whose records are gone: `syncRegistry` then registers them again. */
@@ -121,24 +145,35 @@ async function resolvedOf({ redis, keys }: RegistryDependencies, work: readonly 
   ]);
 }
 
+interface Registering {
+  /** Of the group, as far as its identifier tells. */
+  readonly jid: string | null;
+  /** Groups that name another WhatsApp group in this file than they did before. */
+  readonly leaving: ReadonlySet<string>;
+  readonly standing: FileStanding;
+}
+
 /** Returns the id of the group that owns the same WhatsApp group already; null: this one has it. */
 async function registerGroup(
   store: GroupStore,
   wanted: Wanted,
-  knownJid: string | null,
-  generation: number,
+  { jid: knownJid, leaving, standing: { generation, authority } }: Registering,
 ): Promise<string | null> {
   const { entry } = wanted;
   const id = entry.group;
   return await store.edit(async (reader): Promise<Edit<string | null>> => {
     const known = await reader.registration(id);
-    if (known !== null && known.removedAt === null && known.generation > generation) return { result: null };
+    if (known !== null && known.removedAt === null && known.generation > authority) return { result: null };
     const currentId = known?.recordId ?? id;
     const current = await reader.record(currentId);
     // Versions before 0.2 kept a record by its id, and no entry in it.
     const isOld = current.entry === null;
-    const jid = knownJid ?? (isOld ? current.jid : null);
-    const owner = jid === null ? null : await ownerOf(reader, jid, id);
+    const isUnchanged = known?.entry.identifier === entry.identifier && isJid(currentId);
+    const jid = knownJid ?? (isUnchanged ? currentId : isOld ? current.jid : null);
+    const other = jid === null ? null : await ownerOf(reader, jid, id);
+    // In the same file it names another WhatsApp group, so it makes way: two entries may have exchanged theirs.
+    const evictee = other !== null && leaving.has(other) ? other : null;
+    const owner = evictee === null ? other : null;
 
     const targetId = jid === null || owner !== null ? id : jid;
     const target = await reader.record(targetId);
@@ -147,36 +182,57 @@ async function registerGroup(
     const isMigrated = moves && isOld && current.jid === targetId;
     const isOther = targetId === id && target.entry !== null && target.entry.identifier !== entry.identifier;
     const record = isMigrated ? current : isOther ? forgetting(target) : target;
-    const held = leaves && !isMigrated ? current : null;
+    const isHeld = leaves && !isMigrated;
+    const brought = {
+      held: (isHeld ? publishedOf(current) : null) ?? known?.published ?? null,
+      attempts: isHeld ? current.attempts : 0,
+    };
     const after =
-      owner === null ? withEntry(record, wanted, jid, held, reader.nowMs) : asDuplicate(record, wanted, owner);
+      owner === null
+        ? withEntry(record, wanted, jid, brought, reader.nowMs)
+        : asDuplicate(record, wanted, owner, brought);
     const left = currentId === id ? null : replaced(current, reader.nowMs);
     return {
       records: { ...(leaves ? { [currentId]: left } : {}), [targetId]: after },
       registrations: {
+        ...(evictee === null ? {} : await evict(reader, evictee, target)),
         [id]: {
           ...known,
           entry: { ...known?.entry, ...entry },
           recordId: targetId,
           generation,
           duplicateOf: owner,
+          published: null,
           removedAt: null,
         },
       },
+      resolved: jid === null || isJid(entry.identifier) ? {} : { [entry.identifier]: jid },
       result: owner,
     };
   });
 }
 
-async function removeGroup(store: GroupStore, id: string, generation: number): Promise<void> {
+/** Takes its record from an entry, which is registered anew next. */
+async function evict(reader: Reader, id: string, record: GroupRecord): Promise<Record<string, Registration>> {
+  const known = await reader.registration(id);
+  return known === null ? {} : { [id]: { ...known, recordId: id, published: publishedOf(record) } };
+}
+
+async function removeGroup(store: GroupStore, id: string, authority: number): Promise<void> {
   await store.edit(async (reader) => {
     const known = await reader.registration(id);
     if (known === null) return { registrations: { [id]: null }, result: undefined };
-    if (known.generation > generation) return { result: undefined };
+    if (known.generation > authority) return { result: undefined };
     const record = await reader.record(known.recordId);
     return {
       records: hasEntry(record, id) ? { [known.recordId]: withoutEntry(record, reader.nowMs) } : {},
-      registrations: { [id]: { ...known, removedAt: reader.nowMs } },
+      registrations: {
+        [id]: {
+          ...known,
+          removedAt: reader.nowMs,
+          published: hasEntry(record, id) ? publishedOf(record) : known.published,
+        },
+      },
       result: undefined,
     };
   });

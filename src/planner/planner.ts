@@ -20,7 +20,7 @@ import type { Keys } from '../redis/keys.ts';
 import { type RedisClient, redisTime } from '../redis/scripts.ts';
 import { slideIntoWindow } from '../schedule/schedule.ts';
 import { type Held, hold } from './hold.ts';
-import { type Read, type Release, releaseReads, releaseScheduled } from './release.ts';
+import { countIdleReads, type Read, type Release, releaseReads, releaseScheduled } from './release.ts';
 
 /** Between two ticks of the `plan` job. */
 export const tickMs = 5_000;
@@ -81,10 +81,11 @@ export async function tick(deps: PlannerDependencies): Promise<Tick> {
     const room = await findRoom(deps, instances, nowMs);
     const done = await planDue(deps, mine(due), room, nowMs);
     planned.push(done);
-    // Half of what nobody who is due can use, and one in any case: a standing backlog must not end all verification.
+    // Half of what nobody who is due can use. A standing backlog does not end all verification: one may wait behind it.
     const released = done.released + done.reads;
-    const idle = mine(due).length <= released ? Math.floor((room.free - released) / 2) : 0;
-    verifications += await planVerifications(deps, mine(unverified), Math.max(idle, 1), room, nowMs);
+    const unused = mine(due).length <= released ? Math.floor((room.free - released) / 2) : 0;
+    const max = Math.max(unused, 1) - room.idle;
+    verifications += await planVerifications(deps, mine(unverified), Math.max(max, 0), room, nowMs);
   }
   await redis.set(keys.lastTick, nowMs);
   return {
@@ -125,8 +126,10 @@ function byBucket(deps: PlannerDependencies, heads: Head[]): InstanceConfig[][] 
 }
 
 interface Room {
-  /** Calls that the token can serve until the next tick, less what is queued already. */
+  /** Calls that the token can serve until the next tick, less what is queued already and has to be done. */
   readonly free: number;
+  /** Periodic verifications that are queued. */
+  readonly idle: number;
   /** Instances whose gate is closed: nothing of theirs is released. */
   readonly closed: ReadonlySet<string>;
   /** Resets that an instance's pace leaves until the next tick, where it keeps one. */
@@ -138,14 +141,17 @@ async function findRoom(deps: PlannerDependencies, instances: InstanceConfig[], 
   const paced = new Map<string, number>();
   let free = Number.POSITIVE_INFINITY;
   let queued = 0;
+  let idle = 0;
   for (const instance of instances) {
-    const [gate, capacity, counts] = await Promise.all([
+    const [gate, capacity, counts, idleReads] = await Promise.all([
       readGate(deps.redis, deps.keys, instance.name, nowMs),
       deps.budget.capacity(instance, deps.tokenOf(instance.name), tickMs),
       countJobs(deps.queueOf(instance.name)),
+      countIdleReads(deps.queueOf(instance.name)),
     ]);
     const unfinished = counts.waiting + counts.active;
-    queued += unfinished;
+    queued += unfinished - idleReads;
+    idle += idleReads;
     free = Math.min(free, capacity.free);
     if (gate !== null && gate.opensInMs > 0) closed.add(instance.name);
     if (instance.paceMs > 0) {
@@ -153,7 +159,7 @@ async function findRoom(deps: PlannerDependencies, instances: InstanceConfig[], 
       paced.set(instance.name, Math.max(left, 0));
     }
   }
-  return { free: Math.max(free - queued, 0), closed, paced };
+  return { free: Math.max(free - queued, 0), idle, closed, paced };
 }
 
 /** Releases what is due within the room there is. */
@@ -195,7 +201,9 @@ async function planDue(deps: PlannerDependencies, heads: Head[], room: Room, now
       scheduled.push({ ...about, dueAt: next.dueAt, delayMs: before * paceMs });
       until(nowMs + holdMs);
     } else {
-      // In their order, and out of the way of reads, which keep no pace.
+      // Reads keep no pace; rotations come back in their order.
+      const readIsDue = record.readDueAt !== null && record.readDueAt <= nowMs;
+      if (readIsDue) reads.push(about);
       until(nowMs + pacedOutMs + i);
     }
   }

@@ -39,6 +39,12 @@ export async function releaseScheduled(queue: Queue, releases: readonly Release[
   );
 }
 
+/** Periodic verifications that wait in a queue. */
+export async function countIdleReads(queue: Queue): Promise<number> {
+  const counts = await queue.getCountsPerPriority([priorities.idle]);
+  return counts[priorities.idle] ?? 0;
+}
+
 /** A link that is to be read. */
 export interface Read {
   readonly recordId: string;

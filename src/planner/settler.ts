@@ -18,6 +18,7 @@ const holdMs = 10_000;
 const unreadableMs = 60_000;
 /** Records at a time: more than workers have calls in flight. */
 const headSize = 200;
+const maxPages = 20;
 
 export interface SettlerDependencies {
   readonly redis: RedisClient;
@@ -28,10 +29,21 @@ export interface SettlerDependencies {
 }
 
 /** Queues a read for whatever is to be settled by now; returns how many. */
-export async function settle({ redis, keys, store, queueOf }: SettlerDependencies): Promise<number> {
-  const nowMs = await redisTime(redis, keys);
-  const flat = await redis.zrangebyscore(keys.unsettled, '-inf', nowMs, 'WITHSCORES', 'LIMIT', 0, headSize);
-  if (flat.length === 0) return 0;
+export async function settle(deps: SettlerDependencies): Promise<number> {
+  const nowMs = await redisTime(deps.redis, deps.keys);
+  let released = 0;
+  // What other workers serve stays where it is, and must not hide what lies behind it.
+  for (let page = 0; page < maxPages; page++) {
+    const settled = await settlePage(deps, nowMs, page * headSize);
+    released += settled.released;
+    if (settled.seen < headSize) break;
+  }
+  return released;
+}
+
+async function settlePage({ redis, keys, store, queueOf }: SettlerDependencies, nowMs: number, from: number) {
+  const flat = await redis.zrangebyscore(keys.unsettled, '-inf', nowMs, 'WITHSCORES', 'LIMIT', from, headSize);
+  if (flat.length === 0) return { seen: 0, released: 0 };
   const heads = Array.from({ length: flat.length / 2 }, (_, i) => {
     return { recordId: flat[2 * i] ?? '', score: Number(flat[2 * i + 1]) };
   });
@@ -58,5 +70,5 @@ export async function settle({ redis, keys, store, queueOf }: SettlerDependencie
     if (mine.has(read.recordId)) queues.set(queue, [...(queues.get(queue) ?? []), read]);
   }
   for (const [queue, reads] of queues) await releaseReads(queue, 'unsettled', reads);
-  return [...queues.values()].flat().length;
+  return { seen: heads.length, released: [...queues.values()].flat().length };
 }

@@ -4,7 +4,7 @@
  */
 import { ownerOf } from '../groups/owner.ts';
 import type { Attempt } from '../groups/record.ts';
-import { withEntry } from '../groups/register.ts';
+import { publishedOf, withEntry } from '../groups/register.ts';
 import type { GroupStore } from '../groups/store.ts';
 import { type Outcome, owns, transition } from './attempt.ts';
 import type { NewLink } from './revision.ts';
@@ -39,11 +39,13 @@ export async function resolveGroup(
       return {
         records: { [id]: outcome.record },
         registrations: { [id]: { ...known, duplicateOf: owner } },
+        resolved: { [own.entry.identifier]: jid },
         result: { ...outcome, recordId: id, owner },
       };
     }
     const target = await reader.record(jid);
-    const claimed = withEntry(target, { entry: own.entry, firstSeen: 'spread' }, jid, own, reader.nowMs);
+    const brought = { held: publishedOf(own), attempts: own.attempts };
+    const claimed = withEntry(target, { entry: own.entry, firstSeen: 'spread' }, jid, brought, reader.nowMs);
     const outcome = end(
       {
         ...claimed,

@@ -81,8 +81,10 @@ export async function rotate(
   let mine: 'rotated' | 'recovered' | null = null;
 
   for (let steps = 0; steps < maxSteps; steps++) {
-    const { record, step } = await look(deps, recordId, work);
+    const { record, step, isExpired } = await look(deps, recordId, work);
     const { entry } = record;
+    // Where no call follows, nothing else would note that the attempt is over.
+    if (isExpired && step.do === 'finish') await apply(deps, recordId, { kind: 'expired' });
     // Redis has lost the record: the planner registers the group again.
     if (entry === null) return { status: 'wait', ms: elsewhereMs, why: 'lost', closed: false };
 
@@ -157,7 +159,7 @@ export async function rotate(
 async function look({ store, settleTimeMs }: RotateDependencies, recordId: string, work: attempts.Work) {
   const { record: stored, nowMs } = await store.load(recordId);
   const { record } = attempts.transition(stored, { kind: 'expired' }, nowMs, settleTimeMs);
-  return { record, step: attempts.decide(record, work, nowMs) };
+  return { record, step: attempts.decide(record, work, nowMs), isExpired: record !== stored };
 }
 
 /** Where nobody's call would go, the queue rests; who has a place in line or a pace of its own waits by itself. */

@@ -2,7 +2,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { bucketOf } from '../budget/budget.ts';
 import type { Config } from '../config/config.ts';
-import { entryOf } from '../groups/entries.ts';
+import { allWanted } from '../groups/entries.ts';
 import { createFiles, type FileStanding } from '../groups/files.ts';
 import type { Wanted } from '../groups/register.ts';
 import { forgetRecords, type RegistryChanges, syncRegistry } from '../groups/registry.ts';
@@ -48,8 +48,7 @@ export function createRegistering({ redis, keys, store, tokens, log }: Registeri
 
   function wantedOf(config: Config): readonly Wanted[] {
     if (wanted?.config !== config) {
-      const groups = config.groups.map((group) => ({ entry: entryOf(group, config), firstSeen: group.firstSeen }));
-      wanted = { config, groups };
+      wanted = { config, groups: allWanted(config) };
     }
     return wanted.groups;
   }
@@ -117,8 +116,9 @@ export function createRegistering({ redis, keys, store, tokens, log }: Registeri
     async reconcile(config) {
       const now = await announce(config);
       const isHeldUp = heldUp.kept.length > 0 || heldUp.outdated.length > 0;
-      const changes = !isDeepStrictEqual({ ...now, others: [] }, { ...standing, others: [] });
-      if (changes || (isHeldUp && !isDeepStrictEqual(now.others, standing?.others))) await sync(config, now);
+      const othersChanged = !isDeepStrictEqual(now.others, standing?.others);
+      const isDue = now.isNew || now.authority !== standing?.authority || (isHeldUp && othersChanged);
+      if (isDue) await sync(config, now);
       standing = now;
     },
     async registerLost(config, recordIds) {

@@ -304,7 +304,7 @@ describe('a good file', () => {
           identifier: { kind: 'jid', jid: '120363406289005073@g.us' },
           instance: 'bot',
           schedule: { kind: 'every', everyMs: 86_400_000, timezone: 'UTC', window: null },
-          firstSeen: 'rotate',
+          firstSeen: 'spread',
           enabled: true,
         },
       ],

@@ -11,11 +11,11 @@ instances:
   - { name: b, tokenEnv: TOKEN, rateLimit: { max: 50 } }
   - { name: c, tokenFile: token }
 groups:
-  - { id: now, identifier: CODE00001, instance: a, every: 10m }
-  - { id: night, identifier: CODE00002, instance: a, every: 1d, window: { from: "22:00", to: "05:30", days: [mon, tue, wed] }, timezone: Europe/Berlin }
+  - { id: now, identifier: CODE00001, instance: a, every: 10m, firstSeen: rotate }
+  - { id: night, identifier: CODE00002, instance: a, every: 1d, window: { from: "22:00", to: "05:30", days: [mon, tue, wed] }, timezone: Europe/Berlin, firstSeen: rotate }
   - { id: weekly, identifier: CODE00003, instance: a, cron: "0 9 * * MON", firstSeen: wait }
   - { id: later, identifier: CODE00004, instance: a, every: 6h, firstSeen: wait }
-  - { id: phase, identifier: CODE00005, instance: a, every: 1d, firstSeen: spread }
+  - { id: phase, identifier: CODE00005, instance: a, every: 1d }
   - { id: sixth, identifier: CODE00006, instance: a, every: 30d, firstSeen: wait }
   - { id: archive, identifier: CODE00007, instance: b, every: 1d, enabled: false }
 `;

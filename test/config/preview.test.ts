@@ -20,7 +20,7 @@ const many = (count: number, schedule: string) =>
   Array.from({ length: count }, (_, i) => `  - { id: g${i}, identifier: "${jid(i)}", ${schedule} }`).join('\n');
 
 it('tells every rotation to come within the time, in order, and none of a disabled group', () => {
-  const { groups } = configOf(`  - { id: often, identifier: "${jid(0)}", every: 6h }
+  const { groups } = configOf(`  - { id: often, identifier: "${jid(0)}", every: 6h, firstSeen: rotate }
   - { id: later, identifier: "${jid(1)}", every: 1d, firstSeen: wait }
   - { id: monday, identifier: "${jid(2)}", cron: "0 9 * * MON", firstSeen: wait }
   - { id: off, identifier: "${jid(3)}", every: 1h, enabled: false }`);
@@ -40,7 +40,7 @@ it('tells every rotation to come within the time, in order, and none of a disabl
 });
 
 it('breaks off where there are too many, and says up to when it told all', () => {
-  const { groups } = configOf(many(500, 'every: 10m'), ', rateLimit: { max: 1000 }');
+  const { groups } = configOf(many(500, 'every: 10m, firstSeen: rotate'), ', rateLimit: { max: 1000 }');
   const { rotations, brokenOffAt } = previewOf(groups, nowMs, 7 * 24 * hour);
   expect(rotations.length).toBeLessThanOrEqual(200_000);
   expect(brokenOffAt).toBeGreaterThan(nowMs + 2 * 24 * hour);

@@ -1,9 +1,9 @@
 import { mkdir, mkdtemp, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { expect, it, onTestFinished } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import { loadConfig } from '../../src/config/load.ts';
-import { watchConfig } from '../../src/config/watch.ts';
+import { type WatchOptions, watchConfig } from '../../src/config/watch.ts';
 
 const text = (every: string) => `instances: [{ name: bot, tokenEnv: TOKEN }]
 groups: [{ id: vip, identifier: 120363406289005073@g.us, every: ${every} }]
@@ -17,8 +17,9 @@ async function watched(content: string, name = 'rotation.yaml') {
   return { folder, file };
 }
 
-async function watcherOf(file: string) {
-  const watched = await watchConfig(file);
+/** By default every edit counts as it is seen. */
+async function watcherOf(file: string, options: WatchOptions = { stableMs: 0 }) {
+  const watched = await watchConfig(file, options);
   if (!watched.ok) throw new Error('the file is broken');
   return watched.watcher;
 }
@@ -135,4 +136,93 @@ it('sees a second edit of the same length right after the first', async () => {
     await writeFile(file, text(every));
     expect(await watcher.poll()).toMatchObject({ status: 'changed' });
   }
+});
+
+describe('a file that is being written', () => {
+  const lines = `instances: [{ name: bot, tokenEnv: TOKEN }]
+defaults: { every: 1d }
+groups:
+  - { id: vip, identifier: 120363406289005073@g.us }
+  - { id: team, identifier: "https://chat.whatsapp.com/DEF456UVW" }
+  - id: archive
+    identifier: 120363406289005074@g.us
+    enabled: false
+`;
+  /** As the worker looks at it: every 2.5 s, by a clock that the test moves. */
+  async function looking() {
+    const { file } = await watched(lines);
+    let nowMs = 0;
+    const watcher = await watcherOf(file, { clock: () => nowMs });
+    return {
+      watcher,
+      write: (content: string) => writeFile(file, content),
+      /** What the looks of the next `ms` saw. */
+      async look(ms: number) {
+        const seen: string[] = [];
+        for (const until = nowMs + ms; nowMs < until; ) {
+          nowMs += 2_500;
+          seen.push((await watcher.poll()).status);
+        }
+        return seen;
+      },
+    };
+  }
+  const unchanged = (looks: number) => Array(looks).fill('unchanged');
+  const ids = ({ current }: Awaited<ReturnType<typeof watcherOf>>) => current.groups.map(({ id }) => id);
+
+  it.each([
+    ['cut at a line end', lines.slice(0, lines.indexOf('  - id: archive'))],
+    ['cut before the line that disables a group', lines.slice(0, lines.indexOf('    enabled'))],
+    ['cut in the middle of a line', lines.slice(0, lines.indexOf('406289005074'))],
+    ["without one character of a group's link", lines.replace('DEF456UVW', 'DEF456UV')],
+    ['empty', ''],
+  ])('is no edit while it is %s', async (_name, half) => {
+    const { watcher, write, look } = await looking();
+    for (const ms of [7_500, 5_000]) {
+      await write(half);
+      expect(await look(ms)).toEqual(unchanged(ms / 2_500));
+      await write(lines);
+      expect(await look(20_000)).toEqual(unchanged(8));
+    }
+    expect(ids(watcher)).toEqual(['vip', 'team', 'archive']);
+  });
+  it('is an edit once it was the same for ten seconds, and is told once', async () => {
+    const { write, look } = await looking();
+    await write(lines.replace('1d', '2d'));
+    expect(await look(12_500)).toEqual([...unchanged(4), 'changed']);
+    expect(await look(20_000)).toEqual(unchanged(8));
+  });
+  it('counts from its last change, and is never taken over half-way', async () => {
+    const { watcher, write, look } = await looking();
+    const edited = lines.replace('1d', '2d').replace('id: team', 'id: crew');
+    await write(edited.slice(0, edited.indexOf('  - id: archive')));
+    expect(await look(7_500)).toEqual(unchanged(3));
+    await write(edited);
+    expect(await look(10_000)).toEqual(unchanged(4));
+    expect(ids(watcher)).toContain('team');
+    expect(await look(2_500)).toEqual(['changed']);
+    expect(ids(watcher)).toEqual(['vip', 'crew', 'archive']);
+  });
+  it('is read once more from the beginning where it changes back and forth', async () => {
+    const { write, look } = await looking();
+    for (let i = 0; i < 4; i++) {
+      await write(lines.replace('1d', '2d'));
+      expect(await look(5_000)).toEqual(unchanged(2));
+      await write(lines);
+      expect(await look(5_000)).toEqual(unchanged(2));
+    }
+  });
+  it('is an edit at once where a person says that it is complete', async () => {
+    const { watcher, write, look } = await looking();
+    await write(lines.replace('1d', '2d'));
+    expect(await look(2_500)).toEqual(['unchanged']);
+    expect(await watcher.poll({ atOnce: true })).toMatchObject({ status: 'changed' });
+    expect(await look(20_000)).toEqual(unchanged(8));
+  });
+  it('is told as broken only when it stays so', async () => {
+    const { watcher, write, look } = await looking();
+    await write(`${lines}  - { id: `);
+    expect(await look(12_500)).toEqual([...unchanged(4), 'broken']);
+    expect(ids(watcher)).toEqual(['vip', 'team', 'archive']);
+  });
 });

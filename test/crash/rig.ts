@@ -41,13 +41,23 @@ export interface CrashOptions extends Partial<StandInOptions> {
   readonly ops?: string;
   /** More of the file's section `api`, and of the instance. */
   readonly api?: string;
+  /** Default: 2s. */
+  readonly settleTime?: string;
   readonly instance?: string;
 }
 
 export async function makeRig<P extends Proxy>(
   { url, prefix, redis, section = '', env: more = {} }: Place,
   createProxy: (targetPort: number) => Promise<P>,
-  { groupsYaml, verify = 'off', ops = 'off', api = 'timeout: 1s', instance = '', ...options }: CrashOptions = {},
+  {
+    groupsYaml,
+    verify = 'off',
+    ops = 'off',
+    api = 'timeout: 1s',
+    settleTime = '2s',
+    instance = '',
+    ...options
+  }: CrashOptions = {},
 ) {
   const standIn = await startStandIn({
     instances: ['bot'],
@@ -58,16 +68,16 @@ export async function makeRig<P extends Proxy>(
   const proxy = await createProxy(url === null ? 0 : Number(new URL(url).port));
   const folder = mkdtempSync(join(tmpdir(), 'invite-rotator-crash-'));
   const file = join(folder, 'rotation.yaml');
-  writeFileSync(
-    file,
-    `api: { baseUrl: "${standIn.url}", settleTime: 2s, ${api} }
+  const text = (groups: string) => `api: { baseUrl: "${standIn.url}", settleTime: ${settleTime}, ${api} }
 instances: [{ name: bot, tokenEnv: TOKEN${instance} }]
 defaults: { every: 1h, firstSeen: wait }
-groups: [${groupsYaml ?? jids.map((jid, i) => `{ id: g${i}, identifier: "${jid}" }`).join(', ')}]
+groups: [${groups}]
 redis: { prefix: "${prefix}"${section} }
 verify: ${verify}
-ops: ${ops}`,
-  );
+ops: ${ops}`;
+  /** Writes the file anew, with other groups. */
+  const edit = (groups: string) => writeFileSync(file, text(groups));
+  edit(groupsYaml ?? jids.map((jid, i) => `{ id: g${i}, identifier: "${jid}" }`).join(', '));
   const events: LinkEvent[] = [];
   const consumer = new Worker(
     'invite-links',
@@ -119,5 +129,21 @@ ops: ${ops}`,
     expect(revisions).toEqual([...new Set(revisions)].sort((a, b) => a - b));
     expect(standIn.log.mostResetsInFlight(jids[group]!)).toBe(1);
   };
-  return { standIn, proxy, queue, eventsOf, adopted, events, command, start, ticks, ask, end, rotate, expectLive };
+  return {
+    standIn,
+    proxy,
+    file,
+    edit,
+    queue,
+    eventsOf,
+    adopted,
+    events,
+    command,
+    start,
+    ticks,
+    ask,
+    end,
+    rotate,
+    expectLive,
+  };
 }

@@ -1,29 +1,7 @@
 import { expect, it } from 'vitest';
+import { bot, bot2, file, group, started } from '../support/edited.ts';
 import { jids, makeRig } from '../support/rig.ts';
 import { until } from '../support/until.ts';
-
-const group = (id: string, n: number, rest = '') => `{ id: ${id}, identifier: "${jids[n]}"${rest} }`;
-const file = (instances: string, ...groups: string[]) => `
-instances: [${instances}]
-defaults: { every: 1h, firstSeen: wait }
-groups: [${groups.join(', ')}]
-verify: off`;
-const bot = '{ name: bot, tokenEnv: TOKEN }';
-const bot2 = '{ name: bot2, tokenEnv: TOKEN }';
-
-async function started(yaml: string) {
-  const rig = await makeRig({ yaml });
-  const service = await rig.start();
-  const count = (event: string) => rig.logged.filter((line) => line.event === event).length;
-  /** What SIGHUP does. */
-  const reload = async (text: string) => {
-    const before = count('config.reloaded');
-    rig.edit(text);
-    service.reload();
-    await until('the edit to be in force', () => count('config.reloaded') > before);
-  };
-  return { rig, reload };
-}
 
 it('works for an instance that was added, and no more for one that was removed', async () => {
   const { rig, reload } = await started(file(bot, group('vip', 0)));

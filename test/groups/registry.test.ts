@@ -1,145 +1,214 @@
-import { expect, it } from 'vitest';
-import type { Config } from '../../src/config/config.ts';
-import { parseConfig } from '../../src/config/load.ts';
-import { readRegistration, syncRegistry } from '../../src/groups/registry.ts';
-import { createGroupStore } from '../../src/groups/store.ts';
-import { placeOf } from '../../src/worker/rules.ts';
-import { testRedis } from '../support/redis.ts';
+import { describe, expect, it } from 'vitest';
+import type { RegistryChanges } from '../../src/groups/registry.ts';
+import { configOf, hourMs, jid, line, registryRig } from './registryRig.ts';
 
-const jid = (n: number) => `12036340628900507${n}@g.us`;
+const nothing: RegistryChanges = {
+  added: [],
+  changed: [],
+  removed: [],
+  duplicates: [],
+  unreadable: [],
+  kept: [],
+  outdated: [],
+};
 
-function config(...groups: string[]): Config {
-  const parsed = parseConfig(
-    `instances: [{ name: bot, tokenEnv: T }, { name: bot2, tokenEnv: U }]
-defaults: { every: 1h, instance: bot }
-groups: [${groups.join(', ')}]`,
-    '/rotation.yaml',
-  );
-  if (!parsed.ok) throw new Error(JSON.stringify(parsed.problems));
-  return parsed.config;
-}
-
-function make() {
-  const base = testRedis();
-  const { redis, keys } = base;
-  const store = createGroupStore(redis, keys);
-  return {
-    ...base,
-    store,
-    sync: (next: Config) => syncRegistry({ redis, keys, store, placeOf: (group) => placeOf(next, group) }, next),
-    record: async (id: string) => (await store.load(id)).record,
-    /** As a rotation would leave it. */
-    rotated: (next: Config, id: string, rotatedAt: number) =>
-      store.update(placeOf(next, next.groups.find((group) => group.id === id)!), (record) => ({
-        record: {
-          ...record,
-          revision: rotatedAt,
-          rotatedAt,
-          dueAt: rotatedAt + 3_600_000,
-          link: { code: 'C', url: 'U' },
-        },
-        result: undefined,
-      })),
-  };
-}
-
-it('adds what is new, and moves nothing at a restart', async () => {
-  const { sync, record, redis, keys } = make();
-  const file = config(`{ id: a, identifier: ${jid(1)} }`, `{ id: b, identifier: ${jid(2)}, firstSeen: wait }`);
-  const nothing = { added: [], changed: [], removed: [], doubles: [], unreadable: [] };
-  expect(await sync(file)).toEqual({ ...nothing, added: ['a', 'b'] });
+it('adds what is new, each to be read at once, and moves nothing at a restart', async () => {
+  const { sync, worker, record, dueOf } = registryRig();
+  const groups = [line('a', 1, ', firstSeen: rotate'), line('b', 2, ', firstSeen: wait')];
+  expect(await sync(...groups)).toEqual({ ...nothing, added: ['a', 'b'] });
   const [a, b] = [await record('a'), await record('b')];
-  expect(a).toMatchObject({ jid: jid(1), dueAt: expect.any(Number) });
-  expect(b.dueAt! - a.dueAt!).toBeGreaterThan(3_590_000);
-  expect(await sync(file)).toEqual(nothing);
+  expect(a).toMatchObject({ jid: jid(1), adopt: true, dueAt: expect.any(Number), entry: { group: 'a' } });
+  expect(b.dueAt! - a.dueAt!).toBeGreaterThan(hourMs - 10_000);
+  expect([await dueOf(jid(1)), await dueOf(jid(2))]).toEqual([a.readDueAt, b.readDueAt]);
+  expect(await worker().sync(...groups)).toEqual(nothing);
   expect([await record('a'), await record('b')]).toEqual([a, b]);
-  expect(await redis.zscore(keys.due('bot'), 'a')).toBe(String(a.dueAt));
-  expect(await readRegistration(redis, keys, 'a')).toMatchObject({ instance: 'bot' });
-  expect(await readRegistration(redis, keys, 'nobody')).toBeNull();
 });
 
-it('counts a changed period from the last rotation, and writes only that group', async () => {
-  const { sync, record, rotated, redis, keys } = make();
-  const before = config(`{ id: a, identifier: ${jid(1)} }`, `{ id: b, identifier: ${jid(2)} }`);
-  await sync(before);
-  await rotated(before, 'a', 1_000_000);
-  const versionOfB = await redis.hget(keys.group('b'), 'version');
-  expect(
-    await sync(config(`{ id: a, identifier: ${jid(1)}, every: 2h }`, `{ id: b, identifier: ${jid(2)} }`)),
-  ).toMatchObject({
-    changed: ['a'],
+it('spreads the first rotations where the file says nothing else', async () => {
+  const { sync, record, store } = registryRig();
+  await sync(...[1, 2, 3, 4].map((n) => line(`g${n}`, n)));
+  const { nowMs } = await store.load(jid(1));
+  const due = await Promise.all([1, 2, 3, 4].map(async (n) => (await record(`g${n}`)).dueAt!));
+  expect(new Set(due).size).toBe(4);
+  for (const dueAt of due) expect(dueAt - nowMs).toBeLessThanOrEqual(hourMs);
+});
+
+it('counts a changed period from the last reset, and writes only that group', async () => {
+  const { sync, record, change, redis, keys } = registryRig();
+  await sync(line('a', 1), line('b', 2));
+  await change('a', { lastResetAt: 1_000_000, dueAt: 1_000_000 + hourMs });
+  const versionOfB = await redis.hget(keys.group(jid(2)), 'version');
+  expect(await sync(line('a', 1, ', every: 2h'), line('b', 2))).toMatchObject({ added: [], changed: ['a'] });
+  expect((await record('a')).dueAt).toBe(1_000_000 + 2 * hourMs);
+  expect(await redis.hget(keys.group(jid(2)), 'version')).toBe(versionOfB);
+});
+
+it('takes a link that was only read for no reset', async () => {
+  const { sync, record, adopt } = registryRig();
+  await sync(line('a', 1, ', every: 7d, firstSeen: wait'));
+  await adopt('a', 'LIVE');
+  const { dueAt } = await record('a');
+  await sync(line('a', 1, ', every: 1h, firstSeen: wait'));
+  expect(dueAt! - (await record('a')).dueAt!).toBeGreaterThan(6 * 24 * hourMs);
+});
+
+describe('an edit of what is registered', () => {
+  it('changes where events go, and no time', async () => {
+    const { take, record, reset, events, redis, keys } = registryRig();
+    await take(configOf([line('a', 1)]));
+    await reset('a', 'ONE');
+    const { dueAt } = await record('a');
+    await take(configOf([line('a', 1)], 'results: { queues: [site, mirror] }'));
+    expect((await record('a')).dueAt).toBe(dueAt);
+    await reset('a', 'TWO');
+    expect((await events()).map((event) => event.inviteCode)).toEqual(['ONE']);
+    for (const queue of ['site', 'mirror']) expect(await redis.llen(keys.outbox(queue))).toBe(1);
   });
-  expect((await record('a')).dueAt).toBe(1_000_000 + 7_200_000);
-  expect(await redis.hget(keys.group('b'), 'version')).toBe(versionOfB);
+
+  it('plans verification from when the link was last seen, by the period in force', async () => {
+    const { take, record, reset, verificationOf } = registryRig();
+    const at = async (more: string) => {
+      await take(configOf([line('a', 1)], more));
+      return await verificationOf(jid(1));
+    };
+    await at('verify: off');
+    await reset('a', 'ONE');
+    const seenAt = (await record('a')).verifiedAt!;
+    expect(await verificationOf(jid(1))).toBeNull();
+    expect(await at('verify: { every: 7d }')).toBe(seenAt + 7 * 24 * hourMs);
+    expect(await at('verify: { every: 1h }')).toBe(seenAt + hourMs);
+    expect(await at('verify: off')).toBeNull();
+  });
 });
 
 it('empties the schedule of a disabled group, and goes on where it was when it is enabled', async () => {
-  const { sync, record, rotated, redis, keys } = make();
-  const enabled = config(`{ id: a, identifier: ${jid(1)} }`);
+  const { sync, record, reset, dueOf, verificationOf } = registryRig();
+  const enabled = line('a', 1);
   await sync(enabled);
-  await rotated(enabled, 'a', 1_000_000);
-  await sync(config(`{ id: a, identifier: ${jid(1)}, enabled: false }`));
+  await reset('a', 'ONE');
+  const { lastResetAt } = await record('a');
+  await sync(line('a', 1, ', enabled: false'));
   expect((await record('a')).dueAt).toBeNull();
-  expect(await redis.zscore(keys.due('bot'), 'a')).toBeNull();
+  expect([await dueOf(jid(1)), await verificationOf(jid(1))]).toEqual([null, null]);
   await sync(enabled);
-  expect((await record('a')).dueAt).toBe(1_000_000 + 3_600_000);
+  expect((await record('a')).dueAt).toBe(lastResetAt! + hourMs);
+  expect(await dueOf(jid(1))).toBe(lastResetAt! + hourMs);
 });
 
-it('moves a group to the instance that serves it now', async () => {
-  const { sync, redis, keys } = make();
-  await sync(config(`{ id: a, identifier: ${jid(1)} }`));
-  await sync(config(`{ id: a, identifier: ${jid(1)}, instance: bot2 }`));
-  expect(await redis.zscore(keys.due('bot'), 'a')).toBeNull();
-  expect(await redis.zscore(keys.due('bot2'), 'a')).not.toBeNull();
+it('keeps an unsettled attempt of a disabled group where it is looked for', async () => {
+  const { sync, begin, unsettledOf, dueOf } = registryRig();
+  await sync(line('a', 1));
+  const { leaseUntil } = await begin('a');
+  await sync(line('a', 1, ', enabled: false'));
+  expect([await unsettledOf(jid(1)), await dueOf(jid(1))]).toEqual([leaseUntil, null]);
 });
 
-it("forgets a removed group's times, and keeps its history for when it comes back", async () => {
-  const { sync, record, rotated, redis, keys } = make();
-  const both = config(`{ id: a, identifier: ${jid(1)} }`, `{ id: b, identifier: ${jid(2)} }`);
-  await sync(both);
-  await rotated(both, 'a', 1_000_000);
-  expect(await sync(config(`{ id: b, identifier: ${jid(2)} }`))).toMatchObject({ removed: ['a'] });
-  expect(await redis.zscore(keys.due('bot'), 'a')).toBeNull();
-  expect(await redis.ttl(keys.group('a'))).toBeGreaterThan(29 * 24 * 3600);
-  await sync(both);
-  expect(await record('a')).toMatchObject({ revision: 1_000_000, dueAt: 1_000_000 + 3_600_000 });
-  expect(await redis.ttl(keys.group('a'))).toBe(-1);
-  expect(await redis.zscore(keys.due('bot'), 'a')).not.toBeNull();
+it('moves a group to the instance that serves it now, with its attempt', async () => {
+  const { sync, record, begin, end, reset, dueOf, verificationOf, unsettledOf, events } = registryRig();
+  await sync(line('a', 1));
+  await reset('a', 'ONE');
+  const { dueAt } = await record('a');
+  const verifyAt = await verificationOf(jid(1));
+  const attempt = await begin('a');
+  await sync(line('a', 1, ', instance: bot2'));
+  expect([await dueOf(jid(1), 'bot'), await verificationOf(jid(1), 'bot')]).toEqual([null, null]);
+  expect([await dueOf(jid(1), 'bot2'), await verificationOf(jid(1), 'bot2')]).toEqual([dueAt, verifyAt]);
+  expect(await unsettledOf(jid(1))).toBe(attempt.leaseUntil);
+  await end('a', attempt, { kind: 'reset', link: { jid: jid(1), code: 'TWO', url: 'U' } });
+  expect((await events()).map((event) => [event.instance, event.inviteCode])).toEqual([
+    ['bot', 'ONE'],
+    ['bot2', 'TWO'],
+  ]);
 });
 
-it('takes a group that was given another WhatsApp group for another one, whose revisions go on', async () => {
-  const { sync, record, rotated } = make();
-  const before = config(`{ id: a, identifier: ${jid(1)} }`);
-  await sync(before);
-  await rotated(before, 'a', 1_000_000);
-  await sync(config(`{ id: a, identifier: ${jid(2)} }`));
-  expect(await record('a')).toMatchObject({ jid: jid(2), link: null, revision: 1_000_000 });
-});
-
-it('gives a WhatsApp group to the first of two, and to the other when that one goes', async () => {
-  const { sync, record, store, redis, keys } = make();
-  const first = config('{ id: a, identifier: ABC123XYZ }');
-  await sync(first);
-  // `a` was resolved meanwhile.
-  await redis.hset(keys.jids, jid(1), 'a');
-  await store.update(placeOf(first, first.groups[0]!), (stored) => ({
-    record: { ...stored, jid: jid(1) },
-    result: undefined,
-  }));
-  const both = config('{ id: a, identifier: ABC123XYZ }', `{ id: b, identifier: ${jid(1)} }`);
-  expect(await sync(both)).toMatchObject({ doubles: [['b', 'a']] });
-  expect((await record('b')).duplicateOf).toBe('a');
-  await sync(config(`{ id: b, identifier: ${jid(1)} }`));
-  expect(await redis.hget(keys.jids, jid(1))).toBeNull();
-});
-
-it('lets a group be renamed in one edit', async () => {
-  const { sync, redis, keys } = make();
-  await sync(config(`{ id: a, identifier: ${jid(1)} }`));
-  expect(await sync(config(`{ id: b, identifier: ${jid(1)} }`))).toMatchObject({
-    added: ['b'],
-    removed: ['a'],
-    doubles: [],
+describe('a group that left the file', () => {
+  it('has no times and keeps its history, and goes on where it was when it comes back', async () => {
+    const { sync, record, recordOf, reset, dueOf, verificationOf, redis, keys } = registryRig();
+    const both = [line('a', 1), line('b', 2)];
+    await sync(...both);
+    await reset('a', 'ONE');
+    const { revision, dueAt } = await record('a');
+    expect(await sync(line('b', 2))).toMatchObject({ removed: ['a'] });
+    expect((await recordOf(jid(1))).removedAt).not.toBeNull();
+    expect([await dueOf(jid(1)), await verificationOf(jid(1))]).toEqual([null, null]);
+    expect(await redis.ttl(keys.group(jid(1)))).toBeGreaterThan(29 * 24 * 3600);
+    expect(await sync(...both)).toMatchObject({ added: ['a'] });
+    expect(await record('a')).toMatchObject({ revision, dueAt, removedAt: null, adopt: false });
+    expect(await redis.ttl(keys.group(jid(1)))).toBe(-1);
   });
-  expect(await redis.hget(keys.jids, jid(1))).toBe('b');
+
+  it('owes a read when it comes back, before anything that is scheduled', async () => {
+    const { sync, record, reset, dueOf } = registryRig();
+    await sync(line('a', 1), line('b', 2));
+    await reset('a', 'ONE');
+    await sync(line('b', 2));
+    await sync(line('a', 1), line('b', 2));
+    const { readDueAt, dueAt } = await record('a');
+    expect(readDueAt).toBeLessThan(dueAt!);
+    expect(await dueOf(jid(1))).toBe(readDueAt);
+  });
+
+  it('keeps an attempt where it is looked for, and finds it when it comes back', async () => {
+    const { sync, record, recordOf, begin, reset, unsettledOf, dueOf } = registryRig();
+    await sync(line('a', 1), line('b', 2));
+    await reset('a', 'ONE');
+    const attempt = await begin('a');
+    await sync(line('b', 2));
+    expect([await unsettledOf(jid(1)), await dueOf(jid(1))]).toEqual([attempt.leaseUntil, null]);
+    expect((await recordOf(jid(1))).attempt).toEqual(attempt);
+    await sync(line('a', 1), line('b', 2));
+    expect(await record('a')).toMatchObject({ attempt: { id: attempt.id }, readDueAt: expect.any(Number) });
+    expect(await unsettledOf(jid(1))).toBe(attempt.leaseUntil);
+  });
+
+  it('keeps what is uncertain of it where it is looked for', async () => {
+    const { sync, begin, end, reset, unsettledOf, recordOf } = registryRig();
+    await sync(line('a', 1), line('b', 2));
+    await reset('a', 'ONE');
+    const attempt = await begin('a');
+    await sync(line('b', 2));
+    await end('a', attempt, { kind: 'unknown', over: false });
+    const { uncertain } = await recordOf(jid(1));
+    expect(uncertain).not.toBeNull();
+    expect(await unsettledOf(jid(1))).toBeGreaterThanOrEqual(uncertain!.readAt);
+  });
+
+  it('is forgotten after 30 days', async () => {
+    const { sync, registration, redis, keys } = registryRig();
+    await sync(line('a', 1), line('b', 2));
+    await sync(line('b', 2));
+    const known = await registration('a');
+    expect(known).toMatchObject({ recordId: jid(1), removedAt: expect.any(Number) });
+    const ageMs = 31 * 24 * hourMs;
+    await redis.hset(keys.registered, 'a', JSON.stringify({ ...known, removedAt: known!.removedAt! - ageMs }));
+    await sync(line('b', 2));
+    expect(await registration('a')).toBeNull();
+  });
+});
+
+it('keeps keys of a newer version, in a record and in what is registered, when it registers a group again', async () => {
+  const { sync, record, registration, redis, keys } = registryRig();
+  await sync(line('a', 1));
+  const key = keys.group(jid(1));
+  const stored = await record('a');
+  const newer = { ...stored, mood: 'good', entry: { ...stored.entry, tags: ['vip'] } };
+  await redis.hset(key, 'record', JSON.stringify(newer));
+  const known = await registration('a');
+  const more = { ...known, since: 7, entry: { ...known!.entry, tags: ['vip'] } };
+  await redis.hset(keys.registered, 'a', JSON.stringify(more));
+  expect(await sync(line('a', 1))).toEqual(nothing);
+  expect(await sync(line('a', 1, ', every: 2h'))).toMatchObject({ changed: ['a'] });
+  expect(await record('a')).toMatchObject({
+    mood: 'good',
+    entry: { tags: ['vip'], schedule: { everyMs: 2 * hourMs } },
+  });
+  expect(await registration('a')).toMatchObject({ since: 7, entry: { tags: ['vip'] } });
+});
+
+it('leaves a group whose record cannot be read as it is, and registers the others', async () => {
+  const { sync, record, redis, keys } = registryRig();
+  await redis.hset(keys.group(jid(1)), 'version', 1, 'record', '{');
+  const changes = await sync(line('a', 1), line('b', 2));
+  expect(changes.unreadable).toEqual([{ group: 'a', reason: expect.stringContaining(keys.group(jid(1))) }]);
+  expect((await record('b')).entry?.group).toBe('b');
 });

@@ -108,18 +108,20 @@ it('shows no bar where nothing is scheduled, and how each group came by its link
     group('archive', { state: 'disabled', periodMs: null, nextRotationAt: null }),
     group('mine', { linkBy: 'request' }),
     group('new', { state: 'new', linkAgeMs: null, periodMs: null, linkBy: null }),
-    group('theirs', { linkBy: 'drift', unreadable: 3 }),
+    group('theirs', { linkBy: 'drift', unverified: 3 }),
+    group('first', { linkBy: 'adopted', unverified: 1 }),
   ];
   const { url } = await serve(async () => ({ ...healthy, groups }));
   const { page } = await open(url);
-  const rows = await Promise.all([1, 2, 3, 4].map((row) => cellsOf(page, '#groups', row)));
+  const rows = await Promise.all([1, 2, 3, 4, 5].map((row) => cellsOf(page, '#groups', row)));
   expect(rows.map((cells) => [cells[0], ...cells.slice(3)])).toEqual([
     ['archive', '1h', '-', 'rotated on schedule', ''],
     ['mine', '1h', 'in 1h', 'rotated on request', ''],
     ['new', '-', 'in 1h', '-', ''],
-    ['theirs', '1h', 'in 1h', 'changed by somebody else', 'its link could not be verified: not shown 3 times in a row'],
+    ['theirs', '1h', 'in 1h', 'changed by somebody else', 'its link could not be verified 3 times in a row'],
+    ['first', '1h', 'in 1h', 'read at first sight', 'its link could not be verified once'],
   ]);
-  expect(await page.locator('#groups .bar').count()).toBe(2);
+  expect(await page.locator('#groups .bar').count()).toBe(3);
 });
 
 it('stays usable with thousands of groups: paged, and searched by name, instance and state', async () => {

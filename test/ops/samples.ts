@@ -23,7 +23,7 @@ export function group(id: string, over: Partial<GroupStatus> = {}): GroupStatus 
     linkBy: 'schedule',
     nextRotationAt: '2026-01-05T13:00:00.000Z',
     lastError: null,
-    unreadable: 0,
+    unverified: 0,
     ...over,
   };
 }
@@ -59,7 +59,7 @@ export function badDay(): Status {
     group('launch', { state: 'overdue', linkAgeMs: 24.2 * hourMs, nextRotationAt: '2026-01-05T11:48:00.000Z' }),
     group('onboarding', { state: 'rotating', linkAgeMs: 24 * hourMs, nextRotationAt: at }),
     group('press', { linkBy: 'drift', linkAgeMs: 2 * hourMs, nextRotationAt: '2026-01-06T10:00:00.000Z' }),
-    group('partners', { linkBy: 'recovery', linkAgeMs: 7 * hourMs, unreadable: 2 }),
+    group('partners', { linkBy: 'recovery', linkAgeMs: 7 * hourMs, unverified: 2 }),
   ];
   const fresh = Array.from({ length: 33 }, (_, i) => {
     const linkAgeMs = (((i * 7) % 23) + 0.5) * hourMs;

@@ -1,176 +1,45 @@
 import { describe, expect, it } from 'vitest';
-import { type Attempt, type GroupRecord, newRecord } from '../../src/groups/record.ts';
+import { type GroupRecord, newRecord } from '../../src/groups/record.ts';
+import { decide, type Result } from '../../src/rotation/attempt.ts';
 import {
-  decide,
-  type Ending,
-  type Failure,
-  type GroupRules,
-  transition,
-  verificationAt,
-  type Work,
-} from '../../src/rotation/attempt.ts';
+  adopting,
+  apply,
+  attempt,
+  begin,
+  end,
+  entry,
+  expire,
+  fresh,
+  giveUp,
+  hourMs,
+  info,
+  linkOf,
+  reading,
+  same,
+  scheduled,
+  settled,
+  t,
+  uncertain,
+  unread,
+  verification,
+  verifying,
+} from './samples.ts';
 
-const t = 1_763_802_000_000;
-const jid = '120363406289005073@g.us';
-const rules: GroupRules = {
-  group: 'vip',
-  instance: 'bot',
-  nextDue: (afterMs) => afterMs + 3_600_000,
-  periodMs: 3_600_000,
-  verifyEveryMs: 86_400_000,
-  settleTimeMs: 90_000,
-};
-
-const scheduled: Work = { kind: 'scheduled', dueAt: t };
-const verification: Work = { kind: 'verification' };
-const info = { requestId: 'r1', requestedBy: 'me', reason: 'leaked' };
-const request = (over: Partial<Work & { kind: 'request' }> = {}): Work => ({
-  kind: 'request',
-  jobId: 'job-1',
-  requestedAt: null,
-  request: info,
-  ...over,
-});
-const attempt = (over: Partial<Attempt> = {}): Attempt => ({
-  id: 'a1',
-  call: 'reset',
-  begunAt: t,
-  leaseUntil: t + 10_000,
-  request: null,
-  ...over,
-});
-/** A group that was rotated an hour ago and is due now. */
-const settled: GroupRecord = {
-  ...newRecord,
-  jid,
-  link: { code: 'OLD', url: 'https://chat.whatsapp.com/OLD' },
-  revision: t - 3_600_000,
-  rotatedAt: t - 3_600_000,
-  resetBegunAt: t - 3_600_300,
-  verifiedAt: t - 3_600_000,
-  dueAt: t,
-};
-const fresh = { jid, code: 'NEW', url: 'https://chat.whatsapp.com/NEW' };
-const same = { jid, code: 'OLD', url: 'https://chat.whatsapp.com/OLD' };
-
-const begin = (record: GroupRecord, begun: Attempt) =>
-  transition(record, { kind: 'begins', attempt: begun }, begun.begunAt, rules).record;
-const lapse = (record: GroupRecord, nowMs: number) => transition(record, { kind: 'lapses' }, nowMs, rules).record;
-/** Begins the attempt, unless one has begun, and ends it. */
-const end = (record: GroupRecord, ended: Attempt, ending: Ending, nowMs: number) =>
-  transition(
-    record.attempt === null ? begin(record, ended) : record,
-    { kind: 'ends', attempt: ended, ending },
-    nowMs,
-    rules,
-  );
-const giveUp = (record: GroupRecord, work: Work, failure: Failure, over: Partial<GroupRules> = {}) =>
-  transition(record, { kind: 'gaveUp', work, failure }, t, { ...rules, ...over });
-
-describe('decide', () => {
-  const uncertain = { begunAt: t, openUntil: t + 90_000, readAt: t, reads: 0, request: null };
-  const cases: [string, Partial<GroupRecord>, Work, number, object][] = [
-    ['resets a group that is due', {}, scheduled, t, { do: 'reset' }],
-    ['leaves a rotation that was rescheduled', { dueAt: t + 1 }, scheduled, t, { do: 'finish', as: 'obsolete' }],
-    [
-      'leaves a rotation of a group that is scheduled no more',
-      { dueAt: null },
-      scheduled,
-      t,
-      { do: 'finish', as: 'obsolete' },
-    ],
-    ['resolves a code before anything else', { jid: null, link: null }, scheduled, t, { do: 'resolve' }],
-    ['resets for a request without a stamp', { resetBegunAt: t }, request(), t, { do: 'reset' }],
-    [
-      'resets for a request made after the last reset began',
-      {},
-      request({ requestedAt: t - 3_600_299 }),
-      t,
-      { do: 'reset' },
-    ],
-    [
-      'answers a request made before the last reset began',
-      {},
-      request({ requestedAt: t - 3_600_300 }),
-      t,
-      { do: 'finish', as: 'answered' },
-    ],
-    ['answers a job that was answered before', { answered: ['job-1'] }, request(), t, { do: 'finish', as: 'answered' }],
-    [
-      'does not answer with a link it never made',
-      { resetBegunAt: null },
-      request({ requestedAt: 1 }),
-      t,
-      { do: 'reset' },
-    ],
-    ['waits while another attempt runs', { attempt: attempt() }, request(), t, { do: 'wait', ms: 250, why: 'busy' }],
-    [
-      'waits for no longer than the lease',
-      { attempt: attempt({ leaseUntil: t + 20 }) },
-      request(),
-      t,
-      { do: 'wait', ms: 20, why: 'busy' },
-    ],
-    [
-      'does not answer while a reset is in flight',
-      { attempt: attempt() },
-      request({ requestedAt: 1 }),
-      t,
-      { do: 'wait', ms: 250, why: 'busy' },
-    ],
-    ['reads back after an uncertain reset', { uncertain }, scheduled, t, { do: 'readBack' }],
-    ['reads back before it answers', { uncertain }, request({ requestedAt: 1 }), t, { do: 'readBack' }],
-    [
-      'paces its read-backs',
-      { uncertain: { ...uncertain, readAt: t + 2_000 } },
-      scheduled,
-      t,
-      { do: 'wait', ms: 2_000, why: 'settling' },
-    ],
-    [
-      'waits out an open call when no link is known',
-      { uncertain, link: null },
-      scheduled,
-      t + 1,
-      { do: 'wait', ms: 89_999, why: 'settling' },
-    ],
-    [
-      'resets when no link is known and the call is settled',
-      { uncertain, link: null },
-      scheduled,
-      t + 90_000,
-      { do: 'reset' },
-    ],
-    [
-      'resets when no link is known and the call has ended',
-      { uncertain: { ...uncertain, openUntil: null }, link: null },
-      scheduled,
-      t,
-      { do: 'reset' },
-    ],
-    ['verifies a group at rest', {}, verification, t, { do: 'verify' }],
-    ['verifies nothing where no link is known', { link: null }, verification, t, { do: 'finish', as: 'obsolete' }],
-    ['reads back instead of verifying', { uncertain }, verification, t, { do: 'readBack' }],
-    ['leaves a double alone', { duplicateOf: 'other' }, scheduled, t, { do: 'finish', as: 'duplicate' }],
-  ];
-  it.each(cases)('%s', (_name, over, work, nowMs, expected) => {
-    expect(decide({ ...settled, ...over }, work, nowMs)).toEqual(expected);
-  });
-});
+const nothing: Result = { kind: 'read', link: null };
 
 describe('an abandoned attempt', () => {
-  it('leaves a running attempt to its owner', () => {
+  it('is left to its owner while its lease runs', () => {
     const record = begin(settled, attempt());
-    expect(lapse(record, t + 9_999)).toBe(record);
+    expect(expire(record, t + 9_999)).toBe(record);
   });
-  it('takes a dead reset for an open, uncertain one', () => {
-    const record = lapse(begin(settled, attempt()), t + 10_000);
+  it('becomes open and uncertain if it was a reset', () => {
+    const record = expire(begin(settled, attempt()), t + 10_000);
     expect(record.attempt).toBeNull();
     expect(record.uncertain).toMatchObject({ begunAt: t, openUntil: t + 90_000, readAt: t + 10_000 });
     expect(record.verificationOwedAt).toBe(t + 90_000);
   });
-  it('forgets a dead read', () => {
-    const record = lapse(begin(settled, attempt({ call: 'verify' })), t + 10_000);
+  it.each([verifying(), adopting(), reading()])('is forgotten if it was a read ($call)', (read) => {
+    const record = expire(begin(settled, read), t + 10_000);
     expect(record).toMatchObject({ attempt: null, uncertain: null });
   });
 });
@@ -178,15 +47,16 @@ describe('an abandoned attempt', () => {
 describe('a reset that was answered', () => {
   it('makes a revision by the clock, names the one before, and moves the due time', () => {
     const mine = attempt({ begunAt: t + 5 });
-    const { record, events } = end(begin(settled, mine), mine, { as: 'made', link: fresh }, t + 200);
+    const { record, events } = end(begin(settled, mine), mine, { kind: 'reset', link: fresh }, t + 200);
     expect(record).toMatchObject({
       attempt: null,
       link: { code: 'NEW' },
       revision: t + 200,
-      previous: { code: 'OLD', revision: t - 3_600_000 },
+      previous: { code: 'OLD', revision: t - hourMs },
       resetBegunAt: t + 5,
       rotatedAt: t + 200,
-      dueAt: t + 3_600_200,
+      lastResetAt: t + 200,
+      dueAt: t + hourMs + 200,
       failure: null,
     });
     expect(events).toEqual([
@@ -195,189 +65,257 @@ describe('a reset that was answered', () => {
         id: `vip.${t + 200}`,
         type: 'link.rotated',
         group: 'vip',
-        jid,
+        jid: settled.jid,
         instance: 'bot',
         inviteCode: 'NEW',
         inviteLink: 'https://chat.whatsapp.com/NEW',
         previousInviteCode: 'OLD',
         revision: t + 200,
-        previousRevision: t - 3_600_000,
+        previousRevision: t - hourMs,
         reason: 'schedule',
         request: null,
         rotatedAt: new Date(t + 200).toISOString(),
-        nextRotationAt: new Date(t + 3_600_200).toISOString(),
+        nextRotationAt: new Date(t + hourMs + 200).toISOString(),
       },
     ]);
   });
   it('makes the next revision although Redis lost its clock', () => {
-    const { record } = end({ ...settled, revision: t + 9_000 }, attempt(), { as: 'made', link: fresh }, t);
+    const { record } = end({ ...settled, revision: t + 9_000 }, attempt(), { kind: 'reset', link: fresh }, t);
     expect(record.revision).toBe(t + 9_001);
   });
   it('remembers the job that it answered, and names the request', () => {
     const mine = attempt({ request: { ...info, jobId: 'job-1' } });
-    const { record, events } = end(begin(settled, mine), mine, { as: 'made', link: fresh }, t);
+    const { record, events } = end(begin(settled, mine), mine, { kind: 'reset', link: fresh }, t);
     expect(record.answered).toEqual(['job-1']);
     expect(events[0]).toMatchObject({ reason: 'request', request: info });
   });
+
+  describe('is committed by what is registered by then', () => {
+    const inFlight = begin(settled, attempt());
+    const commit = (over: Partial<GroupRecord>) =>
+      apply({ ...inFlight, ...over }, { kind: 'ended', attempt: attempt(), result: { kind: 'reset', link: fresh } });
+
+    it('the period', () => {
+      const { record } = commit({
+        entry: { ...entry, schedule: { ...entry.schedule, kind: 'every', everyMs: 60_000 } },
+      });
+      expect(record.dueAt).toBe(t + 60_000);
+    });
+    it('that it is disabled', () => {
+      const { record, events } = commit({ entry: { ...entry, enabled: false } });
+      expect(record.dueAt).toBeNull();
+      expect(events).toMatchObject([{ inviteCode: 'NEW', nextRotationAt: null }]);
+    });
+    it('the instance and the id', () => {
+      const { events } = commit({ entry: { ...entry, instance: 'bot2', group: 'crew' }, adopt: true });
+      expect(events).toMatchObject([{ group: 'crew', instance: 'bot2', id: `crew.${t}` }]);
+    });
+    it('that its group left the file: it is told, and nothing comes next', () => {
+      const { events } = commit({ removedAt: t });
+      expect(events).toMatchObject([{ type: 'link.rotated', inviteCode: 'NEW', nextRotationAt: null }]);
+    });
+    it('that its id names another WhatsApp group: nothing is told', () => {
+      const { record, events } = commit({ removedAt: t, replaced: true });
+      expect(events).toEqual([]);
+      expect(record).toMatchObject({ attempt: null, link: { code: 'NEW' }, revision: t });
+    });
+  });
 });
 
-const reading = (over: Partial<Attempt> = {}) => attempt({ id: 'read', call: 'readBack', ...over });
-const verifying = (over: Partial<Attempt> = {}) => attempt({ id: 'verify', call: 'verify', ...over });
-
 describe('a reset of unknown effect', () => {
-  const open = end(settled, attempt(), { as: 'unknown', over: false }, t + 30_000).record;
-  const ended = end(settled, attempt(), { as: 'unknown', over: true }, t + 300).record;
+  const open = end(settled, attempt(), { kind: 'unknown', over: false }, t + 30_000).record;
+  const ended = end(settled, attempt(), { kind: 'unknown', over: true }, t + 300).record;
 
   it('is committed as a recovery when the link changed', () => {
-    const { record, events } = end(open, reading(), { as: 'read', link: fresh }, t + 31_000);
+    const { record, events } = end(open, reading(), { kind: 'read', link: fresh }, t + 31_000);
     expect(record).toMatchObject({ uncertain: null, link: { code: 'NEW' }, resetBegunAt: t, dueAt: t + 3_631_000 });
     expect(record.verificationOwedAt).toBe(t + 90_000);
     expect(events).toMatchObject([{ type: 'link.rotated', reason: 'recovery', inviteCode: 'NEW' }]);
   });
   it('stays open, and is read again later, while the link is the same', () => {
-    const { record, events } = end(open, reading({ begunAt: t + 31_000 }), { as: 'read', link: same }, t + 31_000);
+    const { record, events } = end(open, reading({ begunAt: t + 31_000 }), { kind: 'read', link: same }, t + 31_000);
     expect(record.uncertain).toMatchObject({ readAt: t + 33_000, reads: 1 });
     expect(events).toEqual([]);
   });
   it('never puts a read-back off beyond the settle time', () => {
-    const { record } = end(open, reading({ begunAt: t + 89_500 }), { as: 'read', link: same }, t + 89_600);
+    const { record } = end(open, reading({ begunAt: t + 89_500 }), { kind: 'read', link: same }, t + 89_600);
     expect(record.uncertain?.readAt).toBe(t + 90_000);
   });
   it('is settled by a read that began after the settle time', () => {
-    const { record } = end(open, reading({ begunAt: t + 90_000 }), { as: 'read', link: same }, t + 90_100);
+    const { record } = end(open, reading({ begunAt: t + 90_000 }), { kind: 'read', link: same }, t + 90_100);
     expect(record.uncertain).toBeNull();
     expect(decide(record, scheduled, t + 90_100)).toEqual({ do: 'reset' });
   });
   it('is settled at once where the API has ended it and the link is the same', () => {
-    const { record } = end(ended, reading({ begunAt: t + 2_000 }), { as: 'read', link: same }, t + 2_100);
+    const { record } = end(ended, reading({ begunAt: t + 2_000 }), { kind: 'read', link: same }, t + 2_100);
     expect(record.uncertain).toBeNull();
   });
   it('is never called changed by a link that cannot be read', () => {
-    const { record, events } = end(open, reading({ begunAt: t + 31_000 }), { as: 'read', link: null }, t + 31_000);
+    const { record, events } = end(open, reading({ begunAt: t + 31_000 }), nothing, t + 31_000);
     expect(record.uncertain).not.toBeNull();
     expect(events).toEqual([]);
+  });
+  it('is not settled by a link where none was known before, which is published all the same', () => {
+    const { record, events } = end({ ...open, link: null }, reading(), { kind: 'read', link: fresh }, t + 31_000);
+    expect(record.uncertain).toMatchObject({ reads: 1 });
+    expect(events).toMatchObject([{ type: 'link.changed', reason: 'adopted', inviteCode: 'NEW' }]);
+  });
+  it('is read back sooner after a read that failed, and less often the more fail', () => {
+    const postponed = (failedReads: number) =>
+      apply({ ...open, uncertain: { ...open.uncertain!, failedReads } }, { kind: 'postponed' }, t + 31_000).record;
+    expect(postponed(0).uncertain).toMatchObject({ readAt: t + 31_500, failedReads: 1, openUntil: t + 90_000 });
+    expect(postponed(1).uncertain).toMatchObject({ readAt: t + 32_000, failedReads: 2 });
+    expect(postponed(9).uncertain).toMatchObject({ readAt: t + 46_000 });
+  });
+  it('owes a read at first sight still, where its entry was renamed meanwhile', () => {
+    const renamed = { ...open, entry: { ...entry, group: 'crew' }, adopt: true };
+    const { record } = end(renamed, reading({ begunAt: t + 90_000 }), { kind: 'read', link: same }, t + 90_100);
+    expect(decide(record, verification, t + 90_100)).toEqual({ do: 'adopt' });
+    const changed = end(renamed, reading(), { kind: 'read', link: fresh }, t + 31_000);
+    expect(changed.events).toMatchObject([{ group: 'crew', reason: 'recovery' }]);
+    expect(changed.record.adopt).toBe(false);
   });
 });
 
 describe('a fenced reset', () => {
-  const made = { as: 'made', link: fresh } as const;
+  const made = { kind: 'reset', link: fresh } as const;
   const taken = { ...settled, settled: 'another' };
-  const end = (record: GroupRecord, ending: Ending) =>
-    transition(record, { kind: 'ends', attempt: attempt(), ending }, t + 60_000, rules);
+  const late = (record: GroupRecord, result: Result) =>
+    apply(record, { kind: 'ended', attempt: attempt(), result }, t + 60_000);
 
   it('commits nothing, and makes the group uncertain at once when it is at rest', () => {
-    const { record, events, fenced } = end(taken, made);
+    const { record, events, fenced } = late(taken, made);
     expect([events, fenced, record.link, record.revision]).toEqual([[], true, settled.link, settled.revision]);
     expect(decide(record, verification, t + 60_000)).toEqual({ do: 'readBack' });
     expect(record.verificationOwedAt).toBe(t + 60_000);
   });
   it('changes nothing where it had no effect', () => {
-    expect(end(taken, { as: 'noEffect' })).toEqual({ record: taken, events: [], fenced: true });
+    expect(late(taken, { kind: 'rejected' })).toEqual({ record: taken, events: [], fenced: true });
   });
   it('is none when the reply to its commit was lost', () => {
-    const committed = transition(
-      begin(settled, attempt()),
-      { kind: 'ends', attempt: attempt(), ending: made },
-      t,
-      rules,
-    );
-    expect(end(committed.record, made)).toEqual({ record: committed.record, events: [], fenced: false });
+    const committed = apply(begin(settled, attempt()), { kind: 'ended', attempt: attempt(), result: made });
+    expect(late(committed.record, made)).toEqual({ record: committed.record, events: [], fenced: false });
   });
   it('leaves a debt when another attempt is in flight, which only a later read pays', () => {
     const pay = (begunAt: number) => {
-      const { record } = end(begin(settled, verifying({ begunAt })), made);
+      const { record } = late(begin(settled, verifying({ begunAt })), made);
       expect(record.verificationOwedAt).toBe(t + 60_000);
-      const read = { kind: 'ends', attempt: verifying({ begunAt }), ending: { as: 'read', link: same } } as const;
-      return transition(record, read, t + 60_100, rules).record.verificationOwedAt;
+      return end(record, verifying({ begunAt }), { kind: 'read', link: same }, t + 60_100).record.verificationOwedAt;
     };
     expect(pay(t + 50_000)).toBe(t + 60_000);
     expect(pay(t + 60_000)).toBeNull();
   });
 });
 
-describe('verification', () => {
-  it('adopts a link that someone else made, and leaves the schedule alone', () => {
-    const { record, events } = end(settled, verifying(), { as: 'read', link: fresh }, t + 100);
+describe('a read at first sight', () => {
+  it('publishes the live link, and leaves the schedule alone', () => {
+    const { record, events } = end(unread, adopting(), { kind: 'read', link: fresh }, t + 100);
+    expect(record).toMatchObject({
+      link: { code: 'NEW' },
+      revision: t + 100,
+      reason: 'adopted',
+      resetBegunAt: null,
+      lastResetAt: null,
+      dueAt: t,
+      adopt: false,
+      readDueAt: null,
+      verifiedAt: t + 100,
+    });
+    expect(events).toMatchObject([
+      { type: 'link.changed', reason: 'adopted', previousInviteCode: null, previousRevision: null, request: null },
+    ]);
+    expect(decide(record, scheduled, t + 100)).toEqual({ do: 'reset' });
+  });
+  it('publishes a link again that is known, for an entry that was renamed', () => {
+    const renamed = { ...settled, entry: { ...entry, group: 'crew' }, adopt: true, readDueAt: t };
+    const { record, events } = end(renamed, adopting(), { kind: 'read', link: same }, t + 100);
+    // It has replaced what it replaced before, never itself.
+    expect(events).toMatchObject([
+      { group: 'crew', inviteCode: 'OLD', previousInviteCode: 'OLDER', previousRevision: t - hourMs },
+    ]);
+    expect(record).toMatchObject({ dueAt: t, lastResetAt: t - hourMs });
+  });
+  it('counts a link that it is not shown: the group may be reset then', () => {
+    const { record, events } = end(unread, adopting(), nothing, t + 100);
+    expect(record).toMatchObject({ adopt: false, readDueAt: null, link: null, revision: null, unverified: 1 });
+    expect(events).toEqual([]);
+    expect(decide(record, scheduled, t + 100)).toEqual({ do: 'reset' });
+  });
+  it('ends a failure that was told before', () => {
+    const failing = giveUp(unread, verification, { code: 'not_admin', message: 'no', httpStatus: 403 }).record;
+    expect(failing.failure).not.toBeNull();
+    expect(end(failing, adopting(), { kind: 'read', link: fresh }, t + 100).record.failure).toBeNull();
+    expect(end(failing, adopting(), nothing, t + 100).record.failure).toBeNull();
+  });
+  it('is owed until it succeeds, whatever it met', () => {
+    const failed = end(unread, adopting(), { kind: 'rejected' }, t + 100).record;
+    const { record } = apply(failed, { kind: 'postponed' }, t + 100);
+    expect(record).toMatchObject({ adopt: true, readDueAt: t + 60_100, unverified: 1, verifiedAt: null });
+    const unanswered = end(unread, adopting(), { kind: 'unknown', over: false }, t + 100).record;
+    expect(unanswered).toMatchObject({ adopt: true, uncertain: null });
+  });
+  it('names what consumers hold under its id from another WhatsApp group, and makes a higher revision', () => {
+    const changed = { ...unread, predecessor: { code: 'THEIRS', revision: t + 5_000 } };
+    const { record, events } = end(changed, adopting(), { kind: 'read', link: fresh }, t + 100);
+    expect(events).toMatchObject([{ revision: t + 5_001, previousInviteCode: 'THEIRS', previousRevision: t + 5_000 }]);
+    expect(record.predecessor).toBeNull();
+    const reset = end(record, attempt(), { kind: 'reset', link: linkOf('THIRD') }, t + 200);
+    expect(reset.events).toMatchObject([{ previousInviteCode: 'NEW', previousRevision: t + 5_001 }]);
+  });
+});
+
+describe('a periodic verification', () => {
+  it('publishes a link that someone else made, and leaves the schedule alone', () => {
+    const { record, events } = end(settled, verifying(), { kind: 'read', link: fresh }, t + 100);
     expect(record).toMatchObject({ link: { code: 'NEW' }, revision: t + 100, resetBegunAt: null, dueAt: t });
+    expect(record.lastResetAt).toBe(settled.lastResetAt);
     expect(events).toMatchObject([{ type: 'link.changed', reason: 'drift', request: null }]);
   });
+  it('tells nothing where the link is the same', () => {
+    const { record, events } = end({ ...settled, unverified: 2 }, verifying(), { kind: 'read', link: same }, t + 100);
+    expect(events).toEqual([]);
+    expect(record).toMatchObject({ verifiedAt: t + 100, unverified: 0, revision: settled.revision });
+  });
   it('counts links that it is not shown, and changes nothing', () => {
-    const { record, events } = end(settled, verifying(), { as: 'read', link: null }, t + 100);
-    expect(record).toMatchObject({ link: settled.link, revision: settled.revision, unreadable: 1 });
+    const { record, events } = end(settled, verifying(), nothing, t + 100);
+    expect(record).toMatchObject({ link: settled.link, revision: settled.revision, unverified: 1 });
     expect(events).toEqual([]);
   });
-  it('is planned a period after the link was last seen', () => {
-    expect(verificationAt(settled, rules)).toBe(settled.verifiedAt! + 86_400_000);
-    expect(verificationAt(settled, { ...rules, verifyEveryMs: null })).toBeNull();
-    expect(verificationAt({ ...settled, jid: null }, rules)).toBeNull();
+  it('counts reads that fail, and is put off', () => {
+    const once = apply({ ...settled, verificationOwedAt: t }, { kind: 'postponed' }, t + 1).record;
+    expect(once).toMatchObject({ unverified: 1, verificationOwedAt: t + 60_001 });
+    expect(apply(once, { kind: 'postponed' }, t + 2).record.unverified).toBe(2);
   });
-  it('comes early when it is owed', () => {
-    expect(verificationAt({ ...settled, verificationOwedAt: t + 90_000 }, rules)).toBe(t + 90_000);
-  });
-  it('is put off after a failure', () => {
-    const owed = { ...settled, verificationOwedAt: t };
-    const { record } = transition(owed, { kind: 'postponed' }, t + 1, rules);
-    expect(verificationAt(record, rules)).toBe(t + 60_001);
+  it('puts off the read of a group that came back, too', () => {
+    const { record } = apply({ ...settled, readDueAt: t }, { kind: 'postponed' }, t + 1);
+    expect(record.readDueAt).toBe(t + 60_001);
   });
   it('is put off without a word to who has begun since', () => {
     const busy = begin(settled, attempt());
-    expect(transition(busy, { kind: 'postponed' }, t + 1, rules).record.attempt).toEqual(attempt());
+    expect(apply(busy, { kind: 'postponed' }, t + 1).record.attempt).toEqual(attempt());
   });
-});
-
-describe('giving up', () => {
-  const error = { code: 'not_admin', message: 'must be admin', httpStatus: 403 } as const;
-
-  it('tells the last known link, and tries again after a doubling time within the period', () => {
-    const first = giveUp(settled, scheduled, error);
-    expect(first.record.dueAt).toBe(t + 300_000);
-    expect(first.events).toMatchObject([
-      {
-        type: 'rotation.failed',
-        id: `vip.${settled.revision}.failed.0`,
-        inviteCode: 'OLD',
-        linkUncertain: false,
-        error,
-        nextAttemptAt: new Date(t + 300_000).toISOString(),
-      },
-    ]);
-    const second = giveUp(first.record, scheduled, error);
-    expect(second.record.dueAt).toBe(t + 600_000);
-    const tenth = giveUp({ ...settled, failure: { ...second.record.failure!, count: 9 } }, scheduled, error);
-    expect(tenth.record.dueAt).toBe(t + rules.periodMs);
+  it('settles nothing that became uncertain while it read', () => {
+    const busy = { ...begin(settled, verifying()), uncertain };
+    const { record, events } = end(busy, verifying(), { kind: 'read', link: fresh }, t + 100);
+    expect(record).toMatchObject({ attempt: null, uncertain: { begunAt: t }, link: { code: 'OLD' } });
+    expect(events).toEqual([]);
   });
-  it('leaves the schedule alone when a one-off failed', () => {
-    const { record, events } = giveUp({ ...settled, dueAt: t + 50 }, request(), error);
-    expect(record.dueAt).toBe(t + 50);
-    expect(events).toMatchObject([{ reason: 'request', request: info }]);
-  });
-  it('brings the next rotation forward when a one-off leaves a link that may be dead', () => {
-    const open = end({ ...settled, dueAt: t + 3_600_000 }, attempt(), { as: 'unknown', over: false }, t).record;
-    const { record, events } = giveUp(open, request(), error);
-    expect(record.dueAt).toBe(t + 300_000);
-    expect(events).toMatchObject([{ linkUncertain: true }]);
-  });
-  it('can tell of a group that never had a link', () => {
-    const { events } = giveUp({ ...newRecord, dueAt: t }, scheduled, error);
-    expect(events).toMatchObject([
-      { id: 'vip.0.failed.0', jid: null, inviteCode: null, revision: null, rotatedAt: null },
-    ]);
-  });
-});
-
-it('resolving a code gives the group its JID and the link to compare with later', () => {
-  const ending = { as: 'resolved', jid, link: same, duplicateOf: null } as const;
-  const { record } = end(newRecord, attempt({ call: 'resolve' }), ending, t);
-  expect(record).toMatchObject({ attempt: null, settled: 'a1', jid, link: { code: 'OLD' }, revision: null });
 });
 
 it('an attempt without effect leaves nothing behind but the number of attempts', () => {
-  expect(end(settled, attempt(), { as: 'noEffect' }, t).record).toEqual({ ...settled, attempts: 1, settled: 'a1' });
+  expect(end(settled, attempt(), { kind: 'rejected' }, t).record).toEqual({ ...settled, attempts: 1, settled: 'a1' });
 });
 
 it('an attempt that lives keeps its lease, and one that was taken over does not', () => {
-  const lives = { kind: 'lives', id: 'a1', leaseUntil: t + 13_000 } as const;
-  expect(transition(begin(settled, attempt()), lives, t, rules).record.attempt?.leaseUntil).toBe(t + 13_000);
+  const renewed = { kind: 'renewed', id: 'a1', leaseUntil: t + 13_000 } as const;
+  expect(apply(begin(settled, attempt()), renewed).record.attempt?.leaseUntil).toBe(t + 13_000);
   const others = begin(settled, attempt({ id: 'b' }));
-  expect(transition(others, lives, t, rules).record).toBe(others);
+  expect(apply(others, renewed).record).toBe(others);
+});
+
+it('keeps keys of a newer version through every change', () => {
+  const newer = { ...settled, mood: 'good', link: { ...settled.link!, shownTo: 3 } };
+  expect(begin(newer, attempt())).toMatchObject({ mood: 'good', link: { shownTo: 3 } });
+  expect(end(newer, attempt(), { kind: 'reset', link: fresh }, t).record).toMatchObject({ mood: 'good' });
+  expect(newRecord).not.toHaveProperty('mood');
 });

@@ -3,7 +3,8 @@ import type { GroupConfig } from '../../src/config/config.ts';
 import { type GroupRecord, newRecord } from '../../src/groups/record.ts';
 import type { Schedule } from '../../src/schedule/schedule.ts';
 import { weekdays } from '../../src/schedule/window.ts';
-import { type GroupState, groupStatus } from '../../src/status/status.ts';
+import { type GroupState, groupStatus, readStatus } from '../../src/status/status.ts';
+import { configOf, jid, line, registryRig } from '../groups/registryRig.ts';
 
 const hourMs = 3_600_000;
 const nowMs = Date.parse('2026-01-07T12:00:00Z');
@@ -25,7 +26,7 @@ const linked: GroupRecord = {
   rotatedAt: nowMs - hourMs / 2,
   dueAt: nowMs + hourMs / 2,
 };
-const uncertain = { begunAt: nowMs, openUntil: null, readAt: nowMs, reads: 0, request: null };
+const uncertain = { begunAt: nowMs, openUntil: null, readAt: nowMs, reads: 0, failedReads: 0, request: null };
 const attempt = { id: 'a', call: 'reset' as const, begunAt: nowMs, leaseUntil: nowMs + 1, request: null };
 const failure = { code: 'not_admin', message: 'no', httpStatus: 403, at: nowMs, count: 1, nextAttemptAt: nowMs };
 
@@ -35,10 +36,16 @@ it.each<[GroupState, Partial<GroupRecord>, boolean?]>([
   ['disabled', { dueAt: null }, false],
   ['rotating', { attempt }],
   ['overdue', { dueAt: nowMs - 61_000 }],
-  ['overdue', { attempt: { ...attempt, leaseUntil: nowMs - 1 }, dueAt: nowMs - 61_000 }],
+  ['uncertain', { attempt: { ...attempt, leaseUntil: nowMs - 1 }, dueAt: nowMs - 61_000 }],
+  ['overdue', { attempt: { ...attempt, call: 'verify', leaseUntil: nowMs - 1 }, dueAt: nowMs - 61_000 }],
   ['fresh', { dueAt: nowMs - 59_000 }],
   ['failing', { failure, dueAt: nowMs - 61_000 }],
-  ['double', { duplicateOf: 'other', failure }],
+  ['duplicate', { duplicateOf: 'other', failure }],
+  ['fresh', { unverified: 2 }],
+  ['unverified', { unverified: 3 }],
+  ['unverified', { revision: null, link: null, rotatedAt: null, unverified: 1 }],
+  ['failing', { failure, unverified: 3 }],
+  ['disabled', { unverified: 3 }, false],
   ['uncertain', { uncertain, duplicateOf: 'other' }],
 ])('calls a group %s', (state, over, enabled = true) => {
   expect(groupStatus(group({ enabled }), { ...linked, ...over }, nowMs).state).toBe(state);
@@ -61,4 +68,34 @@ it('measures it against nothing where nothing is scheduled, or there is no link'
     periodMs: null,
   });
   expect(groupStatus(group(), newRecord, nowMs)).toMatchObject({ linkAgeMs: null, periodMs: null, linkBy: null });
+});
+
+it('finds the record of each group, whatever it is named by', async () => {
+  const { take, adopt, resolve, redis, keys } = registryRig();
+  await take(configOf([line('renamed', 1)]));
+  await adopt('renamed', 'ONE');
+  const file = configOf([
+    line('kept', 1),
+    line('resolved', 'CODE00002'),
+    line('unresolved', 'CODE00003'),
+    line('off', 4, ', enabled: false'),
+    line('broken', 5),
+  ]);
+  await take(file);
+  await adopt('kept', 'ONE');
+  await resolve('resolved', jid(2), 'CODE00002');
+  await redis.hset(keys.group(jid(5)), 'record', '{');
+  const states = async (config = file) => {
+    const { groups } = await readStatus(redis, keys, config);
+    return Object.fromEntries(groups.map(({ group: id, state, linkBy }) => [id, `${state} ${linkBy}`]));
+  };
+  expect(await states()).toEqual({
+    kept: 'fresh adopted',
+    resolved: 'fresh adopted',
+    unresolved: 'new null',
+    off: 'disabled null',
+    broken: 'unreadable_record null',
+  });
+  // Of a file that no worker has taken over yet, too.
+  expect(await states(configOf([line('unheard', 7)]))).toEqual({ unheard: 'new null' });
 });

@@ -53,6 +53,8 @@ export interface Rig extends TestRedis {
   /** Waits for one of these, counted from 0. */
   later(group: string, index?: number): Promise<LinkEvent>;
   start(): Promise<Service>;
+  /** Another worker, with a file of its own. */
+  startOther(yaml: string): Promise<{ readonly service: Service; edit(yaml: string): void }>;
   /** Writes the file anew, with other YAML below the fixed part. */
   edit(yaml: string): void;
   /** Changes the record of a group that the worker has registered, behind its back. */
@@ -139,6 +141,19 @@ ops: off`;
   }
 
   const store = createGroupStore(redis, base.keys);
+  async function startWith(path: string): Promise<Service> {
+    const watched = await watchConfig(path);
+    if (!watched.ok) throw new Error(watched.problems.map(formatProblem).join('\n'));
+    const { watcher } = watched;
+    const tokens = createTokens(options.env ?? { TOKEN: token });
+    const missing = tokens.load(watcher.current);
+    if (missing.length > 0) throw new Error(missing.join('\n'));
+    const log = createLog({ level: 'debug', to: logStream });
+    const service = await startService({ watcher, tokens, redis, log });
+    closing.push(() => service.close());
+    return service;
+  }
+
   async function recordIdOf(group: string): Promise<string> {
     const found = await findGroup(redis, base.keys, store, group);
     if (found === null) throw new Error(`no worker has registered ${group}`);
@@ -165,17 +180,11 @@ ops: off`;
     },
     laterOf,
     later: (group, index = 0) => until(`later event ${index} of ${group}`, () => laterOf(group)[index]),
-    async start() {
-      const watched = await watchConfig(file);
-      if (!watched.ok) throw new Error(watched.problems.map(formatProblem).join('\n'));
-      const { watcher } = watched;
-      const tokens = createTokens(options.env ?? { TOKEN: token });
-      const missing = tokens.load(watcher.current);
-      if (missing.length > 0) throw new Error(missing.join('\n'));
-      const log = createLog({ level: 'debug', to: logStream });
-      const service = await startService({ watcher, tokens, redis, log });
-      closing.push(() => service.close());
-      return service;
+    start: () => startWith(file),
+    async startOther(yaml) {
+      const other = join(folder, 'other.yaml');
+      writeFileSync(other, text(yaml));
+      return { service: await startWith(other), edit: (next) => writeFileSync(other, text(next)) };
     },
     record: async (group) => (await store.load(await recordIdOf(group))).record,
     change,

@@ -1,14 +1,13 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Writable } from 'node:stream';
 import { expect, it, onTestFinished } from 'vitest';
 import type { Config } from '../../src/config/config.ts';
 import { watchConfig } from '../../src/config/watch.ts';
-import { createLog } from '../../src/log.ts';
 import { nobody } from '../../src/ops/observer.ts';
 import { createReloading } from '../../src/worker/reloading.ts';
 import { createTokens } from '../../src/worker/tokens.ts';
+import { testLog } from './logged.ts';
 
 const yaml = (more = '', tokenEnv = 'TOKEN') => `
 instances: [{ name: bot, tokenEnv: ${tokenEnv} }]
@@ -24,26 +23,20 @@ async function make() {
   if (!watched.ok) throw new Error('the file is broken');
   const tokens = createTokens({ TOKEN: 'token-of-this-test' });
   tokens.load(watched.watcher.current);
-  const logged: { event: string; msg: string }[] = [];
-  const to = new Writable({
-    write(line, _encoding, done) {
-      logged.push(JSON.parse(String(line)));
-      done();
-    },
-  });
+  const { log, logged } = testLog();
   const told: string[] = [];
   const applied: [Config, Config][] = [];
   const reloading = createReloading({
     watcher: watched.watcher,
     tokens,
     observer: { ...nobody, reload: (outcome) => told.push(outcome) },
-    log: createLog({ level: 'info', to }),
+    log,
     apply: async (next, before) => void applied.push([next, before]),
   });
-  const edit = async (text: string) => {
+  const edit = async (text: string, { atOnce = true } = {}) => {
     writeFileSync(file, text);
     logged.length = 0;
-    await reloading.look();
+    await reloading.look(atOnce);
     return logged.map(({ event }) => event);
   };
   return { reloading, edit, logged, told, applied };
@@ -80,4 +73,11 @@ it('says what a running worker cannot change, and changes the rest', async () =>
   expect(events).toEqual(['config.restart', 'config.restart', 'config.reloaded']);
   expect(logged.map(({ msg }) => msg.split(':')[0]).slice(0, 2)).toEqual(['redis', 'ops']);
   expect(reloading.inForce).toMatchObject({ redis, ops, verify: null });
+});
+
+it('leaves a file alone that was just written, until it is asked to take it over', async () => {
+  const { reloading, edit, applied } = await make();
+  expect(await edit(yaml('verify: off'), { atOnce: false })).toEqual([]);
+  expect([reloading.inForce.verify, applied]).toEqual([expect.anything(), []]);
+  expect(await edit(yaml('verify: off'))).toEqual(['config.reloaded']);
 });

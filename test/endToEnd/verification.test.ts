@@ -1,0 +1,60 @@
+/** Links are read back: by the period in force, though there is a backlog, and not in silence when that fails. */
+import { expect, it } from 'vitest';
+import { parseConfig } from '../../src/config/load.ts';
+import { readStatus } from '../../src/status/status.ts';
+import { bot, file, group, started } from '../support/edited.ts';
+import { jids, makeRig, type Rig } from '../support/rig.ts';
+import { until } from '../support/until.ts';
+
+const verified = (text: string, every: string) => text.replace('verify: off', `verify: { every: ${every} }`);
+
+async function stateOf({ redis, keys }: Rig, yaml: string): Promise<string | undefined> {
+  const parsed = parseConfig(yaml, 'rotation.yaml');
+  if (!parsed.ok) throw new Error('the file is broken');
+  return (await readStatus(redis, keys, parsed.config)).groups[0]?.state;
+}
+
+it.each(['off', '{ every: 30d }'])('applies a shorter period at the edit, where it was %s', async (before) => {
+  const yaml = file(bot, group('vip', 0));
+  const { rig, reload } = await started(yaml.replace('verify: off', `verify: ${before}`));
+  await rig.adopted('vip');
+  const code = rig.standIn.resetByHand(jids[0]!);
+  await reload(verified(yaml, '1s'));
+  expect(await rig.later('vip')).toMatchObject({ reason: 'drift', inviteCode: code });
+});
+
+it('verifies with a share of one slot, and while more is due than can be served', async () => {
+  const slow = '{ name: bot, tokenEnv: TOKEN, rateLimit: { max: 2, per: 2s, reserve: 1 } }';
+  const due = [1, 2, 3, 4, 5, 6, 7, 8].map((n) => group(`g${n}`, n, ', every: 17s, firstSeen: rotate'));
+  const yaml = verified(file(slow, group('vip', 0), ...due), '5s');
+  const { rig } = await started(yaml, { limit: { limit: 2, perMs: 2_000 } });
+  await rig.adopted('vip');
+  const code = rig.standIn.resetByHand(jids[0]!);
+  expect(await rig.later('vip')).toMatchObject({ reason: 'drift', inviteCode: code });
+  expect(rig.standIn.log.of({ status: 429 })).toEqual([]);
+});
+
+it('counts, shows and reports a link that cannot be verified', async () => {
+  const yaml = verified(file(bot, group('vip', 0)), '1s');
+  const { rig } = await started(yaml);
+  await rig.adopted('vip');
+  rig.standIn.resetByHand(jids[0]!);
+  rig.standIn.faults.random(({ endpoint }) => (endpoint === 'info' ? { kind: 'serverError', effect: false } : null));
+  const warned = await until('a warning', () => rig.logged.find(({ event }) => event === 'link.unverified'));
+  expect(warned).toMatchObject({ level: 40, group: 'vip', times: 3 });
+  expect(await stateOf(rig, yaml)).toBe('unverified');
+  expect((await rig.record('vip')).unverified).toBeGreaterThanOrEqual(3);
+  rig.standIn.faults.clear();
+  expect(await rig.later('vip')).toMatchObject({ reason: 'drift' });
+  expect(await stateOf(rig, yaml)).toBe('fresh');
+});
+
+it('shows a group whose link is not shown before its first reset fails', async () => {
+  const yaml = file(bot, group('vip', 0));
+  const rig = await makeRig({ yaml, standIn: { groups: [{ jid: jids[0]!, admins: [], members: ['bot'] }] } });
+  rig.standIn.group(jids[0]!).link = 'empty';
+  await rig.start();
+  await until('the state', async () => (await stateOf(rig, yaml)) === 'unverified');
+  expect(rig.standIn.log.all.map(({ endpoint }) => endpoint)).toEqual(['info']);
+  await expect(rig.ask('bot', { group: 'vip' })).rejects.toThrow(/^not_admin: /);
+});

@@ -1,0 +1,153 @@
+/**
+ * The registry on a prefix of its own: what workers register from their files, and what becomes of a group's record by
+ * that and by calls. Asserts nothing itself.
+ */
+import { randomUUID } from 'node:crypto';
+import type { Config } from '../../src/config/config.ts';
+import { parseConfig } from '../../src/config/load.ts';
+import { allWanted } from '../../src/groups/entries.ts';
+import { createFiles } from '../../src/groups/files.ts';
+import type { Attempt, GroupRecord } from '../../src/groups/record.ts';
+import type { Wanted } from '../../src/groups/register.ts';
+import { parseRegistration } from '../../src/groups/registration.ts';
+import { type RegistryChanges, syncRegistry } from '../../src/groups/registry.ts';
+import { createGroupStore } from '../../src/groups/store.ts';
+import type { LinkEvent } from '../../src/results/event.ts';
+import { type Input, type Outcome, type Result, transition } from '../../src/rotation/attempt.ts';
+import { resolveGroup } from '../../src/rotation/resolve.ts';
+import type { NewLink } from '../../src/rotation/revision.ts';
+import { type TestRedis, testRedis } from '../support/redis.ts';
+
+export const jid = (n: number) => `12036340628900507${n}@g.us`;
+export const hourMs = 3_600_000;
+const settleTimeMs = 90_000;
+
+/** A file with these groups, each as YAML. */
+export function configOf(groups: readonly string[], more = ''): Config {
+  const parsed = parseConfig(
+    `instances: [{ name: bot, tokenEnv: T }, { name: bot2, tokenEnv: U }]
+defaults: { every: 1h, instance: bot }
+groups: [${groups.join(', ')}]
+${more}`,
+    '/rotation.yaml',
+  );
+  if (!parsed.ok) throw new Error(JSON.stringify(parsed.problems));
+  return parsed.config;
+}
+
+/** A group's line in the file. */
+export const line = (id: string, identifier: number | string, more = '') =>
+  `{ id: ${id}, identifier: ${typeof identifier === 'number' ? jid(identifier) : identifier}${more} }`;
+
+export const linkOf = (group: string, code: string): NewLink => ({
+  jid: group,
+  code,
+  url: `https://chat.whatsapp.com/${code}`,
+});
+
+export interface RegistryWorker {
+  /** Takes over a file with these groups. */
+  sync(...groups: string[]): Promise<RegistryChanges>;
+  take(config: Config): Promise<RegistryChanges>;
+  stop(): Promise<void>;
+}
+
+export function registryRig(base: TestRedis = testRedis()) {
+  const { redis, keys } = base;
+  const store = createGroupStore(redis, keys);
+
+  function worker(): RegistryWorker {
+    const files = createFiles(redis, keys);
+    const take: RegistryWorker['take'] = async (config) => {
+      const wanted = allWanted(config);
+      const standing = await files.announce(wanted.map(({ entry }) => entry));
+      return await syncRegistry({ redis, keys, store, files }, wanted, standing);
+    };
+    return { take, sync: (...groups) => take(configOf(groups)), stop: () => files.withdraw() };
+  }
+
+  const registration = async (id: string) => parseRegistration(await redis.hget(keys.registered, id));
+  const recordIdOf = async (id: string) => (await registration(id))?.recordId ?? id;
+  const recordOf = async (recordId: string) => (await store.load(recordId)).record;
+
+  async function apply(recordId: string, input: Input): Promise<Outcome> {
+    return await store.update(recordId, (record, nowMs) => {
+      const outcome = transition(record, input, nowMs, settleTimeMs);
+      return { record: outcome.record, events: outcome.events, result: outcome };
+    });
+  }
+
+  /** Starts an attempt for a group. */
+  async function begin(id: string, over: Partial<Attempt> = {}): Promise<Attempt> {
+    const recordId = await recordIdOf(id);
+    const { nowMs } = await store.load(recordId);
+    const mine = {
+      id: randomUUID(),
+      call: 'reset' as const,
+      begunAt: nowMs,
+      leaseUntil: nowMs + 10_000,
+      request: null,
+    };
+    const attempt = { ...mine, ...over };
+    await apply(recordId, { kind: 'started', attempt });
+    return attempt;
+  }
+  const end = async (id: string, attempt: Attempt, result: Result) =>
+    await apply(await recordIdOf(id), { kind: 'ended', attempt, result });
+
+  const resolveAs = async (id: string, attempt: Attempt, shown: { jid: string; link: NewLink | null }) =>
+    await resolveGroup(store, id, attempt, shown, settleTimeMs);
+
+  const first = worker();
+  return {
+    ...base,
+    store,
+    worker,
+    sync: first.sync,
+    take: first.take,
+    registration,
+    recordOf,
+    /** The record of a registered group. */
+    record: async (id: string) => await recordOf(await recordIdOf(id)),
+    change: async (id: string, over: Partial<GroupRecord>) =>
+      await store.update(await recordIdOf(id), (record) => ({ record: { ...record, ...over }, result: undefined })),
+    apply,
+    begin,
+    end,
+    /** Reads a group's link at first sight, as the server shows it. */
+    async adopt(id: string, code: string): Promise<Outcome> {
+      const attempt = await begin(id, { call: 'adopt' });
+      const { jid: known } = await recordOf(await recordIdOf(id));
+      return await end(id, attempt, { kind: 'read', link: linkOf(known!, code) });
+    },
+    /** The first read of a group that the file names by a code shows its JID and link. */
+    async resolve(id: string, found: string, code: string) {
+      return await resolveAs(id, await begin(id, { call: 'adopt' }), { jid: found, link: linkOf(found, code) });
+    },
+    resolveAs,
+    async reset(id: string, code: string): Promise<Outcome> {
+      const attempt = await begin(id);
+      const { jid: known } = await recordOf(await recordIdOf(id));
+      return await end(id, attempt, { kind: 'reset', link: linkOf(known!, code) });
+    },
+    /** Every event that was committed, oldest first. */
+    async events(): Promise<LinkEvent[]> {
+      const lines = await redis.lrange(keys.outbox('invite-links'), 0, -1);
+      return lines.map((event) => JSON.parse(event) as LinkEvent);
+    },
+    /** When the planner looks at a record; null: never. */
+    async dueOf(recordId: string, instance = 'bot'): Promise<number | null> {
+      return numberOf(await redis.zscore(keys.due(instance), recordId));
+    },
+    async verificationOf(recordId: string, instance = 'bot'): Promise<number | null> {
+      return numberOf(await redis.zscore(keys.verifications(instance), recordId));
+    },
+    async unsettledOf(recordId: string): Promise<number | null> {
+      return numberOf(await redis.zscore(keys.unsettled, recordId));
+    },
+  };
+}
+
+function numberOf(score: string | null): number | null {
+  return score === null ? null : Number(score);
+}

@@ -1,0 +1,99 @@
+/** The planner on a prefix of its own, with groups as their registration and some life leave them. Asserts nothing itself. */
+import { Queue } from 'bullmq';
+import { onTestFinished } from 'vitest';
+import { createBudget } from '../../src/budget/budget.ts';
+import { parseConfig } from '../../src/config/load.ts';
+import { allWanted } from '../../src/groups/entries.ts';
+import { createFiles } from '../../src/groups/files.ts';
+import type { GroupRecord } from '../../src/groups/record.ts';
+import { syncRegistry } from '../../src/groups/registry.ts';
+import { createGroupStore } from '../../src/groups/store.ts';
+import { type Tick, tick } from '../../src/planner/planner.ts';
+import { testRedis } from '../support/redis.ts';
+import { virtualRedis } from '../support/virtualRedis.ts';
+
+export const jid = (n: number) => `1203634062890${String(n).padStart(5, '0')}@g.us`;
+
+export interface PlannerRigOptions {
+  readonly count?: number;
+  /** More of each instance, after a comma. */
+  readonly instance?: string;
+  readonly rateLimit?: string;
+  readonly defaults?: string;
+  readonly instances?: number;
+  readonly verify?: string;
+  /** The groups' links are known and published, as some time after the first start. */
+  readonly adopted?: boolean;
+  /** Redis's clock, which the test moves; 0: the real one. */
+  readonly clockAt?: number;
+}
+
+/** `count` groups of one instance, all due; the limit is 12 a minute, of which 2 are in reserve. */
+export async function plannerRig({
+  count = 30,
+  instance = '',
+  rateLimit = '{ max: 12, reserve: 2 }',
+  defaults = 'every: 1d, firstSeen: rotate',
+  instances = 1,
+  verify = 'off',
+  adopted = true,
+  clockAt = 0,
+}: PlannerRigOptions = {}) {
+  const base = testRedis();
+  const { keys, prefix } = base;
+  const clock = virtualRedis(base.redis, `${prefix}:clock`);
+  if (clockAt > 0) clock.setTime(clockAt);
+  const redis = clockAt > 0 ? clock.redis : base.redis;
+  const names = Array.from({ length: instances }, (_, i) => `bot${i}`);
+  const parsed = parseConfig(
+    `instances: [${names.map((name) => `{ name: ${name}, tokenEnv: T, rateLimit: ${rateLimit}${instance} }`).join(', ')}]
+defaults: { ${defaults} }
+groups: [${Array.from({ length: count }, (_, i) => `{ id: g${i}, identifier: ${jid(i)}, instance: bot${i % instances} }`).join(', ')}]
+verify: ${verify}`,
+    '/rotation.yaml',
+  );
+  if (!parsed.ok) throw new Error(JSON.stringify(parsed.problems));
+  const { config } = parsed;
+  const store = createGroupStore(redis, keys);
+  const budget = createBudget(redis, keys, { callTimeoutMs: 1_000 });
+  const files = createFiles(redis, keys);
+  const wanted = allWanted(config);
+  const standing = await files.announce(wanted.map(({ entry }) => entry));
+  await syncRegistry({ redis, keys, store, files }, wanted, standing);
+  const queues = new Map(
+    names.map((name) => [name, new Queue(`rotations-${name}`, { connection: base.redis, prefix })]),
+  );
+  onTestFinished(async () => {
+    for (const queue of queues.values()) await queue.close();
+  });
+
+  const change = (n: number, over: (record: GroupRecord, nowMs: number) => Partial<GroupRecord>) =>
+    store.update(jid(n), (record, nowMs) => ({ record: { ...record, ...over(record, nowMs) }, result: undefined }));
+  const changeAll = async (over: (record: GroupRecord, nowMs: number) => Partial<GroupRecord>) => {
+    for (let n = 0; n < count; n++) await change(n, over);
+  };
+  if (adopted) {
+    const link = { code: 'C', url: 'U' };
+    await changeAll((_, nowMs) => ({ link, revision: 1, adopt: false, readDueAt: null, verifiedAt: nowMs }));
+  }
+
+  const queueOf = (name: string) => queues.get(name)!;
+  return {
+    ...base,
+    /** As the planner sees it: with the clock that the test moves. */
+    clocked: redis,
+    config,
+    store,
+    budget,
+    queueOf,
+    change,
+    changeAll,
+    setTime: clock.setTime,
+    /** Jobs that wait, in the order in which a worker takes them: `[name, group]`. */
+    released: async (name = 'bot0'): Promise<[string, string][]> =>
+      (await queueOf(name).getJobs(['prioritized'], 0, -1, true)).map((job) => [job.name, job.data.group]),
+    plan: (): Promise<Tick> => tick({ redis, keys, store, budget, config, tokenOf: () => 'a-token', queueOf }),
+    /** As if it had fallen due that long ago. */
+    overdue: (n: number, ms: number) => change(n, (_, nowMs) => ({ dueAt: nowMs - ms })),
+  };
+}

@@ -1,0 +1,142 @@
+/** Reads of links that the planner releases: at first sight, of groups that came back, and periodic verification. */
+import { describe, expect, it } from 'vitest';
+import { closeGate } from '../../src/budget/gate.ts';
+import { verifyData } from '../../src/planner/release.ts';
+import { jid, plannerRig } from './plannerRig.ts';
+
+const dayMs = 86_400_000;
+const isRead = ([name]: [string, string]) => name === 'verify';
+
+describe('reads at first sight', () => {
+  const later = 'every: 1d, firstSeen: wait';
+
+  it('are released as fast as the budget serves them, most overdue first', async () => {
+    const { plan, released, change, queueOf } = await plannerRig({ adopted: false, defaults: later });
+    await change(7, (_, nowMs) => ({ readDueAt: nowMs - 60_000 }));
+    expect(await plan()).toMatchObject({ due: 30, released: 0, reads: 10, verifications: 0 });
+    const first = await released();
+    expect([first[0], first.length, first.every(isRead)]).toEqual([['verify', 'g7'], 10, true]);
+    expect(await plan()).toMatchObject({ reads: 0 });
+    await queueOf('bot0').drain();
+    expect(await plan()).toMatchObject({ reads: 10 });
+  });
+
+  it('stand among scheduled rotations, before idle verification', async () => {
+    const { plan, queueOf, change } = await plannerRig({ count: 3, verify: '{ every: 1h }', defaults: later });
+    await change(0, (_, nowMs) => ({ readDueAt: nowMs - 1 }));
+    await change(1, (_, nowMs) => ({ dueAt: nowMs - 2 }));
+    await change(2, () => ({ verifiedAt: 1 }));
+    expect(await plan()).toMatchObject({ released: 1, reads: 1, verifications: 1 });
+    const jobs = await queueOf('bot0').getJobs(['prioritized'], 0, -1, true);
+    expect(jobs.map(({ id, opts }) => [id?.split('.')[0], opts.priority])).toEqual([
+      ['scheduled', 10],
+      ['owed', 10],
+      ['idle', 20],
+    ]);
+    expect(verifyData.parse(jobs[1]?.data)).toEqual({ record: jid(0), group: 'g0' });
+  });
+
+  it('are not held up by the pace of an instance', async () => {
+    const { plan } = await plannerRig({ adopted: false, defaults: later, instance: ', pace: 4s' });
+    expect(await plan()).toMatchObject({ released: 0, reads: 10 });
+  });
+
+  it('are not held up by the pace where the first rotation is due, too', async () => {
+    const { plan } = await plannerRig({ adopted: false, instance: ', pace: 4s' });
+    const { released, reads } = await plan();
+    expect([released, released + reads]).toEqual([2, 10]);
+  });
+
+  it('are not held up by a backlog of rotations that keep a pace', async () => {
+    const { plan, changeAll, change } = await plannerRig({ instance: ', pace: 4s' });
+    await changeAll((_, nowMs) => ({ dueAt: nowMs - 60_000 }));
+    await change(29, (_, nowMs) => ({ dueAt: nowMs + dayMs, readDueAt: nowMs - 1 }));
+    let reads = 0;
+    // Each tick puts those aside that the pace leaves for later.
+    for (let i = 0; i < 4; i++) reads += (await plan()).reads;
+    expect(reads).toBe(1);
+  });
+
+  it('come while the window is shut', async () => {
+    const hour = (offset: number) => `"${String((new Date().getUTCHours() + offset) % 24).padStart(2, '0')}:00"`;
+    const window = `window: { from: ${hour(2)}, to: ${hour(4)} }`;
+    const { plan, released } = await plannerRig({
+      count: 2,
+      adopted: false,
+      defaults: `every: 1d, firstSeen: rotate, ${window}`,
+    });
+    expect(await plan()).toMatchObject({ released: 0, reads: 2 });
+    expect((await released()).every(isRead)).toBe(true);
+  });
+
+  it('wait while the gate is closed', async () => {
+    const { plan, redis, keys } = await plannerRig({ adopted: false, defaults: later });
+    await closeGate(redis, keys, 'bot0', 'unauthorized');
+    expect(await plan()).toMatchObject({ due: 30, reads: 0 });
+  });
+});
+
+describe('periodic verification', () => {
+  const verify = '{ every: 1d }';
+  /** As if no link had been seen for two days. */
+  const unseen = (_: unknown, nowMs: number) => ({ rotatedAt: 1, verifiedAt: nowMs - 2 * dayMs });
+
+  it('spends half of what nobody who is due can use', async () => {
+    const { plan, released, changeAll } = await plannerRig({
+      count: 20,
+      defaults: 'every: 1d, firstSeen: wait',
+      verify,
+    });
+    await changeAll(unseen);
+    expect(await plan()).toMatchObject({ due: 0, released: 0, verifications: 5 });
+    expect((await released()).every(isRead)).toBe(true);
+  });
+
+  it('is off where the file says so', async () => {
+    const { plan, changeAll } = await plannerRig({ count: 5, defaults: 'every: 1d, firstSeen: wait' });
+    await changeAll(unseen);
+    expect(await plan()).toMatchObject({ verifications: 0 });
+  });
+
+  it('has one read a tick though there is a standing backlog', async () => {
+    const { plan, changeAll, queueOf } = await plannerRig({ verify });
+    await changeAll(unseen);
+    for (let i = 0; i < 3; i++) {
+      expect(await plan()).toMatchObject({ released: 10, verifications: 1 });
+      await queueOf('bot0').drain();
+      await changeAll((_, nowMs) => ({ dueAt: nowMs - 60_000 + i }));
+    }
+  });
+
+  it('has one read a tick though a share is a single slot', async () => {
+    const rateLimit = '{ max: 1, reserve: 0, per: 1m }';
+    const { plan, changeAll } = await plannerRig({
+      count: 5,
+      defaults: 'every: 7d, firstSeen: wait',
+      rateLimit,
+      verify,
+    });
+    await changeAll(unseen);
+    expect(await plan()).toMatchObject({ due: 0, verifications: 1 });
+  });
+
+  it('never holds up what is due, though its reads wait', async () => {
+    const rateLimit = '{ max: 2, reserve: 1, per: 1m }';
+    const { plan, changeAll, queueOf, released } = await plannerRig({ count: 8, rateLimit, verify });
+    await changeAll(unseen);
+    for (let i = 0; i < 4; i++) await plan();
+    // The worker takes what is scheduled first.
+    const [first] = await queueOf('bot0').getJobs(['prioritized'], 0, 0, true);
+    expect(first?.name).toBe('scheduled');
+    await first?.remove();
+    await plan();
+    expect((await released())[0]?.[0]).toBe('scheduled');
+  });
+
+  it('waits while the gate is closed', async () => {
+    const { plan, changeAll, redis, keys } = await plannerRig({ count: 5, verify });
+    await changeAll(unseen);
+    await closeGate(redis, keys, 'bot0', 'unauthorized');
+    expect(await plan()).toMatchObject({ released: 0, verifications: 0 });
+  });
+});

@@ -1,0 +1,108 @@
+import { describe, expect, it } from 'vitest';
+import type { Entry, GroupRecord } from '../../src/groups/record.ts';
+import { decide, type Step, type Work } from '../../src/rotation/attempt.ts';
+import { weekdays } from '../../src/schedule/window.ts';
+import { attempt, entry, hourMs, request, scheduled, settled, t, uncertain, verification } from './samples.ts';
+
+const disabled = { entry: { ...entry, enabled: false } };
+const obsolete: Step = { do: 'finish', as: 'obsolete' };
+const answered: Step = { do: 'finish', as: 'answered' };
+type Case = [name: string, over: Partial<GroupRecord>, work: Work, nowMs: number, expected: Step];
+
+const decided = (over: Partial<GroupRecord>, work: Work, nowMs: number) => decide({ ...settled, ...over }, work, nowMs);
+
+describe('scheduled work', () => {
+  it.each<Case>([
+    ['resets a group that is due', {}, scheduled, t, { do: 'reset' }],
+    ['reads a link that was never published before it resets it', { adopt: true }, scheduled, t, { do: 'adopt' }],
+    ['reads a code before it resets', { adopt: true, jid: null, link: null }, scheduled, t, { do: 'adopt' }],
+    ['leaves a rotation that was rescheduled', { dueAt: t + 1 }, scheduled, t, obsolete],
+    ['leaves a rotation of a group that is scheduled no more', { dueAt: null }, scheduled, t, obsolete],
+    ['leaves a disabled group', disabled, scheduled, t, obsolete],
+    ['leaves a group that left the file', { removedAt: t - 1 }, scheduled, t, obsolete],
+    ['leaves a duplicate', { duplicateOf: 'other' }, scheduled, t, obsolete],
+    ['waits while another attempt runs', { attempt: attempt() }, scheduled, t, { do: 'wait', ms: 250, why: 'busy' }],
+    ['reads back after an uncertain reset', { uncertain }, scheduled, t, { do: 'readBack' }],
+    [
+      'paces its read-backs',
+      { uncertain: { ...uncertain, readAt: t + 2_000 } },
+      scheduled,
+      t,
+      { do: 'wait', ms: 2_000, why: 'settling' },
+    ],
+    ['resets where no link was ever shown', { link: null }, scheduled, t, { do: 'reset' }],
+  ])('%s', (_name, over, work, nowMs, expected) => {
+    expect(decided(over, work, nowMs)).toEqual(expected);
+  });
+
+  describe('in a window', () => {
+    // It is nine o'clock.
+    const window = (fromHour: number, toHour: number): Entry => ({
+      ...entry,
+      schedule: {
+        ...entry.schedule,
+        window: { fromMinute: fromHour * 60, toMinute: toHour * 60, days: [...weekdays] },
+      },
+    });
+    it.each<Case>([
+      ['resets while it is open', { entry: window(8, 10) }, scheduled, t, { do: 'reset' }],
+      ['does nothing once it has closed', { entry: window(6, 9) }, scheduled, t, obsolete],
+      ['does nothing a minute after it closed', { entry: window(8, 10) }, scheduled, t + hourMs, obsolete],
+      ['reads no new link once it has closed', { entry: window(6, 9), adopt: true }, scheduled, t, obsolete],
+      ['reads back all the same', { entry: window(6, 9), uncertain }, scheduled, t, { do: 'readBack' }],
+      ['serves a one-off at any time', { entry: window(6, 9) }, request(), t, { do: 'reset' }],
+      ['verifies at any time', { entry: window(6, 9) }, verification, t, { do: 'verify' }],
+    ])('%s', (_name, over, work, nowMs, expected) => {
+      expect(decided(over, work, nowMs)).toEqual(expected);
+    });
+  });
+});
+
+describe('a one-off', () => {
+  const stamped = (requestedAt: number) => request({ requestedAt });
+  it.each<Case>([
+    ['resets where it has no stamp', { resetBegunAt: t }, request(), t, { do: 'reset' }],
+    ['resets where it was made after the last reset began', {}, stamped(t - hourMs - 299), t, { do: 'reset' }],
+    ['is answered where it was made before the last reset began', {}, stamped(t - hourMs - 300), t, answered],
+    ['is answered where its job was answered before', { answered: ['job-1'] }, request(), t, answered],
+    ['is not answered with a link that we never made', { resetBegunAt: null }, stamped(1), t, { do: 'reset' }],
+    ['is not answered with no link', { revision: null }, stamped(1), t, { do: 'reset' }],
+    ['waits while another attempt runs', { attempt: attempt() }, stamped(1), t, { do: 'wait', ms: 250, why: 'busy' }],
+    [
+      'waits for no longer than the lease',
+      { attempt: attempt({ leaseUntil: t + 20 }) },
+      request(),
+      t,
+      { do: 'wait', ms: 20, why: 'busy' },
+    ],
+    ['reads back before it is answered', { uncertain }, stamped(1), t, { do: 'readBack' }],
+    ['reads the link of a group that is new before it resets it', { adopt: true }, request(), t, { do: 'adopt' }],
+    ['serves a disabled group', disabled, request(), t, { do: 'reset' }],
+    ['is told of a duplicate', { duplicateOf: 'other' }, request(), t, { do: 'finish', as: 'duplicate' }],
+    ['is told of a group that no file has', { removedAt: t - 1 }, request(), t, { do: 'finish', as: 'unregistered' }],
+    ['is answered though its group left the file meanwhile', { removedAt: t - 1 }, stamped(1), t, answered],
+    ['is not obsolete while a call is uncertain', { uncertain, removedAt: t - 1 }, request(), t, { do: 'readBack' }],
+  ])('%s', (_name, over, work, nowMs, expected) => {
+    expect(decided(over, work, nowMs)).toEqual(expected);
+  });
+});
+
+describe('a verification', () => {
+  const owed = { verificationOwedAt: t };
+  const later = { verificationOwedAt: t + 1 };
+  it.each<Case>([
+    ['reads a group at rest', {}, verification, t, { do: 'verify' }],
+    ['publishes a link at first sight', { adopt: true }, verification, t, { do: 'adopt' }],
+    ['reads back where a call is uncertain', { uncertain }, verification, t, { do: 'readBack' }],
+    ['reads back a disabled group', { uncertain, ...disabled }, verification, t, { do: 'readBack' }],
+    ['reads back a group that left the file', { uncertain, removedAt: t }, verification, t, { do: 'readBack' }],
+    ['pays what a disabled group owes', { ...owed, ...disabled }, verification, t, { do: 'verify' }],
+    ['pays what a group owes that left the file', { ...owed, removedAt: t }, verification, t, { do: 'verify' }],
+    ['pays nothing before it is owed', { ...later, ...disabled }, verification, t, obsolete],
+    ['reads no disabled group for nothing', disabled, verification, t, obsolete],
+    ['reads no group that left the file', { removedAt: t, adopt: true }, verification, t, obsolete],
+    ['reads no duplicate', { duplicateOf: 'other' }, verification, t, obsolete],
+  ])('%s', (_name, over, work, nowMs, expected) => {
+    expect(decided(over, work, nowMs)).toEqual(expected);
+  });
+});

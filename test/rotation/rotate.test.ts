@@ -1,0 +1,231 @@
+/** A piece of work from the record to what became of it, against a RyzeAPI that answers as the test says. */
+import { describe, expect, it } from 'vitest';
+import { createBudget } from '../../src/budget/budget.ts';
+import { settleAt } from '../../src/groups/indexes.ts';
+import type { GroupRecord } from '../../src/groups/record.ts';
+import { createGroupStore } from '../../src/groups/store.ts';
+import type { Work } from '../../src/rotation/attempt.ts';
+import { type RotateDependencies, type Rotation, rotate } from '../../src/rotation/rotate.ts';
+import type { CallOutcome, InfoAnswer, ResetAnswer } from '../../src/ryze/outcome.ts';
+import { testRedis } from '../support/redis.ts';
+import {
+  attempt,
+  entry,
+  jid,
+  linkOf,
+  request,
+  scheduled,
+  settled,
+  settleTimeMs,
+  t,
+  unread,
+  verification,
+} from './samples.ts';
+
+const rateLimit = { max: 100, reserve: 0, perMs: 60_000 };
+const instance = {
+  name: 'bot',
+  token: { name: 'token', from: 'env', variable: 'T' },
+  rateLimit,
+  concurrency: 5,
+  paceMs: 0,
+};
+
+const shown = (code: string) => {
+  const { url } = linkOf(code);
+  return { ok: true, value: { jid, inviteCode: code, inviteLink: url }, rateLimit: null } as const;
+};
+const failed = (code: 'server_error' | 'not_admin') =>
+  ({ ok: false, code, message: code, httpStatus: 500, sent: 'yes', ended: true, rateLimit: null }) as const;
+
+interface Answers {
+  readonly info?: () => CallOutcome<InfoAnswer> | Promise<CallOutcome<InfoAnswer>>;
+  readonly reset?: () => CallOutcome<ResetAnswer> | Promise<CallOutcome<ResetAnswer>>;
+}
+
+async function rotationRig(record: GroupRecord, { info, reset }: Answers = {}) {
+  const { redis, keys } = testRedis();
+  const store = createGroupStore(redis, keys);
+  const calls: string[] = [];
+  const answer = async <T>(name: string, identifier: string, given: (() => T | Promise<T>) | undefined) => {
+    calls.push(`${name} ${identifier}`);
+    if (given === undefined) throw new Error(`no ${name} was to be made`);
+    return await given();
+  };
+  const deps: RotateDependencies = {
+    redis,
+    keys,
+    store,
+    budget: createBudget(redis, keys, { callTimeoutMs: 1_000 }),
+    settleTimeMs,
+    retry: { attempts: 3, baseDelayMs: 10, maxDelayMs: 100 },
+    random: () => 0.5,
+    ryze: {
+      groupInfo: ({ identifier }) => answer('info', identifier, info),
+      resetLink: ({ identifier }) => answer('reset', identifier, reset),
+      close: async () => {},
+    },
+    callerOf: (name) => (name === 'bot' ? { instance: instance as never, token: 'a-token' } : null),
+    refreshToken: () => 'a-token',
+    onGateClosed: () => {},
+    onGateOpened: () => {},
+    onLimitSeen: () => {},
+    onCommitted: () => {},
+  };
+  const change = (over: Partial<GroupRecord>) =>
+    store.update(jid, (stored) => ({ record: { ...stored, ...over }, result: undefined }));
+  await change(record);
+  return {
+    calls,
+    change,
+    record: async () => (await store.load(jid)).record,
+    events: async () => (await redis.lrange(keys.outbox('invite-links'), 0, -1)).map((event) => JSON.parse(event)),
+    run: (work: Work): Promise<Rotation> => rotate(deps, jid, work, { tries: 0, doubted: null }),
+  };
+}
+
+describe('a group whose link was never read', () => {
+  it('is read and published before its first rotation', async () => {
+    const { run, calls, events } = await rotationRig(unread, { info: () => shown('OLD'), reset: () => shown('NEW') });
+    expect(await run(scheduled)).toMatchObject({ status: 'rotated' });
+    expect(calls).toEqual([`info ${jid}`, `reset ${jid}`]);
+    expect(
+      (await events()).map(({ reason, inviteCode, previousInviteCode }) => [reason, inviteCode, previousInviteCode]),
+    ).toEqual([
+      ['adopted', 'OLD', null],
+      ['schedule', 'NEW', 'OLD'],
+    ]);
+  });
+  it('is read and published before a one-off', async () => {
+    const { run, calls } = await rotationRig(unread, { info: () => shown('OLD'), reset: () => shown('NEW') });
+    expect(await run(request())).toMatchObject({ status: 'rotated' });
+    expect(calls).toEqual([`info ${jid}`, `reset ${jid}`]);
+  });
+  it('is only read by a verification', async () => {
+    const { run, calls } = await rotationRig(unread, { info: () => shown('OLD') });
+    expect(await run(verification)).toEqual({ status: 'verified', group: 'vip', published: 'adopted', unverified: 0 });
+    expect(calls).toEqual([`info ${jid}`]);
+  });
+  it('is not reset where it cannot be read', async () => {
+    const { run, calls, record } = await rotationRig(unread, { info: () => failed('server_error') });
+    expect(await run(scheduled)).toMatchObject({ status: 'retry' });
+    expect(calls).toEqual([`info ${jid}`]);
+    expect(await record()).toMatchObject({ adopt: true, attempt: null, uncertain: null });
+  });
+});
+
+describe('what is unsettled', () => {
+  const abandoned = (over: object = {}) => attempt({ begunAt: t, leaseUntil: t + 10_000, ...over });
+
+  it('is read back once its lease has expired, and the link that we made is published', async () => {
+    const { run, record, events } = await rotationRig(
+      { ...settled, attempt: abandoned() },
+      { info: () => shown('NEW') },
+    );
+    expect(await run(verification)).toMatchObject({ status: 'verified', published: 'recovery' });
+    expect(await record()).toMatchObject({ attempt: null, uncertain: null, link: { code: 'NEW' } });
+    expect(await events()).toMatchObject([{ type: 'link.rotated', reason: 'recovery', inviteCode: 'NEW' }]);
+  });
+  it.each([
+    ['disabled', { entry: { ...entry, enabled: false } }],
+    ['removed from the file', { removedAt: t }],
+    ['a duplicate', { duplicateOf: 'other' }],
+  ])('is read back of a group that is %s', async (_name, over) => {
+    const { run, events } = await rotationRig(
+      { ...settled, attempt: abandoned(), ...over },
+      { info: () => shown('NEW') },
+    );
+    await run(verification);
+    expect(await events()).toMatchObject([{ group: 'vip', reason: 'recovery', inviteCode: 'NEW' }]);
+  });
+  it('of a WhatsApp group whose id names another is settled, and told to nobody', async () => {
+    const over = { removedAt: t, replaced: true };
+    const { run, record, events } = await rotationRig(
+      { ...settled, attempt: abandoned(), ...over },
+      { info: () => shown('NEW') },
+    );
+    await run(verification);
+    expect(await record()).toMatchObject({ attempt: null, uncertain: null, link: { code: 'NEW' } });
+    expect(await events()).toEqual([]);
+  });
+  it.each([
+    ['disabled', { entry: { ...entry, enabled: false } }],
+    ['removed from the file', { removedAt: t }],
+  ])(
+    'ends for a group that is %s with a read that was abandoned, so that nobody looks at it again',
+    async (_name, over) => {
+      const read = abandoned({ id: 'r', call: 'verify' });
+      const { run, record, calls } = await rotationRig({ ...settled, attempt: read, ...over });
+      await run(verification);
+      expect(calls).toEqual([]);
+      expect(settleAt(await record())).toBeNull();
+    },
+  );
+  it('is put off where it cannot be read now', async () => {
+    const { run, record } = await rotationRig(
+      { ...settled, attempt: abandoned() },
+      { info: () => failed('server_error') },
+    );
+    expect(await run(verification)).toMatchObject({ status: 'verified', published: null });
+    expect(await record()).toMatchObject({ attempt: null, uncertain: { failedReads: 1, reads: 0 } });
+  });
+});
+
+describe('an edit while a call is in flight', () => {
+  it('is what the call is committed by', async () => {
+    const other = {
+      ...entry,
+      instance: 'bot2',
+      schedule: { ...entry.schedule, kind: 'every' as const, everyMs: 60_000 },
+    };
+    const rig = await rotationRig(settled, {
+      reset: async () => {
+        await rig.change({ entry: other });
+        return shown('NEW');
+      },
+    });
+    expect(await rig.run(scheduled)).toMatchObject({ status: 'rotated' });
+    const { dueAt, rotatedAt } = await rig.record();
+    expect(dueAt).toBe(rotatedAt! + 60_000);
+    expect(await rig.events()).toMatchObject([{ instance: 'bot2', inviteCode: 'NEW' }]);
+  });
+  it('that removes the group does not lose the link that was made', async () => {
+    const rig = await rotationRig(settled, {
+      reset: async () => {
+        await rig.change({ removedAt: t });
+        return shown('NEW');
+      },
+    });
+    expect(await rig.run(scheduled)).toMatchObject({ status: 'rotated' });
+    expect(await rig.events()).toMatchObject([{ group: 'vip', inviteCode: 'NEW' }]);
+  });
+  it('that renames it publishes its link under the new id', async () => {
+    const rig = await rotationRig(settled, {
+      reset: async () => {
+        await rig.change({ entry: { ...entry, group: 'crew' }, adopt: true });
+        return shown('NEW');
+      },
+    });
+    expect(await rig.run(request())).toMatchObject({ status: 'rotated', record: { entry: { group: 'crew' } } });
+    expect(await rig.events()).toMatchObject([{ group: 'crew', inviteCode: 'NEW' }]);
+  });
+});
+
+it('waits where this worker does not serve the instance that has the group by now', async () => {
+  const moved = { ...settled, entry: { ...entry, instance: 'bot2' } };
+  const { run, calls } = await rotationRig(moved);
+  expect(await run(scheduled)).toMatchObject({ status: 'wait', why: 'elsewhere' });
+  expect(calls).toEqual([]);
+});
+
+it('counts verifications that do not succeed', async () => {
+  const { run, record } = await rotationRig(settled, { info: () => failed('server_error') });
+  for (const unverified of [1, 2, 3]) expect(await run(verification)).toMatchObject({ status: 'verified', unverified });
+  expect(await record()).toMatchObject({ link: { code: 'OLD' }, unverified: 3 });
+});
+
+it('tells a one-off of its own failure where its group is a duplicate', async () => {
+  const { run, events } = await rotationRig({ ...settled, duplicateOf: 'owner' });
+  expect(await run(request())).toMatchObject({ status: 'gaveUp', failure: { code: 'invalid_request' } });
+  expect(await events()).toMatchObject([{ type: 'rotation.failed', request: { requestId: 'r1' } }]);
+});

@@ -1,0 +1,95 @@
+/** A group's record as the tests of this folder begin with it, and what can happen to it. */
+import { type Attempt, type Entry, type GroupRecord, newRecord, type Uncertain } from '../../src/groups/record.ts';
+import {
+  type Failure,
+  type Input,
+  type Outcome,
+  type Result,
+  transition,
+  type Work,
+} from '../../src/rotation/attempt.ts';
+import type { NewLink } from '../../src/rotation/revision.ts';
+
+export const hourMs = 3_600_000;
+/** 2025-11-22T09:00:00Z, a Saturday. */
+export const t = 1_763_802_000_000;
+export const jid = '120363406289005073@g.us';
+export const settleTimeMs = 90_000;
+
+export const entry: Entry = {
+  group: 'vip',
+  instance: 'bot',
+  identifier: jid,
+  enabled: true,
+  schedule: { kind: 'every', everyMs: hourMs, timezone: 'UTC', window: null },
+  queues: ['invite-links'],
+  verifyEveryMs: 24 * hourMs,
+};
+
+/** A group that was rotated an hour ago and is due now. */
+export const settled: GroupRecord = {
+  ...newRecord,
+  entry,
+  jid,
+  link: { code: 'OLD', url: 'https://chat.whatsapp.com/OLD' },
+  revision: t - hourMs,
+  previous: { code: 'OLDER', revision: t - 2 * hourMs },
+  reason: 'schedule',
+  rotatedAt: t - hourMs,
+  lastResetAt: t - hourMs,
+  resetBegunAt: t - hourMs - 300,
+  verifiedAt: t - hourMs,
+  dueAt: t,
+  adopt: false,
+};
+/** A group that was registered now, and of which nothing is known. */
+export const unread: GroupRecord = { ...newRecord, entry, jid, dueAt: t, readDueAt: t };
+
+/** A reset that began at `t`, nobody has answered, and may still take effect. */
+export const uncertain: Uncertain = {
+  begunAt: t,
+  openUntil: t + 90_000,
+  readAt: t,
+  reads: 0,
+  failedReads: 0,
+  request: null,
+};
+
+export const scheduled: Work = { kind: 'scheduled', dueAt: t };
+export const verification: Work = { kind: 'verification' };
+export const info = { requestId: 'r1', requestedBy: 'me', reason: 'leaked' };
+export const request = (over: Partial<Work & { kind: 'request' }> = {}): Work => ({
+  kind: 'request',
+  jobId: 'job-1',
+  requestedAt: null,
+  request: info,
+  ...over,
+});
+
+export const attempt = (over: Partial<Attempt> = {}): Attempt => ({
+  id: 'a1',
+  call: 'reset',
+  begunAt: t,
+  leaseUntil: t + 10_000,
+  request: null,
+  ...over,
+});
+export const reading = (over: Partial<Attempt> = {}) => attempt({ id: 'read', call: 'readBack', ...over });
+export const verifying = (over: Partial<Attempt> = {}) => attempt({ id: 'verify', call: 'verify', ...over });
+export const adopting = (over: Partial<Attempt> = {}) => attempt({ id: 'adopt', call: 'adopt', ...over });
+
+export const linkOf = (code: string): NewLink => ({ jid, code, url: `https://chat.whatsapp.com/${code}` });
+export const fresh = linkOf('NEW');
+export const same = linkOf('OLD');
+
+export const apply = (record: GroupRecord, input: Input, nowMs = t): Outcome =>
+  transition(record, input, nowMs, settleTimeMs);
+export const begin = (record: GroupRecord, begun: Attempt): GroupRecord =>
+  apply(record, { kind: 'started', attempt: begun }, begun.begunAt).record;
+export const expire = (record: GroupRecord, nowMs: number): GroupRecord =>
+  apply(record, { kind: 'expired' }, nowMs).record;
+/** Begins the attempt, unless one has begun, and ends it. */
+export const end = (record: GroupRecord, ended: Attempt, result: Result, nowMs: number): Outcome =>
+  apply(record.attempt === null ? begin(record, ended) : record, { kind: 'ended', attempt: ended, result }, nowMs);
+export const giveUp = (record: GroupRecord, work: Work, failure: Failure): Outcome =>
+  apply(record, { kind: 'gaveUp', work, failure });
