@@ -1,7 +1,7 @@
 /** `invite-rotator check`: validates the file and prints the plan. Needs no Redis and no token. */
 import { formatDurationUp, parseDuration } from '../config/duration.ts';
 import { askedPerMinute, rate } from '../config/feasibility.ts';
-import { makePlan, type Plan, type PlannedInstance } from '../config/plan.ts';
+import { type FirstStart, makePlan, type Plan, type PlannedInstance } from '../config/plan.ts';
 import { type Preview, previewOf } from '../config/preview.ts';
 import { CommandError, type CommonOptions, readConfig } from './context.ts';
 import { plainTable } from './table.ts';
@@ -83,12 +83,28 @@ function renderPlan(plan: Plan): string {
   return [
     `${plan.file} is valid.`,
     '',
+    firstStartText(plan.firstStart),
+    '',
     instances.toString(),
     '',
     'Next rotations (up to five an instance), if none of these groups was rotated before:',
     '',
     next.toString(),
   ].join('\n');
+}
+
+/** In one sentence: what a first start does to the links that are in use now. */
+function firstStartText({ linksRead, readsTakeMs, replacedAtOnce, replacedLater }: FirstStart): string {
+  if (linksRead === 0) return 'A first start reads and replaces no link: no group is enabled.';
+  const links = linksRead === 1 ? '1 link' : `${linksRead} links`;
+  const soon = readsTakeMs === 0 ? 'within seconds' : `within ${formatDurationUp(readsTakeMs + 60_000)}`;
+  const read = `A first start reads and publishes ${links} ${soon}`;
+  if (replacedLater === null) return `${read}, and replaces ${linksRead === 1 ? 'it' : 'all of them'} at once.`;
+  const [from, to] = [replacedLater.from, replacedLater.to].map((iso) => `${iso.slice(0, 16)}Z`);
+  const when = from === to ? `at ${from}` : `between ${from} and ${to}`;
+  if (replacedAtOnce === 0)
+    return `${read}, and replaces ${linksRead === 1 ? 'it' : 'them'} for the first time ${when}.`;
+  return `${read}, replaces ${replacedAtOnce} of them at once, and the other ${replacedLater.links} ${when}.`;
 }
 
 /** What helps where many fall due together. */

@@ -7,7 +7,7 @@ import { firstDue } from '../schedule/schedule.ts';
 import { type Weekday, weekdays } from '../schedule/window.ts';
 import type { Config, GroupConfig } from './config.ts';
 import { formatDuration } from './duration.ts';
-import { demands } from './feasibility.ts';
+import { type Demand, demands } from './feasibility.ts';
 import { clashOf } from './preview.ts';
 
 export interface PlannedInstance {
@@ -35,8 +35,21 @@ export interface PlannedRotation {
   readonly why: string;
 }
 
+/** What becomes of the links of a file whose groups nobody has heard of. */
+export interface FirstStart {
+  /** Links that are read and published, one call each. */
+  readonly linksRead: number;
+  /** Until the last of them is read, where the limit spreads them over minutes; 0: within seconds. */
+  readonly readsTakeMs: number;
+  /** Links that are replaced at once. */
+  readonly replacedAtOnce: number;
+  /** The first rotations of the other groups; null: there are no others. */
+  readonly replacedLater: { readonly links: number; readonly from: string; readonly to: string } | null;
+}
+
 export interface Plan {
   readonly file: string;
+  readonly firstStart: FirstStart;
   readonly instances: readonly PlannedInstance[];
 }
 
@@ -50,6 +63,7 @@ export function makePlan(
   const allDemands = demands(config, nowMs).map((demand) => ({ ...demand, clash: clashOf(demand, nowMs) }));
   return {
     file: config.file,
+    firstStart: firstStartOf(config, allDemands, nowMs),
     instances: config.instances.map((instance) => {
       const demand = allDemands.find(({ instances }) => instances.includes(instance));
       const groups = config.groups.filter(({ instance: name }) => name === instance.name);
@@ -74,6 +88,31 @@ export function makePlan(
           })),
       };
     }),
+  };
+}
+
+function firstStartOf({ groups }: Config, tokens: readonly Demand[], nowMs: number): FirstStart {
+  const enabled = groups.filter((group) => group.enabled);
+  const firsts = enabled
+    .map(({ schedule, firstSeen, id }) => firstDue(schedule, firstSeen, id, nowMs))
+    .sort((a, b) => a - b);
+  const later = firsts.filter((at) => at > nowMs);
+  const minutes = tokens.map(({ groups: served, allowed }) => {
+    const reads = served.filter((group) => group.enabled).length;
+    return Math.floor(Math.max(reads - 1, 0) / Math.max(allowed, 1));
+  });
+  return {
+    linksRead: enabled.length,
+    readsTakeMs: Math.max(0, ...minutes) * 60_000,
+    replacedAtOnce: firsts.length - later.length,
+    replacedLater:
+      later.length === 0
+        ? null
+        : {
+            links: later.length,
+            from: new Date(later[0] ?? nowMs).toISOString(),
+            to: new Date(later.at(-1) ?? nowMs).toISOString(),
+          },
   };
 }
 

@@ -208,6 +208,9 @@ it('prints the plan with neither Redis nor token', async () => {
   const ran = run(['check', '--config', file]);
   expect(await ran.ended).toBe(0);
   expect(ran.stdout).toContain(`${file} is valid.`);
+  expect(ran.stdout).toMatch(
+    /^A first start reads and publishes 1 link within seconds, and replaces it for the first time at \S+Z\.$/m,
+  );
   expect(ran.stdout).toMatch(/bot +1 +0\.017 +90\.0/);
   expect(ran.stdout).toMatch(/vip +\d{4}-.*Z +every 1h/);
   const json = run(['check', '--json', '--config', file]);

@@ -26,6 +26,23 @@ function plan() {
   return makePlan(loaded.config, askedPerMinute, nowMs);
 }
 
+it('says what a first start does to the links in use', () => {
+  expect(plan().firstStart).toEqual({
+    ...{ linksRead: 6, readsTakeMs: 0, replacedAtOnce: 1 },
+    replacedLater: { links: 5, from: expect.any(String), to: '2026-02-04T12:00:00.000Z' },
+  });
+  const many = Array.from({ length: 300 }, (_, i) => `{ id: g${i}, identifier: CODE${10_000 + i} }`);
+  const loaded = parseConfig(
+    `instances: [{ name: a, tokenEnv: T }]\ndefaults: { every: 7d }\ngroups: [${many.join(', ')}]`,
+    '/f.yaml',
+    { nowMs },
+  );
+  if (!loaded.ok) throw new Error('the file is broken');
+  expect(makePlan(loaded.config, askedPerMinute, nowMs).firstStart).toMatchObject({
+    ...{ linksRead: 300, readsTakeMs: 180_000, replacedAtOnce: 0 },
+  });
+});
+
 it('tells per instance its groups, what they ask for and what they may', () => {
   const figures = plan().instances.map(({ next: _, ...rest }) => rest);
   const asked = 0.1 + 3 / 1440 + 1 / 360 + 1 / 10_080 - 1 / 1440 + 1 / 43_200;
