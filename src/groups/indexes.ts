@@ -3,7 +3,7 @@
  * record. Pure.
  */
 import type { Keys } from '../redis/keys.ts';
-import { type GroupRecord, isScheduled } from './record.ts';
+import { type GroupRecord, isRead, isScheduled } from './record.ts';
 
 /** One member of one sorted set. */
 export interface IndexEntry {
@@ -34,7 +34,8 @@ export function indexEntries(record: GroupRecord, keys: Keys): IndexEntries {
 
 /** When the next scheduled rotation or first read is due; null: never. */
 export function lookAt(record: GroupRecord): number | null {
-  return isScheduled(record) ? earliest(record.dueAt, record.readDueAt) : null;
+  if (isScheduled(record)) return earliest(record.dueAt, record.readDueAt);
+  return isRead(record) ? record.readDueAt : null;
 }
 
 /** When the link is to be verified next, by the period in force; null: never. */

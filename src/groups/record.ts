@@ -113,7 +113,7 @@ export const groupRecord = z.looseObject({
   reason: z.enum(linkReasons).nullable().default(null),
   /** When the link of `revision` was stored. */
   rotatedAt: time.nullable(),
-  /** When we last reset the link; null: never, or an older version wrote the record. */
+  /** When we last reset the link; null: never. */
   lastResetAt: time.nullable().default(null),
   /** When the reset began that made the link of `revision`; null: it was not ours. */
   resetBegunAt: time.nullable(),
@@ -182,9 +182,10 @@ export function isScheduled(record: GroupRecord): boolean {
   return isRegistered(record) && record.entry?.enabled === true && record.duplicateOf === null;
 }
 
-/** When we last reset the link; null: never. Records from before 0.2 keep it with the link only. */
-export function lastReset({ lastResetAt, reason, rotatedAt }: GroupRecord): number | null {
-  return lastResetAt ?? (reason === 'adopted' ? null : rotatedAt);
+/** Whether the link is read at first sight. A disabled group's is where consumers hold another group's under its id. */
+export function isRead(record: GroupRecord): boolean {
+  if (isScheduled(record)) return true;
+  return isRegistered(record) && record.duplicateOf === null && record.adopt && record.predecessor !== null;
 }
 
 /** A group's newest link, as it is told to those who asked. */

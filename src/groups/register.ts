@@ -4,7 +4,7 @@
  */
 import { isDeepStrictEqual } from 'node:util';
 import { type FirstSeen, firstDue, nextDue } from '../schedule/schedule.ts';
-import { type Entry, type GroupRecord, lastReset, newRecord } from './record.ts';
+import { type Entry, type GroupRecord, newRecord } from './record.ts';
 
 /** A group as the file has it. */
 export interface Wanted {
@@ -34,6 +34,7 @@ export function withEntry(
   const { entry } = wanted;
   const old = record.entry;
   // A record without an entry is new, or was written by a version before 0.2 under this very id.
+  const lastResetAt = old === null ? record.rotatedAt : record.lastResetAt;
   const sameId = old === null || (old.group === entry.group && !record.replaced);
   const comesBack = old !== null && (record.removedAt !== null || record.replaced);
   const adopt = record.adopt || !sameId || record.replaced || (old === null && record.revision === null);
@@ -46,7 +47,8 @@ export function withEntry(
     predecessor: old !== null && sameId ? record.predecessor : (held ?? (sameId ? record.predecessor : null)),
     attempts: Math.max(record.attempts, attempts),
     duplicateOf: null,
-    dueAt: dueAtOf(record, wanted, nowMs),
+    lastResetAt,
+    dueAt: dueAtOf({ ...record, lastResetAt }, wanted, nowMs),
     adopt,
     readDueAt: (adopt && record.readDueAt === null) || comesBack ? nowMs : record.readDueAt,
   };
@@ -99,7 +101,6 @@ function dueAtOf(record: GroupRecord, { entry, firstSeen }: Wanted, nowMs: numbe
   const old = record.entry;
   const asBefore = old === null || (old.enabled && isDeepStrictEqual(old.schedule, entry.schedule));
   if (asBefore && record.dueAt !== null) return record.dueAt;
-  const lastMs = lastReset(record);
-  if (lastMs !== null) return nextDue(entry.schedule, lastMs);
+  if (record.lastResetAt !== null) return nextDue(entry.schedule, record.lastResetAt);
   return firstDue(entry.schedule, firstSeen, entry.group, nowMs);
 }

@@ -195,7 +195,7 @@ async function registerGroup(
     return {
       records: { ...(leaves ? { [currentId]: left } : {}), [targetId]: after },
       registrations: {
-        ...(evictee === null ? {} : await evict(reader, evictee, target)),
+        ...(await handOver(reader, record, id)),
         [id]: {
           ...known,
           entry: { ...known?.entry, ...entry },
@@ -212,10 +212,15 @@ async function registerGroup(
   });
 }
 
-/** Takes its record from an entry, which is registered anew next. */
-async function evict(reader: Reader, id: string, record: GroupRecord): Promise<Record<string, Registration>> {
-  const known = await reader.registration(id);
-  return known === null ? {} : { [id]: { ...known, recordId: id, published: publishedOf(record) } };
+/** A record gets another id: what consumers hold under the one that it had is noted there. */
+async function handOver(reader: Reader, record: GroupRecord, id: string): Promise<Record<string, Registration>> {
+  const before = record.entry?.group;
+  if (before === undefined || before === id || record.replaced) return {};
+  const known = await reader.registration(before);
+  if (known === null) return {};
+  // One that is still in the file makes way, and is registered anew next.
+  const recordId = known.removedAt === null ? before : known.recordId;
+  return { [before]: { ...known, recordId, published: publishedOf(record) } };
 }
 
 async function removeGroup(store: GroupStore, id: string, authority: number): Promise<void> {

@@ -30,7 +30,14 @@
  *
  * Not decided here: whether a call may be sent now (the budget's business), and how often a job may fail.
  */
-import { type Attempt, type GroupRecord, isRegistered, isScheduled, type RequestInfo } from '../groups/record.ts';
+import {
+  type Attempt,
+  type GroupRecord,
+  isRead,
+  isRegistered,
+  isScheduled,
+  type RequestInfo,
+} from '../groups/record.ts';
 import type { LinkEvent } from '../results/event.ts';
 import type { CallFailure } from '../ryze/outcome.ts';
 import { meanPeriodMs, nextDue, slideIntoWindow } from '../schedule/schedule.ts';
@@ -126,7 +133,7 @@ export function decide(record: GroupRecord, work: Work, nowMs: number): Step {
 
 function decideVerification(record: GroupRecord, nowMs: number): Step {
   const owed = record.verificationOwedAt !== null && record.verificationOwedAt <= nowMs;
-  if (!isScheduled(record)) return owed && record.jid !== null ? { do: 'verify' } : { do: 'finish', as: 'obsolete' };
+  if (!isRead(record)) return owed && record.jid !== null ? { do: 'verify' } : { do: 'finish', as: 'obsolete' };
   return { do: record.adopt ? 'adopt' : 'verify' };
 }
 
@@ -250,7 +257,8 @@ function commitReset(record: GroupRecord, attempt: Attempt, link: NewLink, nowMs
   const reason = attempt.request === null ? 'schedule' : 'request';
   const from = { begunAt: attempt.begunAt, request: attempt.request };
   const made = { type: 'link.rotated', reason, from } as const;
-  return newRevision({ ...releaseAttempt(record), dueAt: dueAfter(record, nowMs) }, link, made, nowMs);
+  const times = { dueAt: dueAfter(record, nowMs), readDueAt: owedAfter(record.readDueAt, attempt) };
+  return newRevision({ ...releaseAttempt(record), ...times }, link, made, nowMs);
 }
 
 /** The link was read back after an uncertain reset. */
@@ -281,21 +289,29 @@ function settleVerification(record: GroupRecord, attempt: Attempt, link: NewLink
   const free = releaseAttempt(record);
   // What became uncertain while we read is settled first, and then read once more.
   if (record.uncertain !== null) return silent(free);
-  const owed = record.verificationOwedAt;
   const read = {
     ...free,
     adopt: false,
-    readDueAt: null,
+    readDueAt: owedAfter(record.readDueAt, attempt),
     verifiedAt: nowMs,
-    // A call that was added to the debt while we read is not paid by a read that began before it.
-    verificationOwedAt: owed !== null && attempt.begunAt >= owed ? null : owed,
+    verificationOwedAt: owedAfter(record.verificationOwedAt, attempt),
     unverified: link === null ? record.unverified + 1 : 0,
     failure: record.adopt ? null : record.failure,
   };
+  if (link === null && record.adopt && record.revision !== null) {
+    // Nobody was told of it under this id: the next link that is shown is published, be it the same.
+    const held = { code: record.link?.code ?? null, revision: record.revision };
+    return silent({ ...read, link: null, predecessor: record.predecessor ?? held });
+  }
   if (link === null) return silent(read);
   if (record.adopt || record.link === null) return newRevision(read, link, adopted, nowMs);
   if (link.code === record.link.code) return silent(read);
   return newRevision(read, link, drift, nowMs);
+}
+
+/** What a call that began before a read was owed, and ends after, leaves owed. */
+function owedAfter(owedAt: number | null, { begunAt }: Attempt): number | null {
+  return owedAt !== null && begunAt >= owedAt ? null : owedAt;
 }
 
 /** A read was refused or unanswered: nothing is known, and it is tried again later. Its attempt has ended before. */

@@ -1,12 +1,5 @@
 /** Revisions of a group's link, and the events that tell of them and of rotations that failed. Pure. */
-import {
-  type Attempt,
-  type GroupRecord,
-  isScheduled,
-  type LinkReason,
-  lastReset,
-  type RequestInfo,
-} from '../groups/record.ts';
+import { type Attempt, type GroupRecord, isScheduled, type LinkReason, type RequestInfo } from '../groups/record.ts';
 import type { LinkEvent } from '../results/event.ts';
 import type { Failure, Outcome, Work } from './attempt.ts';
 
@@ -43,16 +36,19 @@ export function newRevision(record: GroupRecord, link: NewLink, found: Found, no
     predecessor: null,
     reason: found.reason,
     rotatedAt: nowMs,
-    lastResetAt: found.from === null ? lastReset(record) : nowMs,
+    lastResetAt: found.from === null ? record.lastResetAt : nowMs,
     resetBegunAt: found.from?.begunAt ?? null,
     verifiedAt: nowMs,
     adopt: false,
-    readDueAt: null,
     unverified: 0,
     failure: null,
     answered: request === null ? record.answered : [request.jobId, ...record.answered].slice(0, keptAnswers),
   };
-  if (record.entry === null || record.replaced) return { record: published, events: [], fenced: false };
+  if (record.entry === null || record.replaced) {
+    // No event, so no revision: consumers would miss it.
+    const unpublished = { revision: record.revision, previous: record.previous, predecessor };
+    return { record: { ...published, ...unpublished }, events: [], fenced: false };
+  }
   const { group, instance } = record.entry;
   const event = {
     version: 1,

@@ -67,6 +67,7 @@ export interface Past {
 
 /** How long to wait where another process has to do something first. */
 const elsewhereMs = 5_000;
+const movedOn: Rotation = { status: 'wait', ms: 0, why: 'elsewhere', closed: false };
 
 /** `first`: the group's record as it was found. */
 export async function rotate(
@@ -87,6 +88,9 @@ export async function rotate(
     if (isExpired && step.do === 'finish') await apply(deps, recordId, { kind: 'expired' });
     // Redis has lost the record: the planner registers the group again.
     if (entry === null) return { status: 'wait', ms: elsewhereMs, why: 'lost', closed: false };
+
+    // Its group's id names another WhatsApp group by now: the job finds that one when it runs again.
+    if (work.kind === 'request' && record.replaced && step.do !== 'wait') return movedOn;
 
     if (step.do === 'finish') {
       if (mine !== null) return { status: mine, record };
@@ -127,6 +131,7 @@ export async function rotate(
         const published = result.events[0]?.reason ?? null;
         if (published !== null) deps.onCommitted(result.record.entry?.queues ?? []);
         if (doubted !== null) await endReprieve(redis, keys, ...place);
+        if (step.do === 'reset' && result.record.replaced && work.kind === 'request') return movedOn;
         if (step.do === 'reset') return { status: 'rotated', record: result.record };
         if (work.kind === 'verification') {
           return { status: 'verified', group: entry.group, published, unverified: result.record.unverified };

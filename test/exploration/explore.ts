@@ -1,7 +1,8 @@
 /** Walks through every state that can be reached, breadth first, so that the first trace of its kind is a shortest. */
 import { keyOf } from './key.ts';
+import type { Model } from './model.ts';
 import type { State } from './state.ts';
-import { type Model, stepsFrom } from './steps.ts';
+import { stepsFrom } from './steps.ts';
 
 export interface Finding {
   /** The promise that is broken, or the case in which it is known to be. */
@@ -15,11 +16,11 @@ export interface Exploration {
   readonly states: number;
   readonly quiet: number;
   readonly findings: readonly Finding[];
-  /** States from which no quiet one can be reached although nothing more goes wrong. */
-  readonly stuck: number;
 }
 
 export interface Checks {
+  /** What it is called if from some state no quiet one can be reached although nothing more goes wrong. */
+  readonly stuck: string;
   readonly isQuiet: (state: State, model: Model) => boolean;
   /** What is wrong in a quiet state; null: nothing. */
   readonly judge: (state: State, model: Model) => string | null;
@@ -70,11 +71,14 @@ export function explore(starts: readonly State[], model: Model, checks: Checks):
       if (step.usual) usual.push(at, to);
     }
   }
+  if (!enough) {
+    const leads = leadingTo(quiet, usual, states.length);
+    for (const [index, leadsTo] of leads.entries()) if (leadsTo === 0) note(checks.stuck, index);
+  }
   return {
     states: states.length,
     quiet: quiet.length,
     findings: [...found].map(([kind, { count, trace }]) => ({ kind, count, trace })),
-    stuck: enough ? 0 : states.length - countLeadingTo(quiet, usual, states.length),
   };
 }
 
@@ -84,8 +88,8 @@ function traceTo(index: number, parents: readonly number[], says: readonly strin
   return trace.reverse();
 }
 
-/** States from which one of `goals` can be reached. */
-function countLeadingTo(goals: readonly number[], pairs: readonly number[], states: number): number {
+/** 1 for each state from which one of `goals` can be reached. */
+function leadingTo(goals: readonly number[], pairs: readonly number[], states: number): Uint8Array {
   const first = new Int32Array(states).fill(-1);
   const next = new Int32Array(pairs.length / 2);
   for (let pair = 0; pair < next.length; pair++) {
@@ -104,5 +108,5 @@ function countLeadingTo(goals: readonly number[], pairs: readonly number[], stat
       open.push(from);
     }
   }
-  return leads.reduce((sum, one) => sum + one, 0);
+  return leads;
 }

@@ -1,8 +1,9 @@
 /** The protocol with one rule taken out of it, each by its name: what the exploration has to find. */
-import type { GroupRecord } from '../../src/groups/record.ts';
-import { decide, type Happening, type Outcome, transition } from '../../src/rotation/attempt.ts';
-import { type Faults, type Times, times } from './state.ts';
-import type { Protocol } from './steps.ts';
+import { type GroupRecord, isScheduled } from '../../src/groups/record.ts';
+import type { Input, Outcome } from '../../src/rotation/attempt.ts';
+import { nextDue } from '../../src/schedule/schedule.ts';
+import { type Protocol, program } from './model.ts';
+import { closingSchedule, type Faults, noFaults, nothing, schedules, type Times, times } from './state.ts';
 
 export interface Mutant {
   readonly rule: string;
@@ -10,19 +11,31 @@ export interface Mutant {
   readonly times: Times;
   /** What it takes for the rule to be missed. */
   readonly faults: Faults;
+  readonly schedule: (typeof schedules)[number];
 }
 
-const none: Faults = { deaths: 0, freezes: 0, badAnswers: 0, humanResets: 0 };
-const kept: Protocol = { decide, transition };
+function mutant(rule: string, faults: Partial<Faults>, change: Partial<Protocol>, over: Partial<Mutant> = {}): Mutant {
+  const schedule = schedules[0] ?? closingSchedule;
+  return { rule, faults: { ...noFaults, ...faults }, protocol: { ...program, ...change }, times, schedule, ...over };
+}
 
 /** The same, but for what becomes of a record in the end. */
 function afterwards(
-  change: (outcome: Outcome, before: GroupRecord, happening: Happening, nowMs: number) => Outcome,
-): Protocol {
+  change: (outcome: Outcome, before: GroupRecord, input: Input, nowMs: number) => Outcome,
+): Partial<Protocol> {
   return {
-    decide,
-    transition: (record, happening, nowMs, rules) =>
-      change(transition(record, happening, nowMs, rules), record, happening, nowMs),
+    transition: (record, input, nowMs, settleTimeMs) =>
+      change(program.transition(record, input, nowMs, settleTimeMs), record, input, nowMs),
+  };
+}
+
+/** The same, but for what becomes of a record by its entry. */
+function onceRegistered(change: (after: GroupRecord, before: GroupRecord) => Partial<GroupRecord>): Partial<Protocol> {
+  return {
+    withEntry: (record, ...rest) => {
+      const after = program.withEntry(record, ...rest);
+      return { ...after, ...change(after, record) };
+    },
   };
 }
 
@@ -32,92 +45,161 @@ const patch = (outcome: Outcome, over: Partial<GroupRecord>): Outcome => ({
 });
 
 /** What would become of it if the attempt that ends owned the record. */
-function unfenced(...[record, happening, nowMs, rules]: Parameters<typeof transition>): Outcome {
-  if (happening.kind !== 'ends') return transition(record, happening, nowMs, rules);
-  return transition({ ...record, attempt: happening.attempt, settled: null }, happening, nowMs, rules);
+function unfenced(...[record, input, nowMs, settleTimeMs]: Parameters<Protocol['transition']>): Outcome {
+  if (input.kind !== 'ended') return program.transition(record, input, nowMs, settleTimeMs);
+  return program.transition({ ...record, attempt: input.attempt, settled: null }, input, nowMs, settleTimeMs);
 }
 
-export const mutants: readonly Mutant[] = [
-  {
-    rule: 'after an uncertain reset, the link is read back before another is made',
-    protocol: { decide: (record, work, nowMs) => decide({ ...record, uncertain: null }, work, nowMs), transition },
-    times,
-    faults: { ...none, deaths: 1 },
-  },
-  {
-    rule: 'an unchanged link settles nothing while the call may still take effect',
-    protocol: afterwards((outcome) => {
+/** An attempt remembers the entry that it was made for, and its reset is scheduled by that. */
+function committedByOldEntry(outcome: Outcome, before: GroupRecord, input: Input, nowMs: number): Outcome {
+  if (input.kind === 'started') return patch(outcome, { attempt: { ...input.attempt, entry: before.entry } });
+  if (input.kind !== 'ended' || input.result.kind !== 'reset' || outcome.fenced) return outcome;
+  const old = before.attempt?.entry as GroupRecord['entry'];
+  return old?.enabled === true ? patch(outcome, { dueAt: nextDue(old.schedule, nowMs) }) : outcome;
+}
+
+const ofCalls: readonly Mutant[] = [
+  mutant(
+    'after an uncertain reset, the link is read back before another is made',
+    { deaths: 1 },
+    { decide: (record, work, nowMs) => program.decide({ ...record, uncertain: null }, work, nowMs) },
+  ),
+  mutant(
+    'an unchanged link settles nothing while the call may still take effect',
+    { deaths: 1 },
+    afterwards((outcome) => {
       const { uncertain } = outcome.record;
       return uncertain === null ? outcome : patch(outcome, { uncertain: { ...uncertain, openUntil: null } });
     }),
-    times,
-    faults: { ...none, deaths: 1 },
-  },
-  {
-    rule: 'a reset whose process died is uncertain',
-    protocol: afterwards((outcome, before, { kind }) =>
-      kind === 'lapses' && before.attempt !== null && outcome.record.attempt === null
+  ),
+  mutant(
+    'a reset whose process died is uncertain',
+    { deaths: 1 },
+    afterwards((outcome, before, { kind }) =>
+      kind === 'expired' && before.attempt !== null && outcome.record.attempt === null
         ? { ...outcome, record: { ...before, attempt: null, settled: before.attempt.id } }
         : outcome,
     ),
-    times,
-    faults: { ...none, deaths: 1 },
-  },
-  {
-    rule: 'after an uncertain reset, a verification is owed',
-    protocol: afterwards((outcome) => patch(outcome, { verificationOwedAt: null })),
-    times,
-    faults: { ...none, deaths: 1, humanResets: 1 },
-  },
-  {
-    rule: 'a verification pays only what was owed when it began',
-    protocol: afterwards((outcome, _, happening) =>
-      happening.kind === 'ends' && happening.attempt.call === 'verify' && happening.ending.as === 'read'
+  ),
+  mutant(
+    'after an uncertain reset, a verification is owed',
+    { deaths: 1, humanResets: 1 },
+    afterwards((outcome) => patch(outcome, { verificationOwedAt: null })),
+  ),
+  mutant(
+    'a verification pays only what was owed when it began',
+    { deaths: 1, humanResets: 1 },
+    afterwards((outcome, _, input) =>
+      input.kind === 'ended' && input.attempt.call === 'verify' && input.result.kind === 'read'
         ? patch(outcome, { verificationOwedAt: null })
         : outcome,
     ),
-    times,
-    faults: { ...none, deaths: 1, humanResets: 1 },
-  },
-  {
-    rule: 'an attempt that does not own the record stores nothing',
-    protocol: { decide, transition: unfenced },
-    times,
-    faults: { ...none, freezes: 1 },
-  },
-  {
-    rule: 'an attempt that does not own the record publishes nothing',
-    protocol: {
-      decide,
-      transition: (...happened) => ({ ...transition(...happened), events: unfenced(...happened).events }),
-    },
-    times,
-    faults: { ...none, freezes: 1 },
-  },
-  {
-    rule: 'a reset that was made out of turn is read back',
-    protocol: afterwards((outcome, before) => (outcome.fenced ? { ...outcome, record: before } : outcome)),
-    times,
-    faults: { ...none, freezes: 1 },
-  },
-  {
-    rule: 'putting a verification off leaves alone who has begun since',
-    protocol: afterwards((outcome, { attempt }, { kind }) =>
+  ),
+  mutant('an attempt that does not own the record stores nothing', { freezes: 1 }, { transition: unfenced }),
+  mutant(
+    'an attempt that does not own the record publishes nothing',
+    { freezes: 1 },
+    { transition: (...happened) => ({ ...program.transition(...happened), events: unfenced(...happened).events }) },
+  ),
+  mutant(
+    'a reset that was made out of turn is read back',
+    { freezes: 1 },
+    afterwards((outcome, before) => (outcome.fenced ? { ...outcome, record: before } : outcome)),
+  ),
+  mutant(
+    'putting a read off leaves alone who has begun since',
+    { badAnswers: 1 },
+    afterwards((outcome, { attempt }, { kind }) =>
       kind === 'postponed' && attempt !== null ? patch(outcome, { attempt: null, settled: attempt.id }) : outcome,
     ),
-    times,
-    faults: { ...none, badAnswers: 1 },
-  },
-  {
-    rule: 'the lease is checked before sending',
-    protocol: kept,
-    times: { ...times, sendWithin: Number.POSITIVE_INFINITY },
-    faults: { ...none, deaths: 1 },
-  },
-  {
-    rule: 'the settle time covers the time until the sending, too',
-    protocol: kept,
-    times: { ...times, settle: times.effectWithin },
-    faults: { ...none, deaths: 1 },
-  },
+  ),
+  mutant(
+    'the lease is checked before sending',
+    { deaths: 1 },
+    {},
+    { times: { ...times, sendWithin: Number.POSITIVE_INFINITY } },
+  ),
+  mutant(
+    'the settle time covers the time until the sending, too',
+    { deaths: 1 },
+    {},
+    { times: { ...times, settle: times.effectWithin } },
+  ),
+  mutant(
+    'the window is looked at when a scheduled rotation is begun, not only when it is released',
+    {},
+    {
+      decide: (record, work, nowMs) => {
+        const entry = record.entry === null ? null : { ...record.entry, schedule: schedules[0] ?? closingSchedule };
+        return program.decide({ ...record, entry }, work, nowMs);
+      },
+    },
+    { schedule: closingSchedule },
+  ),
 ];
+
+const ofEdits: readonly Mutant[] = [
+  mutant('what is unsettled is in an index of its own', { deaths: 1 }, { settleAt: () => null }),
+  mutant(
+    'a removed group is settled, too',
+    { deaths: 1, edits: 1 },
+    { settleAt: (record) => (record.removedAt === null ? program.settleAt(record) : null) },
+  ),
+  mutant(
+    'a disabled group is settled, too',
+    { deaths: 1, edits: 1 },
+    { settleAt: (record) => (isScheduled(record) ? program.settleAt(record) : null) },
+  ),
+  mutant(
+    'no work is obsolete while something is unsettled',
+    { deaths: 1, edits: 1 },
+    {
+      decide: (record, work, nowMs) => {
+        const isObsolete = record.attempt === null && work.kind !== 'request' && !isScheduled(record);
+        return isObsolete ? { do: 'finish', as: 'obsolete' } : program.decide(record, work, nowMs);
+      },
+    },
+  ),
+  mutant(
+    'attempt and doubt belong to the WhatsApp group, not to its id',
+    { edits: 1 },
+    {
+      withEntry: (record, wanted, ...rest) => {
+        const isRenamed = record.entry !== null && record.entry.group !== wanted.entry.group;
+        const { link, revision } = record;
+        const blank = { ...record, attempt: null, uncertain: null, verificationOwedAt: null };
+        return program.withEntry(isRenamed ? { ...blank, link, revision } : record, wanted, ...rest);
+      },
+    },
+  ),
+  mutant('a commit goes by the entry that is registered then', { edits: 1 }, afterwards(committedByOldEntry)),
+  mutant(
+    'a renamed group publishes its link under its new id',
+    { edits: 1 },
+    onceRegistered((_, { adopt }) => ({ adopt })),
+  ),
+  mutant(
+    'a group that comes back is read',
+    { edits: 2, humanResets: 1 },
+    onceRegistered(({ adopt, readDueAt }, before) => ({ readDueAt: adopt ? readDueAt : before.readDueAt })),
+  ),
+  mutant(
+    'a read settles only what was due when it began',
+    { edits: 2, humanResets: 1 },
+    afterwards((outcome, _, { kind }) =>
+      kind === 'ended' && !outcome.fenced ? patch(outcome, { readDueAt: null }) : outcome,
+    ),
+  ),
+  mutant(
+    'revisions of an id go on when its WhatsApp group is another',
+    { edits: 1 },
+    { withEntry: (record, wanted, jid, _, nowMs) => program.withEntry(record, wanted, jid, nothing, nowMs) },
+  ),
+  mutant(
+    'a WhatsApp group whose id was given away publishes nothing under it',
+    { edits: 1 },
+    { replaced: program.withoutEntry },
+  ),
+];
+
+export const mutants: readonly Mutant[] = [...ofCalls, ...ofEdits];

@@ -2,28 +2,59 @@
  * What must hold, and the cases in which it does not: each by its name, with what it takes for it. A quiet state with a
  * dead link that no case names breaks the promise; so does one that a single verification would not heal.
  */
-import { jid, linkOf, type State, tickMs, verification } from './state.ts';
-import { happen, inFlight, type Model } from './steps.ts';
+import { isRegistered, isScheduled } from '../../src/groups/record.ts';
+import { nextDue } from '../../src/schedule/schedule.ts';
+import { isGivenAway } from './edits.ts';
+import { dueWork } from './jobs.ts';
+import { soonMs } from './key.ts';
+import { apply, type Model } from './model.ts';
+import { type GroupId, jid, linkOf, nothing, type State, tickMs, verification, wantedOf } from './state.ts';
+import { inFlight } from './work.ts';
 
-/** Nothing is under way, uncertain, owed or due: nobody will look at this group before its next turn. */
+/**
+ * Nothing is under way, and no index asks for anything: nobody will look at this group before its next turn. Jobs do not
+ * count: whatever is still on the queue may get lost.
+ */
 export function isQuiet(state: State, model: Model): boolean {
-  const { record, processes, request, nowMs } = state;
-  if (record.attempt !== null || record.uncertain !== null || record.verificationOwedAt !== null) return false;
-  if (request === 'open' || (record.dueAt !== null && record.dueAt <= nowMs)) return false;
+  const { record, processes } = state;
+  const { settleAt, lookAt } = model.protocol;
+  if (settleAt(record) !== null) return false;
+  // A read that is due later is waited for, a rotation is not.
+  if (dueWork(state, model) !== null || lookAt({ ...record, dueAt: null }) !== null) return false;
   return processes.every(({ doing }) => doing.at === 'idle') && inFlight(state, model).length === 0;
 }
 
 export const live = 'live';
+export const asRegistered = 'scheduled as registered';
+export const comesToRest = 'comes to rest';
 
-/** The newest published link is the live one, and the record's too. */
-export function isLive({ record, published, live: code }: State): boolean {
-  // Given up before there was any link: nothing was published, so nothing is wrong.
-  if (record.revision === null) return published === null && (record.link === null || record.link.code === code);
-  return published?.code === code && record.link?.code === code;
+/** The newest link that is published under the group's id is the live one, and the record's too. */
+function isLive(state: State): boolean {
+  const { record, consumers, live: code } = state;
+  const { entry, link, adopt } = record;
+  // The file has no id for it any more, so nobody is told of it.
+  if (entry === null || (entry.group === 'vip' && isGivenAway(state))) return true;
+  const { held } = consumers[entry.group as GroupId];
+  // Nothing was ever published under this id, and nothing is to be.
+  if (held === null) return adopt && !isScheduled(record);
+  return held.code === code && link?.code === code;
+}
+
+/** By the period in force, but for a rotation that failed and is tried again soon. */
+function isAsRegistered(record: State['record'], nowMs: number): boolean {
+  const { entry, dueAt } = record;
+  if (entry === null || !isRegistered(record)) return true;
+  if (!entry.enabled) return dueAt === null;
+  const last = record.lastResetAt;
+  if (dueAt === null) return false;
+  return dueAt <= nowMs + soonMs || (last !== null && dueAt === nextDue(entry.schedule, last));
 }
 
 export const residuals: readonly { readonly name: string; readonly is: (state: State) => boolean }[] = [
-  { name: 'somebody reset by hand, and nobody has looked since', is: ({ origin }) => origin.by === 'human' },
+  {
+    name: 'somebody reset by hand, and nobody has looked since',
+    is: ({ origin }) => origin.by === 'human' && !origin.cameBack,
+  },
   {
     name: 'frozen between lease check and sending for too long, then killed',
     is: ({ origin }) => !origin.inTurn && origin.late && origin.lost === 'died',
@@ -33,21 +64,33 @@ export const residuals: readonly { readonly name: string; readonly is: (state: S
     is: ({ origin }) => !origin.inTurn && origin.late && origin.lost === 'unanswered',
   },
   { name: 'the read that should have told was shown no link', is: ({ blind }) => blind },
+  {
+    name: 'disabled or removed before its link was published under its id',
+    is: ({ record }) => record.adopt && !isScheduled(record),
+  },
 ];
 
 export function judge(state: State, model: Model): string | null {
+  if (!isAsRegistered(state.record, state.nowMs)) return asRegistered;
   if (isLive(state)) return null;
   const residual = residuals.find(({ is }) => is(state));
   if (residual === undefined) return live;
   return isHealed(state, model) ? residual.name : `${residual.name}: not healed by a verification`;
 }
 
-/** Whether one verification puts it right. */
+/** Whether one verification puts it right, as soon as the file has the group enabled. */
 function isHealed(state: State, model: Model): boolean {
-  const nowMs = state.nowMs + tickMs;
-  if (model.protocol.decide(state.record, verification, nowMs).do !== 'verify') return false;
-  const attempt = { id: 'healing', call: 'verify', begunAt: nowMs, leaseUntil: nowMs + tickMs, request: null } as const;
-  const begun = happen(state, model, { kind: 'begins', attempt }, nowMs).to;
-  const ending = { as: 'read', link: { jid, ...linkOf(state.live) } } as const;
-  return isLive(happen(begun, model, { kind: 'ends', attempt, ending }, nowMs).to);
+  const { decide, withEntry } = model.protocol;
+  // Whoever died while reading is given up for dead by then.
+  const nowMs = state.nowMs + (model.times.lease + 1) * tickMs;
+  let { record } = apply(state, model, { kind: 'expired' }, nowMs).to;
+  if (record.entry !== null && !isScheduled(record)) {
+    record = withEntry(record, wantedOf({ ...record.entry, enabled: true }), jid, nothing, nowMs);
+  }
+  const step = decide(record, verification, nowMs);
+  if (step.do !== 'verify' && step.do !== 'adopt') return false;
+  const attempt = { id: 'healing', call: step.do, begunAt: nowMs, leaseUntil: nowMs + tickMs, request: null } as const;
+  const begun = apply({ ...state, record }, model, { kind: 'started', attempt }, nowMs).to;
+  const result = { kind: 'read', link: { jid, ...linkOf(state.live) } } as const;
+  return isLive(apply(begun, model, { kind: 'ended', attempt, result }, nowMs).to);
 }

@@ -1,13 +1,17 @@
 /**
- * What the exploration's small world consists of. Time goes in ticks of a minute, longer than every pause between two
- * read-backs, so that all of those are one tick; the other times are a few ticks each, in the proportions of the real
- * ones: the client's timeout is longer than half a lease, and the server may be later than the client waits.
+ * What the exploration's small world consists of: one WhatsApp group, its entry in the file, workers, jobs, a server and
+ * consumers. Time goes in ticks of five minutes, longer than every pause between two reads and as long as the first pause
+ * after a failure; the other times are a few ticks each, in the proportions of the real ones: the client's timeout is
+ * longer than half a lease, and the server may be later than the client waits.
  */
-import { type Attempt, type GroupRecord, newRecord } from '../../src/groups/record.ts';
-import type { GroupRules, Work } from '../../src/rotation/attempt.ts';
+import { type Attempt, type Entry, type GroupRecord, newRecord } from '../../src/groups/record.ts';
+import { type Brought, type Published, type Wanted, withEntry } from '../../src/groups/register.ts';
+import type { Call, Work } from '../../src/rotation/attempt.ts';
 
-export const tickMs = 60_000;
-export const startMs = 1_000_000 * tickMs;
+export const tickMs = 300_000;
+const dayMs = 24 * 3_600_000;
+/** A Monday, 0:00 UTC. */
+export const startMs = 10_000 * dayMs;
 
 /** All in ticks. */
 export interface Times {
@@ -31,7 +35,13 @@ export interface Faults {
   /** Answers that are lost, late, an error of the server, or show no link. */
   readonly badAnswers: number;
   readonly humanResets: number;
+  /** Edits of the file (`edits.ts`). */
+  readonly edits: number;
+  /** Jobs that vanish from the queue: drained, obliterated, or not in the backup. */
+  readonly losses: number;
 }
+
+export const noFaults: Faults = { deaths: 0, freezes: 0, badAnswers: 0, humanResets: 0, edits: 0, losses: 0 };
 
 /** A reset on the wire, or at the server. */
 export interface Wire {
@@ -70,8 +80,10 @@ export type Activity =
       readonly sentAt: number;
       readonly seen: string | null;
     }
-  /** A call failed, which is stored; next it is stored that it is tried again later. */
-  | { readonly at: 'failed'; readonly work: Work };
+  /** A call failed, which is stored; next it is stored what follows from that. */
+  | { readonly at: 'failed'; readonly work: Work; readonly call: Call };
+
+export const idle: Activity = { at: 'idle' };
 
 export interface Process {
   readonly name: string;
@@ -88,21 +100,41 @@ export interface Origin {
   /** It took effect when the settle time since its recording was over. */
   readonly late: boolean;
   readonly lost: Lost | null;
+  /** The group has come back to the file since, so its link has to be read. */
+  readonly cameBack: boolean;
 }
+
+/** What consumers know of an id of the file. */
+export interface Consumer {
+  /** The link of the highest revision. */
+  readonly held: { readonly code: string; readonly revision: number } | null;
+  /** The revision that the next event has to name as the one before. */
+  readonly before: number | null;
+}
+
+/** The two ids that the file may give to the group. */
+export const groupIds = ['vip', 'club'] as const;
+export type GroupId = (typeof groupIds)[number];
 
 export interface State {
   readonly nowMs: number;
+  /** The WhatsApp group's, with its entry. */
   readonly record: GroupRecord;
+  /** Of the WhatsApp group that the id `vip` was given to in between; null: it never was. */
+  readonly other: GroupRecord | null;
   readonly live: string;
   readonly origin: Origin;
-  /** What consumers hold: the link of the highest revision. */
-  readonly published: { readonly code: string; readonly revision: number } | null;
-  /** All alike: each takes up any work. */
+  readonly consumers: Readonly<Record<GroupId, Consumer>>;
+  /** The last revision of the WhatsApp group that was published, under whatever id. */
+  readonly spoken: number | null;
+  /** What an id had published when it left the file, as its registration keeps it. */
+  readonly kept: Readonly<Record<GroupId, Published>>;
+  /** All alike: each takes up any job. */
   readonly processes: readonly Process[];
   /** Resets that may still take effect, though nobody listens any more. */
   readonly orphans: readonly Wire[];
-  /** The one-off; the scheduled rotation is the record's `dueAt`. */
-  readonly request: 'open' | 'done';
+  /** On the queue, or being worked on. Only planner and settler can bring one back. */
+  readonly jobs: readonly Work[];
   readonly left: Faults;
   /** The newest read was shown no link. */
   readonly blind: boolean;
@@ -111,52 +143,90 @@ export interface State {
 }
 
 export const jid = '120363406289005073@g.us';
-export const later = startMs * 2;
+export const otherJid = '120363406289005074@g.us';
 
-export function rulesOf(settle: number): GroupRules {
-  return {
-    group: 'vip',
-    instance: 'bot',
-    // So late that nothing more is scheduled while the model looks on.
-    nextDue: () => later,
-    periodMs: tickMs,
-    // Whether a periodic verification comes is not asked of the rules: it may come at any time.
-    verifyEveryMs: null,
-    settleTimeMs: settle * tickMs,
-  };
-}
-
-export const oneOff: Work = {
-  kind: 'request',
-  jobId: 'job',
-  requestedAt: null,
-  request: { requestId: null, requestedBy: null, reason: null },
+const every = (days: number) => ({ kind: 'every', everyMs: days * dayMs, timezone: 'UTC', window: null }) as const;
+const firstSchedule = every(1_000);
+/** Both so long that a rotation is followed by none while the model looks on. */
+export const schedules: readonly Entry['schedule'][] = [firstSchedule, every(2_000)];
+/** The ticks after the start in which the window is still open; it opens again when the model looks on no more. */
+export const windowTicks = 2;
+export const closingSchedule: Entry['schedule'] = {
+  ...firstSchedule,
+  window: { fromMinute: 0, toMinute: (windowTicks * tickMs) / 60_000, days: ['mon'] },
 };
+
+const entry: Entry = {
+  group: 'vip',
+  instance: 'bot',
+  identifier: jid,
+  enabled: true,
+  schedule: firstSchedule,
+  queues: ['results'],
+  verifyEveryMs: null,
+};
+
+/** What an entry brings along that is new. */
+export const nothing: Brought = { held: null, attempts: 0 };
+export const wantedOf = (entry: Entry): Wanted => ({ entry, firstSeen: 'rotate' });
+
+/** One is older than the model can tell; the other carries its time, so that a reset that began later answers it. */
+export const oneOffs: readonly Work[] = [null, startMs].map((requestedAt, i) => ({
+  kind: 'request',
+  jobId: `one-off ${i + 1}`,
+  requestedAt,
+  request: { requestId: null, requestedBy: null, reason: null },
+}));
 export const verification: Work = { kind: 'verification' };
+
+/** A job's id: the same job is on the queue once. */
+export function nameOfJob(work: Work): string {
+  if (work.kind === 'request') return work.jobId;
+  return work.kind === 'scheduled' ? `rotation due ${work.dueAt - startMs}` : work.kind;
+}
 
 export const linkOf = (code: string) => ({ code, url: `https://chat.whatsapp.com/${code}` });
 
-/** A group that is due, whose link is known and published, or that was never rotated and whose link is unknown. */
-export function startState(link: 'known' | 'unknown', workers: number, left: Faults): State {
+export interface Start {
+  /** A group that is due, whose link is known and published, or one that has just been registered. */
+  readonly link: 'known' | 'unknown';
+  readonly workers: number;
+  readonly oneOffs: number;
+  readonly schedule: Entry['schedule'];
+}
+
+export function startState({ link, workers, oneOffs: requests, schedule }: Start, left: Faults): State {
   const live = 'c0';
-  const idle = (name: string): Process => ({ name, frozen: false, doing: { at: 'idle' } });
-  const known = link === 'known';
+  const revision = startMs - 1;
+  const lastResetAt = startMs - 1_000 * dayMs;
+  const known: GroupRecord = {
+    ...newRecord,
+    ...{ adopt: false, link: linkOf(live), revision, rotatedAt: revision, dueAt: startMs },
+    ...{ lastResetAt, resetBegunAt: lastResetAt, reason: 'schedule' },
+  };
+  const record = withEntry(
+    link === 'known' ? known : newRecord,
+    wantedOf({ ...entry, schedule }),
+    jid,
+    nothing,
+    startMs,
+  );
+  const nobody: Consumer = { held: null, before: null };
   return {
     nowMs: startMs,
-    record: {
-      ...newRecord,
-      jid,
-      dueAt: startMs,
-      ...(known
-        ? { link: linkOf(live), revision: startMs - 1, rotatedAt: startMs - 1, resetBegunAt: startMs - 1 }
-        : {}),
-    },
+    record,
+    other: null,
     live,
-    origin: { by: 'start', inTurn: true, late: false, lost: null },
-    published: known ? { code: live, revision: startMs - 1 } : null,
-    processes: ['A', 'B', 'C'].slice(0, workers).map(idle),
+    origin: { by: 'start', inTurn: true, late: false, lost: null, cameBack: false },
+    consumers: {
+      vip: link === 'known' ? { held: { code: live, revision }, before: revision } : nobody,
+      club: nobody,
+    },
+    spoken: link === 'known' ? revision : null,
+    kept: { vip: null, club: null },
+    processes: ['A', 'B', 'C'].slice(0, workers).map((name) => ({ name, frozen: false, doing: idle })),
     orphans: [],
-    request: 'open',
+    jobs: oneOffs.slice(0, requests),
     left,
     blind: false,
     counter: 1,

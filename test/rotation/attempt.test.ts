@@ -117,7 +117,7 @@ describe('a reset that was answered', () => {
     it('that its id names another WhatsApp group: nothing is told', () => {
       const { record, events } = commit({ removedAt: t, replaced: true });
       expect(events).toEqual([]);
-      expect(record).toMatchObject({ attempt: null, link: { code: 'NEW' }, revision: t });
+      expect(record).toMatchObject({ attempt: null, link: { code: 'NEW' }, revision: settled.revision });
     });
   });
 });
