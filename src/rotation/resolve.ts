@@ -50,6 +50,8 @@ export async function resolveGroup(
       {
         ...claimed,
         dueAt: target.entry === null ? own.dueAt : claimed.dueAt,
+        // This very read is the one that was due.
+        readDueAt: own.readDueAt,
         attempt: target.attempt ?? own.attempt,
       },
       { kind: 'read', link },
