@@ -1,4 +1,7 @@
-/** The bodies that RyzeAPI answers with, as far as this program reads them. Unknown keys are nobody's business here. */
+/**
+ * The bodies that RyzeAPI answers with, as far as this program reads them. Unknown keys are nobody's business here, and
+ * what may be missing is left open: a reset whose answer lacks something has taken effect all the same.
+ */
 import { z } from 'zod';
 
 export const errorEnvelope = z.object({
@@ -6,19 +9,19 @@ export const errorEnvelope = z.object({
   error: z.object({ message: z.string() }),
 });
 
-export const resetBody = z.object({
-  success: z.literal(true),
-  groupJid: z.string().min(1),
-  inviteCode: z.string().min(1),
-  inviteLink: z.string().min(1),
-});
+const text = z.string().nullish();
+
+/** An answer that says `success: false` is none of these. */
+const succeeded = z.literal(true).optional();
+
+export const resetBody = z.object({ success: succeeded, groupJid: text, inviteCode: text, inviteLink: text });
 
 export const infoBody = z.object({
-  success: z.literal(true).optional(),
+  success: succeeded,
   group: z.object({
     /** Expected; where it is missing, whoever asked by JID knows it already. */
-    jid: z.string().min(1).optional(),
-    inviteCode: z.string().nullish(),
-    inviteLink: z.string().nullish(),
+    jid: text,
+    inviteCode: text,
+    inviteLink: text,
   }),
 });

@@ -7,7 +7,7 @@ import type { z } from 'zod';
 import { infoBody, resetBody } from './answers.ts';
 import { classifyAnswer, classifySilence, contradiction } from './classify.ts';
 import { type ExchangeRequest, exchange } from './exchange.ts';
-import { inviteCodeOf, inviteLinkOf, isJid } from './identifier.ts';
+import { inviteCodeOf, inviteLinkOf, isInviteCode, isJid } from './identifier.ts';
 import type { CallOutcome, InfoAnswer, ResetAnswer } from './outcome.ts';
 import { readRateLimit } from './rateLimitHeaders.ts';
 
@@ -66,7 +66,7 @@ export function createRyzeClient({ baseUrl, timeoutMs }: RyzeClientOptions): Ryz
     const { status, body } = got;
     if (body === null)
       return { ...contradiction(status, `the answer (HTTP ${status}) broke off or was too long`), rateLimit };
-    const parsed = status === 200 ? schema.safeParse(jsonOrNull(body)) : null;
+    const parsed = status >= 200 && status < 300 ? schema.safeParse(jsonOrNull(body)) : null;
     if (!parsed?.success) {
       const secrets = isJid(identifier) ? [token] : [token, identifier];
       const remaining = rateLimit?.remaining ?? null;
@@ -87,11 +87,14 @@ export function createRyzeClient({ baseUrl, timeoutMs }: RyzeClientOptions): Ryz
           body: JSON.stringify({ identifier: asked.identifier }),
         },
         resetBody,
-        ({ groupJid, inviteCode, inviteLink }): ResetAnswer | string => {
-          const wrong = wrongGroup(groupJid, asked);
+        ({ groupJid, ...shown }): ResetAnswer | string => {
+          const jid = groupJid || asked.identifier;
+          const wrong = wrongGroup(jid, asked);
           if (wrong !== null) return wrong;
-          if (inviteCodeOf(inviteLink) !== inviteCode) return 'link and code of the answer do not agree';
-          return { jid: groupJid, inviteCode, inviteLink: inviteLinkOf(inviteCode) };
+          const read = readCode(shown);
+          if (!read.usable) return read.why;
+          if (read.code === null) return 'the answer has no invite link';
+          return { jid, inviteCode: read.code, inviteLink: inviteLinkOf(read.code) };
         },
       ),
     groupInfo: (asked) =>
@@ -103,15 +106,12 @@ export function createRyzeClient({ baseUrl, timeoutMs }: RyzeClientOptions): Ryz
         },
         infoBody,
         ({ group }): InfoAnswer | string => {
-          const jid = group.jid ?? asked.identifier;
+          const jid = group.jid || asked.identifier;
           const wrong = wrongGroup(jid, asked);
           if (wrong !== null) return wrong;
-          const { inviteLink, inviteCode } = group;
-          if (!inviteLink && !inviteCode) return { jid, inviteCode: null, inviteLink: null };
-          const code = inviteCodeOf(inviteLink || inviteLinkOf(inviteCode ?? ''));
-          if (code === null) return 'the answer has no readable invite link';
-          if (inviteCode && inviteCode !== code) return 'link and code of the answer do not agree';
-          return { jid, inviteCode: code, inviteLink: inviteLinkOf(code) };
+          const read = readCode(group);
+          if (!read.usable) return read.why;
+          return { jid, inviteCode: read.code, inviteLink: read.code === null ? null : inviteLinkOf(read.code) };
         },
       ),
     close: () => pool.close(),
@@ -121,6 +121,25 @@ export function createRyzeClient({ baseUrl, timeoutMs }: RyzeClientOptions): Ryz
 function wrongGroup(jid: string, { identifier }: RyzeCall): string | null {
   if (!isJid(jid)) return 'the answer has no group JID';
   return isJid(identifier) && jid !== identifier ? 'the answer is about another group' : null;
+}
+
+type ReadCode =
+  /** null: none is shown. */
+  { readonly usable: true; readonly code: string | null } | { readonly usable: false; readonly why: string };
+
+/** From the link, the code, or both, which must then agree. */
+function readCode(shown: { inviteLink?: string | null; inviteCode?: string | null }): ReadCode {
+  const link = shown.inviteLink?.trim() || null;
+  const bare = shown.inviteCode?.trim() || null;
+  if (link === null && bare === null) return { usable: true, code: null };
+  const fromLink = link === null ? null : inviteCodeOf(link);
+  const fromCode = bare !== null && isInviteCode(bare) ? bare : null;
+  if (link !== null && fromLink === null) return { usable: false, why: 'the answer has no usable invite link' };
+  if (bare !== null && fromCode === null) return { usable: false, why: 'the answer has no usable invite code' };
+  if (fromLink !== null && fromCode !== null && fromLink !== fromCode) {
+    return { usable: false, why: 'link and code of the answer do not agree' };
+  }
+  return { usable: true, code: fromLink ?? fromCode };
 }
 
 function jsonOrNull(body: string): unknown {

@@ -32,7 +32,30 @@ export function inviteLinkOf(code: string): string {
   return `https://chat.whatsapp.com/${code}`;
 }
 
-/** The code at the end of an invite link; null when it is no invite link. */
+/** What programs write where they have no value. */
+const NO_VALUE = /^(?:undefined|null|nan|none|nil|redacted|true|false|object)+$/i;
+/** No code of WhatsApp's looks like one. */
+const PLAIN_WORD = /^(?:[a-z_-]+|[A-Z_-]+)$/;
+
+/** Whether a server may mean this as an invite code: real ones have 22 letters and digits, its documentation's nine. */
+export function isInviteCode(text: string): boolean {
+  return CODE.test(text) && !NO_VALUE.test(text) && !PLAIN_WORD.test(text);
+}
+
+/**
+ * The code at the end of an invite link, as servers and people write it: any case of the host, `www.`, `invite/`, a query
+ * or a fragment. null when it is not an invite link.
+ */
 export function inviteCodeOf(link: string): string | null {
-  return LINK.exec(link)?.[1] ?? null;
+  const text = link.trim();
+  if (/\s/.test(text)) return null;
+  let url: URL;
+  try {
+    url = new URL(/^[a-z]+:\/\//i.test(text) ? text : `https://${text}`);
+  } catch {
+    return null;
+  }
+  const isWhatsApp = /^(www\.)?chat\.whatsapp\.com$/.test(url.hostname) && /^https?:$/.test(url.protocol);
+  const code = /^\/(?:invite\/)?([^/]+)\/?$/i.exec(url.pathname)?.[1];
+  return isWhatsApp && code !== undefined && isInviteCode(code) ? code : null;
 }

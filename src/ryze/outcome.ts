@@ -48,6 +48,8 @@ export interface CallFailure {
    * not over (silence, a cut connection, a proxy's page) may still take effect up to `settleTime` after it was sent.
    */
   readonly ended: boolean;
+  /** Another call would end in the same way, whatever comes of this one: it is not made. */
+  readonly final?: boolean;
 }
 
 export interface CallSuccess<T> {

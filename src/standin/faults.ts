@@ -21,6 +21,17 @@ export type Fault =
       readonly kind: 'badBody';
       readonly body: 'cut' | 'html' | 'empty' | 'successFalse' | 'otherGroup' | 'oversized' | 'trickle';
     }
+  /** Any answer at all; the effect before it is sent, `effectAfterMs` later, or never (null). */
+  | {
+      readonly kind: 'answer';
+      readonly status: number;
+      readonly body: string | object;
+      readonly effectAfterMs: number | null;
+    }
+  /** A reset answers as if it had worked, with the code that was live before, and may have worked or not. */
+  | { readonly kind: 'repeat'; readonly effect: boolean }
+  /** `info` answers what was true so long ago, as from a cache. */
+  | { readonly kind: 'stale'; readonly ageMs: number }
   /** A redirect to somewhere else. */
   | { readonly kind: 'redirect'; readonly to: string }
   /** WhatsApp tells the number to slow down, under one of the statuses that wrappers have used. */

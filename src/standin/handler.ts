@@ -175,6 +175,25 @@ function respond(
       return;
     case 'badBody':
       return sendBadBody(deps, logged, response, fault.body, regular(), told);
+    case 'answer': {
+      if (fault.effectAfterMs === 0) effect();
+      else if (fault.effectAfterMs !== null) deps.later(fault.effectAfterMs, effect);
+      const text = typeof fault.body === 'string' ? fault.body : JSON.stringify(fault.body);
+      return sendText(logged, response, fault.status, text, told);
+    }
+    case 'repeat': {
+      const before = group?.code ?? '';
+      if (fault.effect) effect();
+      return send(logged, response, group === undefined ? regular() : resetAnswer(group, before), told);
+    }
+    case 'stale': {
+      const before = group?.history.findLast(({ from }) => from <= Date.now() - fault.ageMs);
+      const code = (before ?? group?.history[0])?.code;
+      if (logged.endpoint !== 'info' || group === undefined || code === undefined) {
+        return send(logged, response, regular(), told);
+      }
+      return send(logged, response, infoAnswer({ ...group, code }), told);
+    }
     case 'redirect':
       response.setHeader('location', fault.to);
       return sendText(logged, response, 302, '', told, 'text/plain');

@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { createServer as createHttpServer } from 'node:http';
 import { createServer, type Server, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
+import fc from 'fast-check';
 import { expect, it, onTestFinished } from 'vitest';
 import { createRyzeClient } from '../../src/ryze/client.ts';
 import { type StandInOptions, startStandIn } from '../../src/standin/standIn.ts';
@@ -76,7 +77,7 @@ const faults = [
   [{ kind: 'badBody', body: 'trickle' }, 'bad_response', 'unknown', false],
   [{ kind: 'redirect', to: '/api/group/resetLink/bot' }, 'bad_response', 'unknown', false],
   [{ kind: 'throttled' }, 'throttled', 'yes', true],
-  [{ kind: 'throttled', status: 404 }, 'throttled', 'yes', true],
+  [{ kind: 'throttled', status: 404 }, 'throttled', 'unknown', true],
   [{ kind: 'limit' }, 'rate_limited', 'yes', true],
 ] as const;
 it.each(faults)('makes of %j one %s (sent: %s, ended: %s), with one request', async (fault, code, sent, ended) => {
@@ -97,6 +98,116 @@ it.each([
   const client = createRyzeClient({ baseUrl: url, timeoutMs: 500 });
   onTestFinished(() => client.close());
   expect(await client.groupInfo(call)).toMatchObject({ ok: false, code: 'bad_response' });
+});
+
+const links = [
+  'https://chat.whatsapp.com/NEW123XYZ',
+  'https://CHAT.WhatsApp.com/NEW123XYZ',
+  'https://www.chat.whatsapp.com/NEW123XYZ#invite',
+  'http://chat.whatsapp.com/invite/NEW123XYZ/',
+  'chat.whatsapp.com/NEW123XYZ?mode=ems_copy_t',
+  ' https://chat.whatsapp.com/NEW123XYZ\n',
+];
+const usable: [number, object][] = [
+  ...links.map((inviteLink): [number, object] => [200, { success: true, groupJid: jid, inviteLink }]),
+  [201, { success: true, groupJid: jid, inviteCode: 'NEW123XYZ', inviteLink: links[0] }],
+  [202, { success: true, groupJid: jid, inviteCode: 'NEW123XYZ' }],
+  [200, { inviteCode: 'NEW123XYZ', inviteLink: null }],
+  [200, { success: true, groupJid: '', inviteCode: ' NEW123XYZ ', inviteLink: '' }],
+];
+it.each(usable)('takes a success for what it is: %i %j', async (status, body) => {
+  const { url } = await answering(status, body);
+  const client = createRyzeClient({ baseUrl: url, timeoutMs: 500 });
+  onTestFinished(() => client.close());
+  const value = { jid, inviteCode: 'NEW123XYZ', inviteLink: 'https://chat.whatsapp.com/NEW123XYZ' };
+  expect(await client.resetLink(call)).toMatchObject({ ok: true, value });
+});
+
+const noCodes = [
+  'undefined',
+  'null',
+  'NaN',
+  'NaNNaNNaN',
+  'redacted',
+  'REDACTED',
+  '[object Object]',
+  'invitecode',
+  'x y',
+];
+it.each(noCodes)('publishes no %j for a code', async (inviteCode) => {
+  for (const body of [
+    { success: true, groupJid: jid, inviteCode, inviteLink: `https://chat.whatsapp.com/${inviteCode}` },
+    { success: true, groupJid: jid, inviteCode },
+    { success: true, groupJid: jid },
+  ]) {
+    const { url } = await answering(200, body);
+    const client = createRyzeClient({ baseUrl: url, timeoutMs: 500 });
+    onTestFinished(() => client.close());
+    expect(await client.resetLink(call)).toMatchObject({ code: 'bad_response', sent: 'unknown', ended: false });
+  }
+});
+
+it('survives whatever a server can send, and hands out no link that was not shown', async () => {
+  let next: { status: number; headers: Record<string, string>; body: string } = { status: 200, headers: {}, body: '' };
+  let requests = 0;
+  const server = createHttpServer((_request, response) => {
+    requests += 1;
+    response.writeHead(next.status, next.headers);
+    response.end(next.body);
+  }).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const client = createRyzeClient({
+    baseUrl: `http://127.0.0.1:${(server.address() as { port: number }).port}`,
+    timeoutMs: 5_000,
+  });
+  onTestFinished(async () => {
+    await client.close();
+    server.close();
+  });
+  const code = fc.oneof(
+    fc.constantFrom('NEW123XYZ', 'undefined', 'NaN', 'redacted', jid),
+    fc.string({ maxLength: 30 }),
+  );
+  const text = fc.option(
+    fc.oneof(
+      code,
+      code.map((one) => `https://chat.whatsapp.com/${one}`),
+      fc.webUrl(),
+    ),
+  );
+  const said = fc.record(
+    { success: fc.oneof(fc.boolean(), fc.jsonValue()), groupJid: text, inviteCode: text, inviteLink: text },
+    { requiredKeys: [] },
+  );
+  const answer = fc.oneof(
+    said.map((reset) => JSON.stringify({ ...reset, group: { ...reset, jid: reset.groupJid } })),
+    fc.json(),
+    fc.string({ maxLength: 200 }),
+  );
+  const header = fc.string({ maxLength: 20 }).map((value) => value.replace(/[^\x20-\x7e]/g, ''));
+  const limits = fc.record({
+    'x-ratelimit-limit': header,
+    'x-ratelimit-remaining': header,
+    'x-ratelimit-reset': header,
+  });
+  const status = fc.oneof(
+    fc.constantFrom(200, 201, 400, 401, 403, 404, 408, 429, 500, 503),
+    fc.integer({ min: 200, max: 599 }),
+  );
+  await fc.assert(
+    fc.asyncProperty(status, limits, answer, fc.boolean(), async (code, headers, body, resets) => {
+      next = { status: code, headers, body: [204, 205, 304].includes(code) ? '' : body };
+      const before = requests;
+      const outcome = await (resets ? client.resetLink(call) : client.groupInfo(call));
+      expect(requests).toBe(before + 1);
+      if (!outcome.ok || outcome.value.inviteCode === null) return;
+      expect(body).toContain(outcome.value.inviteCode);
+      expect(outcome.value.inviteLink).toBe(`https://chat.whatsapp.com/${outcome.value.inviteCode}`);
+      expect(outcome.value.inviteCode).toMatch(/^(?=.*(\d|[a-z].*[A-Z]|[A-Z].*[a-z]))[A-Za-z0-9_-]{6,64}$/);
+      expect(outcome.value.jid).toBe(jid);
+    }),
+    { numRuns: 600 },
+  );
 });
 
 it('repeats neither the token nor a code that the server says back', async () => {
