@@ -54,6 +54,10 @@ export type RequestInfo = z.infer<typeof requestInfo>;
 export const linkReasons = ['schedule', 'request', 'recovery', 'drift', 'adopted'] as const;
 export type LinkReason = (typeof linkReasons)[number];
 
+/** Jobs of a queue up to the one that BullMQ numbered last: all of them were pushed before that moment. */
+const covers = z.object({ queue: z.string(), lastJob: z.int().nonnegative() });
+export type Covers = z.infer<typeof covers>;
+
 const attempt = z.looseObject({
   id: z.string(),
   /** `adopt`: the read at first sight. `resolve`: what versions before 0.2 called that of a code. */
@@ -62,8 +66,10 @@ const attempt = z.looseObject({
   begunAt: time,
   /** Renewed while its process lives; once past, anybody may take the group over. */
   leaseUntil: time,
-  /** The one-off that this call is made for, with its job id; null: the schedule, or a verification. */
-  request: z.looseObject({ ...requestInfo.shape, jobId: z.string() }).nullable(),
+  /** The one-off that this call is made for; null: the schedule, or a verification. `identity`: which job it is. */
+  request: z.looseObject({ ...requestInfo.shape, identity: z.string().default('') }).nullable(),
+  /** The one-offs that were there when the attempt began: a reset answers them all. */
+  covers: covers.nullable().default(null),
 });
 export type Attempt = z.infer<typeof attempt>;
 
@@ -79,6 +85,7 @@ const uncertain = z.looseObject({
   /** Reads in a row that were refused or not answered. */
   failedReads: z.int().nonnegative().default(0),
   request: attempt.shape.request,
+  covers: attempt.shape.covers,
 });
 export type Uncertain = z.infer<typeof uncertain>;
 
@@ -117,14 +124,20 @@ export const groupRecord = z.looseObject({
   lastResetAt: time.nullable().default(null),
   /** When the reset began that made the link of `revision`; null: it was not ours. */
   resetBegunAt: time.nullable(),
+  /** The one-offs that this reset answers, because they were there before it began. */
+  resetCovers: covers.nullable().default(null),
+  /** Codes that were replaced, the newest first: one of these is never news. */
+  replacedCodes: z.array(z.string()).default([]),
   /** Next scheduled rotation; null: none. */
   dueAt: time.nullable(),
   /** The link has to be read and published before anything else is done. */
   adopt: z.boolean().default(false),
   /** A read is due then, with the priority of scheduled work: at first sight, and when a group comes back. */
   readDueAt: time.nullable().default(null),
-  /** Attempts ever begun: numbers the failure events. */
+  /** Attempts ever begun. */
   attempts: z.int().nonnegative(),
+  /** Failures ever reported: numbers their events. Versions before 0.2 numbered them by `attempts`. */
+  failures: z.int().nonnegative().default(0),
   attempt: attempt.nullable(),
   /** Id of the last attempt that was settled: tells a commit whose reply was lost from one that the fence refuses. */
   settled: z.string().nullable(),
@@ -138,7 +151,7 @@ export const groupRecord = z.looseObject({
   failure: failure.nullable(),
   /** Id of the group that this one turned out to be; it is then paused. */
   duplicateOf: z.string().nullable(),
-  /** Job ids of the last one-offs answered: a job that runs again after a crash finds its answer here. */
+  /** Identities of the last one-offs answered: a job that runs again after a crash finds its answer here. */
   answered: z.array(z.string()),
 });
 export type GroupRecord = z.infer<typeof groupRecord>;
@@ -157,10 +170,13 @@ export const newRecord: GroupRecord = Object.freeze({
   rotatedAt: null,
   lastResetAt: null,
   resetBegunAt: null,
+  resetCovers: null,
+  replacedCodes: [],
   dueAt: null,
   adopt: true,
   readDueAt: null,
   attempts: 0,
+  failures: 0,
   attempt: null,
   settled: null,
   uncertain: null,

@@ -19,8 +19,8 @@ export type Published = GroupRecord['predecessor'];
 export interface Brought {
   /** What consumers hold under its id from another record. */
   readonly held: Published;
-  /** Attempts made under its id: they number the failure events. */
-  readonly attempts: number;
+  /** Failures reported under its id: they number the events. */
+  readonly failures: number;
 }
 
 /** The record of a WhatsApp group under that entry. */
@@ -28,7 +28,7 @@ export function withEntry(
   record: GroupRecord,
   wanted: Wanted,
   jid: string | null,
-  { held, attempts }: Brought,
+  { held, failures }: Brought,
   nowMs: number,
 ): GroupRecord {
   const { entry } = wanted;
@@ -45,7 +45,8 @@ export function withEntry(
     replaced: false,
     jid,
     predecessor: old !== null && sameId ? record.predecessor : (held ?? (sameId ? record.predecessor : null)),
-    attempts: Math.max(record.attempts, attempts),
+    // Versions before 0.2 numbered failure events by attempts.
+    failures: Math.max(record.failures, failures, old === null ? record.attempts : 0),
     duplicateOf: null,
     lastResetAt,
     dueAt: dueAtOf({ ...record, lastResetAt }, wanted, nowMs),
@@ -59,12 +60,12 @@ export function asDuplicate(
   record: GroupRecord,
   { entry }: Wanted,
   owner: string,
-  { held, attempts }: Brought,
+  { held, failures }: Brought,
 ): GroupRecord {
   return {
     ...record,
     predecessor: held ?? record.predecessor,
-    attempts: Math.max(record.attempts, attempts),
+    failures: Math.max(record.failures, failures),
     entry: { ...record.entry, ...entry },
     removedAt: null,
     replaced: false,
@@ -93,7 +94,7 @@ export function publishedOf(record: GroupRecord): Published {
 
 /** A new record for an entry of which only the id is the same: another code, or none of its JIDs. */
 export function forgetting(record: GroupRecord): GroupRecord {
-  return { ...newRecord, predecessor: publishedOf(record), attempts: record.attempts };
+  return { ...newRecord, predecessor: publishedOf(record), failures: record.failures };
 }
 
 function dueAtOf(record: GroupRecord, { entry, firstSeen }: Wanted, nowMs: number): number | null {

@@ -185,7 +185,7 @@ async function registerGroup(
     const isHeld = leaves && !isMigrated;
     const brought = {
       held: (isHeld ? publishedOf(current) : null) ?? known?.published ?? null,
-      attempts: isHeld ? current.attempts : 0,
+      failures: isHeld ? current.failures : 0,
     };
     const after =
       owner === null

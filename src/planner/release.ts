@@ -16,8 +16,8 @@ export const verifyData = z.object({ record: z.string(), group: z.string() });
 export type ReadKind = 'unsettled' | 'owed' | 'idle';
 
 const priorities = { unsettled: 5, scheduled: 10, owed: 10, idle: 20 };
-/** A failed rotation is told by its event; its job is kept a while for whoever looks at the queue. */
-const finished = { removeOnComplete: true, removeOnFail: { age: 7 * 24 * 3600, count: 1_000 } };
+/** BullMQ ignores a job whose id exists: one that failed would keep its due time from being released again. */
+const finished = { removeOnComplete: true, removeOnFail: true };
 
 export interface Release {
   readonly recordId: string;
@@ -60,8 +60,7 @@ export async function releaseReads(queue: Queue, kind: ReadKind, reads: readonly
       opts: {
         jobId: `${kind}.${recordId}`,
         priority: priorities[kind],
-        removeOnComplete: true,
-        removeOnFail: true,
+        ...finished,
       },
     })),
   );

@@ -7,19 +7,23 @@ import { z } from 'zod';
 /** The name of a one-off's job; part of the contract. */
 export const requestJob = 'rotate';
 
-const text = (most: number) => z.string().max(most);
+const text = (max: number) => z.string().max(max);
+/** `null` is what many languages write for "not given". */
+const optionalText = (max: number) => text(max).nullish();
+/** 2001: before that it is not in milliseconds. */
+const earliestMs = 1_000_000_000_000;
 
 export const rotationRequest = z.object({
   /** The group's id or JID. */
   group: text(128).min(1),
-  reason: text(500).optional(),
-  requestId: text(200).optional(),
-  requestedBy: text(200).optional(),
+  reason: optionalText(500),
+  requestId: optionalText(200),
+  requestedBy: optionalText(200),
   /**
    * When it was made, in milliseconds by Redis's clock. A reset that began later answers it. Without it no earlier
    * reset does: set it only from Redis's own `TIME`, as the command line and the library do.
    */
-  requestedAt: z.int().nonnegative().optional(),
+  requestedAt: z.int().min(earliestMs, { error: 'expected milliseconds since 1970, as Redis counts them' }).nullish(),
 });
 export type RotationRequest = z.infer<typeof rotationRequest>;
 

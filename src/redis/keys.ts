@@ -50,6 +50,8 @@ export interface Keys {
   pace(instance: string): string;
   /** List, oldest first: events committed and not yet on that results queue. */
   outbox(queue: string): string;
+  /** String: number of the last failure event of a group that nobody knows. */
+  readonly unknownFailures: string;
   /** Set: results queues that ever had an outbox. */
   readonly outboxes: string;
   /** String with expiry: who is publishing that outbox. */
@@ -86,6 +88,7 @@ export function makeKeys(prefix: string): Keys {
     reprieved: (instance) => `${root}:reprieved:${instance}`,
     pace: (instance) => `${root}:pace:${instance}`,
     outbox: (queue) => `${root}:outbox:${queue}`,
+    unknownFailures: `${root}:unknown-failures`,
     outboxes: `${root}:outboxes`,
     publisher: (queue) => `${root}:publisher:${queue}`,
     marks: (queue) => `${root}:marks:${queue}`,

@@ -14,7 +14,7 @@ const inviteLink = z.string().regex(/^https:\/\/chat\.whatsapp\.com\/[A-Za-z0-9_
 /** What every event says, whatever its type. */
 const common = {
   version: z.literal(1),
-  /** `<group>.<revision>`; a failure's ends in `.failed.<attempt>`. */
+  /** `<group>.<revision>`; a failure's ends in `.failed.<sequence>`. */
   id: z.string(),
   group: z.string(),
   instance: z.string(),

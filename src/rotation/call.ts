@@ -6,23 +6,26 @@
  *   takes;
  * - every way out settles the slot.
  *
- * Not done here: deciding which call is due (`attempt.ts`), and what a failure means for the job (`rotate.ts`).
+ * Not done here: deciding which call is due (`decide.ts`), and what a failure means for the job (`rotate.ts`).
  */
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Budget, Denial, Settlement } from '../budget/budget.ts';
 import { closesGate } from '../budget/gate.ts';
 import type { InstanceConfig } from '../config/config.ts';
-import type { Attempt, Entry, GroupRecord } from '../groups/record.ts';
+import type { Attempt, Covers, Entry, GroupRecord } from '../groups/record.ts';
 import type { GroupStore } from '../groups/store.ts';
-import type { Keys } from '../redis/keys.ts';
+import { type Keys, rotationsQueue } from '../redis/keys.ts';
 import type { RedisClient } from '../redis/scripts.ts';
 import type { LinkEvent } from '../results/event.ts';
+import { contradiction } from '../ryze/classify.ts';
 import type { RyzeClient } from '../ryze/client.ts';
 import type { CallFailure, CallOutcome, InfoAnswer, ResetAnswer } from '../ryze/outcome.ts';
-import * as attempts from './attempt.ts';
+import { decide, owns } from './decide.ts';
 import { resolveGroup } from './resolve.ts';
 import type { NewLink } from './revision.ts';
+import { transition } from './transition.ts';
+import type { Call, Outcome, Result, Work } from './types.ts';
 
 /** One group with everything needed to call for it. */
 export interface Target {
@@ -42,6 +45,8 @@ export interface CallDependencies {
   readonly ryze: RyzeClient;
   /** The configuration's `api.settleTime`. */
   readonly settleTimeMs: number;
+  /** How far BullMQ has counted the jobs of a queue. */
+  readonly lastJobOn: (queue: string) => Promise<Covers>;
   /** Told after every call what its answer showed of the token's limit. */
   readonly onLimitSeen: (instance: InstanceConfig, seen: { limit: number | null; foreign: number }) => void;
   /** Told when an instance's gate is open again, and what it was closed for. */
@@ -73,12 +78,7 @@ const renewEveryMs = 3_000;
 
 type Answer = { call: 'reset'; value: ResetAnswer } | { call: 'readBack' | 'adopt' | 'verify'; value: InfoAnswer };
 
-export async function makeCall(
-  deps: CallDependencies,
-  target: Target,
-  work: attempts.Work,
-  call: attempts.Call,
-): Promise<CallEnd> {
+export async function makeCall(deps: CallDependencies, target: Target, work: Work, call: Call): Promise<CallEnd> {
   const { budget } = deps;
   const askedAt = elapsedSince();
   const purpose = work.kind === 'request' ? 'oneOff' : call === 'reset' ? 'scheduledReset' : 'scheduledRead';
@@ -109,8 +109,8 @@ export async function makeCall(
 }
 
 /** Names this work in the line for the token's slots. A group has one scheduled job and one verification at a time. */
-function waiterOf({ recordId, instance }: Target, work: attempts.Work): string {
-  return work.kind === 'request' ? `request/${instance.name}/${work.jobId}` : `${work.kind}/${recordId}`;
+function waiterOf({ recordId }: Target, work: Work): string {
+  return work.kind === 'request' ? `request/${work.identity}` : `${work.kind}/${recordId}`;
 }
 
 interface Begun extends Attempt {
@@ -119,21 +119,22 @@ interface Begun extends Attempt {
 
 /** Records the attempt, if the call is still what is due. Redis's clock at this moment is when it began. */
 async function beginAttempt(
-  { store, settleTimeMs }: CallDependencies,
+  { store, settleTimeMs, lastJobOn }: CallDependencies,
   { recordId, instance }: Target,
-  work: attempts.Work,
-  call: attempts.Call,
+  work: Work,
+  call: Call,
 ): Promise<Begun | null> {
   const id = randomUUID();
+  const covers = call === 'reset' ? await lastJobOn(rotationsQueue(instance.name)) : null;
   return await store.update<Begun | null>(recordId, (stored, nowMs) => {
     // Already ours: the reply to an earlier try of this very step was lost.
-    if (attempts.owns(stored, id)) return { record: null, result: { ...stored.attempt!, jid: stored.jid } };
-    const { record } = attempts.transition(stored, { kind: 'expired' }, nowMs, settleTimeMs);
-    const isDue = record.entry?.instance === instance.name && attempts.decide(record, work, nowMs).do === call;
+    if (owns(stored, id)) return { record: null, result: { ...stored.attempt!, jid: stored.jid } };
+    const { record } = transition(stored, { kind: 'expired' }, nowMs, settleTimeMs);
+    const isDue = record.entry?.instance === instance.name && decide(record, work, nowMs).do === call;
     if (!isDue) return { record: null, result: null };
-    const request = work.kind === 'request' ? { ...work.request, jobId: work.jobId } : null;
-    const attempt: Attempt = { id, call, begunAt: nowMs, leaseUntil: nowMs + leaseMs, request };
-    const begun = attempts.transition(record, { kind: 'started', attempt }, nowMs, settleTimeMs);
+    const request = work.kind === 'request' ? { ...work.request, identity: work.identity } : null;
+    const attempt: Attempt = { id, call, begunAt: nowMs, leaseUntil: nowMs + leaseMs, request, covers };
+    const begun = transition(record, { kind: 'started', attempt }, nowMs, settleTimeMs);
     return { record: begun.record, result: { ...attempt, jid: record.jid } };
   });
 }
@@ -144,7 +145,7 @@ function keepLease({ store, settleTimeMs }: CallDependencies, { recordId }: Targ
     store
       .update(recordId, (record, nowMs) => {
         const renewed = { kind: 'renewed', id, leaseUntil: nowMs + leaseMs } as const;
-        return { record: attempts.transition(record, renewed, nowMs, settleTimeMs).record, result: undefined };
+        return { record: transition(record, renewed, nowMs, settleTimeMs).record, result: undefined };
       })
       .catch(() => {
         // Redis's own trouble is reported by its client; a lease that was not renewed only costs a read-back.
@@ -158,7 +159,7 @@ async function send(
   ryze: RyzeClient,
   { entry, instance, token }: Target,
   { jid }: Begun,
-  call: attempts.Call,
+  call: Call,
 ): Promise<CallOutcome<Answer>> {
   const asked = { instance: instance.name, token, identifier: jid ?? entry.identifier };
   if (call === 'reset') {
@@ -183,8 +184,9 @@ async function settleAttempt(
     if (resolved.owner !== null) return { end: 'duplicate', owner: resolved.owner };
     return resolved.fenced ? { end: 'fenced' } : { end: 'done', ...resolved };
   }
-  const { record, events, fenced } = await endAttempt(deps, target, begun, resultOf(outcome));
+  const { record, events, fenced, repeated } = await endAttempt(deps, target, begun, resultOf(outcome));
   if (fenced) return { end: 'fenced' };
+  if (repeated) return { end: 'failed', failure: contradiction(200, 'the answer repeats a code that was replaced') };
   return outcome.ok ? { end: 'done', recordId, record, events } : { end: 'failed', failure: outcome };
 }
 
@@ -192,11 +194,11 @@ async function endAttempt(
   { store, settleTimeMs }: CallDependencies,
   { recordId }: Target,
   begun: Begun,
-  result: attempts.Result,
-): Promise<attempts.Outcome> {
+  result: Result,
+): Promise<Outcome> {
   const ended = { kind: 'ended', attempt: attemptOf(begun), result } as const;
   return await store.update(recordId, (stored, nowMs) => {
-    const outcome = attempts.transition(stored, ended, nowMs, settleTimeMs);
+    const outcome = transition(stored, ended, nowMs, settleTimeMs);
     return { record: outcome.record, events: outcome.events, result: outcome };
   });
 }
@@ -205,7 +207,7 @@ function attemptOf({ jid: _, ...attempt }: Begun): Attempt {
   return attempt as Attempt;
 }
 
-function resultOf(outcome: CallOutcome<Answer>): attempts.Result {
+function resultOf(outcome: CallOutcome<Answer>): Result {
   if (!outcome.ok) return outcome.sent === 'unknown' ? { kind: 'unknown', over: outcome.ended } : { kind: 'rejected' };
   const { link } = readingOf(outcome.value.value);
   // A reset's answer without a link is none: the client says so.

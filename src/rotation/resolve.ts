@@ -6,8 +6,10 @@ import { ownerOf } from '../groups/owner.ts';
 import type { Attempt } from '../groups/record.ts';
 import { publishedOf, withEntry } from '../groups/register.ts';
 import type { GroupStore } from '../groups/store.ts';
-import { type Outcome, owns, transition } from './attempt.ts';
+import { owns } from './decide.ts';
 import type { NewLink } from './revision.ts';
+import { transition } from './transition.ts';
+import type { Outcome } from './types.ts';
 
 export interface Resolved extends Outcome {
   /** The record that the group has from now on. */
@@ -44,7 +46,7 @@ export async function resolveGroup(
       };
     }
     const target = await reader.record(jid);
-    const brought = { held: publishedOf(own), attempts: own.attempts };
+    const brought = { held: publishedOf(own), failures: own.failures };
     const claimed = withEntry(target, { entry: own.entry, firstSeen: 'spread' }, jid, brought, reader.nowMs);
     const outcome = end(
       {

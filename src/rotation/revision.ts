@@ -1,7 +1,7 @@
 /** Revisions of a group's link, and the events that tell of them and of rotations that failed. Pure. */
 import { type Attempt, type GroupRecord, isScheduled, type LinkReason, type RequestInfo } from '../groups/record.ts';
 import type { LinkEvent } from '../results/event.ts';
-import type { Failure, Outcome, Work } from './attempt.ts';
+import type { Failure, Outcome, Work } from './types.ts';
 
 export interface NewLink {
   readonly jid: string;
@@ -12,11 +12,19 @@ export interface NewLink {
 /** Jobs whose answers are remembered, for those that run again after a crash. */
 const keptAnswers = 16;
 
+/** Replaced codes that are remembered: a cache, or a confused server, may still show them. */
+const keptCodes = 50;
+
 export interface Found {
   readonly type: 'link.rotated' | 'link.changed';
   readonly reason: LinkReason;
   /** The reset that made the link; null: it was not ours. */
-  readonly from: { readonly begunAt: number; readonly request: Attempt['request'] } | null;
+  readonly from: Pick<Attempt, 'begunAt' | 'request' | 'covers'> | null;
+}
+
+/** Whether the group had this code before the one that it has now. */
+export function isReplaced({ replacedCodes, previous, link }: GroupRecord, code: string): boolean {
+  return code !== link?.code && (replacedCodes.includes(code) || code === previous.code);
 }
 
 /** A new revision of the link and the event that tells of it: the one place where revisions are made. */
@@ -38,11 +46,13 @@ export function newRevision(record: GroupRecord, link: NewLink, found: Found, no
     rotatedAt: nowMs,
     lastResetAt: found.from === null ? record.lastResetAt : nowMs,
     resetBegunAt: found.from?.begunAt ?? null,
+    resetCovers: found.from?.covers ?? null,
+    replacedCodes: replacedCodes(record, link.code),
     verifiedAt: nowMs,
     adopt: false,
     unverified: 0,
     failure: null,
-    answered: request === null ? record.answered : [request.jobId, ...record.answered].slice(0, keptAnswers),
+    answered: request === null ? record.answered : [request.identity, ...record.answered].slice(0, keptAnswers),
   };
   if (record.entry === null || record.replaced) {
     // No event, so no revision: consumers would miss it.
@@ -70,6 +80,11 @@ export function newRevision(record: GroupRecord, link: NewLink, found: Found, no
   return { record: published, events: [event], fenced: false };
 }
 
+function replacedCodes({ link, replacedCodes: before }: GroupRecord, code: string): string[] {
+  if (link === null || link.code === code) return before;
+  return [link.code, ...before].slice(0, keptCodes);
+}
+
 /** The event of a rotation that was given up, of the record as that left it; null: there is no group to name. */
 export function failureEvent(record: GroupRecord, work: Work, error: Failure): LinkEvent | null {
   if (record.entry === null || record.replaced) return null;
@@ -77,7 +92,7 @@ export function failureEvent(record: GroupRecord, work: Work, error: Failure): L
   const { group, instance } = record.entry;
   return {
     version: 1,
-    id: `${group}.${record.revision ?? 0}.failed.${record.attempts}`,
+    id: `${group}.${record.revision ?? 0}.failed.${record.failures}`,
     type: 'rotation.failed',
     group,
     jid: record.jid,

@@ -8,12 +8,14 @@
 import type { Denial } from '../budget/budget.ts';
 import { closeGate, type Gate, openGate } from '../budget/gate.ts';
 import type { InstanceConfig, RetryConfig } from '../config/config.ts';
-import type { GroupRecord, LinkReason } from '../groups/record.ts';
+import type { Entry, GroupRecord, LinkReason } from '../groups/record.ts';
 import type { CallFailure } from '../ryze/outcome.ts';
-import * as attempts from './attempt.ts';
 import { type CallDependencies, makeCall, type Target } from './call.ts';
+import { decide } from './decide.ts';
 import { doorOf, retryDelayMs } from './failure.ts';
 import { doubtMs, endReprieve, isReprieved, suspect } from './suspicion.ts';
+import { transition } from './transition.ts';
+import type { Failure, Input, Work } from './types.ts';
 
 export type Rotation =
   /** The group has a link that answers this work. */
@@ -29,19 +31,23 @@ export type Rotation =
   | { readonly status: 'obsolete' }
   /** No file has the group any more. */
   | { readonly status: 'unregistered' }
-  /** Come back later; costs no try. `closed`: nothing else of this instance can go either. */
+  /**
+   * Come back later; costs no try. `closed`: nothing else of this instance can go either. `proven`: a call of this run
+   * worked, so what failed before is over.
+   */
   | {
       readonly status: 'wait';
       readonly ms: number;
+      readonly proven?: boolean;
       readonly why: 'busy' | 'settling' | 'lost' | 'elsewhere' | Denial;
       readonly closed: boolean;
     }
   /** A call failed for the group's own reason: look again after `ms`, with this failure, before it is blamed. */
-  | { readonly status: 'doubted'; readonly ms: number; readonly failure: attempts.Failure }
+  | { readonly status: 'doubted'; readonly ms: number; readonly failure: Failure }
   /** A call failed and another is worth it, after `ms`. */
   | { readonly status: 'retry'; readonly ms: number; readonly failure: CallFailure }
   /** Gave up for now. `failure.code` is one of the contract's. */
-  | { readonly status: 'gaveUp'; readonly failure: attempts.Failure; readonly nextAttemptAt: number | null };
+  | { readonly status: 'gaveUp'; readonly failure: Failure; readonly nextAttemptAt: number | null };
 
 export interface RotateDependencies extends CallDependencies {
   readonly retry: RetryConfig;
@@ -62,7 +68,7 @@ export interface Past {
   /** Calls of this job that failed before. */
   readonly tries: number;
   /** The failure for which it was `doubted`; null: none. */
-  readonly doubted: attempts.Failure | null;
+  readonly doubted: Failure | null;
 }
 
 /** How long to wait where another process has to do something first. */
@@ -73,13 +79,16 @@ const movedOn: Rotation = { status: 'wait', ms: 0, why: 'elsewhere', closed: fal
 export async function rotate(
   deps: RotateDependencies,
   first: string,
-  work: attempts.Work,
+  work: Work,
   { tries, doubted }: Past,
 ): Promise<Rotation> {
   const { redis, keys } = deps;
   let recordId = first;
   let checked = doubted === null;
   let mine: 'rotated' | 'recovered' | null = null;
+  let proven = false;
+  /** A refusal in words that are not documented: it counts once the link has been read back unchanged. */
+  let refusal: CallFailure | null = null;
 
   for (let steps = 0; steps < maxSteps; steps++) {
     const { record, step, isExpired } = await look(deps, recordId, work);
@@ -98,15 +107,16 @@ export async function rotate(
         return await giveUp(deps, recordId, work, duplicateFailure(record.duplicateOf ?? ''));
       }
       if (step.as !== 'answered') return { status: step.as };
-      const again = work.kind === 'request' && record.answered.includes(work.jobId);
+      const again = work.kind === 'request' && record.answered.includes(work.identity);
       const made = record.reason === 'recovery' ? 'recovered' : 'rotated';
       return { status: again ? made : 'satisfied', record };
     }
     if (step.do === 'wait') {
       // Whoever works on the group does what a verification would do.
       if (step.why === 'busy' && work.kind === 'verification') return { status: 'obsolete' };
-      return { status: 'wait', ms: step.ms, why: step.why, closed: false };
+      return { status: 'wait', ms: step.ms, why: step.why, closed: false, proven };
     }
+    if (step.do === 'reset' && refusal !== null) return await blame(deps, record, recordId, work, doubted, refusal);
 
     const caller = deps.callerOf(entry.instance);
     if (caller === null) return { status: 'wait', ms: elsewhereMs, why: 'elsewhere', closed: false };
@@ -120,7 +130,7 @@ export async function rotate(
     const result = await makeCall(deps, target, work, step.do);
     switch (result.end) {
       case 'denied':
-        return { status: 'wait', ms: result.waitMs, why: result.why, closed: closesQueue(result.why) };
+        return { status: 'wait', ms: result.waitMs, why: result.why, closed: closesQueue(result.why), proven };
       case 'overtaken':
       case 'fenced':
         continue;
@@ -128,6 +138,8 @@ export async function rotate(
         return await giveUp(deps, recordId, work, duplicateFailure(result.owner));
       case 'done': {
         recordId = result.recordId;
+        // A read-back after a refusal says nothing of what was refused.
+        proven ||= refusal === null;
         const published = result.events[0]?.reason ?? null;
         if (published !== null) deps.onCommitted(result.record.entry?.queues ?? []);
         if (doubted !== null) await endReprieve(redis, keys, ...place);
@@ -148,10 +160,14 @@ export async function rotate(
           const { unverified } = await apply(deps, recordId, { kind: 'postponed' });
           return { status: 'verified', group: entry.group, published: null, unverified };
         }
-        if (door === 'group' && doubted === null) return await doubt(deps, target, result.failure);
-        if (door === 'group' || tries + 1 >= deps.retry.attempts) {
-          if (doubted !== null) await endReprieve(redis, keys, ...place);
-          return await giveUp(deps, recordId, work, result.failure);
+        if (door === 'group') {
+          refusal = result.failure;
+          // Read back first, where it may have had an effect all the same.
+          if (step.do === 'reset' && refusal.sent === 'unknown') continue;
+          return await blame(deps, record, recordId, work, doubted, refusal);
+        }
+        if (result.failure.final === true || tries + 1 >= deps.retry.attempts) {
+          return await giveUp(deps, recordId, work, afterCalls(result.failure, tries + 1));
         }
         return { status: 'retry', ms: retryDelayMs(tries + 1, deps.retry, deps.random), failure: result.failure };
       }
@@ -160,11 +176,31 @@ export async function rotate(
   return { status: 'wait', ms: 1_000, why: 'busy', closed: false };
 }
 
+/** It is the group's own failure: at once, or, the first time, after a moment in which others may fail too. */
+async function blame(
+  deps: RotateDependencies,
+  { entry }: GroupRecord,
+  recordId: string,
+  work: Work,
+  doubted: Failure | null,
+  failure: CallFailure,
+): Promise<Rotation> {
+  if (entry === null) return await giveUp(deps, recordId, work, failure);
+  if (doubted === null) return await doubt(deps, entry, failure);
+  await endReprieve(deps.redis, deps.keys, entry.instance, entry.group);
+  return await giveUp(deps, recordId, work, failure);
+}
+
+/** Says what was tried. */
+function afterCalls(failure: CallFailure, calls: number): Failure {
+  return calls < 2 ? failure : { ...failure, message: `${failure.message} (after ${calls} calls)` };
+}
+
 /** The record as it would be without abandoned attempts, and what is due. */
-async function look({ store, settleTimeMs }: RotateDependencies, recordId: string, work: attempts.Work) {
+async function look({ store, settleTimeMs }: RotateDependencies, recordId: string, work: Work) {
   const { record: stored, nowMs } = await store.load(recordId);
-  const { record } = attempts.transition(stored, { kind: 'expired' }, nowMs, settleTimeMs);
-  return { record, step: attempts.decide(record, work, nowMs), isExpired: record !== stored };
+  const { record } = transition(stored, { kind: 'expired' }, nowMs, settleTimeMs);
+  return { record, step: decide(record, work, nowMs), isExpired: record !== stored };
 }
 
 /** Where nobody's call would go, the queue rests; who has a place in line or a pace of its own waits by itself. */
@@ -186,20 +222,18 @@ async function answerTrouble(deps: RotateDependencies, target: Target, failure: 
 }
 
 /** Leaves a moment in which other groups of the instance may fail too; if they do, closes its gate. */
-async function doubt(deps: RotateDependencies, { instance, entry }: Target, failure: CallFailure): Promise<Rotation> {
-  const { name } = instance;
-  if (!(await suspect(deps.redis, deps.keys, name, entry.group))) return { status: 'doubted', ms: doubtMs, failure };
+async function doubt(
+  deps: RotateDependencies,
+  { instance: name, group }: Entry,
+  failure: CallFailure,
+): Promise<Rotation> {
+  if (!(await suspect(deps.redis, deps.keys, name, group))) return { status: 'doubted', ms: doubtMs, failure };
   const gate = await closeGate(deps.redis, deps.keys, name, 'suspected');
   if (gate.closedNow) deps.onGateClosed(name, gate);
   return { status: 'doubted', ms: gate.opensInMs, failure };
 }
 
-async function giveUp(
-  deps: RotateDependencies,
-  recordId: string,
-  work: attempts.Work,
-  failure: attempts.Failure,
-): Promise<Rotation> {
+async function giveUp(deps: RotateDependencies, recordId: string, work: Work, failure: Failure): Promise<Rotation> {
   const { failure: noted, entry } = await apply(deps, recordId, { kind: 'gaveUp', work, failure });
   deps.onCommitted(entry?.queues ?? []);
   return { status: 'gaveUp', failure, nextAttemptAt: noted?.nextAttemptAt ?? null };
@@ -209,15 +243,15 @@ async function giveUp(
 async function apply(
   { store, settleTimeMs }: RotateDependencies,
   recordId: string,
-  input: attempts.Input,
+  input: Input,
 ): Promise<GroupRecord> {
   return await store.update(recordId, (stored, nowMs) => {
-    const { record, events } = attempts.transition(stored, input, nowMs, settleTimeMs);
+    const { record, events } = transition(stored, input, nowMs, settleTimeMs);
     return { record, events, result: record };
   });
 }
 
-function duplicateFailure(owner: string): attempts.Failure {
+function duplicateFailure(owner: string): Failure {
   return {
     code: 'invalid_request',
     message: `this is the same WhatsApp group as "${owner}", which keeps rotating: remove one of the two from the file`,

@@ -105,6 +105,11 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     get settleTimeMs() {
       return reloading.inForce.api.settleTimeMs;
     },
+    resultsQueues: () => reloading.inForce.results.queues,
+    async lastJobOn(queue) {
+      const count = await redis.get(`${prefix}:${queue}:id`);
+      return { queue, lastJob: Number(count ?? 0) };
+    },
     callerOf: (name) => {
       const instance = reloading.inForce.instances.find((one) => one.name === name);
       return instance === undefined ? null : { instance, token: tokens.of(name) };

@@ -66,7 +66,7 @@ function register(before: State, { protocol }: Model, entry: Entry): State {
   const held = id === 'vip' && isGivenAway(state) ? other : null;
   const brought = {
     held: (held === null ? null : publishedOf(held)) ?? kept[id],
-    attempts: held?.attempts ?? 0,
+    failures: held?.failures ?? 0,
   };
   const to = {
     ...state,
@@ -102,7 +102,7 @@ function expecting(state: State, id: GroupId, revision: number | null): State {
 function giveAway(state: State, { protocol }: Model): State {
   const { record, nowMs } = state;
   const wanted = wantedOf({ ...entryOf(record), identifier: otherJid });
-  const brought = { held: publishedOf(record) ?? state.kept.vip, attempts: record.attempts };
+  const brought = { held: publishedOf(record) ?? state.kept.vip, failures: record.failures };
   const other = protocol.withEntry(state.other ?? newRecord, wanted, otherJid, brought, nowMs);
   return expecting({ ...state, other, record: protocol.replaced(record, nowMs) }, 'vip', null);
 }
@@ -111,7 +111,14 @@ function giveAway(state: State, { protocol }: Model): State {
 function adoptOther(state: State, model: Model): Omit<Edit, 'says'> {
   const { other, nowMs, counter } = state;
   if (other === null) throw new Error('there is no other group');
-  const attempt: Attempt = { id: `o${counter}`, call: 'adopt', begunAt: nowMs, leaseUntil: nowMs, request: null };
+  const attempt: Attempt = {
+    id: `o${counter}`,
+    call: 'adopt',
+    begunAt: nowMs,
+    leaseUntil: nowMs,
+    request: null,
+    covers: null,
+  };
   const inputs = [
     { kind: 'started', attempt },
     { kind: 'ended', attempt, result: { kind: 'read', link: { jid: otherJid, ...linkOf(`o${counter}`) } } },

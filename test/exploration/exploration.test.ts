@@ -47,16 +47,16 @@ interface Case {
 }
 
 const cases: Case[] = [
-  { faults: { deaths: 1, badAnswers: 1, humanResets: 1 }, states: 150_000, cases: [byHand, blind, mistaken] },
-  { faults: { deaths: 1, freezes: 1, humanResets: 1 }, states: 280_000, cases: [byHand, frozenThenKilled, mistaken] },
-  { faults: { freezes: 1, badAnswers: 1 }, states: 350_000, cases: [frozenThenSilent, blind, mistaken] },
-  { faults: { deaths: 1, edits: 2 }, states: 220_000 },
-  { faults: { badAnswers: 1, edits: 1 }, states: 200_000, cases: [blind] },
+  { faults: { deaths: 1, badAnswers: 1, humanResets: 1 }, states: 140_000, cases: [byHand, blind, mistaken] },
+  { faults: { deaths: 1, freezes: 1, humanResets: 1 }, states: 265_000, cases: [byHand, frozenThenKilled, mistaken] },
+  { faults: { freezes: 1, badAnswers: 1 }, states: 320_000, cases: [frozenThenSilent, blind, mistaken] },
+  { faults: { deaths: 1, edits: 2 }, states: 200_000 },
+  { faults: { badAnswers: 1, edits: 1 }, states: 175_000, cases: [blind] },
   { faults: { freezes: 1, edits: 1 }, states: 220_000 },
   { faults: { deaths: 1, losses: 1, edits: 1 }, states: 100_000 },
-  { faults: { humanResets: 1, edits: 2 }, states: 250_000, cases: [byHand] },
-  { faults: { deaths: 1, edits: 1 }, oneOffs: 2, states: 75_000 },
-  { faults: { deaths: 1, losses: 1 }, oneOffs: 2, states: 20_000 },
+  { faults: { humanResets: 1, edits: 2 }, states: 230_000, cases: [byHand] },
+  { faults: { deaths: 1, edits: 1 }, oneOffs: 2, states: 55_000 },
+  { faults: { deaths: 1, losses: 1 }, oneOffs: 2, states: 13_500 },
   { faults: { badAnswers: 1 }, window: 'closes', states: 15_000, cases: [blind] },
 ];
 const more: Case[] = [

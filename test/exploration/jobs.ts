@@ -2,7 +2,7 @@
  * The jobs that are on the queue. Planner and settler bring back the two that follow from the indexes; whoever else lost
  * a job never sees it again. A job that has been queued stays there, whatever became of its reason.
  */
-import type { Work } from '../../src/rotation/attempt.ts';
+import type { Work } from '../../src/rotation/types.ts';
 import { slideIntoWindow } from '../../src/schedule/schedule.ts';
 import type { Model, Step } from './model.ts';
 import { nameOfJob, type State, verification } from './state.ts';

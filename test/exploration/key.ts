@@ -4,7 +4,7 @@
  * Workers may be exchanged for each other.
  */
 import type { Attempt, GroupRecord } from '../../src/groups/record.ts';
-import type { Work } from '../../src/rotation/attempt.ts';
+import type { Work } from '../../src/rotation/types.ts';
 import { isQueued } from './jobs.ts';
 import {
   groupIds,

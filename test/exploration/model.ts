@@ -2,7 +2,9 @@
 import { lookAt, settleAt } from '../../src/groups/indexes.ts';
 import { replaced, withEntry, withoutEntry } from '../../src/groups/register.ts';
 import type { LinkEvent } from '../../src/results/event.ts';
-import { decide, type Input, type Outcome, transition } from '../../src/rotation/attempt.ts';
+import { decide } from '../../src/rotation/decide.ts';
+import { transition } from '../../src/rotation/transition.ts';
+import type { Input, Outcome } from '../../src/rotation/types.ts';
 import { type Activity, type Consumer, type GroupId, type Process, type State, type Times, tickMs } from './state.ts';
 
 export const program = { decide, transition, withEntry, withoutEntry, replaced, settleAt, lookAt } as const;

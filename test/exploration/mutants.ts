@@ -1,6 +1,6 @@
 /** The protocol with one rule taken out of it, each by its name: what the exploration has to find. */
 import { type GroupRecord, isScheduled } from '../../src/groups/record.ts';
-import type { Input, Outcome } from '../../src/rotation/attempt.ts';
+import type { Input, Outcome } from '../../src/rotation/types.ts';
 import { nextDue } from '../../src/schedule/schedule.ts';
 import { type Protocol, program } from './model.ts';
 import { closingSchedule, type Faults, noFaults, nothing, schedules, type Times, times } from './state.ts';
@@ -139,7 +139,7 @@ const ofCalls: readonly Mutant[] = [
 ];
 
 const ofEdits: readonly Mutant[] = [
-  mutant('what is unsettled is in an index of its own', { deaths: 1 }, { settleAt: () => null }),
+  mutant('what is unsettled is in an index of its own', { deaths: 1, losses: 1 }, { settleAt: () => null }),
   mutant(
     'a removed group is settled, too',
     { deaths: 1, edits: 1 },

@@ -89,7 +89,14 @@ function isHealed(state: State, model: Model): boolean {
   }
   const step = decide(record, verification, nowMs);
   if (step.do !== 'verify' && step.do !== 'adopt') return false;
-  const attempt = { id: 'healing', call: step.do, begunAt: nowMs, leaseUntil: nowMs + tickMs, request: null } as const;
+  const attempt = {
+    id: 'healing',
+    call: step.do,
+    begunAt: nowMs,
+    leaseUntil: nowMs + tickMs,
+    request: null,
+    covers: null,
+  } as const;
   const begun = apply({ ...state, record }, model, { kind: 'started', attempt }, nowMs).to;
   const result = { kind: 'read', link: { jid, ...linkOf(state.live) } } as const;
   return isLive(apply(begun, model, { kind: 'ended', attempt, result }, nowMs).to);

@@ -6,7 +6,7 @@
  */
 import { type Attempt, type Entry, type GroupRecord, newRecord } from '../../src/groups/record.ts';
 import { type Brought, type Published, type Wanted, withEntry } from '../../src/groups/register.ts';
-import type { Call, Work } from '../../src/rotation/attempt.ts';
+import type { Call, Work } from '../../src/rotation/types.ts';
 
 export const tickMs = 300_000;
 const dayMs = 24 * 3_600_000;
@@ -167,21 +167,22 @@ const entry: Entry = {
 };
 
 /** What an entry brings along that is new. */
-export const nothing: Brought = { held: null, attempts: 0 };
+export const nothing: Brought = { held: null, failures: 0 };
 export const wantedOf = (entry: Entry): Wanted => ({ entry, firstSeen: 'rotate' });
 
 /** One is older than the model can tell; the other carries its time, so that a reset that began later answers it. */
 export const oneOffs: readonly Work[] = [null, startMs].map((requestedAt, i) => ({
   kind: 'request',
-  jobId: `one-off ${i + 1}`,
+  identity: `one-off ${i + 1}`,
   requestedAt,
+  position: null,
   request: { requestId: null, requestedBy: null, reason: null },
 }));
 export const verification: Work = { kind: 'verification' };
 
 /** A job's id: the same job is on the queue once. */
 export function nameOfJob(work: Work): string {
-  if (work.kind === 'request') return work.jobId;
+  if (work.kind === 'request') return work.identity;
   return work.kind === 'scheduled' ? `rotation due ${work.dueAt - startMs}` : work.kind;
 }
 

@@ -1,6 +1,6 @@
 /** What a worker does with a job, and what the server does with its calls. */
 import type { Attempt } from '../../src/groups/record.ts';
-import type { Result, Work } from '../../src/rotation/attempt.ts';
+import type { Result, Work } from '../../src/rotation/types.ts';
 import { slideIntoWindow } from '../../src/schedule/schedule.ts';
 import { isGivenAway } from './edits.ts';
 import { withoutJob } from './jobs.ts';
@@ -58,7 +58,7 @@ function begin(state: State, model: Model, index: number, work: Work): Step[] {
   const over = (says: string, left = state): Step[] => {
     return [{ says: `${name} ${says}`, to: withoutJob(left, work), usual: true }];
   };
-  if (work.kind === 'request' && isGivenAway(state)) return over(`does ${work.jobId} for the other group`);
+  if (work.kind === 'request' && isGivenAway(state)) return over(`does ${work.identity} for the other group`);
 
   const { record } = protocol.transition(state.record, { kind: 'expired' }, nowMs, settleMs(model));
   const step = protocol.decide(record, work, nowMs);
@@ -72,7 +72,8 @@ function begin(state: State, model: Model, index: number, work: Work): Step[] {
     call: step.do,
     begunAt: nowMs,
     leaseUntil: nowMs + times.lease * tickMs,
-    request: work.kind === 'request' ? { ...work.request, jobId: work.jobId } : null,
+    request: work.kind === 'request' ? { ...work.request, identity: work.identity } : null,
+    covers: null,
   };
   const begun = protocol.transition(record, { kind: 'started', attempt }, nowMs, settleMs(model));
   const taking = state.record.attempt === null ? '' : ' takes over and';

@@ -8,14 +8,14 @@ import { parseConfig } from '../../src/config/load.ts';
 import { allWanted } from '../../src/groups/entries.ts';
 import { createFiles } from '../../src/groups/files.ts';
 import type { Attempt, GroupRecord } from '../../src/groups/record.ts';
-import type { Wanted } from '../../src/groups/register.ts';
 import { parseRegistration } from '../../src/groups/registration.ts';
 import { type RegistryChanges, syncRegistry } from '../../src/groups/registry.ts';
 import { createGroupStore } from '../../src/groups/store.ts';
 import type { LinkEvent } from '../../src/results/event.ts';
-import { type Input, type Outcome, type Result, transition } from '../../src/rotation/attempt.ts';
 import { resolveGroup } from '../../src/rotation/resolve.ts';
 import type { NewLink } from '../../src/rotation/revision.ts';
+import { transition } from '../../src/rotation/transition.ts';
+import type { Input, Outcome, Result } from '../../src/rotation/types.ts';
 import { type TestRedis, testRedis } from '../support/redis.ts';
 
 export const jid = (n: number) => `12036340628900507${n}@g.us`;
@@ -87,6 +87,7 @@ export function registryRig(base: TestRedis = testRedis()) {
       begunAt: nowMs,
       leaseUntil: nowMs + 10_000,
       request: null,
+      covers: null,
     };
     const attempt = { ...mine, ...over };
     await apply(recordId, { kind: 'started', attempt });

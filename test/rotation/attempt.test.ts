@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { type GroupRecord, newRecord } from '../../src/groups/record.ts';
-import { decide, type Result } from '../../src/rotation/attempt.ts';
+import { decide } from '../../src/rotation/decide.ts';
+import type { Result } from '../../src/rotation/types.ts';
 import {
   adopting,
   apply,
@@ -84,7 +85,7 @@ describe('a reset that was answered', () => {
     expect(record.revision).toBe(t + 9_001);
   });
   it('remembers the job that it answered, and names the request', () => {
-    const mine = attempt({ request: { ...info, jobId: 'job-1' } });
+    const mine = attempt({ request: { ...info, identity: 'job-1' } });
     const { record, events } = end(begin(settled, mine), mine, { kind: 'reset', link: fresh }, t);
     expect(record.answered).toEqual(['job-1']);
     expect(events[0]).toMatchObject({ reason: 'request', request: info });

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { Entry, GroupRecord } from '../../src/groups/record.ts';
-import { decide, type Step, type Work } from '../../src/rotation/attempt.ts';
+import { decide } from '../../src/rotation/decide.ts';
+import type { JobPosition, Step, Work } from '../../src/rotation/types.ts';
 import { weekdays } from '../../src/schedule/window.ts';
 import { attempt, entry, hourMs, request, scheduled, settled, t, uncertain, verification } from './samples.ts';
 
@@ -60,8 +61,29 @@ describe('scheduled work', () => {
 
 describe('a one-off', () => {
   const stamped = (requestedAt: number) => request({ requestedAt });
+  const covering = (lastJob: number, queue = 'rotations-bot') => ({ resetCovers: { queue, lastJob } });
+  const pushed = (number: number, over: Partial<JobPosition> = {}) =>
+    request({ position: { queue: 'rotations-bot', number, newest: 9, pushedAt: t - hourMs - 1_000, ...over } });
   it.each<Case>([
-    ['resets where it has no stamp', { resetBegunAt: t }, request(), t, { do: 'reset' }],
+    ['resets where nothing answers it', { resetBegunAt: t - 1_000 }, request(), t, { do: 'reset' }],
+    [
+      'waits for those that come together with it, right after a reset',
+      { resetBegunAt: t - 400 },
+      request(),
+      t,
+      { do: 'wait', ms: 600, why: 'settling' },
+    ],
+    ['is answered by a reset that began after it was pushed', covering(7), pushed(7), t, answered],
+    ['is not answered where it was pushed later', covering(7), pushed(8), t, { do: 'reset' }],
+    ['is not answered by what was noted of another queue', covering(7, 'other'), pushed(7), t, { do: 'reset' }],
+    ['is not answered where its queue counts from 1 again', covering(7), pushed(3, { newest: 5 }), t, { do: 'reset' }],
+    [
+      'is not answered where its queue has counted past that again',
+      covering(7),
+      pushed(3, { newest: 9, pushedAt: t - hourMs + 60_000 }),
+      t,
+      { do: 'reset' },
+    ],
     ['resets where it was made after the last reset began', {}, stamped(t - hourMs - 299), t, { do: 'reset' }],
     ['is answered where it was made before the last reset began', {}, stamped(t - hourMs - 300), t, answered],
     ['is answered where its job was answered before', { answered: ['job-1'] }, request(), t, answered],

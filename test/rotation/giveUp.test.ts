@@ -24,7 +24,7 @@ describe('giving up', () => {
     expect(first.events).toMatchObject([
       {
         type: 'rotation.failed',
-        id: `vip.${settled.revision}.failed.0`,
+        id: `vip.${settled.revision}.failed.1`,
         inviteCode: 'OLD',
         linkUncertain: false,
         error,
@@ -33,6 +33,7 @@ describe('giving up', () => {
     ]);
     const second = giveUp(first.record, scheduled, error);
     expect(second.record.dueAt).toBe(t + 600_000);
+    expect(second.events).toMatchObject([{ id: `vip.${settled.revision}.failed.2` }]);
     const tenth = giveUp({ ...settled, failure: { ...second.record.failure!, count: 9 } }, scheduled, error);
     expect(tenth.record.dueAt).toBe(t + hourMs);
   });
@@ -50,7 +51,7 @@ describe('giving up', () => {
   it('can tell of a group that never had a link', () => {
     const { events } = giveUp({ ...newRecord, entry, dueAt: t }, scheduled, error);
     expect(events).toMatchObject([
-      { id: 'vip.0.failed.0', jid: null, inviteCode: null, revision: null, rotatedAt: null },
+      { id: 'vip.0.failed.1', jid: null, inviteCode: null, revision: null, rotatedAt: null },
     ]);
   });
   it('at first sight says so, and reads again after the same times, whatever is scheduled', () => {

@@ -4,8 +4,8 @@ import { createBudget } from '../../src/budget/budget.ts';
 import { settleAt } from '../../src/groups/indexes.ts';
 import type { GroupRecord } from '../../src/groups/record.ts';
 import { createGroupStore } from '../../src/groups/store.ts';
-import type { Work } from '../../src/rotation/attempt.ts';
 import { type RotateDependencies, type Rotation, rotate } from '../../src/rotation/rotate.ts';
+import type { Work } from '../../src/rotation/types.ts';
 import type { CallOutcome, InfoAnswer, ResetAnswer } from '../../src/ryze/outcome.ts';
 import { testRedis } from '../support/redis.ts';
 import {
@@ -58,6 +58,7 @@ async function rotationRig(record: GroupRecord, { info, reset }: Answers = {}) {
     store,
     budget: createBudget(redis, keys, { callTimeoutMs: 1_000 }),
     settleTimeMs,
+    lastJobOn: async (queue) => ({ queue, lastJob: 0 }),
     retry: { attempts: 3, baseDelayMs: 10, maxDelayMs: 100 },
     random: () => 0.5,
     ryze: {

@@ -1,14 +1,8 @@
 /** A group's record as the tests of this folder begin with it, and what can happen to it. */
 import { type Attempt, type Entry, type GroupRecord, newRecord, type Uncertain } from '../../src/groups/record.ts';
-import {
-  type Failure,
-  type Input,
-  type Outcome,
-  type Result,
-  transition,
-  type Work,
-} from '../../src/rotation/attempt.ts';
 import type { NewLink } from '../../src/rotation/revision.ts';
+import { transition } from '../../src/rotation/transition.ts';
+import type { Failure, Input, Outcome, Result, Work } from '../../src/rotation/types.ts';
 
 export const hourMs = 3_600_000;
 /** 2025-11-22T09:00:00Z, a Saturday. */
@@ -53,6 +47,7 @@ export const uncertain: Uncertain = {
   reads: 0,
   failedReads: 0,
   request: null,
+  covers: null,
 };
 
 export const scheduled: Work = { kind: 'scheduled', dueAt: t };
@@ -60,8 +55,9 @@ export const verification: Work = { kind: 'verification' };
 export const info = { requestId: 'r1', requestedBy: 'me', reason: 'leaked' };
 export const request = (over: Partial<Work & { kind: 'request' }> = {}): Work => ({
   kind: 'request',
-  jobId: 'job-1',
+  identity: 'job-1',
   requestedAt: null,
+  position: null,
   request: info,
   ...over,
 });
@@ -72,6 +68,7 @@ export const attempt = (over: Partial<Attempt> = {}): Attempt => ({
   begunAt: t,
   leaseUntil: t + 10_000,
   request: null,
+  covers: null,
   ...over,
 });
 export const reading = (over: Partial<Attempt> = {}) => attempt({ id: 'read', call: 'readBack', ...over });

@@ -26,8 +26,16 @@ const linked: GroupRecord = {
   rotatedAt: nowMs - hourMs / 2,
   dueAt: nowMs + hourMs / 2,
 };
-const uncertain = { begunAt: nowMs, openUntil: null, readAt: nowMs, reads: 0, failedReads: 0, request: null };
-const attempt = { id: 'a', call: 'reset' as const, begunAt: nowMs, leaseUntil: nowMs + 1, request: null };
+const uncertain = {
+  begunAt: nowMs,
+  openUntil: null,
+  readAt: nowMs,
+  reads: 0,
+  failedReads: 0,
+  request: null,
+  covers: null,
+};
+const attempt = { id: 'a', call: 'reset' as const, begunAt: nowMs, leaseUntil: nowMs + 1, request: null, covers: null };
 const failure = { code: 'not_admin', message: 'no', httpStatus: 403, at: nowMs, count: 1, nextAttemptAt: nowMs };
 
 it.each<[GroupState, Partial<GroupRecord>, boolean?]>([

@@ -1,7 +1,7 @@
 /**
- * What may be done with a group next (`decide`), and what becomes of its record by all that can happen to it
- * (`transition`). Pure: a record and Redis's clock go in, a new record and its events come out; `call.ts` and `rotate.ts`
- * do what is decided here, and `groups/store.ts` makes each change one atomic step. What the file says of the group is
+ * What becomes of a group's record by all that can happen to it; what may be done next is decided in `decide.ts`. Pure: a
+ * record and Redis's clock go in, a new record and its events come out; `call.ts` and `rotate.ts` do what is decided, and
+ * `groups/store.ts` makes each change one atomic step. What the file says of the group is
  * part of the record, so what is committed is committed by the newest registration, whatever file a worker has read.
  *
  * A record's attempt is lock, fence and write-ahead note in one:
@@ -19,7 +19,8 @@
  *
  *   result           when                         the record afterwards
  *   ---------------  ---------------------------  ---------------------------------------------------------------
- *   reset            a reset was answered         new link, higher revision, next due time, event; at rest
+ *   reset            a reset was answered         new link, higher revision, next due time, event; at rest. With a
+ *                                                 code that the group had before: uncertain, ended
  *   read             a read was answered          as the state above says; a verification adopts a changed link
  *   rejected         the API refused it, or it    at rest
  *                    never left
@@ -30,73 +31,12 @@
  *
  * Not decided here: whether a call may be sent now (the budget's business), and how often a job may fail.
  */
-import {
-  type Attempt,
-  type GroupRecord,
-  isRead,
-  isRegistered,
-  isScheduled,
-  type RequestInfo,
-} from '../groups/record.ts';
-import type { LinkEvent } from '../results/event.ts';
-import type { CallFailure } from '../ryze/outcome.ts';
-import { meanPeriodMs, nextDue, slideIntoWindow } from '../schedule/schedule.ts';
-import { failureEvent, type NewLink, newRevision } from './revision.ts';
+import type { Attempt, GroupRecord } from '../groups/record.ts';
+import { meanPeriodMs, nextDue } from '../schedule/schedule.ts';
+import { owns } from './decide.ts';
+import { failureEvent, isReplaced, type NewLink, newRevision } from './revision.ts';
+import type { Failure, Input, Outcome, Result, Work } from './types.ts';
 
-/** Why somebody wants to touch the group. */
-export type Work =
-  | { readonly kind: 'scheduled'; readonly dueAt: number }
-  | {
-      readonly kind: 'request';
-      readonly jobId: string;
-      /** By Redis's clock; null: unknown, so no earlier reset answers it. */
-      readonly requestedAt: number | null;
-      readonly request: RequestInfo;
-    }
-  /** A read: at first sight, of what is unsettled, or to see whether a person has changed the link. */
-  | { readonly kind: 'verification' };
-
-export type Call = Exclude<Attempt['call'], 'resolve'>;
-
-/** What a failure tells the world. */
-export type Failure = Pick<CallFailure, 'code' | 'message' | 'httpStatus'>;
-
-/** How an attempt ended. */
-export type Result =
-  | { readonly kind: 'reset'; readonly link: NewLink }
-  /** null: no link was shown, so nothing is known. */
-  | { readonly kind: 'read'; readonly link: NewLink | null }
-  | { readonly kind: 'rejected' }
-  /** `over`: the API has said that the call is over, so that it can take effect no more. */
-  | { readonly kind: 'unknown'; readonly over: boolean };
-
-/** All that can happen to a group. */
-export type Input =
-  | { readonly kind: 'started'; readonly attempt: Attempt }
-  /** The attempt's process lives and works on it. */
-  | { readonly kind: 'renewed'; readonly id: string; readonly leaseUntil: number }
-  | { readonly kind: 'ended'; readonly attempt: Attempt; readonly result: Result }
-  /** The lease of the attempt may have run out: its process has died, or cannot reach Redis. */
-  | { readonly kind: 'expired' }
-  /** A read could not be done now. */
-  | { readonly kind: 'postponed' }
-  | { readonly kind: 'gaveUp'; readonly work: Work; readonly failure: Failure };
-
-export interface Outcome {
-  /** The same object where nothing changed. */
-  readonly record: GroupRecord;
-  readonly events: readonly LinkEvent[];
-  /** The attempt that ended did not own the record any more: its result was dropped. */
-  readonly fenced: boolean;
-}
-
-export type Step =
-  | { readonly do: Call }
-  | { readonly do: 'wait'; readonly ms: number; readonly why: 'busy' | 'settling' }
-  | { readonly do: 'finish'; readonly as: 'answered' | 'obsolete' | 'duplicate' | 'unregistered' };
-
-/** How long to wait before looking again at a group that another job works on. */
-const busyPollMs = 250;
 /** Time between two read-backs of a call that is still open: doubling between these. */
 const readBackMs = { first: 2_000, max: 15_000 };
 /** Time after a read-back that failed: doubling between these. */
@@ -104,55 +44,6 @@ const failedReadMs = { first: 500, max: 15_000 };
 /** Between failures of one group: doubling between these, and never longer than its period. */
 const failureMs = { first: 5 * 60_000, max: 24 * 3_600_000 };
 const verificationRetryMs = 60_000;
-
-/** What comes next for this work, of a record that `expired` has seen. */
-export function decide(record: GroupRecord, work: Work, nowMs: number): Step {
-  if (record.attempt !== null) {
-    return { do: 'wait', ms: Math.min(record.attempt.leaseUntil - nowMs, busyPollMs), why: 'busy' };
-  }
-  // Before anything else: no work is obsolete while something is unsettled.
-  if (record.uncertain !== null) {
-    if (nowMs < record.uncertain.readAt) return { do: 'wait', ms: record.uncertain.readAt - nowMs, why: 'settling' };
-    return { do: 'readBack' };
-  }
-  switch (work.kind) {
-    case 'verification':
-      return decideVerification(record, nowMs);
-    case 'scheduled':
-      if (!isScheduled(record) || record.dueAt !== work.dueAt || !isWindowOpen(record, nowMs)) {
-        return { do: 'finish', as: 'obsolete' };
-      }
-      break;
-    case 'request':
-      if (isAnswered(record, work)) return { do: 'finish', as: 'answered' };
-      if (!isRegistered(record)) return { do: 'finish', as: 'unregistered' };
-      if (record.duplicateOf !== null) return { do: 'finish', as: 'duplicate' };
-  }
-  return { do: record.adopt ? 'adopt' : 'reset' };
-}
-
-function decideVerification(record: GroupRecord, nowMs: number): Step {
-  const owed = record.verificationOwedAt !== null && record.verificationOwedAt <= nowMs;
-  if (!isRead(record)) return owed && record.jid !== null ? { do: 'verify' } : { do: 'finish', as: 'obsolete' };
-  return { do: record.adopt ? 'adopt' : 'verify' };
-}
-
-/** A job may have waited for so long that the window has closed. */
-function isWindowOpen({ entry }: GroupRecord, nowMs: number): boolean {
-  return entry === null || slideIntoWindow(entry.schedule, nowMs) === nowMs;
-}
-
-function isAnswered(record: GroupRecord, work: Work & { kind: 'request' }): boolean {
-  if (record.revision === null) return false;
-  if (record.answered.includes(work.jobId)) return true;
-  return work.requestedAt !== null && record.resetBegunAt !== null && record.resetBegunAt >= work.requestedAt;
-}
-
-/** Whether this attempt still owns the record: nothing may be sent or committed by one that does not. */
-export function owns(record: GroupRecord, attemptId: string): boolean {
-  return record.attempt?.id === attemptId;
-}
-
 /** The one way in which a record changes by what happens. `settleTimeMs`: the configuration's `api.settleTime`. */
 export function transition(record: GroupRecord, input: Input, nowMs: number, settleTimeMs: number): Outcome {
   switch (input.kind) {
@@ -168,6 +59,8 @@ export function transition(record: GroupRecord, input: Input, nowMs: number, set
       return silent(postpone(record, nowMs));
     case 'gaveUp':
       return giveUp(record, input.work, input.failure, nowMs);
+    case 'refused':
+      return report({ ...record, failures: record.failures + 1 }, input.work, input.failure);
   }
 }
 
@@ -199,8 +92,11 @@ function end(record: GroupRecord, attempt: Attempt, result: Result, nowMs: numbe
     return { ...silent(harmless ? record : staleReset(record, attempt.begunAt, nowMs)), fenced: true };
   }
   switch (result.kind) {
-    case 'reset':
-      return commitReset(record, attempt, result.link, nowMs);
+    case 'reset': {
+      const isOld = result.link.code === record.link?.code || isReplaced(record, result.link.code);
+      if (!isOld) return commitReset(record, attempt, result.link, nowMs);
+      return { ...silent(becomeUncertain(record, attempt, true, nowMs, settleTimeMs)), repeated: true };
+    }
     case 'read':
       return attempt.call === 'readBack'
         ? settleReadBack(record, attempt, result.link, nowMs)
@@ -236,6 +132,7 @@ function becomeUncertain(
       reads: 0,
       failedReads: 0,
       request: attempt.request,
+      covers: attempt.covers,
     },
     verificationOwedAt: Math.max(record.verificationOwedAt ?? 0, settledAt),
   };
@@ -245,7 +142,8 @@ function becomeUncertain(
 function staleReset(record: GroupRecord, begunAt: number, nowMs: number): GroupRecord {
   const owed = { ...record, verificationOwedAt: Math.max(record.verificationOwedAt ?? 0, nowMs) };
   if (record.attempt !== null || record.uncertain !== null) return owed;
-  return { ...owed, uncertain: { begunAt, openUntil: null, readAt: nowMs, reads: 0, failedReads: 0, request: null } };
+  const nobody = { request: null, covers: null };
+  return { ...owed, uncertain: { begunAt, openUntil: null, readAt: nowMs, reads: 0, failedReads: 0, ...nobody } };
 }
 
 /** The next scheduled rotation after one that was made now. */
@@ -255,7 +153,7 @@ function dueAfter(record: GroupRecord, nowMs: number): number | null {
 
 function commitReset(record: GroupRecord, attempt: Attempt, link: NewLink, nowMs: number): Outcome {
   const reason = attempt.request === null ? 'schedule' : 'request';
-  const from = { begunAt: attempt.begunAt, request: attempt.request };
+  const from = { begunAt: attempt.begunAt, request: attempt.request, covers: attempt.covers };
   const made = { type: 'link.rotated', reason, from } as const;
   const times = { dueAt: dueAfter(record, nowMs), readDueAt: owedAfter(record.readDueAt, attempt) };
   return newRevision({ ...releaseAttempt(record), ...times }, link, made, nowMs);
@@ -271,12 +169,14 @@ function settleReadBack(record: GroupRecord, attempt: Attempt, link: NewLink | n
   const readAt = isOver ? nowMs : Math.min(nowMs + pauseMs, uncertain.openUntil ?? nowMs);
   const unchanged = isOver ? null : { ...uncertain, readAt, reads: uncertain.reads + 1, failedReads: 0 };
 
-  if (link === null || link.code === record.link?.code) return silent({ ...free, uncertain: unchanged });
+  if (link === null || link.code === record.link?.code || isReplaced(record, link.code)) {
+    return silent({ ...free, uncertain: unchanged });
+  }
   if (record.link === null) {
     // No link was ever shown before, so nobody can tell whose this one is: it is live, and settles nothing.
     return newRevision({ ...free, uncertain: unchanged }, link, adopted, nowMs);
   }
-  const from = { begunAt: uncertain.begunAt, request: uncertain.request };
+  const from = { begunAt: uncertain.begunAt, request: uncertain.request, covers: uncertain.covers };
   const settled = { ...free, uncertain: null, dueAt: dueAfter(record, nowMs) };
   return newRevision(settled, link, { type: 'link.rotated', reason: 'recovery', from }, nowMs);
 }
@@ -289,6 +189,8 @@ function settleVerification(record: GroupRecord, attempt: Attempt, link: NewLink
   const free = releaseAttempt(record);
   // What became uncertain while we read is settled first, and then read once more.
   if (record.uncertain !== null) return silent(free);
+  // What was live some time ago: a cache is between us and the server.
+  if (link !== null && isReplaced(record, link.code)) return silent(postpone(free, nowMs));
   const read = {
     ...free,
     adopt: false,
@@ -347,8 +249,13 @@ function giveUp(record: GroupRecord, work: Work, failure: Failure, nowMs: number
     ...record,
     dueAt,
     readDueAt,
+    failures: record.failures + 1,
     failure: { code, message, httpStatus, at: nowMs, count, nextAttemptAt },
   };
-  const event = failureEvent(failed, work, failure);
-  return { record: failed, events: event === null ? [] : [event], fenced: false };
+  return report(failed, work, failure);
+}
+
+function report(record: GroupRecord, work: Work, failure: Failure): Outcome {
+  const event = failureEvent(record, work, failure);
+  return { record, events: event === null ? [] : [event], fenced: false };
 }

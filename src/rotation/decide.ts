@@ -1,0 +1,74 @@
+/**
+ * What may be done with a group next: the first half of the protocol, whose states and results `transition.ts` lists. Pure.
+ * Decided once when a job looks, and again, in one step with what it writes, when an attempt is recorded.
+ */
+import { type Covers, type GroupRecord, isRead, isRegistered, isScheduled } from '../groups/record.ts';
+import { slideIntoWindow } from '../schedule/schedule.ts';
+import type { JobPosition, Step, Work } from './types.ts';
+
+/** How long to wait before looking again at a group that another job works on. */
+const busyPollMs = 250;
+/** A reset for a one-off begins so long after the last one: what comes meanwhile, as in a burst, it answers together. */
+const burstMs = 1_000;
+/** Clocks of producers may differ from Redis's by this much. */
+const clockSkewMs = 60_000;
+
+/** What comes next for this work, of a record that `expired` has seen. */
+export function decide(record: GroupRecord, work: Work, nowMs: number): Step {
+  if (record.attempt !== null) {
+    return { do: 'wait', ms: Math.min(record.attempt.leaseUntil - nowMs, busyPollMs), why: 'busy' };
+  }
+  // Before anything else: no work is obsolete while something is unsettled.
+  if (record.uncertain !== null) {
+    if (nowMs < record.uncertain.readAt) return { do: 'wait', ms: record.uncertain.readAt - nowMs, why: 'settling' };
+    return { do: 'readBack' };
+  }
+  switch (work.kind) {
+    case 'verification':
+      return decideVerification(record, nowMs);
+    case 'scheduled':
+      if (!isScheduled(record) || record.dueAt !== work.dueAt || !isWindowOpen(record, nowMs)) {
+        return { do: 'finish', as: 'obsolete' };
+      }
+      break;
+    case 'request':
+      if (isAnswered(record, work)) return { do: 'finish', as: 'answered' };
+      if (!isRegistered(record)) return { do: 'finish', as: 'unregistered' };
+      if (record.duplicateOf !== null) return { do: 'finish', as: 'duplicate' };
+      if (record.resetBegunAt !== null && nowMs < record.resetBegunAt + burstMs) {
+        return { do: 'wait', ms: record.resetBegunAt + burstMs - nowMs, why: 'settling' };
+      }
+  }
+  return { do: record.adopt ? 'adopt' : 'reset' };
+}
+
+function decideVerification(record: GroupRecord, nowMs: number): Step {
+  const owed = record.verificationOwedAt !== null && record.verificationOwedAt <= nowMs;
+  if (!isRead(record)) return owed && record.jid !== null ? { do: 'verify' } : { do: 'finish', as: 'obsolete' };
+  return { do: record.adopt ? 'adopt' : 'verify' };
+}
+
+/** A job may have waited for so long that the window has closed. */
+function isWindowOpen({ entry }: GroupRecord, nowMs: number): boolean {
+  return entry === null || slideIntoWindow(entry.schedule, nowMs) === nowMs;
+}
+
+function isAnswered(record: GroupRecord, work: Work & { kind: 'request' }): boolean {
+  const { revision, resetBegunAt, resetCovers } = record;
+  if (revision === null) return false;
+  if (record.answered.includes(work.identity)) return true;
+  if (resetBegunAt === null) return false;
+  if (work.requestedAt !== null) return resetBegunAt >= work.requestedAt;
+  return resetCovers !== null && work.position !== null && isCovered(work.position, resetCovers, resetBegunAt);
+}
+
+/** Whether the job was on its queue before the reset began. Needs no clock, unless the queue counts from 1 again. */
+function isCovered(position: JobPosition, { queue, lastJob }: Covers, begunAt: number): boolean {
+  if (position.queue !== queue || position.number > lastJob || position.newest < lastJob) return false;
+  return position.pushedAt <= begunAt + clockSkewMs;
+}
+
+/** Whether this attempt still owns the record: nothing may be sent or committed by one that does not. */
+export function owns(record: GroupRecord, attemptId: string): boolean {
+  return record.attempt?.id === attemptId;
+}

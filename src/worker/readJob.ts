@@ -1,0 +1,136 @@
+/**
+ * What a job of a `rotations-<instance>` queue asks for. Everything that came off a queue is checked here, and one that
+ * cannot be served is refused with a reason for its producer.
+ */
+import { type Job, UnrecoverableError } from 'bullmq';
+import type { z } from 'zod';
+import { type FoundGroup, findGroup } from '../groups/find.ts';
+import type { GroupStore } from '../groups/store.ts';
+import { scheduledData, scheduledJob, verifyData, verifyJob } from '../planner/release.ts';
+import { parseRequest, type RotationRequest, requestJob } from '../queues/request.ts';
+import { type Keys, rotationsQueue } from '../redis/keys.ts';
+import { type RedisClient, redisTime } from '../redis/scripts.ts';
+import type { CallDependencies } from '../rotation/call.ts';
+import type { JobPosition, Work } from '../rotation/types.ts';
+
+export interface ReadJobDependencies {
+  readonly redis: RedisClient;
+  readonly keys: Keys;
+  readonly store: GroupStore;
+  readonly lastJobOn: CallDependencies['lastJobOn'];
+}
+
+export type Request = Work & { readonly kind: 'request' };
+
+/** A one-off that names a group, and is not served. */
+export interface Refused {
+  /** As the producer named the group. */
+  readonly name: string;
+  readonly work: Request;
+  /** For the producer. */
+  readonly message: string;
+  /** null: nobody has registered such a group. */
+  readonly recordId: string | null;
+}
+
+export type Understood =
+  /** `name`: what the log calls its group. */
+  | { readonly kind: 'work'; readonly recordId: string; readonly work: Work; readonly name: string }
+  | ({ readonly kind: 'refused' } & Refused);
+
+/** Throws what its producer must be told where the job does not even name a group. */
+export async function readJob(deps: ReadJobDependencies, instance: string, job: Job): Promise<Understood> {
+  switch (job.name) {
+    case requestJob: {
+      const parsed = parseRequest(job.data);
+      if (!parsed.ok) throw new UnrecoverableError(parsed.message);
+      return await readRequest(deps, instance, job, parsed.request);
+    }
+    case scheduledJob: {
+      const { record, group, dueAt } = parseInternal(scheduledData, job);
+      return { kind: 'work', recordId: record, work: { kind: 'scheduled', dueAt }, name: group };
+    }
+    case verifyJob: {
+      const { record, group } = parseInternal(verifyData, job);
+      return { kind: 'work', recordId: record, work: { kind: 'verification' }, name: group };
+    }
+    default:
+      throw new UnrecoverableError(
+        `unknown job name ${JSON.stringify(job.name.slice(0, 64))}: expected "${requestJob}"`,
+      );
+  }
+}
+
+export function unknownGroup(name: string): string {
+  return `unknown group ${quote(name)}: it is not in the configuration file`;
+}
+
+async function readRequest(
+  deps: ReadJobDependencies,
+  instance: string,
+  job: Job,
+  { group: name, requestedAt, requestId, requestedBy, reason }: RotationRequest,
+): Promise<Understood> {
+  const queue = rotationsQueue(instance);
+  const isRerun = job.attemptsMade > 0;
+  const work: Request = {
+    kind: 'request',
+    identity: `${queue}:${job.id}:${job.timestamp}:${job.attemptsMade}`,
+    // One that is run again, from a dashboard say, wants a link that is younger than that.
+    requestedAt: requestedAt == null || isRerun ? null : await believed(deps, requestedAt, job.timestamp),
+    position: isRerun ? null : await positionOf(deps, queue, job),
+    request: { requestId: requestId ?? null, requestedBy: requestedBy ?? null, reason: reason ?? null },
+  };
+  const found = await findGroup(deps.redis, deps.keys, deps.store, name);
+  if (found === null) return { kind: 'refused', name, work, message: unknownGroup(name), recordId: null };
+  const { recordId, entry } = found;
+  if (isServedHere(found, instance, job)) return { kind: 'work', recordId, work, name: entry.group };
+  const message = `group ${quote(name)} belongs to instance "${entry.instance}": push it to the queue "${rotationsQueue(entry.instance)}"`;
+  return { kind: 'refused', name, work, message, recordId };
+}
+
+/**
+ * One that its worker had taken before stays valid wherever its group has moved since: it was accepted, and its reset may
+ * be in flight.
+ */
+function isServedHere({ entry, registered }: FoundGroup, instance: string, job: Job): boolean {
+  return entry.instance === instance || !registered || job.attemptsStarted - job.attemptsMade > 1;
+}
+
+/** Stamps by Redis's clock and by the producer's may differ by this much; more is not believed. */
+const stampSkewMs = 10 * 60_000;
+/** A stamp that is later than both by more than this is not a time at which anybody asked. */
+const futureMs = 30_000;
+
+/** null: a stamp so far from when the job was pushed is by some other clock, and says nothing. */
+async function believed(
+  { redis, keys }: ReadJobDependencies,
+  requestedAt: number,
+  pushedAt: number,
+): Promise<number | null> {
+  const aheadMs = requestedAt - Math.max(await redisTime(redis, keys), pushedAt);
+  if (aheadMs > futureMs) {
+    throw new UnrecoverableError(
+      `bad request (requestedAt: is ${Math.round(aheadMs / 1000)} s in the future): leave it out, or take it from Redis's TIME`,
+    );
+  }
+  return Math.abs(requestedAt - pushedAt) <= stampSkewMs ? requestedAt : null;
+}
+
+/** null: the id is the producer's own, and says nothing of when the job was pushed. */
+async function positionOf(deps: ReadJobDependencies, queue: string, job: Job): Promise<JobPosition | null> {
+  if (!/^[1-9]\d{0,15}$/.test(job.id ?? '')) return null;
+  const { lastJob } = await deps.lastJobOn(queue);
+  return { queue, number: Number(job.id), newest: lastJob, pushedAt: job.timestamp };
+}
+
+/** Jobs that only the planner pushes. */
+function parseInternal<T extends z.ZodType>(schema: T, job: Job): z.output<T> {
+  const parsed = schema.safeParse(job.data);
+  if (parsed.success) return parsed.data;
+  throw new UnrecoverableError(`bad data: "${job.name}" is a job of the program itself; push "${requestJob}"`);
+}
+
+function quote(name: string): string {
+  return JSON.stringify(name.slice(0, 64));
+}

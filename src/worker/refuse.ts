@@ -1,0 +1,66 @@
+/** The failure event of a one-off that names a group and is not served: every accepted one-off is answered by an event. */
+import type { GroupStore } from '../groups/store.ts';
+import type { Keys } from '../redis/keys.ts';
+import type { RedisClient } from '../redis/scripts.ts';
+import type { RotationFailedEvent } from '../results/event.ts';
+import { transition } from '../rotation/transition.ts';
+import { isJid } from '../ryze/identifier.ts';
+import type { Refused } from './readJob.ts';
+
+export interface RefuseDependencies {
+  readonly redis: RedisClient;
+  readonly keys: Keys;
+  readonly store: GroupStore;
+  readonly settleTimeMs: number;
+  /** Results queues of the configuration in force: they get the events of groups that nobody knows. */
+  readonly resultsQueues: () => readonly string[];
+  readonly onCommitted: (queues: readonly string[]) => void;
+}
+
+export async function reportRefused(
+  deps: RefuseDependencies,
+  instance: string,
+  { name, work, message, recordId }: Refused,
+): Promise<void> {
+  const failure = { code: 'invalid_request', message, httpStatus: null } as const;
+  if (recordId === null) return await reportUnknown(deps, instance, name, work.request, failure);
+  const queues = await deps.store.update(recordId, (stored, nowMs) => {
+    const { record, events } = transition(stored, { kind: 'refused', work, failure }, nowMs, deps.settleTimeMs);
+    return { record, events, result: record.entry?.queues ?? [] };
+  });
+  deps.onCommitted(queues);
+}
+
+/** There is no record that could number its failures. */
+async function reportUnknown(
+  { redis, keys, resultsQueues, onCommitted }: RefuseDependencies,
+  instance: string,
+  name: string,
+  request: RotationFailedEvent['request'],
+  error: RotationFailedEvent['error'],
+): Promise<void> {
+  const group = /^[a-z0-9][a-z0-9_-]{0,63}$/.test(name) ? name : 'unknown';
+  const event: RotationFailedEvent = {
+    version: 1,
+    id: `${group}.0.failed.${await redis.incr(keys.unknownFailures)}`,
+    type: 'rotation.failed',
+    group,
+    jid: isJid(name) ? name : null,
+    instance,
+    inviteCode: null,
+    inviteLink: null,
+    previousInviteCode: null,
+    revision: null,
+    previousRevision: null,
+    reason: 'request',
+    request,
+    rotatedAt: null,
+    nextRotationAt: null,
+    error,
+    nextAttemptAt: null,
+    linkUncertain: false,
+  };
+  const queues = resultsQueues();
+  for (const queue of queues) await redis.rpush(keys.outbox(queue), JSON.stringify(event));
+  onCommitted(queues);
+}

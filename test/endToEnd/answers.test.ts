@@ -1,0 +1,136 @@
+/**
+ * Whatever the API answers to a reset, in whatever state the group is: consumers end with the live link, no code is
+ * published that the group did not have or had before, and no more calls are made than the answer leaves open.
+ */
+import { expect, it } from 'vitest';
+import type { Fault } from '../../src/standin/faults.ts';
+import { file, started } from '../support/edited.ts';
+import { jids } from '../support/rig.ts';
+import { until } from '../support/until.ts';
+
+const envelope = (message: string) => ({ success: false, error: { message } });
+const answer = (status: number, body: string | object, effectAfterMs: number | null): Fault => ({
+  ...{ kind: 'answer', status, body, effectAfterMs },
+});
+const html = '<html><body>gateway</body></html>';
+
+interface Answer {
+  readonly fault: Fault;
+  /** Resets until the one-off is answered: 1 where the first had an effect. */
+  readonly resets: 1 | 2;
+  /** Without a link to compare with nobody can tell whose the one is that is shown: one reset more. */
+  readonly blindResets?: 2;
+}
+
+const answers: Readonly<Record<string, Answer>> = {
+  '201': { fault: answer(201, '', 0), resets: 1, blindResets: 2 },
+  'no link': { fault: answer(200, { success: true, groupJid: 'x' }, 0), resets: 1, blindResets: 2 },
+  '"undefined" for a code': {
+    fault: answer(200, { success: true, inviteCode: 'undefined' }, 0),
+    resets: 1,
+    blindResets: 2,
+  },
+  'the old code, with an effect': { fault: { kind: 'repeat', effect: true }, resets: 1 },
+  'the old code, without one': { fault: { kind: 'repeat', effect: false }, resets: 2 },
+  'success: false': { fault: answer(200, envelope('failed'), 0), resets: 1, blindResets: 2 },
+  '400 timed out': { fault: answer(400, envelope('timed out'), 0), resets: 1, blindResets: 2 },
+  '404 timed out, and a late effect': {
+    fault: answer(404, envelope('info query timed out'), 700),
+    resets: 1,
+    blindResets: 2,
+  },
+  '404 in other words': { fault: answer(404, envelope('item-not-found'), 0), resets: 1, blindResets: 2 },
+  '408': { fault: answer(408, envelope('Request Timeout'), 0), resets: 1, blindResets: 2 },
+  '408, and no effect': { fault: answer(408, envelope('Request Timeout'), null), resets: 2 },
+  '409': { fault: answer(409, envelope('conflict'), 0), resets: 1, blindResets: 2 },
+  '425': { fault: answer(425, '', 0), resets: 1, blindResets: 2 },
+  '499, and a late effect': { fault: answer(499, html, 700), resets: 1, blindResets: 2 },
+  '500 timed out, and a late effect': {
+    fault: answer(500, envelope('info query timed out'), 700),
+    resets: 1,
+    blindResets: 2,
+  },
+  '500, and no effect': { fault: answer(500, envelope('Internal server error'), null), resets: 2 },
+  '503 in other words': { fault: answer(503, envelope('try again'), 0), resets: 1, blindResets: 2 },
+};
+
+/** Where no link is ever shown, nobody can tell that a code is an old one, or a refusal in unknown words none. */
+const needsLink = (fault: Fault) => fault.kind === 'repeat' || fault === answers['404 in other words']?.fault;
+
+const states = ['known', 'by code', 'not shown', 'uncertain'] as const;
+
+it.each(states)('ends with the live link of a group that is %s', { timeout: 120_000 }, async (state) => {
+  const cases = Object.entries(answers).filter(([, { fault }]) => state !== 'not shown' || !needsLink(fault));
+  const code = (n: number) => `CODE${String(n).padStart(5, '0')}abcdefghijklm`;
+  const world = cases.map((_, n) => ({ jid: jids[n]!, ...(state === 'by code' ? { code: code(n) } : {}) }));
+  const entries = cases.map((_, n) => `{ id: g${n}, identifier: "${state === 'by code' ? code(n) : jids[n]}" }`);
+  const { rig } = await started(file('{ name: bot, tokenEnv: TOKEN, concurrency: 20 }', ...entries), { groups: world });
+  const hide = (n: number) => (rig.standIn.group(jids[n]!).link = 'empty');
+  if (state === 'not shown') for (const n of cases.keys()) hide(n);
+  await Promise.all(
+    cases.map(async ([name, { fault, resets, blindResets }], n) => {
+      const jid = jids[n]!;
+      const [id, made] = [`g${n}`, () => rig.standIn.log.of({ endpoint: 'reset', jid })];
+      const blind = state === 'not shown';
+      await until('the first read', () =>
+        rig.standIn.log.of({ endpoint: 'info', jid }).some(({ status }) => status === 200),
+      );
+      if (state === 'uncertain') {
+        rig.standIn.faults.next({ kind: 'cut', effect: true }, { endpoint: 'reset', jid });
+        void rig.ask('bot', { group: id }).catch(() => {});
+        await until('the reset that is lost', () => made().length === 1);
+      }
+      const before = made().length;
+      rig.standIn.faults.next(fault, { endpoint: 'reset', jid });
+      const result = (await rig.ask('bot', { group: id, requestId: name })) as { inviteCode: string };
+      const live = rig.standIn.codeOf(jid);
+      expect(result.inviteCode, name).toBe(live);
+      await until(`the live link of ${name}`, () => rig.eventsOf(id).at(-1)?.inviteCode === rig.standIn.codeOf(jid));
+      const allowed = blind ? (blindResets ?? 2) : resets;
+      if (state !== 'uncertain') expect(made().length - before, name).toBeLessThanOrEqual(allowed);
+      expect(rig.standIn.log.mostResetsInFlight(jid), name).toBe(1);
+
+      const events = rig.eventsOf(id);
+      const codes = events.map(({ inviteCode }) => inviteCode!);
+      const history = rig.standIn.group(jid).history.map((one) => one.code);
+      expect(new Set(codes).size, name).toBe(codes.length);
+      for (const one of codes) expect(history, name).toContain(one);
+      expect(
+        events.filter(({ type }) => type === 'rotation.failed'),
+        name,
+      ).toEqual([]);
+    }),
+  );
+});
+
+it('reports at once, and without a second call, what the API does not implement', async () => {
+  const { rig } = await started(file('{ name: bot, tokenEnv: TOKEN }', `{ id: vip, identifier: "${jids[0]}" }`));
+  await rig.adopted('vip');
+  rig.standIn.faults.next(answer(501, envelope('not implemented'), null), { endpoint: 'reset' });
+  await expect(rig.ask('bot', { group: 'vip' })).rejects.toThrow(/^server_error: not implemented$/);
+  expect(rig.standIn.log.of({ endpoint: 'reset' })).toHaveLength(1);
+  expect(await rig.later('vip')).toMatchObject({
+    error: { code: 'server_error', httpStatus: 501 },
+    linkUncertain: false,
+  });
+});
+
+it('says how often it tried', async () => {
+  const { rig } = await started(file('{ name: bot, tokenEnv: TOKEN }', `{ id: vip, identifier: "${jids[0]}" }`));
+  await rig.adopted('vip');
+  rig.standIn.faults.next({ kind: 'serverError', effect: false }, { endpoint: 'reset' }, 4);
+  await expect(rig.ask('bot', { group: 'vip' })).rejects.toThrow('server_error: Internal server error (after 4 calls)');
+});
+
+it('publishes none of our own replaced links that a cache still shows', async () => {
+  const yaml = file('{ name: bot, tokenEnv: TOKEN }', `{ id: vip, identifier: "${jids[0]}" }`);
+  const { rig } = await started(yaml.replace('verify: off', 'verify: { every: 1s }'));
+  await rig.adopted('vip');
+  rig.standIn.faults.random(({ endpoint }) => (endpoint === 'info' ? { kind: 'stale', ageMs: 30_000 } : null));
+  for (let i = 0; i < 3; i++) await rig.ask('bot', { group: 'vip' });
+  await until('the cached link to be read', async () => (await rig.record('vip')).unverified > 0);
+  rig.standIn.faults.clear();
+  await until('the live link to be verified', async () => (await rig.record('vip')).unverified === 0);
+  expect(rig.laterOf('vip').map(({ reason }) => reason)).toEqual(['request', 'request', 'request']);
+  expect(rig.laterOf('vip').at(-1)!.inviteCode).toBe(rig.standIn.codeOf(jids[0]!));
+});
