@@ -105,7 +105,12 @@ async function readRegistered({ redis, keys }: RegistryDependencies): Promise<Ma
 
 /** A newer file, of a worker that lives, has registered something else. */
 function isNewer(known: Registration | null | undefined, { authority }: FileStanding): boolean {
-  return known != null && known.removedAt === null && known.duplicateOf === null && known.generation > authority;
+  return known != null && known.duplicateOf === null && isKept(known, authority);
+}
+
+/** What a newer file has registered is not replaced. */
+function isKept({ removedAt, evicted, generation }: Registration, authority: number): boolean {
+  return removedAt === null && !evicted && generation > authority;
 }
 
 /** Its entry names another WhatsApp group than before. */
@@ -130,7 +135,7 @@ export async function forgetRecords({ redis, keys }: RegistryDependencies, recor
 
 /** A duplicate is looked at each time: its owner may have left the file. */
 function isAsBefore(known: Registration | null, entry: Wanted['entry']): boolean {
-  if (known === null || known.removedAt !== null || known.duplicateOf !== null) return false;
+  if (known === null || known.removedAt !== null || known.duplicateOf !== null || known.evicted) return false;
   return isDeepStrictEqual(known.entry, { ...known.entry, ...entry });
 }
 
@@ -163,7 +168,7 @@ async function registerGroup(
   const id = entry.group;
   return await store.edit(async (reader): Promise<Edit<string | null>> => {
     const known = await reader.registration(id);
-    if (known !== null && known.removedAt === null && known.generation > authority) return { result: null };
+    if (known !== null && isKept(known, authority)) return { result: null };
     const currentId = known?.recordId ?? id;
     const current = await reader.record(currentId);
     // Versions before 0.2 kept a record by its id, and no entry in it.
@@ -172,8 +177,8 @@ async function registerGroup(
     const jid = knownJid ?? (isUnchanged ? currentId : isOld ? current.jid : null);
     const other = jid === null ? null : await ownerOf(reader, jid, id);
     // In the same file it names another WhatsApp group, so it makes way: two entries may have exchanged theirs.
-    const evictee = other !== null && leaving.has(other) ? other : null;
-    const owner = evictee === null ? other : null;
+    const makesWay = other !== null && leaving.has(other) && !(await isNewerOwner(reader, other, authority));
+    const owner = makesWay ? null : other;
 
     const targetId = jid === null || owner !== null ? id : jid;
     const target = await reader.record(targetId);
@@ -203,6 +208,7 @@ async function registerGroup(
           generation,
           duplicateOf: owner,
           published: null,
+          evicted: false,
           removedAt: null,
         },
       },
@@ -218,9 +224,14 @@ async function handOver(reader: Reader, record: GroupRecord, id: string): Promis
   if (before === undefined || before === id || record.replaced) return {};
   const known = await reader.registration(before);
   if (known === null) return {};
-  // One that is still in the file makes way, and is registered anew next.
-  const recordId = known.removedAt === null ? before : known.recordId;
-  return { [before]: { ...known, recordId, published: publishedOf(record) } };
+  const published = publishedOf(record);
+  if (known.removedAt !== null) return { [before]: { ...known, published } };
+  return { [before]: { ...known, recordId: before, published, evicted: true } };
+}
+
+async function isNewerOwner(reader: Reader, id: string, authority: number): Promise<boolean> {
+  const known = await reader.registration(id);
+  return known !== null && isKept(known, authority);
 }
 
 async function removeGroup(store: GroupStore, id: string, authority: number): Promise<void> {

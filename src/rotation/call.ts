@@ -10,7 +10,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Budget, Denial, Settlement } from '../budget/budget.ts';
+import type { Budget, Denial, Purpose, Settlement } from '../budget/budget.ts';
 import { closesGate } from '../budget/gate.ts';
 import type { InstanceConfig } from '../config/config.ts';
 import type { Attempt, Covers, Entry, GroupRecord } from '../groups/record.ts';
@@ -81,8 +81,7 @@ type Answer = { call: 'reset'; value: ResetAnswer } | { call: 'readBack' | 'adop
 export async function makeCall(deps: CallDependencies, target: Target, work: Work, call: Call): Promise<CallEnd> {
   const { budget } = deps;
   const askedAt = elapsedSince();
-  const purpose = work.kind === 'request' ? 'oneOff' : call === 'reset' ? 'scheduledReset' : 'scheduledRead';
-  const grant = await budget.acquire(target.instance, target.token, purpose, waiterOf(target, work));
+  const grant = await budget.acquire(target.instance, target.token, purposeOf(work, call), waiterOf(target, work));
   if (!grant.granted) return { end: 'denied', why: grant.why, waitMs: grant.waitMs };
   // A timer may go off a millisecond early.
   if (grant.startsInMs > 0) await sleep(grant.startsInMs + 1);
@@ -106,6 +105,12 @@ export async function makeCall(deps: CallDependencies, target: Target, work: Wor
   if (opened !== null) deps.onGateOpened(target.instance.name, opened);
   deps.onLimitSeen(target.instance, { limit: outcome.rateLimit?.limit ?? null, foreign });
   return end;
+}
+
+/** What may have killed a link is settled as fast as a leak is answered, whatever else is due. */
+function purposeOf(work: Work, call: Call): Purpose {
+  if (work.kind === 'request' || call === 'readBack') return 'oneOff';
+  return call === 'reset' ? 'scheduledReset' : 'scheduledRead';
 }
 
 /** Names this work in the line for the token's slots. A group has one scheduled job and one verification at a time. */

@@ -36,7 +36,7 @@ export function decide(record: GroupRecord, work: Work, nowMs: number): Step {
       if (!isRegistered(record)) return { do: 'finish', as: 'unregistered' };
       if (record.duplicateOf !== null) return { do: 'finish', as: 'duplicate' };
       if (record.resetBegunAt !== null && nowMs < record.resetBegunAt + burstMs) {
-        return { do: 'wait', ms: record.resetBegunAt + burstMs - nowMs, why: 'settling' };
+        return { do: 'wait', ms: record.resetBegunAt + burstMs - nowMs, why: 'burst' };
       }
   }
   return { do: record.adopt ? 'adopt' : 'reset' };

@@ -5,6 +5,7 @@
  *
  * A group's work may be started by anybody at any time, twice or at once: the record decides what happens.
  */
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Denial } from '../budget/budget.ts';
 import { closeGate, type Gate, openGate } from '../budget/gate.ts';
 import type { InstanceConfig, RetryConfig } from '../config/config.ts';
@@ -112,6 +113,11 @@ export async function rotate(
       return { status: again ? made : 'satisfied', record };
     }
     if (step.do === 'wait') {
+      // No longer than a job takes anyway.
+      if (step.why === 'burst') {
+        await sleep(step.ms + 1);
+        continue;
+      }
       // Whoever works on the group does what a verification would do.
       if (step.why === 'busy' && work.kind === 'verification') return { status: 'obsolete' };
       return { status: 'wait', ms: step.ms, why: step.why, closed: false, proven };

@@ -70,5 +70,5 @@ export interface Outcome {
 
 export type Step =
   | { readonly do: Call }
-  | { readonly do: 'wait'; readonly ms: number; readonly why: 'busy' | 'settling' }
+  | { readonly do: 'wait'; readonly ms: number; readonly why: 'busy' | 'settling' | 'burst' }
   | { readonly do: 'finish'; readonly as: 'answered' | 'obsolete' | 'duplicate' | 'unregistered' };

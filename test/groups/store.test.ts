@@ -91,7 +91,15 @@ it('changes several records, their ids and what codes lead to in one step, or no
       records: { [jid]: null, vip: { ...record, jid: null } },
       events: { vip: [event('e')] },
       registrations: {
-        vip: known ?? { entry, recordId: 'vip', generation: 1, duplicateOf: null, published: null, removedAt: null },
+        vip: known ?? {
+          entry,
+          recordId: 'vip',
+          generation: 1,
+          duplicateOf: null,
+          published: null,
+          evicted: false,
+          removedAt: null,
+        },
       },
       resolved: { CODE: jid },
       result: undefined,

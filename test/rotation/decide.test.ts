@@ -71,7 +71,7 @@ describe('a one-off', () => {
       { resetBegunAt: t - 400 },
       request(),
       t,
-      { do: 'wait', ms: 600, why: 'settling' },
+      { do: 'wait', ms: 600, why: 'burst' },
     ],
     ['is answered by a reset that began after it was pushed', covering(7), pushed(7), t, answered],
     ['is not answered where it was pushed later', covering(7), pushed(8), t, { do: 'reset' }],
