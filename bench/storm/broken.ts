@@ -13,15 +13,16 @@ export const breakages: Readonly<Record<string, readonly Breakage[]>> = {
   'publish before commit': [
     {
       file: 'rotation/call.js',
-      from: 'const ending = await endingOf(deps, target, outcome);',
-      to: `const ending = await endingOf(deps, target, outcome);
-    {
-        const { record: seen, nowMs } = await deps.store.load(target.group.id);
-        const mine = { ...seen, attempt: begun, settled: null };
-        const { events } = attempts.transition(mine, { kind: 'ends', attempt: begun, ending }, nowMs, target.rules);
-        for (const queue of target.place.queues)
+      from: 'const { record, events, fenced } = await endAttempt(deps, target, begun, resultOf(outcome));',
+      to: `{
+        const { record: seen, nowMs } = await deps.store.load(recordId);
+        const mine = { ...seen, attempt: attemptOf(begun), settled: null };
+        const ended = { kind: 'ended', attempt: attemptOf(begun), result: resultOf(outcome) };
+        const { events } = attempts.transition(mine, ended, nowMs, deps.settleTimeMs);
+        for (const queue of target.entry.queues)
             for (const event of events) await deps.redis.rpush(deps.keys.outbox(queue), JSON.stringify(event));
-    }`,
+    }
+    const { record, events, fenced } = await endAttempt(deps, target, begun, resultOf(outcome));`,
     },
   ],
   'no read-back': [{ file: 'rotation/attempt.js', from: "return { do: 'readBack' };", to: "return { do: 'reset' };" }],
@@ -40,12 +41,39 @@ export const breakages: Readonly<Record<string, readonly Breakage[]>> = {
       to: "'ZADD', slotsKey, now + per / 4, slot)",
     },
   ],
+  // As it was before: only the job that began a call settles it, and not if its group was edited meanwhile.
+  'no settler': [
+    { file: 'planner/settler.js', from: 'let released = 0;', to: 'return 0; let released;' },
+    {
+      file: 'rotation/attempt.js',
+      from: '// Before anything else: no work is obsolete while something is unsettled.',
+      to: `if (work.kind === 'scheduled' && (!isScheduled(record) || record.dueAt !== work.dueAt))
+        return { do: 'finish', as: 'obsolete' };`,
+    },
+  ],
+  'commit by the old entry': [
+    {
+      file: 'rotation/call.js',
+      from: 'const outcome = attempts.transition(stored, ended, nowMs, settleTimeMs);',
+      to: 'const outcome = attempts.transition({ ...stored, entry: begun.entry }, ended, nowMs, settleTimeMs);',
+    },
+    {
+      file: 'rotation/call.js',
+      from: 'result: { ...attempt, jid: record.jid } };',
+      to: 'result: { ...attempt, jid: record.jid, entry: record.entry } };',
+    },
+    {
+      file: 'rotation/call.js',
+      from: 'function attemptOf({ jid: _, ...attempt })',
+      to: 'function attemptOf({ jid: _, entry: __, ...attempt })',
+    },
+  ],
 };
 
 export function breakProgram(built: string, name: string): { cli: string; remove: () => void } {
   const breakage = breakages[name];
   if (breakage === undefined)
-    throw new Error(`--broken: "${name}" is none of ${Object.keys(breakages).join(', ')}, all`);
+    throw new Error(`--broken: "${name}" is not one of ${Object.keys(breakages).join(', ')}, all`);
   // Beside the original, so that it finds the same modules.
   const root = join(built, '..');
   const folder = mkdtempSync(join(root, 'dist-broken-'));

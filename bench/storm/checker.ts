@@ -2,7 +2,11 @@
  * Holds the program's promises against what was seen from outside. Shares no code with the program. Each check returns
  * what it found, in words.
  */
-import type { History, SeenEvent } from './history.ts';
+import { answered } from './answers.ts';
+import { bounded } from './deadLinks.ts';
+import { type History, lastPlaces, type SeenEvent } from './history.ts';
+import { ordered } from './order.ts';
+import { groupBy } from './support.ts';
 
 type Check = (history: History) => string[];
 
@@ -11,7 +15,10 @@ const toleranceMs = 50;
 
 const checks: Readonly<Record<string, Check>> = {
   'live: the newest event carries the live link': live,
-  'live: no event tells of a link that we had replaced ourselves': neverStale,
+  'live: no event tells of a link that we had replaced ourselves, or that its group never had': neverStale,
+  'bounded: a dead link of ours lasts no longer than lease + settle time': bounded,
+  'in force: every group is rotated under the id that the file has for it': (history) =>
+    history.quiet ? notRotated(history) : [],
   'ordered: revisions grow, each names the one before': ordered,
   'within the limit': withinLimit,
   'one at a time': oneAtATime,
@@ -31,66 +38,61 @@ export function check(history: History): Finding[] {
     .filter(({ found }) => found.length > 0);
 }
 
-function live({ events, groups, links, quiet }: History): string[] {
+function live(history: History): string[] {
+  const { events, links, quiet, verify } = history;
   if (!quiet) return [];
-  return Object.entries(groups).flatMap(([jid, group]) => {
-    const now = links[jid]?.at(-1)?.code;
+  return lastPlaces(history).flatMap(({ jid, group }) => {
+    const last = links[jid]?.at(-1);
+    // Nobody looks for what people change, unless links are verified; one that we reset after that must be right again.
+    if (!verify && last?.by === 'human') return [];
     return Object.entries(events).flatMap(([queue, seen]) => {
       // As consumers do: whatever comes again or late, the highest counts.
-      const newest = linksOf(seen, group)
+      const newest = linksOf(seen, ({ group: of }) => of === group)
         .sort((a, b) => (a.revision ?? 0) - (b.revision ?? 0))
         .at(-1);
-      return newest?.inviteCode === now ? [] : [`${queue}: ${group} holds ${newest?.inviteCode}, live is ${now}`];
+      if (newest?.jid === jid && newest.inviteCode === last?.code) return [];
+      return [`${queue}: ${group} (${jid}) holds ${newest?.inviteCode} of ${newest?.jid}, live is ${last?.code}`];
     });
   });
+}
+
+/** Groups that were not rotated under their last ids since calm came. */
+export function notRotated({ calmAt, events, ...history }: History): string[] {
+  if (calmAt === null) return [];
+  const [seen = []] = Object.values(events);
+  const rotated = new Set(
+    seen
+      .filter(({ type, rotatedAt }) => type === 'link.rotated' && Date.parse(rotatedAt ?? '') >= calmAt)
+      .map(({ group, jid }) => `${group} ${jid}`),
+  );
+  return lastPlaces(history).flatMap(({ jid, group }) =>
+    rotated.has(`${group} ${jid}`) ? [] : [`${group} (${jid}) was not rotated any more`],
+  );
 }
 
 /** Only a human may make a link stale between its being made and our telling of it. */
 function neverStale({ events, links }: History): string[] {
   const [queue, seen] = Object.entries(events)[0] ?? ['', []];
   return seen.flatMap(({ id, jid, inviteCode, rotatedAt, type }) => {
-    if (type === 'rotation.failed' || jid === null || rotatedAt === null) return [];
+    if (jid === null || inviteCode === null || rotatedAt === null) return [];
     const all = links[jid] ?? [];
     const at = all.findIndex(({ code }) => code === inviteCode);
-    if (at === -1) return [`${queue}: ${id} carries a link that never was`];
+    if (at === -1) return [`${queue}: ${id} carries a link that ${jid} never had`];
     const next = all[at + 1];
-    const stale = next !== undefined && next.by === 'us' && next.from < Date.parse(rotatedAt) - toleranceMs;
-    return stale
-      ? [`${queue}: ${id} carries a link that we had replaced ${Date.parse(rotatedAt) - next.from} ms before`]
-      : [];
-  });
-}
-
-function ordered({ events, added, groups }: History): string[] {
-  return Object.entries(events).flatMap(([queue, seen]) => {
-    const byId = new Map(seen.map((event) => [event.id, event]));
-    const inOrder = (added[queue] ?? []).flatMap((id) => byId.get(id) ?? []);
-    return Object.values(groups).flatMap((group) => {
-      let before: SeenEvent | undefined;
-      const wrong: string[] = [];
-      for (const event of linksOf(inOrder, group)) {
-        const { id, revision, previousRevision, previousInviteCode } = event;
-        if (event.inviteCode === previousInviteCode) wrong.push(`${queue}: ${id} tells of no change`);
-        if (id !== `${group}.${revision}`) wrong.push(`${queue}: ${id} has revision ${revision}`);
-        if (before !== undefined) {
-          if ((revision ?? 0) <= (before.revision ?? 0)) wrong.push(`${queue}: ${id} came after ${before.id}`);
-          if (previousRevision !== before.revision || previousInviteCode !== before.inviteCode) {
-            wrong.push(`${queue}: ${id} names ${previousRevision} as the one before, which was ${before.revision}`);
-          }
-        } else if (previousRevision !== null) wrong.push(`${queue}: ${id} is the first, and names one before`);
-        before = event;
-      }
-      return wrong;
-    });
+    const lateMs = Date.parse(rotatedAt) - (next?.from ?? 0);
+    const isStale = type !== 'rotation.failed' && next?.by === 'us' && lateMs > toleranceMs;
+    return isStale ? [`${queue}: ${id} carries a link that we had replaced ${lateMs} ms before`] : [];
   });
 }
 
 function withinLimit({ requests, limit: { max, perMs } }: History): string[] {
   const wrong: string[] = [];
-  const times = requests.flatMap(({ countedAt }) => countedAt ?? []).sort((a, b) => a - b);
-  for (let from = 0, to = 0; to < times.length; to++) {
-    while ((times[to] ?? 0) - (times[from] ?? 0) >= perMs) from++;
-    if (to - from + 1 > max) wrong.push(`${to - from + 1} requests within ${perMs} ms`);
+  for (const ofToken of groupBy(requests, ({ token }) => token).values()) {
+    const times = ofToken.flatMap(({ countedAt }) => countedAt ?? []).sort((a, b) => a - b);
+    for (let from = 0, to = 0; to < times.length; to++) {
+      while ((times[to] ?? 0) - (times[from] ?? 0) >= perMs) from++;
+      if (to - from + 1 > max) wrong.push(`${to - from + 1} requests within ${perMs} ms`);
+    }
   }
   const refused = requests.filter(({ status, countedAt }) => status === 429 && countedAt === null).length;
   if (refused > 0) wrong.push(`${refused} answers of 429 for the limit`);
@@ -112,43 +114,25 @@ function oneAtATime({ requests, links, settleMs }: History): string[] {
   });
 }
 
-function answered({ jobs, events, links, quiet }: History): string[] {
-  return jobs.flatMap(({ requestId, jid, askedAt, state, failedReason, result }) => {
-    if (state === 'completed') {
-      if (result === null) return [`${requestId} completed with nothing`];
-      const link = links[jid]?.find(({ code }) => code === result.inviteCode);
-      if (link === undefined) return [`${requestId} was answered with a link that never was`];
-      // A human's link that was read back after a call without an answer may be older.
-      const older = link.from < askedAt - toleranceMs && link.by !== 'human';
-      return older ? [`${requestId} was answered with a link older than itself (${result.status})`] : [];
-    }
-    if (state !== 'failed') return quiet ? [`${requestId} is still ${state}`] : [];
-    if (!/^[a-z_]+: /.test(failedReason ?? '')) return [`${requestId} failed without a code: ${failedReason}`];
-    return Object.entries(events).flatMap(([queue, seen]) =>
-      quiet && !seen.some(({ type, request }) => type === 'rotation.failed' && request?.requestId === requestId)
-        ? [`${queue}: no event tells that ${requestId} failed`]
-        : [],
-    );
-  });
-}
-
 /**
- * A link that we made and never told of is lost work. It may be: before the first link that was told of nothing is
- * known to compare with, and a human's link may have hidden it, or was taken for that of the call which made it later.
+ * A link that we made and never told of is lost work. It may be where a human's link has hidden it, or was taken for that
+ * of the call which made it later. Every edit is followed by a read, so none explains it.
  */
-function frugal({ events, groups, links, quiet }: History): string[] {
+function frugal({ events, links, quiet }: History): string[] {
   const seen = Object.values(events)[0] ?? [];
+  const ofJid = groupBy(seen, ({ jid }) => jid);
   return Object.entries(links).flatMap(([jid, all]) => {
-    const own = linksOf(seen, groups[jid] ?? '');
+    const own = linksOf(ofJid.get(jid) ?? [], () => true);
     const told = new Map(own.map(({ inviteCode, reason }) => [inviteCode, reason]));
-    const first = all.findIndex(({ code }) => told.has(code));
     return all.flatMap(({ code, by }, i) => {
       const [before, next] = [all[i - 1], all[i + 1]];
-      if (by !== 'us' || told.has(code) || i < first || first === -1) return [];
-      if (next === undefined) return quiet ? [`${groups[jid]}: the last link made was never told of`] : [];
+      if (by !== 'us' || told.has(code)) return [];
+      // Events come in order, so one that another has overtaken does not come any more.
+      if (!quiet && !all.slice(i).some((later) => told.has(later.code))) return [];
+      if (next === undefined) return quiet ? [`${jid}: the last link made was never told of`] : [];
       const mistaken = before?.by === 'human' && told.get(before.code) === 'recovery';
       if (mistaken || next.by === 'human') return [];
-      return [`${groups[jid]}: a link was made and replaced without ever being told of`];
+      return [`${jid}: ${code} was made and replaced without ever being told of`];
     });
   });
 }
@@ -170,11 +154,12 @@ function silent({ output, secrets }: History): string[] {
   return told.size === 0 ? [] : [`${told.size} tokens, links or codes are in what the workers wrote or showed`];
 }
 
-/** A group's links in the order in which they came, repeats left out. */
-function linksOf(seen: readonly SeenEvent[], group: string): SeenEvent[] {
+/** Links in the order in which they came, repeats left out. */
+function linksOf(seen: readonly SeenEvent[], isWanted: (event: SeenEvent) => boolean): SeenEvent[] {
   const ids = new Set<string>();
-  return seen.filter(({ id, type, group: of }) => {
-    if (of !== group || type === 'rotation.failed' || ids.has(id)) return false;
+  return seen.filter((event) => {
+    const { id, type } = event;
+    if (!isWanted(event) || type === 'rotation.failed' || ids.has(id)) return false;
     ids.add(id);
     return true;
   });

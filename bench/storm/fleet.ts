@@ -11,8 +11,12 @@ export interface Fleet {
   freeze(index: number, ms: number): Promise<void>;
   /** SIGTERM, and another takes its place, as in a rolling restart. */
   restart(index: number): void;
-  /** All that they wrote. */
-  readonly output: readonly string[];
+  /** SIGHUP: the file was edited. One that is still starting reads it anyway, and would be ended by the signal. */
+  reload(index: number): void;
+  /** Whether it has started, and not ended yet. */
+  isUp(index: number): boolean;
+  /** All that they wrote, by worker. */
+  readonly output: readonly (readonly string[])[];
   /** Where those that run show their pages. */
   readonly urls: readonly string[];
   /** SIGTERM to all; tells, in words, of each that did not end with 0 in time. */
@@ -30,7 +34,7 @@ export interface FleetOptions {
 const replaceAfterMs = 500;
 
 export function startFleet({ cli, size, envOf }: FleetOptions): Fleet {
-  const output: string[] = [];
+  const output: string[][] = Array.from({ length: size }, () => []);
   const workers: ChildProcess[] = [];
   const urls = new Map<ChildProcess, string>();
   let stopping = false;
@@ -47,7 +51,7 @@ export function startFleet({ cli, size, envOf }: FleetOptions): Fleet {
       env: { PATH: process.env.PATH ?? '', ...envOf(index) },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
-    for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => output.push(String(chunk)));
+    for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => output[index]?.push(String(chunk)));
     createInterface(child.stdout).on('line', (line) => {
       if (line.includes('"ops.listening"')) urls.set(child, JSON.parse(line).url);
     });
@@ -57,6 +61,7 @@ export function startFleet({ cli, size, envOf }: FleetOptions): Fleet {
     });
     workers[index] = child;
   }
+  const isUp = (index: number) => urls.has(workers[index] as ChildProcess);
   for (let i = 0; i < size; i++) start(i);
   const destroy = () => {
     stopping = true;
@@ -77,6 +82,10 @@ export function startFleet({ cli, size, envOf }: FleetOptions): Fleet {
       worker?.kill('SIGCONT');
     },
     restart: (index) => terminate(workers[index]),
+    reload(index) {
+      if (isUp(index)) workers[index]?.kill('SIGHUP');
+    },
+    isUp,
     async stop() {
       stopping = true;
       const wrong = await Promise.all(

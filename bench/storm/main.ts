@@ -1,7 +1,9 @@
 /**
- * `npm run storm [-- --for 60s] [--seed N] [--broken NAME|all]`: three workers, 200 groups and three consumers in a storm
- * of faults; then quiet, and a checker that knows the program only from outside. Ends with 1 if a promise was broken.
- * `--broken`: the same with a program that is broken on purpose, which the checker must find out.
+ * `npm run storm [-- --for 60s] [--seed N] [--verify on|off] [--broken NAME|all]`: three workers, 200 groups and three
+ * consumers in a storm of faults and edits; then quiet, and a checker that knows the program only from outside. Ends
+ * with 1 if a promise was broken. `--verify`: whether links are read back periodically; half of the seeds say off.
+ * `--keep`: keeps what was seen even if no promise was broken. `--broken`: the same with a program that is broken on
+ * purpose, which the checker must find out.
  */
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
@@ -10,18 +12,34 @@ import { breakages, breakProgram } from './broken.ts';
 import { type Storm, storm } from './run.ts';
 
 const { values } = parseArgs({
-  options: { for: { type: 'string', default: '60s' }, seed: { type: 'string' }, broken: { type: 'string' } },
+  options: {
+    for: { type: 'string', default: '60s' },
+    seed: { type: 'string' },
+    verify: { type: 'string' },
+    broken: { type: 'string' },
+    keep: { type: 'boolean', default: false },
+  },
 });
 const forMs = parseDuration(values.for);
 if (forMs === null) throw new Error(`--for: "${values.for}" is no duration like 60s or 10m`);
 const seed = values.seed === undefined ? Math.floor(Math.random() * 2 ** 31) : Number(values.seed);
+if (!['on', 'off', undefined].includes(values.verify)) throw new Error(`--verify: "${values.verify}" is not on or off`);
+const verify = values.verify === undefined ? seed % 2 === 0 : values.verify === 'on';
+const about = `seed ${seed}, verify ${verify ? 'on' : 'off'}`;
 const built = fileURLToPath(new URL('../../../dist/', import.meta.url));
 
 process.exit(values.broken === undefined ? await honest() : await broken(values.broken));
 
 async function honest(): Promise<number> {
-  console.log(`seed ${seed}, for ${values.for}`);
-  const result = await storm({ cli: `${built}cli.js`, seed, forMs: forMs ?? 0, untilViolation: false });
+  console.log(`${about}, for ${values.for}`);
+  const result = await storm({
+    cli: `${built}cli.js`,
+    seed,
+    forMs: forMs ?? 0,
+    verify,
+    untilViolation: false,
+    keep: values.keep,
+  });
   tell(result);
   return result.findings.length === 0 ? 0 : 1;
 }
@@ -32,9 +50,16 @@ async function broken(which: string): Promise<number> {
   for (const name of names) {
     const { cli, remove } = breakProgram(built, name);
     try {
-      const { findings } = await storm({ cli, seed, forMs: forMs ?? 0, untilViolation: true });
+      const { findings } = await storm({
+        cli,
+        seed,
+        forMs: forMs ?? 0,
+        verify,
+        untilViolation: true,
+        keep: values.keep,
+      });
       if (findings.length === 0) missed += 1;
-      console.log(`${name}: ${findings.length === 0 ? 'NOT FOUND' : 'found'} (seed ${seed})`);
+      console.log(`${name}: ${findings.length === 0 ? 'NOT FOUND' : 'found'} (${about})`);
       for (const { promise, found } of findings) console.log(`  ${promise}: ${found[0]}`);
     } finally {
       remove();
@@ -50,12 +75,16 @@ function tell(result: Storm): void {
     `kills ${counts.kills}, freezes ${counts.freezes}, partitions ${counts.partitions}, restarts ${counts.restarts}, ` +
       `Redis cut ${counts.redisCuts} times and restarted ${counts.redisRestarts} times, links reset by hand ${counts.humans}`,
   );
+  const kinds = Object.entries(result.edits).map(([kind, count]) => `${kind} ${count}`);
+  console.log(`edits ${counts.edits} (${kinds.join(', ')}), queues emptied ${counts.wipes} times`);
   console.log(
     `one-offs ${result.oneOffs}, rotations ${result.rotations} (${result.recoveries} recovered), resets ${result.resets} ` +
-      `(${(result.resets / Math.max(result.rotations, 1)).toFixed(2)} a rotation), drifts ${result.drifts}, failures ${result.failures}`,
+      `(${(result.resets / Math.max(result.rotations, 1)).toFixed(2)} a rotation), adopted ${result.adopted}, drifts ${result.drifts}, failures ${result.failures}`,
   );
   console.log(`repeats seen by consumers ${result.repeats}, pages read ${result.pages}`);
   console.log(`settled ${result.settledAfterMs} ms after the last trouble`);
+  console.log('dead links, by cause:');
+  for (const line of result.deadTimes) console.log(`  ${line}`);
   for (const { promise, found } of findings) {
     console.log(`BROKEN ${promise}: ${found.length}`);
     for (const line of found.slice(0, 5)) console.log(`  ${line}`);

@@ -4,6 +4,7 @@ import type { Fault } from '../../src/standin/faults.ts';
 import type { StandIn } from '../../src/standin/standIn.ts';
 import type { FaultProxy } from '../../test/support/faultProxy.ts';
 import type { Fleet } from './fleet.ts';
+import type { Trouble } from './history.ts';
 import type { Random } from './random.ts';
 
 /** Of all requests. */
@@ -17,6 +18,22 @@ export interface Counts {
   redisCuts: number;
   redisRestarts: number;
   humans: number;
+  edits: number;
+  wipes: number;
+}
+
+export function noCounts(): Counts {
+  return {
+    kills: 0,
+    freezes: 0,
+    partitions: 0,
+    restarts: 0,
+    redisCuts: 0,
+    redisRestarts: 0,
+    humans: 0,
+    edits: 0,
+    wipes: 0,
+  };
 }
 
 export interface WeatherOptions {
@@ -28,8 +45,14 @@ export interface WeatherOptions {
   /** Between each worker and `proxy`. */
   readonly proxies: readonly FaultProxy[];
   readonly restartRedis: () => Promise<void>;
+  /** Somebody edits the file. */
+  readonly edit: () => void;
+  /** Somebody empties a queue from a dashboard; returns which. */
+  readonly wipe: () => Promise<string>;
   readonly jids: readonly string[];
   readonly counts: Counts;
+  /** What was done, and when. */
+  readonly troubles: Trouble[];
   /** Effects come no later than this after the request, ms. */
   readonly latestEffectMs: number;
   /** It is broken off: nothing may happen any more. */
@@ -74,61 +97,98 @@ export async function rage(options: WeatherOptions, forMs: number): Promise<void
       await happen();
     }
   };
-  const once = async (afterMs: number, happen: () => void) => {
+  const once = async (afterMs: number, happen: () => Promise<void>) => {
     await sleep(afterMs);
-    if (!options.isOver()) happen();
+    if (!options.isOver()) await happen();
+  };
+  const note = async (kind: Trouble['kind'], how: () => Promise<void> | void) => {
+    const from = Date.now();
+    await how();
+    options.troubles.push({ kind, from, to: Date.now() });
+  };
+  /** What happens in the middle of a reset is what matters; there is one soon. */
+  const untilReset = async () => {
+    const isInFlight = () =>
+      standIn.log.all.slice(-50).some(({ endpoint, end }) => endpoint === 'reset' && end === null);
+    for (let waited = 0; waited < 1_000 && !isInFlight(); waited += 5) await sleep(5);
   };
   // Whoever is frozen or partitioned is left alone until it is back, as what it does then is the danger; and one works on.
   const away = new Set<number>();
   const absences: Promise<void>[] = [];
   const present = () => [...proxies.keys()].filter((index) => !away.has(index));
-  const sendAway = (how: (index: number) => Promise<void>) => {
-    if (present().length === 1) return;
+  const sendAway = async (how: (index: number) => Promise<void>) => {
+    await untilReset();
     const index = random.pick(present());
+    if (!present().some((other) => other !== index && fleet.isUp(other))) return;
     away.add(index);
     absences.push(how(index).finally(() => away.delete(index)));
   };
   const partition = (ms: number) =>
-    sendAway(async (index) => {
+    sendAway((index) => {
       counts.partitions += 1;
-      await proxies[index]?.refuse();
-      await sleep(ms);
-      await proxies[index]?.heal();
+      return note('partition', async () => {
+        await proxies[index]?.refuse();
+        await sleep(ms);
+        await proxies[index]?.heal();
+      });
     });
-  // Some for longer than every lock and lease.
-  const absenceMs = () => random.between(500, random() < 0.4 ? 16_000 : 4_000);
+  /** Mostly one while another works on: nothing can be said of dead links while there is nobody. */
+  const kill = async () => {
+    await untilReset();
+    const working = present().filter(fleet.isUp);
+    if (working.length === 0 || (working.length === 1 && random() < 0.85)) return;
+    counts.kills += 1;
+    await note('kill', () => fleet.kill(random.pick(working)));
+  };
+  const restart = () => {
+    const working = present().filter(fleet.isUp);
+    if (working.length < 2) return;
+    counts.restarts += 1;
+    fleet.restart(random.pick(working));
+  };
+  // Half of them for longer than every lock and lease.
+  const absenceMs = () => (random() < 0.5 ? random.between(10_500, 16_000) : random.between(500, 4_000));
   await Promise.all([
     // Long enough for the others to take over all that it had begun, and to rotate again.
     once(3_000, () => partition(25_000)),
     every(5_000, 15_000, () => partition(absenceMs())),
-    every(1_500, 6_000, () => {
-      counts.kills += 1;
-      fleet.kill(random.pick(present()));
-    }),
+    every(2_000, 8_000, kill),
     every(4_000, 12_000, () =>
       sendAway((index) => {
         counts.freezes += 1;
-        return fleet.freeze(index, absenceMs());
+        return note('freeze', () => fleet.freeze(index, absenceMs()));
       }),
     ),
-    every(8_000, 20_000, () => {
-      counts.restarts += 1;
-      fleet.restart(random.pick(present()));
-    }),
-    every(6_000, 15_000, async () => {
+    every(8_000, 20_000, restart),
+    every(10_000, 25_000, async () => {
       counts.redisCuts += 1;
-      if (random() < 0.5) return proxy.cut();
-      await proxy.refuse();
-      await sleep(random.between(300, 3_000));
-      await proxy.heal();
+      await note('cut', async () => {
+        if (random() < 0.5) return proxy.cut();
+        await proxy.refuse();
+        await sleep(random.between(300, 3_000));
+        await proxy.heal();
+      });
     }),
     every(20_000, 40_000, async () => {
       counts.redisRestarts += 1;
-      await options.restartRedis();
+      await note('restart', options.restartRedis);
     }),
     every(2_000, 6_000, () => {
       counts.humans += 1;
       standIn.resetByHand(random.pick(options.jids));
+    }),
+    every(500, 3_500, () => {
+      counts.edits += 1;
+      options.edit();
+      // A deployment edits the file and replaces workers in the same second.
+      if (random() < 0.4)
+        absences.push(sleep(random.between(0, 800)).then(() => (options.isOver() ? undefined : kill())));
+    }),
+    every(6_000, 15_000, async () => {
+      counts.wipes += 1;
+      const from = Date.now();
+      const queue = await options.wipe();
+      options.troubles.push({ kind: 'wipe', from, to: Date.now(), queue });
     }),
   ]);
   await Promise.all(absences);

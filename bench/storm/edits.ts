@@ -1,0 +1,138 @@
+/**
+ * The edits that people make while calls are in flight: periods, ids, instances, groups that are disabled, removed and
+ * put back, ids that change their WhatsApp groups, an instance that is replaced by another, and edits that are undone.
+ */
+import type { StandIn } from '../../src/standin/standIn.ts';
+import type { Entry, FileModel, Slot } from './file.ts';
+import { latePeriods, restoreFile, settleFile, soonPeriods } from './file.ts';
+import type { Place } from './history.ts';
+import type { Random } from './random.ts';
+import { instanceNames } from './settings.ts';
+
+export interface Edits {
+  /** What the file says now. */
+  readonly file: FileModel;
+  readonly places: Readonly<Record<string, readonly Place[]>>;
+  /** How many of each kind were made. */
+  readonly counts: Readonly<Record<string, number>>;
+  /** Makes an edit, and says what kind it was. */
+  make(): string;
+  /** Every group is back, enabled, and due soon. */
+  restore(): void;
+  /** The last edit: nothing is due for a long time. */
+  settle(): void;
+}
+
+type Kind = (entries: Entry[]) => void;
+
+export function createEdits(first: FileModel, standIn: StandIn, random: Random): Edits {
+  let file = first;
+  let before = structuredClone(first);
+  let renames = 0;
+  const counts: Record<string, number> = {};
+  const places: Record<string, Place[]> = {};
+  notePlaces();
+
+  function notePlaces(): void {
+    const from = Date.now();
+    for (const { jid, group, slot, present } of file.entries) {
+      const all = places[jid] ?? [];
+      places[jid] = all;
+      const place = { from, group: present ? group : null, instance: present ? file.slots[slot].name : null };
+      const last = all.at(-1);
+      if (last?.group !== place.group || last?.instance !== place.instance) all.push(place);
+    }
+  }
+
+  /** Half of them in the middle of a reset: that is when an edit is dangerous. */
+  function targets(): Entry[] {
+    const now = Date.now();
+    const inFlight = standIn.log.all.slice(-300).filter(({ endpoint, begin, end }) => {
+      return endpoint === 'reset' && begin <= now && (end === null || end > now - 1_000);
+    });
+    const count = Math.ceil(random.between(0, 6));
+    const busy = new Set(Array.from({ length: count }, () => random.pick(inFlight)?.jid));
+    const chosen = new Set(file.entries.filter(({ jid }) => busy.has(jid)));
+    for (let i = 0; i < count; i++) chosen.add(random.pick(file.entries));
+    return [...chosen];
+  }
+
+  const present = (entries: Entry[]) => entries.filter((entry) => entry.present);
+
+  const kinds: Record<string, Kind> = {
+    period(entries) {
+      for (const entry of entries) entry.every = random.pick([...soonPeriods, ...latePeriods]);
+    },
+    rename(entries) {
+      for (const entry of present(entries)) entry.group = `${entry.group.split('-')[0]}-${++renames}`;
+    },
+    move(entries) {
+      for (const entry of entries) entry.slot = entry.slot === 0 ? 1 : 0;
+    },
+    toggle(entries) {
+      for (const entry of entries) entry.enabled = !entry.enabled;
+    },
+    enable() {
+      for (const entry of file.entries) entry.enabled = true;
+    },
+    remove(entries) {
+      for (const entry of entries) entry.present = false;
+    },
+    putBack() {
+      for (const entry of file.entries) if (random() < 0.7) entry.present = true;
+    },
+    /** Also with a group that the file does not have at the time: then one takes the other's id over. */
+    swap(entries) {
+      for (let i = 0; i + 1 < entries.length; i += 2) {
+        const [a, b] = [entries[i] as Entry, entries[i + 1] as Entry];
+        [a.jid, b.jid] = [b.jid, a.jid];
+      }
+    },
+    /** All groups of that number move. */
+    replaceInstance() {
+      const used = file.slots.map(({ name }) => name);
+      const slot: Slot = random.pick(file.slots);
+      slot.name = random.pick(instanceNames.filter((name) => !used.includes(name)));
+    },
+  };
+  const often = ['period', 'rename', 'move', 'toggle', 'remove', 'swap'];
+
+  function undo(): void {
+    [file, before] = [before, file];
+  }
+
+  function draw(): string {
+    const chance = random();
+    if (chance < 0.1) return 'undo';
+    if (chance < 0.15) return 'replaceInstance';
+    if (chance < 0.25) return 'putBack';
+    return chance < 0.3 ? 'enable' : random.pick(often);
+  }
+
+  return {
+    get file() {
+      return file;
+    },
+    places,
+    counts,
+    make() {
+      const kind = draw();
+      if (kind === 'undo') undo();
+      else {
+        before = structuredClone(file);
+        kinds[kind]?.(targets());
+      }
+      counts[kind] = (counts[kind] ?? 0) + 1;
+      notePlaces();
+      return kind;
+    },
+    restore() {
+      restoreFile(file);
+      notePlaces();
+    },
+    settle() {
+      settleFile(file);
+      notePlaces();
+    },
+  };
+}

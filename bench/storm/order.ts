@@ -1,0 +1,53 @@
+/** Whether events are in order, per id of the file, and per WhatsApp group where it changes its id. */
+import type { History, SeenEvent } from './history.ts';
+
+export function ordered({ events, added }: History): string[] {
+  return Object.entries(events).flatMap(([queue, seen]) => {
+    const byId = new Map(seen.map((event) => [event.id, event]));
+    const inOrder = [...new Set((added[queue] ?? []).map(({ id }) => id))].flatMap((id) => byId.get(id) ?? []);
+    return wrongOrder(inOrder.filter(({ type }) => type !== 'rotation.failed')).map((wrong) => `${queue}: ${wrong}`);
+  });
+}
+
+function wrongOrder(events: readonly SeenEvent[]): string[] {
+  const lastOfId = new Map<string, SeenEvent>();
+  const lastOfJid = new Map<string, SeenEvent>();
+  return events.flatMap((event) => {
+    const [ofId, ofJid] = [lastOfId.get(event.group), lastOfJid.get(event.jid ?? '')];
+    lastOfId.set(event.group, event);
+    lastOfJid.set(event.jid ?? '', event);
+    return [...wrongAlone(event), ...wrongAfter(event, ofId, ofJid)];
+  });
+}
+
+function wrongAlone({ id, group, revision, inviteCode, previousInviteCode }: SeenEvent): string[] {
+  const wrong: string[] = [];
+  if (inviteCode === previousInviteCode) wrong.push(`${id} tells of no change`);
+  if (id !== `${group}.${revision}`) wrong.push(`${id} has revision ${revision}`);
+  return wrong;
+}
+
+function wrongAfter(event: SeenEvent, ofId: SeenEvent | undefined, ofJid: SeenEvent | undefined): string[] {
+  const { id, jid, revision, previousRevision, reason } = event;
+  const wrong = [ofId, ofJid].flatMap((before) =>
+    before !== undefined && (revision ?? 0) <= (before.revision ?? 0) ? [`${id} came after ${before.id}`] : [],
+  );
+  if (ofJid === undefined && reason !== 'adopted') wrong.push(`${id} is the first of ${jid}, and not adopted`);
+  // The id changed its WhatsApp group, or that its id: what comes before it is what either had.
+  const before = ofId === ofJid ? [ofId] : [ofId, ofJid];
+  if (!before.some((one) => names(event, one))) {
+    const were = before.map((one) => one?.revision ?? 'none').join(' or ');
+    wrong.push(`${id} names ${previousRevision} as the one before, which was ${were}`);
+  }
+  return wrong;
+}
+
+/** undefined: there was none. A link that is published again names what it had replaced. */
+function names(
+  { previousRevision, previousInviteCode, inviteCode }: SeenEvent,
+  before: SeenEvent | undefined,
+): boolean {
+  if (before === undefined) return previousRevision === null;
+  const isAgain = before.inviteCode === inviteCode;
+  return previousRevision === before.revision && (isAgain || previousInviteCode === before.inviteCode);
+}

@@ -1,0 +1,114 @@
+/** All that a storm needs: Redis, the network to it, the stand-in, consumers, producers and workers. */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Redis } from 'ioredis';
+import { findServer } from '../../src/redis/findServer.ts';
+import { type StandIn, startStandIn } from '../../src/standin/standIn.ts';
+import { createFaultProxy, type FaultProxy } from '../../test/support/faultProxy.ts';
+import { freePort, startRedisServer } from '../../test/support/redisServer.ts';
+import { type Consumers, startConsumers } from './consumers.ts';
+import { type Copies, createCopies } from './copies.ts';
+import { createEdits, type Edits } from './edits.ts';
+import { newFile, toYaml } from './file.ts';
+import { type Fleet, startFleet } from './fleet.ts';
+import { createOneOffs, type OneOffs } from './oneOffs.ts';
+import { type Pages, readPages } from './pages.ts';
+import type { Random } from './random.ts';
+import { instanceNames, jids, latency, limit, queues, tokens, workers } from './settings.ts';
+
+export interface Stage {
+  readonly port: number;
+  readonly standIn: StandIn;
+  /** Between all workers and Redis. */
+  readonly proxy: FaultProxy;
+  /** Between each worker and `proxy`. */
+  readonly proxies: readonly FaultProxy[];
+  readonly consumers: Consumers;
+  readonly oneOffs: OneOffs;
+  readonly edits: Edits;
+  readonly copies: Copies;
+  readonly fleet: Fleet;
+  readonly pages: Pages;
+  /** What the file says now, as YAML. */
+  text(): string;
+  stopRedis(): Promise<void>;
+  startRedis(): Promise<void>;
+  close(): Promise<void>;
+}
+
+export interface StageOptions {
+  readonly cli: string;
+  readonly random: Random;
+  readonly verify: boolean;
+}
+
+export async function setStage({ cli, random, verify }: StageOptions): Promise<Stage> {
+  const folder = mkdtempSync(join(tmpdir(), 'invite-rotator-storm-'));
+  const binary = await findServer({ env: process.env, say: (line) => console.error(line) });
+  const port = await freePort();
+  const launch = () => startRedisServer({ binary, folder, port, appendOnly: true });
+  let server = await launch();
+  const proxy = await createFaultProxy(port);
+  const proxies = await Promise.all(Array.from({ length: workers }, () => createFaultProxy(proxy.port)));
+  const standIn = await startStandIn({
+    instances: instanceNames,
+    tokens: tokens.map((token) => ({ token })),
+    groups: jids.map((jid) => ({ jid })),
+    limit: { window: random.pick(['sliding', 'fixed']), perMs: limit.perMs, limit: limit.max },
+    countAt: random.pick(['arrival', 'answer']),
+    latency,
+    random,
+  });
+  const edits = createEdits(newFile(random() < 0.5), standIn, random);
+  const text = () => toYaml(edits.file, standIn.url, verify);
+
+  const redis = new Redis(server.url, { maxRetriesPerRequest: null });
+  redis.on('error', () => {});
+  const oneOffs = await createOneOffs({ redis, random, file: () => edits.file });
+  const consumers = await startConsumers(queues, port);
+  const reload = (worker: number) => fleet.reload(worker);
+  const copies = createCopies({ folder, workers, text: text(), random, reload });
+  const fleet = startFleet({
+    cli,
+    size: workers,
+    envOf: (index) => ({
+      REDIS_URL: `redis://127.0.0.1:${proxies[index]?.port}`,
+      TOKEN: tokens[0] ?? '',
+      OTHER_TOKEN: tokens[1] ?? '',
+      ROTATOR_CONFIG: copies.pathOf(index),
+      LOG_LEVEL: 'debug',
+    }),
+  });
+  const pages = readPages(fleet);
+
+  return {
+    port,
+    standIn,
+    proxy,
+    proxies,
+    consumers,
+    oneOffs,
+    edits,
+    copies,
+    fleet,
+    pages,
+    text,
+    stopRedis: () => server.stop(),
+    async startRedis() {
+      server = await launch();
+    },
+    async close() {
+      await pages.stop();
+      await copies.close();
+      fleet.destroy();
+      await consumers.close();
+      await oneOffs.close();
+      redis.disconnect();
+      await Promise.all([...proxies, proxy].map((each) => each.close()));
+      await standIn.close();
+      await server.stop();
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+}
