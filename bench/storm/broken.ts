@@ -1,4 +1,7 @@
-/** The built program with one rule taken out, for proving the checker. */
+/**
+ * The built program with one rule taken out, for proving the checker. Only rules that a storm misses every time: what
+ * takes an unlucky moment, such as the fence, is proven by the exploration.
+ */
 import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
@@ -13,26 +16,19 @@ export const breakages: Readonly<Record<string, readonly Breakage[]>> = {
   'publish before commit': [
     {
       file: 'rotation/call.js',
-      from: 'const { record, events, fenced } = await endAttempt(deps, target, begun, resultOf(outcome));',
+      from: 'const { record, events, fenced, repeated } = await endAttempt(deps, target, begun, resultOf(outcome));',
       to: `{
         const { record: seen, nowMs } = await deps.store.load(recordId);
         const mine = { ...seen, attempt: attemptOf(begun), settled: null };
         const ended = { kind: 'ended', attempt: attemptOf(begun), result: resultOf(outcome) };
-        const { events } = attempts.transition(mine, ended, nowMs, deps.settleTimeMs);
+        const { events } = transition(mine, ended, nowMs, deps.settleTimeMs);
         for (const queue of target.entry.queues)
             for (const event of events) await deps.redis.rpush(deps.keys.outbox(queue), JSON.stringify(event));
     }
-    const { record, events, fenced } = await endAttempt(deps, target, begun, resultOf(outcome));`,
+    const { record, events, fenced, repeated } = await endAttempt(deps, target, begun, resultOf(outcome));`,
     },
   ],
-  'no read-back': [{ file: 'rotation/attempt.js', from: "return { do: 'readBack' };", to: "return { do: 'reset' };" }],
-  'no fence': [
-    {
-      file: 'rotation/attempt.js',
-      from: 'if (!owns(record, attempt.id)) {\n        const harmless',
-      to: 'if (false) {\n        const harmless',
-    },
-  ],
+  'no read-back': [{ file: 'rotation/decide.js', from: "return { do: 'readBack' };", to: "return { do: 'reset' };" }],
   'slot freed early': [
     {
       file: 'budget/settle.lua',
@@ -45,27 +41,10 @@ export const breakages: Readonly<Record<string, readonly Breakage[]>> = {
   'no settler': [
     { file: 'planner/settler.js', from: 'let released = 0;', to: 'return 0; let released;' },
     {
-      file: 'rotation/attempt.js',
+      file: 'rotation/decide.js',
       from: '// Before anything else: no work is obsolete while something is unsettled.',
       to: `if (work.kind === 'scheduled' && (!isScheduled(record) || record.dueAt !== work.dueAt))
         return { do: 'finish', as: 'obsolete' };`,
-    },
-  ],
-  'commit by the old entry': [
-    {
-      file: 'rotation/call.js',
-      from: 'const outcome = attempts.transition(stored, ended, nowMs, settleTimeMs);',
-      to: 'const outcome = attempts.transition({ ...stored, entry: begun.entry }, ended, nowMs, settleTimeMs);',
-    },
-    {
-      file: 'rotation/call.js',
-      from: 'result: { ...attempt, jid: record.jid } };',
-      to: 'result: { ...attempt, jid: record.jid, entry: record.entry } };',
-    },
-    {
-      file: 'rotation/call.js',
-      from: 'function attemptOf({ jid: _, ...attempt })',
-      to: 'function attemptOf({ jid: _, entry: __, ...attempt })',
     },
   ],
 };
