@@ -9,7 +9,7 @@
   ARGV[2]  digest of its file
   ARGV[3]  digest of the file that it announced before, '' at its start
   ARGV[4]  the generation of that one, 0 at its start
-  ARGV[5]  ms after which a worker that announces nothing is held for dead
+  ARGV[5]  ms after which a worker that announces nothing is presumed dead
 
   Returns  {generation, '1' if nobody knew this file before, newest generation that another live worker has (0: none),
            newest generation ever, digests of the files of the other live workers...}

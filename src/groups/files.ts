@@ -11,7 +11,7 @@ import type { Entry } from './record.ts';
 
 const announceLua = loadScript('announce', import.meta.url);
 
-/** A worker that announces nothing for this long is held for dead. */
+/** A worker that announces nothing for this long is presumed dead. */
 const deadAfterMs = 20_000;
 /** Ids of a file are kept for as long as somebody goes by it, and a day. */
 const idsSeconds = 24 * 3600;

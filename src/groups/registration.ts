@@ -15,7 +15,9 @@ const registration = z.looseObject({
   duplicateOf: z.string().nullable(),
   /** What consumers held under its id when it lost its record; null: nothing, or it has its record still. */
   published: published.nullable().default(null),
-  /** Its record was given to another entry, and it has to be registered again, by whatever file. */
+  /** Failures reported under its id when it lost its record. */
+  failures: z.int().nonnegative().default(0),
+  /** Its record was lost, or given to another entry: it has to be registered again, by whatever file. */
   evicted: z.boolean().default(false),
   /** When it left the file; null: it is in force. */
   removedAt: z.int().nonnegative().nullable(),

@@ -124,12 +124,17 @@ function isLeaving(
   return known.recordId !== resolved.get(entry.identifier);
 }
 
-/** Forgets the registrations of groups whose records are gone: `syncRegistry` then registers them again. */
-export async function forgetRecords({ redis, keys }: RegistryDependencies, recordIds: readonly string[]) {
+/** Marks the groups whose records are gone, so that `syncRegistry` registers them again; returns their ids. */
+export async function markLost({ redis, keys }: RegistryDependencies, recordIds: readonly string[]): Promise<string[]> {
   const lost = new Set(recordIds);
-  const stored = await redis.hgetall(keys.registered);
-  const ids = Object.keys(stored).filter((id) => lost.has(parseRegistration(stored[id])?.recordId ?? ''));
-  if (ids.length > 0) await redis.hdel(keys.registered, ...ids);
+  const marked: Record<string, string> = {};
+  for (const [id, json] of Object.entries(await redis.hgetall(keys.registered))) {
+    const known = parseRegistration(json);
+    if (known === null || known.removedAt !== null || !lost.has(known.recordId)) continue;
+    marked[id] = JSON.stringify({ ...known, evicted: true });
+  }
+  const ids = Object.keys(marked);
+  if (ids.length > 0) await redis.hset(keys.registered, marked);
   return ids;
 }
 
@@ -190,7 +195,7 @@ async function registerGroup(
     const isHeld = leaves && !isMigrated;
     const brought = {
       held: (isHeld ? publishedOf(current) : null) ?? known?.published ?? null,
-      failures: isHeld ? current.failures : 0,
+      failures: Math.max(isHeld ? current.failures : 0, known?.failures ?? 0),
     };
     const after =
       owner === null
@@ -208,6 +213,7 @@ async function registerGroup(
           generation,
           duplicateOf: owner,
           published: null,
+          failures: 0,
           evicted: false,
           removedAt: null,
         },
@@ -224,9 +230,9 @@ async function handOver(reader: Reader, record: GroupRecord, id: string): Promis
   if (before === undefined || before === id || record.replaced) return {};
   const known = await reader.registration(before);
   if (known === null) return {};
-  const published = publishedOf(record);
-  if (known.removedAt !== null) return { [before]: { ...known, published } };
-  return { [before]: { ...known, recordId: before, published, evicted: true } };
+  const [published, failures] = [publishedOf(record), record.failures];
+  if (known.removedAt !== null) return { [before]: { ...known, published, failures } };
+  return { [before]: { ...known, recordId: before, published, failures, evicted: true } };
 }
 
 async function isNewerOwner(reader: Reader, id: string, authority: number): Promise<boolean> {

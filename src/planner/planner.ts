@@ -81,7 +81,7 @@ export async function tick(deps: PlannerDependencies): Promise<Tick> {
     const room = await findRoom(deps, instances, nowMs);
     const done = await planDue(deps, mine(due), room, nowMs);
     planned.push(done);
-    // Half of what nobody who is due can use. A standing backlog does not end all verification: one may wait behind it.
+    // Half of the slots that due work leaves unused. At least one read is released even with a backlog.
     const released = done.released + done.reads;
     const unused = mine(due).length <= released ? Math.floor((room.free - released) / 2) : 0;
     const max = Math.max(unused, 1) - room.idle;
@@ -183,9 +183,13 @@ async function planDue(deps: PlannerDependencies, heads: Head[], room: Room, now
     }
     const { record } = loaded;
     const { entry } = record;
-    if (entry === null) lost.push(recordId);
-    // Left behind by a version before 0.2, or by a registration that was lost.
-    if (entry === null || entry.instance !== instance || lookAt(record) === null) {
+    if (entry === null) {
+      lost.push(recordId);
+      until(nowMs + holdMs);
+      continue;
+    }
+    // Left behind where the group was moved, disabled or removed.
+    if (entry.instance !== instance || lookAt(record) === null) {
       until(null);
       continue;
     }

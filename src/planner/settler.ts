@@ -33,9 +33,10 @@ export async function settle(deps: SettlerDependencies): Promise<number> {
   const nowMs = await redisTime(deps.redis, deps.keys);
   let released = 0;
   // What other workers serve stays where it is, and must not hide what lies behind it.
-  for (let page = 0; page < maxPages; page++) {
-    const settled = await settlePage(deps, nowMs, page * headSize);
+  for (let page = 0, from = 0; page < maxPages; page++) {
+    const settled = await settlePage(deps, nowMs, from);
     released += settled.released;
+    from += settled.left;
     if (settled.seen < headSize) break;
   }
   return released;
@@ -43,7 +44,7 @@ export async function settle(deps: SettlerDependencies): Promise<number> {
 
 async function settlePage({ redis, keys, store, queueOf }: SettlerDependencies, nowMs: number, from: number) {
   const flat = await redis.zrangebyscore(keys.unsettled, '-inf', nowMs, 'WITHSCORES', 'LIMIT', from, headSize);
-  if (flat.length === 0) return { seen: 0, released: 0 };
+  if (flat.length === 0) return { seen: 0, left: 0, released: 0 };
   const heads = Array.from({ length: flat.length / 2 }, (_, i) => {
     return { recordId: flat[2 * i] ?? '', score: Number(flat[2 * i + 1]) };
   });
@@ -70,5 +71,5 @@ async function settlePage({ redis, keys, store, queueOf }: SettlerDependencies, 
     if (mine.has(read.recordId)) queues.set(queue, [...(queues.get(queue) ?? []), read]);
   }
   for (const [queue, reads] of queues) await releaseReads(queue, 'unsettled', reads);
-  return { seen: heads.length, released: [...queues.values()].flat().length };
+  return { seen: heads.length, left: heads.length - held.length, released: [...queues.values()].flat().length };
 }

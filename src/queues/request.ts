@@ -20,8 +20,8 @@ export const rotationRequest = z.object({
   requestId: optionalText(200),
   requestedBy: optionalText(200),
   /**
-   * When it was made, in milliseconds by Redis's clock. A reset that began later answers it. Without it no earlier
-   * reset does: set it only from Redis's own `TIME`, as the command line and the library do.
+   * When it was made, in milliseconds by Redis's clock: a reset that began later answers it. Without it the worker goes by
+   * BullMQ's count of jobs. Set it only from Redis's own `TIME`, as the command line and the library do.
    */
   requestedAt: z.int().min(earliestMs, { error: 'expected milliseconds since 1970, as Redis counts them' }).nullish(),
 });

@@ -96,7 +96,8 @@ export async function rotate(
     const { entry } = record;
     // Where no call follows, nothing else would note that the attempt is over.
     if (isExpired && step.do === 'finish') await apply(deps, recordId, { kind: 'expired' });
-    // Redis has lost the record: the planner registers the group again.
+    // Redis has lost the record, or the group has another by now. What the planner released, it releases again.
+    if (entry === null && work.kind !== 'request') return { status: 'obsolete' };
     if (entry === null) return { status: 'wait', ms: elsewhereMs, why: 'lost', closed: false };
 
     // Its group's id names another WhatsApp group by now: the job finds that one when it runs again.
@@ -155,6 +156,10 @@ export async function rotate(
           return { status: 'verified', group: entry.group, published, unverified: result.record.unverified };
         }
         if (published === 'recovery') mine = 'recovered';
+        // The answer came from a cache, say, and settled nothing.
+        if (step.do === 'adopt' && result.record.adopt) {
+          return { status: 'wait', ms: elsewhereMs, why: 'settling', closed: false };
+        }
         continue;
       }
       case 'failed': {
@@ -209,7 +214,7 @@ async function look({ store, settleTimeMs }: RotateDependencies, recordId: strin
   return { record, step: decide(record, work, nowMs), isExpired: record !== stored };
 }
 
-/** Where nobody's call would go, the queue rests; who has a place in line or a pace of its own waits by itself. */
+/** Pause the queue only when no job of this instance could proceed. Jobs that wait for a slot or a pace are delayed alone. */
 function closesQueue(why: Denial): boolean {
   return why === 'exhausted' || why === 'gate';
 }

@@ -44,6 +44,7 @@ const failedReadMs = { first: 500, max: 15_000 };
 /** Between failures of one group: doubling between these, and never longer than its period. */
 const failureMs = { first: 5 * 60_000, max: 24 * 3_600_000 };
 const verificationRetryMs = 60_000;
+
 /** The one way in which a record changes by what happens. `settleTimeMs`: the configuration's `api.settleTime`. */
 export function transition(record: GroupRecord, input: Input, nowMs: number, settleTimeMs: number): Outcome {
   switch (input.kind) {

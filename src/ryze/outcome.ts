@@ -44,7 +44,7 @@ export interface CallFailure {
   readonly httpStatus: number | null;
   readonly sent: Sent;
   /**
-   * Whether the call is over on the server's side: true when the API answered in its own error envelope. A call that is
+   * Whether the call is over on the server's side: true when the API answered in its own error envelope, in words that speak neither of time nor of a connection. A call that is
    * not over (silence, a cut connection, a proxy's page) may still take effect up to `settleTime` after it was sent.
    */
   readonly ended: boolean;

@@ -18,6 +18,7 @@ import type { Logger } from '../log.ts';
 import type { Observer } from '../ops/observer.ts';
 import type { RotationResult } from '../queues/request.ts';
 import { type Past, type RotateDependencies, type Rotation, rotate } from '../rotation/rotate.ts';
+import type { Work } from '../rotation/types.ts';
 import { errorCodes } from '../ryze/outcome.ts';
 import type { Hold } from './instance.ts';
 import { readJob, unknownGroup } from './readJob.ts';
@@ -29,6 +30,8 @@ export interface ProcessDependencies extends RotateDependencies, RefuseDependenc
   readonly observer: Observer;
   /** Told of every job that this process takes off the queue of an instance. */
   readonly onTaken: (instance: string) => void;
+  /** Called for a record that a one-off needs and Redis has lost. */
+  readonly onLost: (recordId: string) => Promise<void>;
 }
 
 /** Our own note on a job, kept in BullMQ's progress: it outlives the process. */
@@ -54,23 +57,30 @@ export async function processJob(
   hold: Hold,
 ): Promise<RotationResult | null> {
   deps.onTaken(instance);
-  const understood = await readJob(deps, instance, job);
-  if (understood.kind === 'refused') {
-    await reportRefused(deps, instance, understood);
-    throw new UnrecoverableError(understood.message);
-  }
-  const { recordId, work, name } = understood;
   const past = pastOf(job);
-
+  let name = '';
   let rotation: Rotation;
+  let work: Work;
   try {
-    rotation = await rotate(deps, recordId, work, past);
+    const understood = await readJob(deps, instance, job);
+    name = understood.name;
+    if (understood.kind === 'refused') {
+      await reportRefused(deps, instance, understood);
+      throw new UnrecoverableError(understood.message);
+    }
+    work = understood.work;
+    rotation = await rotate(deps, understood.recordId, work, past);
+    if (rotation.status === 'wait' && rotation.why === 'lost') await deps.onLost(understood.recordId);
+    if (rotation.status === 'unregistered' && work.kind === 'request') {
+      await reportRefused(deps, instance, { ...understood, work, message: unknownGroup(name) });
+    }
   } catch (error) {
+    if (error instanceof UnrecoverableError) throw error;
     if (error instanceof RecordError) {
       deps.log.error({ event: 'group.unreadable', group: name }, error.message);
       throw new UnrecoverableError(`internal: ${error.message}`);
     }
-    deps.log.error({ event: 'job.unforeseen', group: name, err: error }, 'a job met an error that nobody foresaw');
+    deps.log.error({ event: 'job.unforeseen', group: name, err: error }, 'unexpected error in a job');
     if (past.tries + 1 >= deps.retry.attempts) throw new UnrecoverableError(`internal: ${messageOf(error)}`);
     return await delay(job, hold, unforeseenMs, { ...past, tries: past.tries + 1 });
   }
@@ -84,11 +94,8 @@ export async function processJob(
     case 'verified':
     case 'obsolete':
       return null;
-    case 'unregistered': {
-      const message = unknownGroup(name);
-      if (work.kind === 'request') await reportRefused(deps, instance, { name, work, message, recordId });
-      throw new UnrecoverableError(message);
-    }
+    case 'unregistered':
+      throw new UnrecoverableError(unknownGroup(name));
     case 'wait':
       if (rotation.proven && (past.tries > 0 || past.doubted !== null)) await note(job, { tries: 0, doubted: null });
       if (!rotation.closed) return await delay(job, hold, rotation.ms);

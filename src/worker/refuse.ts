@@ -24,10 +24,12 @@ export async function reportRefused(
 ): Promise<void> {
   const failure = { code: 'invalid_request', message, httpStatus: null } as const;
   if (recordId === null) return await reportUnknown(deps, instance, name, work.request, failure);
-  const queues = await deps.store.update(recordId, (stored, nowMs) => {
+  const queues = await deps.store.update<readonly string[] | null>(recordId, (stored, nowMs) => {
+    if (stored.entry === null) return { record: null, result: null };
     const { record, events } = transition(stored, { kind: 'refused', work, failure }, nowMs, deps.settleTimeMs);
-    return { record, events, result: record.entry?.queues ?? [] };
+    return { record, events, result: stored.entry.queues };
   });
+  if (queues === null) return await reportUnknown(deps, instance, name, work.request, failure);
   deps.onCommitted(queues);
 }
 
@@ -42,7 +44,7 @@ async function reportUnknown(
   const group = /^[a-z0-9][a-z0-9_-]{0,63}$/.test(name) ? name : 'unknown';
   const event: RotationFailedEvent = {
     version: 1,
-    id: `${group}.0.failed.${await redis.incr(keys.unknownFailures)}`,
+    id: `${group}.unknown.failed.${await redis.incr(keys.unknownFailures)}`,
     type: 'rotation.failed',
     group,
     jid: isJid(name) ? name : null,

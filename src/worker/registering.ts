@@ -4,8 +4,9 @@ import { bucketOf } from '../budget/budget.ts';
 import type { Config } from '../config/config.ts';
 import { allWanted } from '../groups/entries.ts';
 import { createFiles, type FileStanding } from '../groups/files.ts';
+import type { Entry } from '../groups/record.ts';
 import type { Wanted } from '../groups/register.ts';
-import { forgetRecords, type RegistryChanges, syncRegistry } from '../groups/registry.ts';
+import { markLost, type RegistryChanges, syncRegistry } from '../groups/registry.ts';
 import type { GroupStore } from '../groups/store.ts';
 import type { Logger } from '../log.ts';
 import type { Keys } from '../redis/keys.ts';
@@ -41,16 +42,23 @@ const maxNamed = 10;
 export function createRegistering({ redis, keys, store, tokens, log }: RegisteringDependencies): Registering {
   const files = createFiles(redis, keys);
   const deps = { redis, keys, store, files };
-  let wanted: { readonly config: Config; readonly groups: readonly Wanted[] } | null = null;
+  let wanted: {
+    readonly config: Config;
+    readonly groups: readonly Wanted[];
+    readonly entries: readonly Entry[];
+  } | null = null;
   let standing: FileStanding | null = null;
+  /** The last registration went through to its end. */
+  let isComplete = false;
   /** What the last registration left undone because of another worker's file. */
-  let heldUp: Pick<RegistryChanges, 'kept' | 'outdated'> = { kept: [], outdated: [] };
+  let heldUp: Pick<RegistryChanges, 'kept' | 'outdated' | 'unreadable'> = { kept: [], outdated: [], unreadable: [] };
 
-  function wantedOf(config: Config): readonly Wanted[] {
+  function wantedOf(config: Config) {
     if (wanted?.config !== config) {
-      wanted = { config, groups: allWanted(config) };
+      const groups = allWanted(config);
+      wanted = { config, groups, entries: groups.map(({ entry }) => entry) };
     }
-    return wanted.groups;
+    return wanted;
   }
 
   const reportUnreadable: Registering['reportUnreadable'] = (unreadable) => {
@@ -63,19 +71,23 @@ export function createRegistering({ redis, keys, store, tokens, log }: Registeri
   };
 
   async function announce(config: Config): Promise<FileStanding> {
-    const now = await files.announce(wantedOf(config).map(({ entry }) => entry));
+    const now = await files.announce(wantedOf(config).entries);
     if (now.others.length > 0 && !isDeepStrictEqual(now.others, standing?.others)) {
       log.warn(
         { event: 'config.differs', file: now.digest, others: now.others },
-        'another worker goes by a file that says something else of its groups: the newer one counts, and groups that only one of them has stay',
+        'another worker has a different configuration file: the newer file wins, and groups in only one of them remain registered',
       );
     }
     return now;
   }
 
   async function sync(config: Config, now: FileStanding): Promise<void> {
-    const changes = await syncRegistry(deps, wantedOf(config), now);
+    isComplete = false;
+    await redis.sadd(keys.outboxes, ...config.results.queues);
+    await noteBuckets(config);
+    const changes = await syncRegistry(deps, wantedOf(config).groups, now);
     standing = now;
+    isComplete = true;
     report(changes, config);
     heldUp = changes;
   }
@@ -109,21 +121,27 @@ export function createRegistering({ redis, keys, store, tokens, log }: Registeri
 
   return {
     async register(config) {
-      await redis.sadd(keys.outboxes, ...config.results.queues);
       await sync(config, await announce(config));
-      await noteBuckets(config);
     },
     async reconcile(config) {
       const now = await announce(config);
       const isHeldUp = heldUp.kept.length > 0 || heldUp.outdated.length > 0;
       const othersChanged = !isDeepStrictEqual(now.others, standing?.others);
-      const isDue = now.isNew || now.authority !== standing?.authority || (isHeldUp && othersChanged);
+      const isShort = (await redis.hlen(keys.registered)) < config.groups.length - heldUp.unreadable.length;
+      const isDue =
+        !isComplete || isShort || now.isNew || now.authority !== standing?.authority || (isHeldUp && othersChanged);
       if (isDue) await sync(config, now);
       standing = now;
     },
     async registerLost(config, recordIds) {
-      for (const group of await forgetRecords(deps, recordIds)) {
-        log.warn({ event: 'group.lost', group }, `${group}: nothing is known of it in Redis any more: it begins anew`);
+      const groups = await markLost(deps, recordIds);
+      if (groups.length === 0) {
+        // No group has these records: only their places in the schedule are left.
+        for (const { name } of config.instances) await redis.zrem(keys.due(name), ...recordIds);
+        return;
+      }
+      for (const group of groups) {
+        log.warn({ event: 'group.lost', group }, `${group}: Redis has no record of it any more: it starts over`);
       }
       await sync(config, await announce(config));
     },

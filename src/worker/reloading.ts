@@ -34,6 +34,16 @@ const fixed = ['redis', 'ops'] as const;
 export function createReloading({ watcher, tokens, observer, log, apply }: ReloadingDependencies): Reloading {
   let inForce = watcher.current;
   let broken = false;
+  /** What was in force before an edit whose `apply` has failed half-way; null: all is applied. */
+  let unapplied: Config | null = null;
+
+  async function applyAll(before: Config): Promise<void> {
+    unapplied ??= before;
+    await apply(inForce, unapplied);
+    unapplied = null;
+    log.info({ event: 'config.reloaded' }, 'the edited configuration file is in force');
+    observer.reload('applied');
+  }
 
   function keep(problems: readonly string[], why: string): void {
     broken = true;
@@ -51,7 +61,10 @@ export function createReloading({ watcher, tokens, observer, log, apply }: Reloa
     },
     async look(atOnce) {
       const polled = await watcher.poll({ atOnce });
-      if (polled.status === 'unchanged') return;
+      if (polled.status === 'unchanged') {
+        if (unapplied !== null) await applyAll(unapplied);
+        return;
+      }
       if (polled.status === 'broken') {
         const why = 'the configuration file is broken: the last good one stays in force';
         return keep(polled.problems.map(formatProblem), why);
@@ -65,9 +78,7 @@ export function createReloading({ watcher, tokens, observer, log, apply }: Reloa
       }
       broken = false;
       inForce = { ...polled.config, redis: before.redis, ops: before.ops };
-      await apply(inForce, before);
-      log.info({ event: 'config.reloaded' }, 'the edited configuration file is in force');
-      observer.reload('applied');
+      await applyAll(before);
     },
   };
 }

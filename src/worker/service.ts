@@ -105,6 +105,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     get settleTimeMs() {
       return reloading.inForce.api.settleTimeMs;
     },
+    onLost: (recordId) => registering.registerLost(reloading.inForce, [recordId]),
     resultsQueues: () => reloading.inForce.results.queues,
     async lastJobOn(queue) {
       const count = await redis.get(`${prefix}:${queue}:id`);
@@ -248,13 +249,11 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   const timers = [
     reloads,
     repeat(tickMs, watch, (error) => log.debug({ event: 'plan.unwatched', err: error }, 'cannot watch the planner')),
-    repeat(settleEveryMs, settleLeftovers, (error) =>
-      log.debug({ event: 'settle.failed', err: error }, 'cannot look for what is unsettled now'),
-    ),
+    repeat(settleEveryMs, settleLeftovers, reporter(log, 'settle.failed', 'cannot look for what is unsettled now')),
     repeat(
       tickMs,
       () => registering.reconcile(reloading.inForce),
-      (error) => log.debug({ event: 'registry.failed', err: error }, 'cannot compare the registration now'),
+      reporter(log, 'registry.failed', 'cannot compare the registration now'),
     ),
   ];
 
@@ -306,6 +305,17 @@ function gateMessage(instance: string, reason: string, opensInMs: number): strin
 
 function reportQueueError(log: Logger, source: string, error: Error): void {
   log[levelOf(error)]({ event: 'queue.error', source, err: error }, `${source}: ${error.message}`);
+}
+
+/** For a task on a timer: the same error again and again is one line. */
+function reporter(log: Logger, event: string, message: string): (error: unknown) => void {
+  let last = '';
+  return (error) => {
+    const text = error instanceof Error ? error.message : String(error);
+    const level = text === last || !(error instanceof Error) ? 'debug' : levelOf(error);
+    last = text;
+    log[level]({ event, err: error }, message);
+  };
 }
 
 /** Trouble with the connection is told once, by the client itself. */

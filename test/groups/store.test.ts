@@ -97,6 +97,7 @@ it('changes several records, their ids and what codes lead to in one step, or no
           generation: 1,
           duplicateOf: null,
           published: null,
+          failures: 0,
           evicted: false,
           removedAt: null,
         },
