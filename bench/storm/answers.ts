@@ -36,17 +36,16 @@ function completed(history: History, { requestId, askedAt, result, ...job }: See
   return isOlder ? [`${requestId} was answered with a link older than itself (${result.status})`] : [];
 }
 
-/** What a one-off is told whose group was removed, renamed, moved or given to another id: no event repeats that. */
+/** What a one-off is told whose group was removed, renamed, moved or given to another id. */
 const refusals = /^(unknown group|group ".*" belongs to instance)/;
 const duplicate = /^invalid_request: this is the same WhatsApp group as/;
 
 function failed(history: History, job: SeenRequestJob): string[] {
   const { requestId, failedReason } = job;
   const reason = failedReason ?? '';
-  if (refusals.test(reason) || duplicate.test(reason)) {
-    return wasEdited(history, job) ? [] : [`${requestId} failed although nobody edited its group: ${reason}`];
-  }
-  if (!/^[a-z_]+: /.test(reason)) return [`${requestId} failed without a code: ${failedReason}`];
+  const isRefused = refusals.test(reason) || duplicate.test(reason);
+  if (isRefused && !wasEdited(history, job)) return [`${requestId} failed although nobody edited its group: ${reason}`];
+  if (!isRefused && !/^[a-z_]+: /.test(reason)) return [`${requestId} failed without a code: ${failedReason}`];
   return Object.entries(history.events).flatMap(([queue, seen]) =>
     history.quiet && !seen.some(({ type, request }) => type === 'rotation.failed' && request?.requestId === requestId)
       ? [`${queue}: no event tells that ${requestId} failed`]

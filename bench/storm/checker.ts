@@ -5,7 +5,7 @@
 import { answered } from './answers.ts';
 import { bounded } from './deadLinks.ts';
 import { type History, lastPlaces, type SeenEvent } from './history.ts';
-import { ordered } from './order.ts';
+import { neverAgain, ordered } from './order.ts';
 import { groupBy } from './support.ts';
 
 type Check = (history: History) => string[];
@@ -20,6 +20,7 @@ const checks: Readonly<Record<string, Check>> = {
   'in force: every group is rotated under the id that the file has for it': (history) =>
     history.quiet ? notRotated(history) : [],
   'ordered: revisions grow, each names the one before': ordered,
+  'believed little: no code that a group had before': neverAgain,
   'within the limit': withinLimit,
   'one at a time': oneAtATime,
   'answered: every one-off ends as a link or a failure': answered,

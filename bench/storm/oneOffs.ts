@@ -36,8 +36,8 @@ export async function createOneOffs({ redis, random, file }: OneOffsOptions): Pr
   const asked: Asked[] = [];
   const ended = new Map<Asked, SeenRequestJob>();
   let producing = true;
-  // BullMQ numbers the jobs of each queue from 1, and anew when one was obliterated. Whether a program may rely on these
-  // numbers is not what this storm is about: here they never come twice.
+  // BullMQ numbers the jobs of each queue from 1, and anew when one was obliterated: here no number comes twice, so that
+  // what became of each job can be asked for by its id.
   for (const [i, name] of [...queues.keys()].entries()) await redis.set(`bull:${name}:id`, (i + 1) * 1_000_000);
 
   async function wipe(): Promise<string> {
@@ -57,6 +57,7 @@ export async function createOneOffs({ redis, random, file }: OneOffsOptions): Pr
     const [seconds, micros] = await redis.time();
     const askedAt = Number(seconds) * 1000 + Math.floor(Number(micros) / 1000);
     const who = { requestId, requestedBy: 'storm' };
+    if (random() < 0.2) return await askByOwnId(requestId, name, queue, askedAt);
     if (random() < 0.5) {
       const job = await queues.get(queue)?.add('rotate', { group: name, ...who });
       asked.push({ requestId, name, queue, askedAt, jobId: job?.id ?? '' });
@@ -66,6 +67,24 @@ export async function createOneOffs({ redis, random, file }: OneOffsOptions): Pr
     const made = await client.request(name, who).catch(() => null);
     if (made === null) return;
     asked.push({ requestId, name: made.group, queue: `rotations-${made.instance}`, askedAt, jobId: made.jobId });
+  }
+
+  /** As a producer does that has few names for its jobs. BullMQ drops one whose id is taken; then nothing was asked. */
+  async function askByOwnId(requestId: string, name: string, queue: string, askedAt: number): Promise<void> {
+    const jobId = `own-${Math.floor(random() * 20)}`;
+    const [opened, earlier] = [queues.get(queue), asked.findLast((one) => one.jobId === jobId && one.queue === queue)];
+    if (earlier !== undefined && ended.has(earlier)) await (await opened?.getJob(jobId))?.remove().catch(() => {});
+    await opened?.add('rotate', { group: name, requestId, requestedBy: null, reason: null }, { jobId });
+    if ((await opened?.getJob(jobId))?.data.requestId !== requestId) return;
+    asked.push({ requestId, name, queue, askedAt, jobId });
+  }
+
+  /** As somebody does at a dashboard: what failed is run again. */
+  async function retry(): Promise<void> {
+    const failed = [...ended].findLast(([, { state }]) => state === 'failed');
+    if (failed === undefined) return;
+    const job = await queues.get(failed[0].queue)?.getJob(failed[0].jobId);
+    await job?.retry('failed').catch(() => {});
   }
 
   async function produce(): Promise<void> {
@@ -78,6 +97,7 @@ export async function createOneOffs({ redis, random, file }: OneOffsOptions): Pr
     while (producing && !(await isRegistered())) await sleep(50);
     for (let n = 0; producing; n++) {
       await sleep(random.between(50, 400));
+      if (random() < 0.02) await retry();
       const { entries, slots } = file();
       // Also one that the file does not have at the time, now and then.
       const entry = random.pick(random() < 0.05 ? entries : entries.filter(({ present }) => present));

@@ -20,6 +20,22 @@ function wrongOrder(events: readonly SeenEvent[]): string[] {
   });
 }
 
+/** A code that a WhatsApp group had before is never news: only the last one may be told again, under another id. */
+export function neverAgain({ events, added }: History): string[] {
+  return Object.entries(events).flatMap(([queue, seen]) => {
+    const byId = new Map(seen.map((event) => [event.id, event]));
+    const told = new Map<string, string[]>();
+    return [...new Set((added[queue] ?? []).map(({ id }) => id))].flatMap((id) => {
+      const event = byId.get(id);
+      if (event?.jid == null || event.inviteCode === null || event.type === 'rotation.failed') return [];
+      const codes = told.get(event.jid) ?? [];
+      const isAgain = codes.slice(0, -1).includes(event.inviteCode);
+      if (codes.at(-1) !== event.inviteCode) told.set(event.jid, [...codes, event.inviteCode]);
+      return isAgain ? [`${queue}: ${id} carries a code that ${event.jid} had before`] : [];
+    });
+  });
+}
+
 function wrongAlone({ id, group, revision, inviteCode, previousInviteCode }: SeenEvent): string[] {
   const wrong: string[] = [];
   if (inviteCode === previousInviteCode) wrong.push(`${id} tells of no change`);

@@ -59,6 +59,10 @@ export interface WeatherOptions {
   readonly isOver: () => boolean;
 }
 
+function answer(status: number, message: string, effectAfterMs: number | null): Fault {
+  return { kind: 'answer', status, body: { success: false, error: { message } }, effectAfterMs };
+}
+
 /** Every kind of fault that the stand-in knows and that a group's call can meet. */
 export function drawFault(random: Random, latestEffectMs: number): Fault | null {
   if (random() >= faultShare) return null;
@@ -68,6 +72,16 @@ export function drawFault(random: Random, latestEffectMs: number): Fault | null 
     { kind: 'serverError', effect: true },
     { kind: 'serverError', effect: true, status: 502, html: true },
     { kind: 'serverError', effect: false, status: 503, html: true },
+    // Unknown words, words about time, and codes that are none or old.
+    answer(408, 'Request Timeout', 0),
+    answer(404, 'info query timed out', later),
+    answer(404, 'item-not-found', 0),
+    answer(409, 'conflict', null),
+    { kind: 'answer', status: 201, body: '', effectAfterMs: 0 },
+    { kind: 'answer', status: 200, body: { success: true, inviteCode: 'undefined' }, effectAfterMs: 0 },
+    { kind: 'repeat', effect: true },
+    { kind: 'repeat', effect: false },
+    { kind: 'stale', ageMs: 1_500 },
     { kind: 'cut', effect: false },
     { kind: 'cut', effect: true },
     { kind: 'silence', effectAfterMs: null },
