@@ -117,7 +117,9 @@ export async function createOneOffs({ redis, random, file }: OneOffsOptions): Pr
     const { requestId, name, queue: queueName, askedAt, jobId } = one;
     const queue = queues.get(queueName);
     const found = await queue?.getJobState(jobId);
-    const job = (await queue?.getJob(jobId)) as Job | undefined;
+    const stored = (await queue?.getJob(jobId)) as Job | undefined;
+    // Its id may have been used again since a queue was emptied.
+    const job = stored?.data.requestId === requestId ? stored : undefined;
     const state = job === undefined ? 'unknown' : (found ?? 'unknown');
     const { failedReason = null, returnvalue: result = null, finishedOn: endedAt = null } = job ?? {};
     const seen = { requestId, name, queue: queueName, askedAt, endedAt, state, failedReason, result };
