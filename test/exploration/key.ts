@@ -119,14 +119,16 @@ function attemptOf(attempt: Attempt, { record, nowMs }: State, times: Times): st
 }
 
 function requestOf(request: Attempt['request']): string {
-  return request === null ? '' : `r${oneOffs.findIndex((work) => nameOfJob(work) === request.jobId)}`;
+  return request === null ? '' : `r${oneOffs.findIndex((work) => nameOfJob(work) === request.identity)}`;
 }
 
-/** Which of the one-offs that are still open have their answer. */
+/** Which of the one-offs that are still open have their answer, and whether they wait for the end of a burst. */
 function answersOf(state: State): string {
   const { answered, resetBegunAt } = state.record;
   const open = oneOffs.filter((work) => isQueued(state, work));
-  return open.map((work) => `${+answered.includes(nameOfJob(work))}${+((resetBegunAt ?? 0) >= startMs)}`).join('');
+  const begunAt = resetBegunAt ?? 0;
+  const burst = state.nowMs - begunAt < tickMs ? 'b' : '';
+  return open.map((work) => `${+answered.includes(nameOfJob(work))}${+(begunAt >= startMs)}${burst}`).join('');
 }
 
 /** Longer than every pause after failures in a row, and shorter than every period. */

@@ -139,7 +139,7 @@ const ofCalls: readonly Mutant[] = [
 ];
 
 const ofEdits: readonly Mutant[] = [
-  mutant('what is unsettled is in an index of its own', { deaths: 1, losses: 1 }, { settleAt: () => null }),
+  mutant('what is unsettled is in an index of its own', { deaths: 1 }, { settleAt: () => null }),
   mutant(
     'a removed group is settled, too',
     { deaths: 1, edits: 1 },
