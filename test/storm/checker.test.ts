@@ -222,10 +222,18 @@ describe('a one-off', () => {
   const refused = { ...job, state: 'failed', failedReason: 'unknown group "vip": it is not in the file', result: null };
   const elsewhere = { ...refused, failedReason: 'group "vip" belongs to instance "bot2": push it there' };
   const places = { [jid]: [place, { ...place, from: t + 950, instance: 'bot2' }] };
+  const failure = { ...event(t + 950, 'ONE', null), type: 'rotation.failed', request: { requestId: job.requestId } };
+  const told = published(first, one, two, failure);
 
   it('may be refused if its group was edited', () => {
-    expect(promisesBroken({ jobs: [refused, elsewhere], places })).toEqual([]);
-    expect(check({ ...right, jobs: [refused, elsewhere] })[0]?.found).toHaveLength(2);
+    expect(promisesBroken({ jobs: [refused, elsewhere], places, ...told })).toEqual([]);
+    expect(check({ ...right, jobs: [refused, elsewhere], ...told })[0]?.found).toHaveLength(2);
+  });
+
+  it('has to be told of its refusal by an event', () => {
+    expect(check({ ...right, jobs: [refused], places })[0]?.found).toEqual([
+      `links: no event tells that ${job.requestId} failed`,
+    ]);
   });
 
   it('may be refused if it named what was not in the file, or not there', () => {
@@ -233,7 +241,7 @@ describe('a one-off', () => {
       { ...refused, name: 'gone' },
       { ...elsewhere, queue: 'rotations-bot2' },
     ];
-    expect(promisesBroken({ jobs })).toEqual([]);
+    expect(promisesBroken({ jobs, ...told })).toEqual([]);
   });
 
   it('is gone if its queue was emptied after it was asked for', () => {
