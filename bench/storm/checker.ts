@@ -119,13 +119,13 @@ function oneAtATime({ requests, links, settleMs }: History): string[] {
  * A link that we made and never told of is lost work. It may be where a human's link has hidden it, or was taken for that
  * of the call which made it later. Every edit is followed by a read, so none explains it.
  */
-function frugal({ events, links, quiet }: History): string[] {
+function frugal({ events, links, quiet, requests }: History): string[] {
   const seen = Object.values(events)[0] ?? [];
   const ofJid = groupBy(seen, ({ jid }) => jid);
   return Object.entries(links).flatMap(([jid, all]) => {
     const own = linksOf(ofJid.get(jid) ?? [], () => true);
     const told = new Map(own.map(({ inviteCode, reason }) => [inviteCode, reason]));
-    return all.flatMap(({ code, by }, i) => {
+    return all.flatMap(({ code, by, from }, i) => {
       const [before, next] = [all[i - 1], all[i + 1]];
       if (by !== 'us' || told.has(code)) return [];
       // Events come in order, so one that another has overtaken does not come any more.
@@ -133,6 +133,11 @@ function frugal({ events, links, quiet }: History): string[] {
       if (next === undefined) return quiet ? [`${jid}: the last link made was never told of`] : [];
       const mistaken = before?.by === 'human' && told.get(before.code) === 'recovery';
       if (mistaken || next.by === 'human') return [];
+      const wasHidden = requests.some(
+        ({ jid: of, fault, begin }) => of === jid && fault === 'stale' && begin >= from && begin < next.from,
+      );
+      // A cache showed the link before it: nobody could know that there was another.
+      if (wasHidden) return [];
       return [`${jid}: ${code} was made and replaced without ever being told of`];
     });
   });

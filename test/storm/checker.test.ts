@@ -162,6 +162,19 @@ it('wants every group rotated once the file is in force', () => {
   );
 });
 
+it('knows that a read from a cache does not show a link that was made', () => {
+  const hidden = { code: 'HIDDEN', from: t + 600, by: 'us' } as const;
+  const made = { [jid]: [links[0]!, links[1]!, hidden, links[2]!] };
+  const brokenBy = (begin: number, fault: string | null) => {
+    const requests = [...right.requests, { ...request('info', begin), fault }];
+    return promisesBroken({ links: made, requests, limit: { max: 3, perMs: 2_000 } });
+  };
+  const frugal = [expect.stringMatching(/^frugal/)];
+  expect(brokenBy(t + 700, 'stale')).toEqual([]);
+  expect(brokenBy(t + 700, null)).toEqual(frugal);
+  expect(brokenBy(t + 500, 'stale')).toEqual(frugal);
+});
+
 it('counts the limit by token', () => {
   const twoTokens = right.requests.map((seen, i) => ({ ...seen, token: `token ${i}` }));
   expect(promisesBroken({ requests: twoTokens, limit: { max: 1, perMs: 2_000 } })).toEqual([]);
