@@ -131,7 +131,9 @@ function frugal({ events, links, quiet, requests }: History): string[] {
       // Events come in order, so one that another has overtaken does not come any more.
       if (!quiet && !all.slice(i).some((later) => told.has(later.code))) return [];
       if (next === undefined) return quiet ? [`${jid}: the last link made was never told of`] : [];
-      const mistaken = before?.by === 'human' && told.get(before.code) === 'recovery';
+      // The answer to our reset named a person's link, which nobody could know was none of ours.
+      const wasRepeated = requests.some(({ fault, effect }) => fault === 'repeat' && effect?.code === code);
+      const mistaken = before?.by === 'human' && (wasRepeated || told.get(before.code) === 'recovery');
       if (mistaken || next.by === 'human') return [];
       const wasHidden = requests.some(
         ({ jid: of, fault, begin }) => of === jid && fault === 'stale' && begin >= from && begin < next.from,

@@ -175,6 +175,20 @@ it('knows that a read from a cache does not show a link that was made', () => {
   expect(brokenBy(t + 500, 'stale')).toEqual(frugal);
 });
 
+it("knows that an answer may repeat a person's link", () => {
+  const byHand = { code: 'HAND', from: t + 400, by: 'human' } as const;
+  const untold = { code: 'UNTOLD', from: t + 650, by: 'us' } as const;
+  const made = { [jid]: [links[0]!, links[1]!, byHand, untold, links[2]!] };
+  const hand = event(t + 700, 'HAND', { revision: t + 100, code: 'ONE' });
+  const last = event(t + 1_100, 'TWO', { revision: t + 700, code: 'HAND' });
+  const frugalWith = (fault: string | null) => {
+    const requests = [...right.requests, { ...reset(t + 600, 'UNTOLD'), fault }];
+    const over = { links: made, requests, limit: { max: 3, perMs: 2_000 }, ...published(first, one, hand, last) };
+    return promisesBroken(over).some((promise) => promise.startsWith('frugal'));
+  };
+  expect([frugalWith('repeat'), frugalWith(null)]).toEqual([false, true]);
+});
+
 it('counts the limit by token', () => {
   const twoTokens = right.requests.map((seen, i) => ({ ...seen, token: `token ${i}` }));
   expect(promisesBroken({ requests: twoTokens, limit: { max: 1, perMs: 2_000 } })).toEqual([]);
