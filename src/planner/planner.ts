@@ -19,7 +19,8 @@ import { countJobs } from '../queues/counts.ts';
 import type { Keys } from '../redis/keys.ts';
 import { type RedisClient, redisTime } from '../redis/scripts.ts';
 import { slideIntoWindow } from '../schedule/schedule.ts';
-import { type Held, hold } from './hold.ts';
+import { groupBy } from './groupBy.ts';
+import { type Head, type Held, hold, readHead } from './hold.ts';
 import { countIdleReads, type Read, type Release, releaseReads, releaseScheduled } from './release.ts';
 
 /** Between two ticks of the `plan` job. */
@@ -58,10 +59,7 @@ export interface Tick extends Planned {
   readonly verifications: number;
 }
 
-/** A record at the head of a sorted set: `score` is the time it was read with. */
-interface Head {
-  readonly recordId: string;
-  readonly score: number;
+interface InstanceHead extends Head {
   readonly instance: InstanceConfig;
 }
 
@@ -77,7 +75,7 @@ export async function tick(deps: PlannerDependencies): Promise<Tick> {
   let verifications = 0;
   for (const instances of byBucket(deps, [...due, ...unverified])) {
     const names = new Set(instances.map((instance) => instance.name));
-    const mine = (heads: Head[]) => heads.filter((head) => names.has(head.instance.name));
+    const mine = (heads: InstanceHead[]) => heads.filter((head) => names.has(head.instance.name));
     const room = await findRoom(deps, instances, nowMs);
     const done = await planDue(deps, mine(due), room, nowMs);
     planned.push(done);
@@ -102,20 +100,18 @@ async function readHeads(
   { redis, config }: PlannerDependencies,
   key: (instance: string) => string,
   nowMs: number,
-): Promise<Head[]> {
+): Promise<InstanceHead[]> {
   const heads = await Promise.all(
     config.instances.map(async (instance) => {
-      const flat = await redis.zrangebyscore(key(instance.name), '-inf', nowMs, 'WITHSCORES', 'LIMIT', 0, headSize);
-      return Array.from({ length: flat.length / 2 }, (_, i): Head => {
-        return { recordId: flat[2 * i] ?? '', score: Number(flat[2 * i + 1]), instance };
-      });
+      const heads = await readHead(redis, key(instance.name), nowMs, { count: headSize });
+      return heads.map((head) => ({ ...head, instance }));
     }),
   );
   return heads.flat().sort((a, b) => a.score - b.score);
 }
 
 /** The instances that have something to do, those that share a token together. */
-function byBucket(deps: PlannerDependencies, heads: Head[]): InstanceConfig[][] {
+function byBucket(deps: PlannerDependencies, heads: InstanceHead[]): InstanceConfig[][] {
   const buckets = new Map<string, Map<string, InstanceConfig>>();
   for (const { instance } of heads) {
     const bucket = bucketOf(deps.tokenOf(instance.name));
@@ -163,7 +159,7 @@ async function findRoom(deps: PlannerDependencies, instances: InstanceConfig[], 
 }
 
 /** Releases what is due within the room there is. */
-async function planDue(deps: PlannerDependencies, heads: Head[], room: Room, nowMs: number): Promise<Planned> {
+async function planDue(deps: PlannerDependencies, heads: InstanceHead[], room: Room, nowMs: number): Promise<Planned> {
   const chosen = heads.filter(({ instance }) => !room.closed.has(instance.name)).slice(0, room.free);
   const records = await Promise.all(chosen.map(({ recordId }) => readable(deps.store.load(recordId))));
   const paced = new Map(room.paced);
@@ -233,7 +229,7 @@ function nextOf({ entry, dueAt, readDueAt }: GroupRecord, nowMs: number): Next {
 
 async function planVerifications(
   deps: PlannerDependencies,
-  heads: Head[],
+  heads: InstanceHead[],
   max: number,
   room: Room,
   nowMs: number,
@@ -250,11 +246,5 @@ async function planVerifications(
 }
 
 function byInstance<T extends { readonly instance: string }>(items: readonly T[]): Map<string, T[]> {
-  const grouped = new Map<string, T[]>();
-  for (const item of items) {
-    const list = grouped.get(item.instance);
-    if (list === undefined) grouped.set(item.instance, [item]);
-    else list.push(item);
-  }
-  return grouped;
+  return groupBy(items, ({ instance }) => instance);
 }

@@ -7,7 +7,8 @@ import type { Queue } from 'bullmq';
 import { type GroupStore, RecordError, readable } from '../groups/store.ts';
 import type { Keys } from '../redis/keys.ts';
 import { type RedisClient, redisTime } from '../redis/scripts.ts';
-import { type Held, hold } from './hold.ts';
+import { groupBy } from './groupBy.ts';
+import { type Held, hold, readHead } from './hold.ts';
 import { type Read, releaseReads } from './release.ts';
 
 /** How often each worker looks. */
@@ -43,14 +44,10 @@ export async function settle(deps: SettlerDependencies): Promise<number> {
 }
 
 async function settlePage({ redis, keys, store, queueOf }: SettlerDependencies, nowMs: number, from: number) {
-  const flat = await redis.zrangebyscore(keys.unsettled, '-inf', nowMs, 'WITHSCORES', 'LIMIT', from, headSize);
-  if (flat.length === 0) return { seen: 0, left: 0, released: 0 };
-  const heads = Array.from({ length: flat.length / 2 }, (_, i) => {
-    return { recordId: flat[2 * i] ?? '', score: Number(flat[2 * i + 1]) };
-  });
+  const heads = await readHead(redis, keys.unsettled, nowMs, { count: headSize, skip: from });
   const loaded = await Promise.all(heads.map(({ recordId }) => readable(store.load(recordId))));
   const held: Held[] = [];
-  const found: { readonly queue: Queue; readonly read: Read }[] = [];
+  const found: (Read & { readonly queue: Queue })[] = [];
   for (const [i, head] of heads.entries()) {
     const one = loaded[i];
     const entry = one === undefined || one instanceof RecordError ? null : one.record.entry;
@@ -61,15 +58,12 @@ async function settlePage({ redis, keys, store, queueOf }: SettlerDependencies, 
       const queue = queueOf(entry.instance);
       if (queue === null) continue;
       held.push({ ...head, untilMs: nowMs + holdMs });
-      found.push({ queue, read: { recordId: head.recordId, group: entry.group } });
+      found.push({ queue, recordId: head.recordId, group: entry.group });
     }
   }
   // Of several workers that look at once, the one that holds a record back queues its read.
-  const mine = await hold(redis, keys.unsettled, held);
-  const queues = new Map<Queue, Read[]>();
-  for (const { queue, read } of found) {
-    if (mine.has(read.recordId)) queues.set(queue, [...(queues.get(queue) ?? []), read]);
-  }
-  for (const [queue, reads] of queues) await releaseReads(queue, 'unsettled', reads);
-  return { seen: heads.length, left: heads.length - held.length, released: [...queues.values()].flat().length };
+  const isHeld = await hold(redis, keys.unsettled, held);
+  const mine = found.filter(({ recordId }) => isHeld.has(recordId));
+  for (const [queue, reads] of groupBy(mine, (read) => read.queue)) await releaseReads(queue, 'unsettled', reads);
+  return { seen: heads.length, left: heads.length - held.length, released: mine.length };
 }
