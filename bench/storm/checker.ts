@@ -6,7 +6,7 @@ import { answered } from './answers.ts';
 import { bounded } from './deadLinks.ts';
 import { type History, lastPlaces, type SeenEvent } from './history.ts';
 import { neverAgain, ordered } from './order.ts';
-import { groupBy } from './support.ts';
+import { groupBy, type Span } from './support.ts';
 
 type Check = (history: History) => string[];
 
@@ -117,7 +117,7 @@ function oneAtATime({ requests, links, settleMs }: History): string[] {
 
 /**
  * A link that we made and never told of is lost work. It may be where a human's link has hidden it, or was taken for that
- * of the call which made it later. Every edit is followed by a read, so none explains it.
+ * of the call which made it later, and where a cache has hidden it. Every edit is followed by a read, so none explains it.
  */
 function frugal({ events, links, quiet, requests }: History): string[] {
   const seen = Object.values(events)[0] ?? [];
@@ -131,18 +131,22 @@ function frugal({ events, links, quiet, requests }: History): string[] {
       // Events come in order, so one that another has overtaken does not come any more.
       if (!quiet && !all.slice(i).some((later) => told.has(later.code))) return [];
       if (next === undefined) return quiet ? [`${jid}: the last link made was never told of`] : [];
-      // The answer to our reset named a person's link, which nobody could know was none of ours.
-      const wasRepeated = requests.some(({ fault, effect }) => fault === 'repeat' && effect?.code === code);
-      const mistaken = before?.by === 'human' && (wasRepeated || told.get(before.code) === 'recovery');
-      if (mistaken || next.by === 'human') return [];
-      const wasHidden = requests.some(
-        ({ jid: of, fault, begin }) => of === jid && fault === 'stale' && begin >= from && begin < next.from,
-      );
-      // A cache showed the link before it: nobody could know that there was another.
-      if (wasHidden) return [];
+      const wasTaken = before !== undefined && (told.get(before.code) === 'recovery' || isRepeated(requests, code));
+      if (next.by === 'human' || (before?.by === 'human' && wasTaken)) return [];
+      if (isHidden(requests, jid, { from, to: next.from })) return [];
       return [`${jid}: ${code} was made and replaced without ever being told of`];
     });
   });
+}
+
+/** The answer to the reset that made this link named the link before it. */
+function isRepeated(requests: History['requests'], code: string): boolean {
+  return requests.some(({ fault, effect }) => fault === 'repeat' && effect?.code === code);
+}
+
+/** A cache showed an older link meanwhile. */
+function isHidden(requests: History['requests'], jid: string, { from, to }: Span): boolean {
+  return requests.some((seen) => seen.jid === jid && seen.fault === 'stale' && seen.begin >= from && seen.begin < to);
 }
 
 /** In one pass: megabytes are searched for thousands of secrets, each of which is longer than its beginning. */
