@@ -193,6 +193,9 @@ export function isRegistered({ entry, removedAt }: GroupRecord): boolean {
   return entry !== null && removedAt === null;
 }
 
+/** How long the history of a group that left the file is kept, ms. */
+export const historyMs = 30 * 24 * 3_600_000;
+
 /** Whether the group has scheduled rotations and verifications. */
 export function isScheduled(record: GroupRecord): boolean {
   return isRegistered(record) && record.entry?.enabled === true && record.duplicateOf === null;

@@ -12,7 +12,7 @@ import { type RedisClient, redisTime } from '../redis/scripts.ts';
 import { isJid } from '../ryze/identifier.ts';
 import type { FileStanding, Files } from './files.ts';
 import { ownerOf } from './owner.ts';
-import type { GroupRecord } from './record.ts';
+import { type GroupRecord, historyMs } from './record.ts';
 import { asDuplicate, forgetting, publishedOf, replaced, type Wanted, withEntry, withoutEntry } from './register.ts';
 import { parseRegistration, type Registration } from './registration.ts';
 import { type Edit, type GroupStore, type Reader, RecordError, readable } from './store.ts';
@@ -38,7 +38,6 @@ export interface RegistryDependencies {
   readonly files: Files;
 }
 
-const historyMs = 30 * 24 * 3_600_000;
 /** Groups written at the same time: enough to fill the pipe, not so many that others wait. */
 const chunk = 250;
 

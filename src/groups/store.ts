@@ -8,7 +8,7 @@ import type { Keys } from '../redis/keys.ts';
 import { loadScript, type RedisClient, redisTime, runScript } from '../redis/scripts.ts';
 import type { LinkEvent } from '../results/event.ts';
 import { indexEntries } from './indexes.ts';
-import { type GroupRecord, groupRecord, newRecord } from './record.ts';
+import { type GroupRecord, groupRecord, historyMs, newRecord } from './record.ts';
 import { parseRegistration, type Registration } from './registration.ts';
 import { createSave, type Save } from './save.ts';
 
@@ -73,8 +73,6 @@ export async function readable<T>(reading: Promise<T>): Promise<T | RecordError>
 
 /** Times to try again when others write the same record; far more than contention can explain. */
 const maxConflicts = 200;
-/** How long a removed group's history is kept. */
-const historySeconds = 30 * 24 * 3600;
 
 interface Snapshot {
   readonly version: number;
@@ -102,7 +100,7 @@ export function createGroupStore(redis: RedisClient, keys: Keys): GroupStore {
     else {
       const json = JSON.stringify(groupRecord.parse(after));
       save.write('HSET', key, 'version', String(seen.version + 1), 'record', json);
-      if (after.removedAt !== null) save.write('EXPIRE', key, String(historySeconds));
+      if (after.removedAt !== null) save.write('EXPIRE', key, String(historyMs / 1_000));
       else if (anew) save.write('PERSIST', key);
     }
     const [from, to] = [indexEntries(seen.record, keys), indexEntries(after ?? newRecord, keys)];
