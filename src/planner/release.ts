@@ -49,16 +49,21 @@ export async function countIdleReads(queue: Queue): Promise<number> {
 export interface Read {
   readonly recordId: string;
   readonly group: string;
+  /**
+   * The record's count of attempts, for a read that must not wait for an earlier one. BullMQ keeps the job of a killed
+   * worker, and with it the job's id, until the lock has run out.
+   */
+  readonly attempts?: number;
 }
 
-/** One read of a group at a time: one that waits does for all that come meanwhile. */
+/** Adds each read once: BullMQ ignores a job while another one has its id. */
 export async function releaseReads(queue: Queue, kind: ReadKind, reads: readonly Read[]): Promise<void> {
   await queue.addBulk(
-    reads.map(({ recordId, group }) => ({
+    reads.map(({ recordId, group, attempts }) => ({
       name: verifyJob,
       data: { record: recordId, group },
       opts: {
-        jobId: `${kind}.${recordId}`,
+        jobId: [kind, ...(attempts === undefined ? [] : [attempts]), recordId].join('.'),
         priority: priorities[kind],
         ...finished,
       },

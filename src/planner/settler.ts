@@ -14,7 +14,7 @@ import { type Read, releaseReads } from './release.ts';
 /** How often each worker looks. */
 export const settleEveryMs = 1_000;
 /** A record is looked at again after this time, in case its job was lost. */
-const holdMs = 10_000;
+const holdMs = 5_000;
 /** The same where the record cannot be read. */
 const unreadableMs = 60_000;
 /** Records at a time: more than workers have calls in flight. */
@@ -58,7 +58,7 @@ async function settlePage({ redis, keys, store, queueOf }: SettlerDependencies, 
       const queue = queueOf(entry.instance);
       if (queue === null) continue;
       held.push({ ...head, untilMs: nowMs + holdMs });
-      found.push({ queue, recordId: head.recordId, group: entry.group });
+      found.push({ queue, recordId: head.recordId, group: entry.group, attempts: one?.record.attempts });
     }
   }
   // Of several workers that look at once, the one that holds a record back queues its read.

@@ -72,9 +72,12 @@ export type CallEnd =
   /** Another attempt took the group over while we called; it will be read back. */
   | { readonly end: 'fenced' };
 
-/** A process that does not renew in time is taken for dead, and its group is taken over. */
-const leaseMs = 10_000;
-const renewEveryMs = 3_000;
+/**
+ * A process that does not renew in time is taken for dead, and its group is taken over. Two reads at once do no harm, so a
+ * killed worker's read is made again sooner.
+ */
+const leases = { reset: { ms: 10_000, renewEveryMs: 3_000 }, read: { ms: 4_000, renewEveryMs: 1_000 } };
+const leaseOf = (call: Attempt['call']) => (call === 'reset' ? leases.reset : leases.read);
 
 type Answer = { call: 'reset'; value: ResetAnswer } | { call: 'readBack' | 'adopt' | 'verify'; value: InfoAnswer };
 
@@ -88,13 +91,13 @@ export async function makeCall(deps: CallDependencies, target: Target, work: Wor
 
   const recordedAt = elapsedSince();
   const begun = await beginAttempt(deps, target, work, call);
-  if (begun === null || recordedAt() > leaseMs / 2 || askedAt() > grant.sendWithinMs) {
+  if (begun === null || recordedAt() > leaseOf(call).ms / 2 || askedAt() > grant.sendWithinMs) {
     await budget.settle(target.instance, grant, { ending: 'refunded' });
     if (begun !== null) await endAttempt(deps, target, begun, { kind: 'rejected' });
     return { end: 'overtaken' };
   }
 
-  const stopRenewing = keepLease(deps, target, begun.id);
+  const stopRenewing = keepLease(deps, target, begun);
   const sentAt = performance.now();
   const outcome = await send(deps.ryze, target, begun, call);
   const tookMs = performance.now() - sentAt;
@@ -138,18 +141,19 @@ async function beginAttempt(
     const isDue = record.entry?.instance === instance.name && decide(record, work, nowMs).do === call;
     if (!isDue) return { record: null, result: null };
     const request = work.kind === 'request' ? { ...work.request, identity: work.identity } : null;
-    const attempt: Attempt = { id, call, begunAt: nowMs, leaseUntil: nowMs + leaseMs, request, covers };
+    const attempt: Attempt = { id, call, begunAt: nowMs, leaseUntil: nowMs + leaseOf(call).ms, request, covers };
     const begun = transition(record, { kind: 'started', attempt }, nowMs, settleTimeMs);
     return { record: begun.record, result: { ...attempt, jid: record.jid } };
   });
 }
 
 /** Renews the lease until told to stop; an attempt that is no longer ours is left to its new owner. */
-function keepLease({ store, settleTimeMs }: CallDependencies, { recordId }: Target, id: string): () => void {
+function keepLease({ store, settleTimeMs }: CallDependencies, { recordId }: Target, { id, call }: Begun): () => void {
+  const { ms, renewEveryMs } = leaseOf(call);
   const timer = setInterval(() => {
     store
       .update(recordId, (record, nowMs) => {
-        const renewed = { kind: 'renewed', id, leaseUntil: nowMs + leaseMs } as const;
+        const renewed = { kind: 'renewed', id, leaseUntil: nowMs + ms } as const;
         return { record: transition(record, renewed, nowMs, settleTimeMs).record, result: undefined };
       })
       .catch(() => {

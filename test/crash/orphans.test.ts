@@ -106,3 +106,31 @@ it.each(works)('settles a %s rotation of a killed worker, whatever is edited', {
   };
   await Promise.all(Array.from({ length: atOnce }, takeTurns));
 });
+
+it('settles it in that time though the next worker is killed as it reads the link back', {
+  timeout: 120_000,
+}, async () => {
+  const base = testRedis();
+  const rig = await makeRig({ ...base, url: null, env: { REDIS_URL: base.url } }, noProxy, {
+    groupsYaml: entry('g0', 0, ''),
+    settleTime: '4s',
+    api: 'timeout: 5s',
+  });
+  const calls = (endpoint: 'reset' | 'info') => rig.standIn.log.of({ endpoint, jid: jids[0]! });
+  rig.standIn.faults.next({ kind: 'silence', effectAfterMs: 100 }, { endpoint: 'reset' });
+  const first = rig.start();
+  await rig.adopted(0);
+  await rig.ask('g0');
+  const reset = await until('the effect', () => calls('reset')[0]?.effect);
+  first.child.kill('SIGKILL');
+  const second = rig.start();
+  rig.standIn.faults.next({ kind: 'slow', ms: 4_000 }, { endpoint: 'info' });
+  await until('the read back', () => calls('info').length === 2);
+  second.child.kill('SIGKILL');
+  const third = rig.start();
+  await rig.expectLive(0);
+  expect(Date.parse(rig.eventsOf(0).at(-1)!.rotatedAt!) - reset.at).toBeLessThan(boundMs);
+  expect(calls('reset')).toHaveLength(1);
+  third.child.kill('SIGKILL');
+  await Promise.all([first, second, third].map(({ ended }) => ended));
+});

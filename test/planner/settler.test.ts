@@ -1,4 +1,5 @@
-import { expect, it } from 'vitest';
+import { Worker } from 'bullmq';
+import { expect, it, onTestFinished } from 'vitest';
 import { settle } from '../../src/planner/settler.ts';
 import { attempt, uncertain } from '../rotation/samples.ts';
 import { jid, plannerRig } from './plannerRig.ts';
@@ -27,7 +28,7 @@ it('releases an attempt whose lease has expired, and not before', async () => {
   expect(await settle('bot0', 'bot1')).toBe(1);
   const [job] = await queueOf('bot0').getJobs(['prioritized']);
   expect(job).toMatchObject({
-    id: `unsettled.${jid(0)}`,
+    id: `unsettled.0.${jid(0)}`,
     name: 'verify',
     data: { record: jid(0), group: 'g0' },
     opts: { priority: 5 },
@@ -87,10 +88,25 @@ it('releases it again where its job was lost', async () => {
   setTime(seconds(1));
   expect([await settle('bot0'), await settle('bot0')]).toEqual([1, 0]);
   await queueOf('bot0').obliterate({ force: true });
-  setTime(seconds(10));
+  setTime(seconds(5));
   expect(await settle('bot0')).toBe(0);
-  setTime(seconds(11));
+  setTime(seconds(6));
   expect(await settle('bot0')).toBe(1);
+});
+
+it('does not wait for the job of a worker that was killed while it read', async () => {
+  const { redis, change, settle, setTime, queueOf, prefix } = await settlerRig();
+  await change(0, () => ({ attempts: 1, attempt: attempt({ leaseUntil: seconds(1) }) }));
+  setTime(seconds(1));
+  await settle('bot0');
+  const taken = new Worker('rotations-bot0', null, { connection: redis, prefix, autorun: false });
+  onTestFinished(() => taken.close());
+  const held = await taken.getNextJob('killed');
+  await change(0, () => ({ attempts: 2, attempt: attempt({ call: 'readBack', leaseUntil: seconds(5) }) }));
+  setTime(seconds(5));
+  expect(await settle('bot0')).toBe(1);
+  const [job] = await queueOf('bot0').getJobs(['prioritized']);
+  expect([held?.id, job?.id]).toEqual([`unsettled.1.${jid(0)}`, `unsettled.2.${jid(0)}`]);
 });
 
 it('leaves what it does not serve to workers that do', async () => {
