@@ -89,6 +89,8 @@ function redisAway(troubles: readonly Trouble[]): Span[] {
 const readAgainMs = { first: 500, most: 15_000 };
 /** And until the planner has noticed that, and the job has got a slot. */
 const noticedMs = 5_000;
+/** Of a read whose process has died. */
+const readLeaseMs = 4_000;
 
 /**
  * The time that is lost by reads which did not show the link although they were made: those that met a fault, and those
@@ -107,18 +109,21 @@ function failedReads({ requests, history }: About, { from, to }: Span): Span[] {
     const died = someoneLeft(history, call.begin, end + 1_000);
     if (!faulty && !died) return [];
     const pauseMs = Math.min(readAgainMs.first * 2 ** (failed - 1), readAgainMs.most) + noticedMs;
-    const mostMs = Math.max(faulty ? pauseMs : 0, died ? history.leaseMs + noticedMs : 0);
+    const mostMs = Math.max(faulty ? pauseMs : 0, died ? readLeaseMs + noticedMs : 0);
     return [{ from: call.begin, to: Math.min(next, end + mostMs) }];
   });
 }
 
 /** A read whose job was wiped off its queue is queued again after this time. */
-const queuedAgainMs = 10_000;
+const queuedAgainMs = 5_000;
 
-/** The time that is lost by a read's job, if the queue was emptied: until the next call for this group. */
-function wipes({ requests, history }: About, { from, to }: Span): Span[] {
+/** The time that is lost by a read's job, if its queue was emptied: until the next call for this group. */
+function wipes({ requests, history, jid }: About, { from, to }: Span): Span[] {
+  const places = history.places[jid] ?? [];
+  const queues = new Set(places.filter((place) => place.from <= to).map(({ instance }) => `rotations-${instance}`));
   return history.troubles
-    .filter((trouble) => trouble.kind === 'wipe' && trouble.from <= to && trouble.to >= from)
+    .filter(({ kind, queue = '' }) => kind === 'wipe' && queues.has(queue))
+    .filter((wiped) => wiped.from <= to && wiped.to >= from)
     .map((trouble) => {
       const next = requests.find(({ begin }) => begin > trouble.to)?.begin ?? to;
       return { from: trouble.from, to: Math.min(next, trouble.to + queuedAgainMs + noticedMs) };

@@ -17,6 +17,8 @@ export interface Edits {
   readonly counts: Readonly<Record<string, number>>;
   /** Makes an edit, and says what kind it was. */
   make(): string;
+  /** Takes the groups whose resets are in flight out of the schedule: what becomes of them is nobody's work then. */
+  shelve(): void;
   /** Every group is back, enabled, and due soon. */
   restore(): void;
   /** The last edit: nothing is due for a long time. */
@@ -44,14 +46,20 @@ export function createEdits(first: FileModel, standIn: StandIn, random: Random):
     }
   }
 
+  /** The JIDs whose resets are in flight, or ended no longer ago than that. */
+  function resetting(endedMs: number): string[] {
+    const now = Date.now();
+    return standIn.log.all.slice(-300).flatMap(({ endpoint, begin, end, jid }) => {
+      const isInFlight = endpoint === 'reset' && begin <= now && (end === null || end > now - endedMs);
+      return isInFlight && jid !== null ? [jid] : [];
+    });
+  }
+
   /** Half of them in the middle of a reset: that is when an edit is dangerous. */
   function targets(): Entry[] {
-    const now = Date.now();
-    const inFlight = standIn.log.all.slice(-300).filter(({ endpoint, begin, end }) => {
-      return endpoint === 'reset' && begin <= now && (end === null || end > now - 1_000);
-    });
+    const inFlight = resetting(1_000);
     const count = Math.ceil(random.between(0, 6));
-    const busy = new Set(Array.from({ length: count }, () => random.pick(inFlight)?.jid));
+    const busy = new Set(Array.from({ length: count }, () => random.pick(inFlight)));
     const chosen = new Set(file.entries.filter(({ jid }) => busy.has(jid)));
     for (let i = 0; i < count; i++) chosen.add(random.pick(file.entries));
     return [...chosen];
@@ -101,6 +109,13 @@ export function createEdits(first: FileModel, standIn: StandIn, random: Random):
     [file, before] = [before, file];
   }
 
+  function shelve(entry: Entry): void {
+    const how = random.pick(['disable', 'remove', 'late'] as const);
+    if (how === 'disable') entry.enabled = false;
+    else if (how === 'remove') entry.present = false;
+    else entry.every = random.pick(latePeriods);
+  }
+
   function draw(): string {
     const chance = random();
     if (chance < 0.1) return 'undo';
@@ -125,6 +140,13 @@ export function createEdits(first: FileModel, standIn: StandIn, random: Random):
       counts[kind] = (counts[kind] ?? 0) + 1;
       notePlaces();
       return kind;
+    },
+    shelve() {
+      before = structuredClone(file);
+      const busy = new Set(resetting(0));
+      for (const entry of file.entries) if (busy.has(entry.jid)) shelve(entry);
+      counts.shelve = (counts.shelve ?? 0) + 1;
+      notePlaces();
     },
     restore() {
       restoreFile(file);

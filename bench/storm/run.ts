@@ -149,6 +149,10 @@ function rageOn(stage: Stage, { forMs, ...raging }: Raging): Promise<void> {
         edits.make();
         copies.spread(stage.text());
       },
+      shelve() {
+        edits.shelve();
+        copies.spread(stage.text());
+      },
       wipe: oneOffs.wipe,
       async restartRedis() {
         await stage.stopRedis();

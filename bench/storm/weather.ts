@@ -47,6 +47,8 @@ export interface WeatherOptions {
   readonly restartRedis: () => Promise<void>;
   /** Somebody edits the file. */
   readonly edit: () => void;
+  /** The same, and what is being reset at that moment is in no schedule any more. */
+  readonly shelve: () => void;
   /** Somebody empties a queue from a dashboard; returns which. */
   readonly wipe: () => Promise<string>;
   readonly jids: readonly string[];
@@ -147,12 +149,17 @@ export async function rage(options: WeatherOptions, forMs: number): Promise<void
       });
     });
   /** Mostly one while another works on: nothing can be said of dead links while there is nobody. */
-  const kill = async () => {
+  const kill = async (first = () => {}) => {
     await untilReset();
     const working = present().filter(fleet.isUp);
     if (working.length === 0 || (working.length === 1 && random() < 0.85)) return;
+    first();
     counts.kills += 1;
     await note('kill', () => fleet.kill(random.pick(working)));
+  };
+  const shelve = () => {
+    counts.edits += 1;
+    options.shelve();
   };
   const restart = () => {
     const working = present().filter(fleet.isUp);
@@ -166,7 +173,7 @@ export async function rage(options: WeatherOptions, forMs: number): Promise<void
     // Long enough for the others to take over all that it had begun, and to rotate again.
     once(3_000, () => partition(25_000)),
     every(5_000, 15_000, () => partition(absenceMs())),
-    every(2_000, 8_000, kill),
+    every(2_000, 8_000, () => (random() < 0.5 ? kill() : kill(shelve))),
     every(4_000, 12_000, () =>
       sendAway((index) => {
         counts.freezes += 1;
