@@ -14,7 +14,7 @@ import { type LinkEvent, linkEvent } from './event.ts';
 const takeLua = loadScript('take', import.meta.url);
 const strikeLua = loadScript('strike', import.meta.url);
 
-const leaseMs = 10_000;
+const leaseMs = 5_000;
 const batch = 100;
 
 /**

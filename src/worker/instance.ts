@@ -25,8 +25,8 @@ export interface InstanceWorkerOptions {
  * check has seen that; what it was doing is told by the group's record, so no number of such restarts fails a job.
  */
 export const lockOptions = {
-  lockDuration: 8_000,
-  stalledInterval: 3_000,
+  lockDuration: 5_000,
+  stalledInterval: 2_000,
   maxStalledCount: 1_000_000,
   runRetryDelay: 1_000,
 };

@@ -156,7 +156,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
 
   async function plan(): Promise<void> {
     const config = reloading.inForce;
-    await outbox.publishAll(await redis.smembers(keys.outboxes));
+    await publishLeftovers();
     const planned = await tick({ redis, keys, store, budget, config, tokenOf: tokens.of, queueOf: instances.queueOf });
     health.ticked();
     const { unreadable, lost, ...counts } = planned;
@@ -168,7 +168,15 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     if (lost.length > 0) await registering.registerLost(config, lost);
   }
 
+  /** What a publisher left that was killed. */
+  async function publishLeftovers(): Promise<void> {
+    const queues = await redis.smembers(keys.outboxes);
+    const waiting = await Promise.all(queues.map((queue) => outbox.waiting(queue)));
+    await outbox.publishAll(queues.filter((_, i) => (waiting[i] ?? 0) > 0));
+  }
+
   async function settleLeftovers(): Promise<void> {
+    await publishLeftovers();
     const { instances: served } = reloading.inForce;
     const queueOf = (name: string) => (served.some((one) => one.name === name) ? instances.queueOf(name) : null);
     await settle({ redis, keys, store, queueOf });
@@ -261,7 +269,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     for (const timer of [health, ...timers]) await timer.stop();
     await Promise.all([planner.close(), instances.close()]);
     await Promise.all(publishing);
-    await outbox.publishAll(await redis.smembers(keys.outboxes));
+    await publishLeftovers();
     await registering.close();
     await Promise.all([outbox.close(), plans.close(), ryze.close()]);
   }
