@@ -21,8 +21,8 @@ export interface DeadLink {
   /** Until when; where it is not over, until the history was taken. */
   readonly to: number;
   readonly over: boolean;
-  /** Redis was unreachable or restarted meanwhile. */
-  readonly withoutRedis: boolean;
+  /** Redis was unreachable or restarted meanwhile, or no worker was there. */
+  readonly interrupted: boolean;
   /** What is left if that is taken out which the program cannot help, ms. */
   readonly ownMs: number;
 }
@@ -51,13 +51,14 @@ function deadLink(about: About, i: number): DeadLink {
   const good = new Set(links.slice(i).map((link) => link.code));
   const event = events.find(({ type, inviteCode }) => type !== 'rotation.failed' && good.has(inviteCode ?? ''));
   const end = { at: event?.receivedAt ?? history.at, publishedAt: publishedAt(history, event) };
-  const redis = redisAway(history.troubles);
-  const withoutRedis = redis.some((span) => span.from < end.at && span.to > from);
+  const redis = spansOf(history, ['cut', 'restart']);
+  const outages = [...redis, ...spansOf(history, ['nobody'])];
+  const isDuring = (span: Span) => span.from < end.at && span.to > from;
   // A consumer whose Redis was restarted may get an event only after BullMQ has found its job stalled: what counts then
   // is when the program had published it.
-  const to = Math.max(from, withoutRedis ? end.publishedAt : end.at);
+  const to = Math.max(from, redis.some(isDuring) ? end.publishedAt : end.at);
   const span = { from, to };
-  const excused = [...redis, ...failedReads(about, span), ...wipes(about, span), ...namelessSpans(about)];
+  const excused = [...outages, ...failedReads(about, span), ...wipes(about, span), ...namelessSpans(about)];
   return {
     jid,
     code,
@@ -65,7 +66,7 @@ function deadLink(about: About, i: number): DeadLink {
     cause: causeOf(about, i, to),
     to,
     over: event !== undefined,
-    withoutRedis,
+    interrupted: outages.some(isDuring),
     ownMs: to - from - inAll(excused, span),
   };
 }
@@ -76,13 +77,11 @@ function publishedAt({ added, at }: History, event: SeenEvent | undefined): numb
   return Math.min(event.receivedAt, first.find(({ id }) => id === event.id)?.at ?? event.receivedAt);
 }
 
-/** Workers look for a Redis that is back each second, and jobs go on after one more. */
-const redisBackMs = 2_000;
+/** Workers look for a Redis that is back, and for what is unsettled, each second, and jobs go on after one more. */
+const backMs = 2_000;
 
-function redisAway(troubles: readonly Trouble[]): Span[] {
-  return troubles
-    .filter(({ kind }) => kind === 'cut' || kind === 'restart')
-    .map(({ from, to }) => ({ from, to: to + redisBackMs }));
+function spansOf({ troubles }: History, kinds: readonly Trouble['kind'][]): Span[] {
+  return troubles.filter(({ kind }) => kinds.includes(kind)).map(({ from, to }) => ({ from, to: to + backMs }));
 }
 
 /** After a read that failed the next one is made after twice the time, from the first of these to the second. */
@@ -195,17 +194,17 @@ export function bounded(history: History): string[] {
     });
 }
 
-/** One line for each cause, and one for all those during which Redis was away. */
+/** One line for each cause, and one for all those during which nobody could work. */
 export function deadTimes(history: History): string[] {
   const all = deadLinks(history);
   const lines = causes.map((cause) =>
     lineOf(
       cause,
-      all.filter((one) => one.cause === cause && !one.withoutRedis),
+      all.filter((one) => one.cause === cause && !one.interrupted),
     ),
   );
-  const without = all.filter((one) => one.withoutRedis && one.cause !== 'by hand');
-  return [...lines, lineOf('Redis away', without)].filter((line) => line !== '');
+  const interrupted = all.filter((one) => one.interrupted && one.cause !== 'by hand');
+  return [...lines, lineOf('Redis or all workers away', interrupted)].filter((line) => line !== '');
 }
 
 function lineOf(name: string, dead: readonly DeadLink[]): string {

@@ -68,9 +68,12 @@ export interface Place {
   readonly instance: string | null;
 }
 
-/** Something that was done to a worker (kill, freeze, partition), to Redis (cut, restart), or to a queue (wipe). */
+/**
+ * Something that was done to a worker (kill, freeze, partition), to Redis (cut, restart), or to a queue (wipe); `nobody`:
+ * no worker was there, or none could reach Redis.
+ */
 export interface Trouble {
-  readonly kind: 'kill' | 'freeze' | 'partition' | 'cut' | 'restart' | 'wipe';
+  readonly kind: 'kill' | 'freeze' | 'partition' | 'cut' | 'restart' | 'wipe' | 'nobody';
   readonly from: number;
   /** When it was over. */
   readonly to: number;

@@ -149,6 +149,23 @@ export async function rage(options: WeatherOptions, forMs: number): Promise<void
       });
     });
   /** Mostly one while another works on: nothing can be said of dead links while there is nobody. */
+  const isWorking = (index: number) => !away.has(index) && fleet.isUp(index);
+  /** Notes when nobody works: all are killed, starting, frozen or parted from Redis. */
+  const watchAbsence = () => {
+    let from: number | null = null;
+    const end = () => {
+      if (from !== null) options.troubles.push({ kind: 'nobody', from, to: Date.now() });
+      from = null;
+    };
+    const timer = setInterval(() => {
+      if ([...proxies.keys()].some(isWorking)) end();
+      else from ??= Date.now();
+    }, 50);
+    return () => {
+      clearInterval(timer);
+      end();
+    };
+  };
   const kill = async (first = () => {}) => {
     await untilReset();
     const working = present().filter(fleet.isUp);
@@ -169,6 +186,7 @@ export async function rage(options: WeatherOptions, forMs: number): Promise<void
   };
   // Half of them for longer than every lock and lease.
   const absenceMs = () => (random() < 0.5 ? random.between(10_500, 16_000) : random.between(500, 4_000));
+  const stopWatching = watchAbsence();
   await Promise.all([
     // Long enough for the others to take over all that it had begun, and to rotate again.
     once(3_000, () => partition(25_000)),
@@ -213,5 +231,6 @@ export async function rage(options: WeatherOptions, forMs: number): Promise<void
     }),
   ]);
   await Promise.all(absences);
+  stopWatching();
   standIn.faults.random(null);
 }

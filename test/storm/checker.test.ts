@@ -48,6 +48,7 @@ const place = { from: t - 5_000, group: 'vip', instance: 'bot' };
 const first = adopted(t - 1_000, 'OLD', null);
 const one = event(t + 100, 'ONE', { revision: t - 1_000, code: 'OLD' });
 const two = event(t + 1_100, 'TWO', { revision: t + 100, code: 'ONE' });
+const wipe = (queue: string) => ({ kind: 'wipe', from: t + 1_200, to: t + 1_210, queue }) as const;
 const right: History = {
   at: t + 2_000,
   requests: [reset(t, 'ONE'), reset(t + 1_000, 'TWO')],
@@ -335,12 +336,20 @@ describe('dead-link time', () => {
         troubles: [{ kind: 'kill', from: t + 1_250, to: t + 1_250 }],
       },
     ],
-    ['the job of a read was wiped off', { troubles: [{ kind: 'wipe', from: t + 1_200, to: t + 1_210, queue: 'q' }] }],
+    ['the job of a read was wiped off', { troubles: [wipe('rotations-bot')] }],
+    ['no worker was there', { troubles: [{ kind: 'nobody', from: t + 1_200, to: t + 4_000 }] }],
   ];
   it.each(excuses)('is not held against us for the time in which %s, and no longer', (_excuse, over) => {
     const limit = { max: 99, perMs: 1 };
     expect(check({ ...slow(22_000), ...over, limit })).toEqual([]);
     expect(check({ ...slow(45_000), ...over, limit })).toContainEqual(
+      expect.objectContaining({ promise: expect.stringMatching(/^bounded/) }),
+    );
+  });
+
+  it('is held against us though the queue of another instance was wiped off', () => {
+    const limit = { max: 99, perMs: 1 };
+    expect(check({ ...slow(22_000), troubles: [wipe('rotations-bot2')], limit })).toContainEqual(
       expect.objectContaining({ promise: expect.stringMatching(/^bounded/) }),
     );
   });
