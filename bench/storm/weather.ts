@@ -191,7 +191,7 @@ export async function rage(options: WeatherOptions, forMs: number): Promise<void
     // Long enough for the others to take over all that it had begun, and to rotate again.
     once(3_000, () => partition(25_000)),
     every(5_000, 15_000, () => partition(absenceMs())),
-    every(2_000, 8_000, () => (random() < 0.5 ? kill() : kill(shelve))),
+    every(2_000, 8_000, () => (random() < 0.2 ? kill() : kill(shelve))),
     every(4_000, 12_000, () =>
       sendAway((index) => {
         counts.freezes += 1;
