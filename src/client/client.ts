@@ -3,40 +3,40 @@
  * instance serves which group. One-offs are stamped with Redis's clock, so a reset that began later answers them.
  */
 import { randomUUID } from 'node:crypto';
-import { type Job, Queue, QueueEvents } from 'bullmq';
 import { closest } from 'fastest-levenshtein';
 import { type FoundGroup, findGroup } from '../groups/find.ts';
 import { isScheduled, type KnownLink, knownLink } from '../groups/record.ts';
 import { parseRegistration } from '../groups/registration.ts';
 import { createGroupStore } from '../groups/store.ts';
-import {
-  type RotationRequest,
-  type RotationResult,
-  requestJob,
-  rotationRequest,
-  rotationResult,
-} from '../queues/request.ts';
-import { endOf, NotEndedError } from '../queues/wait.ts';
+import { createOneOffs, type OneOff } from '../queues/oneOffs.ts';
+import { type RotationRequest, type RotationResult, rotationRequest } from '../queues/request.ts';
 import { type Connection, openConnection } from '../redis/given.ts';
-import { makeKeys, rotationsQueue } from '../redis/keys.ts';
+import { makeKeys } from '../redis/keys.ts';
 import { redisTime } from '../redis/scripts.ts';
 import { isJid } from '../ryze/identifier.ts';
-import { RotationError, rotationErrorOf } from './error.ts';
+import { createCalls, untilDone, untilReady } from './calls.ts';
+import { RotationError } from './error.ts';
 
 export interface RotationClientOptions {
-  /** A URL, ioredis's options, or a client of yours, which stays open when this one is closed. */
+  /**
+   * A URL, ioredis's options, or a client of yours, which stays open when this one is closed. A client must have
+   * `maxRetriesPerRequest: null`, and neither `commandTimeout`, `keyPrefix` nor `enableOfflineQueue: false`.
+   */
   readonly connection: Connection;
   /** BullMQ's prefix, as in the worker's file. Default: `bull`. */
   readonly prefix?: string;
 }
 
-/** Who asks, and why: repeated in the events that answer it. */
-export type RequestOptions = Pick<RotationRequest, 'reason' | 'requestId' | 'requestedBy'>;
-
-export interface RotateOptions extends RequestOptions {
-  /** How long to wait for the link; the request stays queued after that. Default: as long as it takes. */
+export interface CallOptions {
+  /** How long the call may take, reaching Redis included. Default: as long as it takes. */
   readonly timeoutMs?: number;
 }
+
+/** Who asks, and why: repeated in the events that answer it. */
+export interface RequestOptions extends CallOptions, Pick<RotationRequest, 'reason' | 'requestId' | 'requestedBy'> {}
+
+/** After `timeoutMs`, a request that was pushed stays queued. */
+export type RotateOptions = RequestOptions;
 
 /** A one-off that lies on its instance's queue. */
 export interface Requested {
@@ -60,41 +60,22 @@ export interface RotationClient {
   request(group: string, options?: RequestOptions): Promise<Requested>;
   /**
    * The same, and waits for the link, whichever worker, retry or earlier reset leads to it. Rejects with a
-   * `RotationError` that has the contract's code.
+   * `RotationError` whose code says why: the contract's, or one of the library's own.
    */
   rotate(group: string, options?: RotateOptions): Promise<RotationResult>;
   /** The newest link that is known; null: there was none yet. */
-  current(group: string): Promise<CurrentLink | null>;
+  current(group: string, options?: CallOptions): Promise<CurrentLink | null>;
+  /** Rejects calls that are pending, with the code `closed`. Does not wait for a Redis that is away. */
   close(): Promise<void>;
 }
 
-/** Longest time that a timer can wait: "as long as it takes". */
-const foreverMs = 2 ** 31 - 1;
-
+/** Throws a `TypeError` for a connection that cannot do what is promised here. */
 export function createRotationClient({ connection, prefix = 'bull' }: RotationClientOptions): RotationClient {
-  const { redis, close } = openConnection(connection);
+  const { redis, duplicate, close } = openConnection(connection);
   const keys = makeKeys(prefix);
   const store = createGroupStore(redis, keys);
-  const queues = new Map<string, Queue>();
-  const listeners = new Map<string, QueueEvents>();
-
-  function queueOf(instance: string): Queue {
-    return kept(queues, instance, () => {
-      const queue = new Queue(rotationsQueue(instance), { connection: redis, prefix });
-      queue.on('error', () => {});
-      queue.setMaxListeners(0);
-      return queue;
-    });
-  }
-
-  function listenerOf(instance: string): QueueEvents {
-    return kept(listeners, instance, () => {
-      const listener = new QueueEvents(rotationsQueue(instance), { connection: redis, prefix });
-      listener.on('error', () => {});
-      listener.setMaxListeners(0);
-      return listener;
-    });
-  }
+  const oneOffs = createOneOffs({ redis, duplicate, keys, prefix });
+  const calls = createCalls();
 
   async function find(name: string): Promise<FoundGroup> {
     const found = await findGroup(redis, keys, store, name);
@@ -115,65 +96,81 @@ export function createRotationClient({ connection, prefix = 'bull' }: RotationCl
     );
   }
 
-  async function push(name: string, options: RequestOptions): Promise<{ requested: Requested; job: Job }> {
-    const { group, instance } = (await find(name)).entry;
-    const requestId = options.requestId ?? randomUUID();
+  /** A request that is checked and stamped, and where it goes. */
+  async function prepare(name: string, options: RequestOptions, signal: AbortSignal): Promise<Prepared> {
     const { reason, requestedBy } = options;
-    const asked = rotationRequest.safeParse({
-      group,
-      reason,
-      requestedBy,
-      requestId,
-      requestedAt: await redisTime(redis, keys),
-    });
-    if (!asked.success) {
-      const [issue] = asked.error.issues;
+    const requestId = options.requestId ?? randomUUID();
+    const [{ entry, recordId }, requestedAt] = await untilDone(redis, signal, () =>
+      Promise.all([find(name), redisTime(redis, keys)]),
+    );
+    const parsed = rotationRequest.safeParse({ group: entry.group, reason, requestedBy, requestId, requestedAt });
+    if (!parsed.success) {
+      const [issue] = parsed.error.issues;
       throw new RotationError('invalid_request', `${issue?.path.join('.')}: ${issue?.message}`);
     }
-    const job = await queueOf(instance).add(requestJob, asked.data);
-    return { requested: { group, instance, requestId, jobId: job.id ?? '' }, job };
+    const { group, instance } = entry;
+    const jobId = randomUUID();
+    return {
+      requested: { group, instance, requestId, jobId },
+      oneOff: { jobId, instance, recordId, request: { ...parsed.data, requestedAt } },
+    };
+  }
+
+  async function push(oneOff: OneOff, signal: AbortSignal): Promise<void> {
+    await untilReady(redis, signal);
+    await untilDone(redis, signal, () => oneOffs.push(oneOff));
   }
 
   return {
-    async request(group, options = {}) {
-      return (await push(group, options)).requested;
+    request(group, options = {}) {
+      return calls.run({ timeoutMs: options.timeoutMs, late: () => notTaken(group, options) }, async (signal) => {
+        const { requested, oneOff } = await prepare(group, options, signal);
+        await push(oneOff, signal);
+        return requested;
+      });
     },
 
-    async rotate(group, { timeoutMs = foreverMs, ...options } = {}) {
-      const { requested, job } = await push(group, options);
-      try {
-        return rotationResult.parse(await endOf(job, listenerOf(requested.instance), timeoutMs));
-      } catch (error) {
-        if (!(error instanceof NotEndedError)) throw rotationErrorOf(error);
-        throw new RotationError(
-          'timeout',
-          `no link for ${requested.group} within ${timeoutMs} ms; the request stays queued`,
-        );
-      }
+    rotate(group, options = {}) {
+      const { timeoutMs } = options;
+      let late = notTaken(group, options);
+      return calls.run({ timeoutMs, late: () => late }, async (signal) => {
+        const { requested, oneOff } = await prepare(group, options, signal);
+        const { pushed, result } = oneOffs.expect(oneOff, signal);
+        await push(oneOff, signal);
+        pushed();
+        late = `no link for ${requested.group} within ${timeoutMs} ms; the request stays queued`;
+        return await result;
+      });
     },
 
-    async current(name) {
-      const { recordId, entry } = await find(name);
-      const { record } = await store.load(recordId);
-      const link = knownLink(record);
-      if (link === null) return null;
-      const nextRotationAt =
-        record.dueAt === null || !isScheduled(record) ? null : new Date(record.dueAt).toISOString();
-      return { group: entry.group, ...link, nextRotationAt, uncertain: record.uncertain !== null };
+    current(name, { timeoutMs } = {}) {
+      const late = () => `Redis has not told the link of ${name} within ${timeoutMs} ms`;
+      return calls.run({ timeoutMs, late }, (signal) =>
+        untilDone(redis, signal, async () => {
+          const { recordId, entry } = await find(name);
+          const { record } = await store.load(recordId);
+          const link = knownLink(record);
+          if (link === null) return null;
+          const nextRotationAt =
+            record.dueAt === null || !isScheduled(record) ? null : new Date(record.dueAt).toISOString();
+          return { group: entry.group, ...link, nextRotationAt, uncertain: record.uncertain !== null };
+        }),
+      );
     },
 
     async close() {
-      await Promise.all([...listeners.values(), ...queues.values()].map((opened) => opened.close()));
+      calls.close();
+      oneOffs.close();
       await close();
     },
   };
 }
 
-function kept<V>(map: Map<string, V>, key: string, make: () => V): V {
-  let value = map.get(key);
-  if (value === undefined) {
-    value = make();
-    map.set(key, value);
-  }
-  return value;
+interface Prepared {
+  readonly requested: Requested;
+  readonly oneOff: OneOff;
+}
+
+function notTaken(group: string, { timeoutMs }: CallOptions): string {
+  return `Redis has not taken the request for ${group} within ${timeoutMs} ms`;
 }

@@ -1,7 +1,8 @@
 /** `invite-rotator rotate`: pushes one-off rotations, and waits for the links if asked to. */
 import { randomUUID } from 'node:crypto';
+import { setMaxListeners } from 'node:events';
 import { createInterface } from 'node:readline/promises';
-import { type Job, Queue, QueueEvents } from 'bullmq';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { closest } from 'fastest-levenshtein';
 import { readGate } from '../budget/gate.ts';
 import type { Config, GroupConfig } from '../config/config.ts';
@@ -9,10 +10,9 @@ import { parseDuration } from '../config/duration.ts';
 import { lookUp } from '../config/lookup.ts';
 import { findGroup } from '../groups/find.ts';
 import { createGroupStore } from '../groups/store.ts';
-import { type RotationRequest, requestJob, rotationResult } from '../queues/request.ts';
-import { endOf, NotEndedError } from '../queues/wait.ts';
-import { rotationsQueue } from '../redis/keys.ts';
-import { redisTime } from '../redis/scripts.ts';
+import { createOneOffs, type ExpectedResult, type OneOff, type OneOffs } from '../queues/oneOffs.ts';
+import { withoutCommand } from '../redis/refusals.ts';
+import { type RedisClient, redisTime } from '../redis/scripts.ts';
 import { isJid } from '../ryze/identifier.ts';
 import { CommandError, type CommonOptions, type Connected, readConfig, withRedis } from './context.ts';
 import { type Progress, showProgress } from './progress.ts';
@@ -25,11 +25,24 @@ export interface RotateOptions extends CommonOptions {
   readonly yes?: boolean;
 }
 
-/** Each group with the job that was pushed for it. */
+/** Each group with what was pushed for it. */
 interface Pushed {
   readonly group: GroupConfig;
-  readonly job: Job;
+  readonly oneOff: OneOff;
+  readonly expected: ExpectedResult | null;
 }
+
+interface Waiting extends Connected {
+  readonly oneOffs: OneOffs;
+}
+
+/** The time for `--wait` is over. */
+class LateError extends Error {
+  override readonly name = 'LateError';
+}
+
+/** What Redis is asked when the time is over already, so that there is a reason to tell. */
+const explainMs = 1_000;
 
 export async function rotate(names: readonly string[], options: RotateOptions): Promise<number> {
   if (names.length === 0 && !options.all) throw new CommandError(2, 'name the groups to rotate, or --all');
@@ -38,29 +51,62 @@ export async function rotate(names: readonly string[], options: RotateOptions): 
   if (timeoutMs === null) throw new CommandError(2, `--timeout: "${options.timeout}" is no duration like 60s or 5m`);
   const config = await readConfig(options);
 
-  return await withRedis(config.redis, async (connected) => {
+  const limit = new AbortController();
+  const { signal } = limit;
+  setMaxListeners(0, signal);
+  let isPushed = false;
+  let timer: NodeJS.Timeout | undefined;
+  const startClock = () => {
+    clearTimeout(timer);
+    if (options.wait) timer = setTimeout(() => limit.abort(new LateError()), timeoutMs);
+  };
+  startClock();
+  const pushing = withRedis(config.redis, async (connected) => {
     const groups = options.all ? [...config.groups] : await findGroups(connected, config, names);
-    if (options.all && !options.yes && !(await confirmed(groups.length))) return 1;
+    if (options.all && !options.yes) {
+      clearTimeout(timer);
+      if (!(await confirmed(groups.length))) return 1;
+      startClock();
+    }
 
-    const queues = new Map<string, Queue>();
+    const { redis, keys, prefix } = connected;
+    const opened: RedisClient[] = [];
+    const oneOffs = createOneOffs({ redis, duplicate: () => duplicate(redis, opened), keys, prefix });
     try {
-      for (const { instance } of groups) {
-        if (queues.has(instance)) continue;
-        const queue = new Queue(rotationsQueue(instance), { connection: connected.redis, prefix: connected.prefix });
-        queue.on('error', () => {});
-        queue.setMaxListeners(0);
-        queues.set(instance, queue);
-      }
-      const pushed = await push(connected, groups, queues, options.reason);
-      if (!options.wait) {
-        for (const { group, job } of pushed) print(options, { group: group.id, status: 'queued', job: job.id });
-        return 0;
-      }
-      return await waitForAll(connected, pushed, queues, timeoutMs, options);
+      const pushed = await push(connected, oneOffs, groups, options.wait ? signal : null, options.reason);
+      isPushed = true;
+      if (options.wait) return await waitForAll({ ...connected, oneOffs }, pushed, options);
+      for (const { group, oneOff } of pushed) print(options, { group: group.id, status: 'queued', job: oneOff.jobId });
+      return 0;
     } finally {
-      await Promise.all([...queues.values()].map((queue) => queue.close()));
+      oneOffs.close();
+      for (const client of opened) client.disconnect();
     }
   });
+  try {
+    return await Promise.race([pushing, lateWithoutPush(signal, () => isPushed, options.timeout)]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** Rejects if the time is over while Redis has not taken the requests; never resolves. */
+function lateWithoutPush(signal: AbortSignal, isPushed: () => boolean, timeout: string): Promise<never> {
+  return new Promise((_, reject) => {
+    signal.addEventListener('abort', () => {
+      if (!isPushed()) reject(new CommandError(1, `Redis has not taken the requests within ${timeout}`));
+    });
+  });
+}
+
+/** For reads that block. */
+function duplicate(redis: RedisClient, opened: RedisClient[]): RedisClient {
+  const client: RedisClient = 'nodes' in redis ? redis.duplicate() : redis.duplicate();
+  client.on('error', () => {
+    // The connection's own listener tells of outages.
+  });
+  opened.push(client);
+  return client;
 }
 
 async function findGroups(
@@ -95,53 +141,51 @@ async function confirmed(count: number): Promise<boolean> {
   return /^y(es)?$/i.test(answer.trim());
 }
 
+/** `signal`: ends the waiting for the results; null: nobody waits for them. */
 async function push(
   { redis, keys }: Connected,
+  oneOffs: OneOffs,
   groups: readonly GroupConfig[],
-  queues: ReadonlyMap<string, Queue>,
+  signal: AbortSignal | null,
   reason: string | undefined,
 ): Promise<Pushed[]> {
-  const requestedAt = await redisTime(redis, keys);
-  return await Promise.all(
-    groups.map(async (group) => {
-      const data: RotationRequest = {
-        group: group.id,
-        requestId: randomUUID(),
-        requestedBy: 'cli',
-        requestedAt,
-        ...(reason === undefined ? {} : { reason }),
-      };
-      return { group, job: (await queues.get(group.instance)?.add(requestJob, data)) as Job };
-    }),
-  );
+  try {
+    const requestedAt = await redisTime(redis, keys);
+    return await Promise.all(
+      groups.map(async (group) => {
+        const request = {
+          group: group.id,
+          requestId: randomUUID(),
+          requestedBy: 'cli',
+          requestedAt,
+          ...(reason === undefined ? {} : { reason }),
+        };
+        const recordId = group.identifier.kind === 'jid' ? group.identifier.jid : group.id;
+        const oneOff: OneOff = { jobId: randomUUID(), instance: group.instance, recordId, request };
+        const expected = signal && oneOffs.expect(oneOff, signal);
+        await oneOffs.push(oneOff);
+        expected?.pushed();
+        return { group, oneOff, expected };
+      }),
+    );
+  } catch (error) {
+    throw new CommandError(1, `Redis does not take requests now: ${withoutCommand(error).message}`);
+  }
 }
 
-async function waitForAll(
-  connected: Connected,
-  pushed: readonly Pushed[],
-  queues: ReadonlyMap<string, Queue>,
-  timeoutMs: number,
-  options: RotateOptions,
-): Promise<number> {
-  const events = new Map<string, QueueEvents>();
-  for (const [instance, queue] of queues) {
-    const listener = new QueueEvents(queue.name, { connection: connected.redis, prefix: connected.prefix });
-    listener.on('error', () => {});
-    listener.setMaxListeners(0);
-    events.set(instance, listener);
-  }
+async function waitForAll(waiting: Waiting, pushed: readonly Pushed[], options: RotateOptions): Promise<number> {
   const progress = showProgress(pushed.length);
   try {
     const ends = await Promise.all(
-      pushed.map(async ({ group, job }) => {
+      pushed.map(async (one) => {
         try {
-          const result = rotationResult.parse(await endOf(job, events.get(group.instance) as QueueEvents, timeoutMs));
-          print(options, result, progress);
+          const result = await one.expected?.result;
+          if (result !== undefined) print(options, result, progress);
           progress.step(true);
           return true;
         } catch (error) {
-          const message = await explain(connected, group, job, error, options.timeout);
-          print(options, { group: group.id, status: 'failed', error: message }, progress);
+          const message = await explain(waiting, one, error, options.timeout);
+          print(options, { group: one.group.id, status: 'failed', error: message }, progress);
           progress.step(false);
           return false;
         }
@@ -150,27 +194,27 @@ async function waitForAll(
     return ends.every(Boolean) ? 0 : 1;
   } finally {
     progress.stop();
-    await Promise.all([...events.values()].map((listener) => listener.close()));
   }
 }
 
 /** A failure's own reason; for a time-out, what the request still waits for. */
-async function explain(
-  { redis, keys }: Connected,
-  group: GroupConfig,
-  job: Job,
-  error: unknown,
-  timeout: string,
-): Promise<string> {
-  if (!(error instanceof NotEndedError)) return error instanceof Error ? error.message : String(error);
+async function explain(waiting: Waiting, one: Pushed, error: unknown, timeout: string): Promise<string> {
+  if (!(error instanceof LateError)) return withoutCommand(error).message;
+  const unknown = '; the request stays queued';
+  const asked = whatHoldsUp(waiting, one).catch((refusal) => `: ${withoutCommand(refusal).message}${unknown}`);
+  const silence = sleep(explainMs, `: Redis does not answer${unknown}`, { ref: false });
+  return `no link within ${timeout}${await Promise.race([asked, silence])}`;
+}
+
+async function whatHoldsUp({ redis, keys, oneOffs }: Waiting, { group, oneOff }: Pushed): Promise<string> {
   const gate = await readGate(redis, keys, group.instance, await redisTime(redis, keys));
   if (gate !== null) {
     const seconds = Math.ceil(gate.opensInMs / 1000);
-    return `no link within ${timeout}: ${group.instance} is left alone for ${seconds} s (${gate.reason}); the request stays queued`;
+    return `: ${group.instance} is left alone for ${seconds} s (${gate.reason}); the request stays queued`;
   }
-  const state = await job.getState();
+  const state = await oneOffs.stateOf(oneOff);
   const hint = state === 'waiting' ? ': is the worker running?' : '';
-  return `no link within ${timeout}${hint}; the request stays queued (${state})`;
+  return `${hint}; the request stays queued (${state})`;
 }
 
 type Line =

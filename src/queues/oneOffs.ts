@@ -1,0 +1,139 @@
+/**
+ * Pushes one-offs and waits for their results, for the library and the command line. Each job has an id of its own, so a
+ * push that is sent again after a lost connection makes no second job, and no other job's result is ever taken for its
+ * own, not even after Redis was emptied.
+ */
+import { Queue } from 'bullmq';
+import { type FoundGroup, findGroup } from '../groups/find.ts';
+import { knownLink } from '../groups/record.ts';
+import { createGroupStore } from '../groups/store.ts';
+import { type Keys, rotationsQueue } from '../redis/keys.ts';
+import type { RedisClient } from '../redis/scripts.ts';
+import { type RotationRequest, type RotationResult, requestJob, rotationResult } from './request.ts';
+import { createJobWaiter, type JobWaiter, NoResultError } from './wait.ts';
+
+/** A request that bears Redis's time. */
+export type StampedRequest = RotationRequest & { readonly requestedAt: number };
+
+export interface OneOff {
+  /** Of its job. The same push may be repeated: there is one job in the end. */
+  readonly jobId: string;
+  readonly instance: string;
+  /** The group's record: how a group that is renamed meanwhile is known. */
+  readonly recordId: string;
+  readonly request: StampedRequest;
+}
+
+export interface ExpectedResult {
+  /** To be told once the one-off was pushed. */
+  pushed(): void;
+  /** Rejects with a `NoResultError`, or with the signal's reason. Never unhandled. */
+  readonly result: Promise<RotationResult>;
+}
+
+export interface OneOffs {
+  push(oneOff: OneOff): Promise<void>;
+  /** Waits for the result until the signal is aborted. To be called before the push. */
+  expect(oneOff: OneOff, signal: AbortSignal): ExpectedResult;
+  /** BullMQ's word for it: `waiting`, `delayed`, ... */
+  stateOf(oneOff: OneOff): Promise<string>;
+  close(): void;
+}
+
+export interface OneOffsOptions {
+  readonly redis: RedisClient;
+  /** Opens a connection for reads that block. */
+  readonly duplicate: () => RedisClient;
+  readonly keys: Keys;
+  readonly prefix: string;
+}
+
+export function createOneOffs({ redis, duplicate, keys, prefix }: OneOffsOptions): OneOffs {
+  const store = createGroupStore(redis, keys);
+  const queues = new Map<string, Queue>();
+  const waiters = new Map<string, JobWaiter>();
+
+  /** Asks Redis nothing when it is made: a queue whose first question is refused never works again. */
+  const queueOf = (instance: string) =>
+    memoize(queues, instance, () => {
+      const connection = { connection: redis, prefix, skipWaitingForReady: true };
+      const queue = new Queue(rotationsQueue(instance), {
+        ...connection,
+        skipVersionCheck: true,
+        skipMetasUpdate: true,
+      });
+      queue.on('error', () => {});
+      queue.setMaxListeners(0);
+      return queue;
+    });
+
+  const waiterOf = (instance: string) =>
+    memoize(waiters, instance, () => createJobWaiter({ redis, duplicate, prefix, queue: rotationsQueue(instance) }));
+
+  /** A job that is gone may have been answered, or moved with its group to another instance. */
+  async function afterRemoval(oneOff: OneOff, signal: AbortSignal, error: NoResultError): Promise<RotationResult> {
+    const { jobId, instance, request } = oneOff;
+    const found = await findGroup(redis, keys, store, request.group);
+    const answer = found && (await answerOf(found, request));
+    if (answer) return answer;
+    const now = found?.entry.instance ?? instance;
+    if (now === instance) throw error;
+    const moved = waiterOf(now).expect(jobId, request.requestedAt, signal);
+    moved.pushed();
+    return checked(await moved.end, oneOff);
+  }
+
+  async function answerOf({ recordId, entry }: FoundGroup, request: StampedRequest): Promise<RotationResult | null> {
+    const { record } = await store.load(recordId);
+    const link = knownLink(record);
+    const isAnswered = record.resetBegunAt !== null && record.resetBegunAt >= request.requestedAt;
+    return link !== null && isAnswered ? { status: 'satisfied', group: entry.group, ...link } : null;
+  }
+
+  return {
+    /** The job's own time is Redis's too: a producer's clock may be wrong, and the worker compares the two. */
+    async push({ jobId, instance, request }) {
+      await queueOf(instance).add(requestJob, request, { jobId, timestamp: request.requestedAt });
+    },
+
+    expect(oneOff, signal) {
+      const { pushed, end } = waiterOf(oneOff.instance).expect(oneOff.jobId, oneOff.request.requestedAt, signal);
+      const result = end.then(
+        (value) => checked(value, oneOff),
+        async (error) => {
+          if (!(error instanceof NoResultError) || error.why !== 'removed') throw error;
+          return await afterRemoval(oneOff, signal, error);
+        },
+      );
+      result.catch(() => {});
+      return { pushed, result };
+    },
+
+    stateOf: ({ jobId, instance }) => queueOf(instance).getJobState(jobId),
+
+    close() {
+      for (const waiter of waiters.values()) waiter.close();
+      // They share a connection that stays open, so there is nothing to wait for.
+      for (const queue of queues.values()) queue.close().catch(() => {});
+    },
+  };
+}
+
+/** What came off the queue, if it is a link of the group that was asked for. */
+function checked(value: unknown, { recordId, request: { group } }: OneOff): RotationResult {
+  const result = rotationResult.safeParse(value);
+  if (!result.success) throw new Error(`the result of the job for ${group} is not one of this version`);
+  if (result.data.group !== group && result.data.jid !== recordId) {
+    throw new Error(`the job for ${group} ended with a link of ${result.data.group}`);
+  }
+  return result.data;
+}
+
+function memoize<V>(map: Map<string, V>, key: string, make: () => V): V {
+  let value = map.get(key);
+  if (value === undefined) {
+    value = make();
+    map.set(key, value);
+  }
+  return value;
+}

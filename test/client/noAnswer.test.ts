@@ -1,0 +1,104 @@
+/** Callers who wait for a link that will not come hear of it within seconds, and never get another group's. */
+import { expect, it, onTestFinished } from 'vitest';
+import { RotationError } from '../../src/index.ts';
+import { until } from '../support/until.ts';
+import { queueName, resultOf, startProducerRig } from './producerRig.ts';
+
+const groups = ['g1', 'g2', 'g3'];
+
+async function startRig() {
+  const rig = await startProducerRig({ groups });
+  await rig.register();
+  const client = rig.client();
+  /** Waits for a rotation of each group; resolves with what became of them. */
+  const ask = async () => {
+    const ends = Promise.allSettled(groups.map((group) => client.rotate(group)));
+    await until('the requests', async () => (await rig.queue.getWaitingCount()) === groups.length);
+    return { ends: ends.then((all) => all.map((end) => (end.status === 'rejected' ? end.reason : end.value))) };
+  };
+  return { ...rig, client, ask };
+}
+
+const codes = (ends: readonly unknown[]) => ends.map((end) => (end instanceof RotationError ? end.code : end));
+
+it('a job that was removed', async () => {
+  const { queue, ask } = await startRig();
+  const { ends } = await ask();
+  for (const job of await queue.getWaiting()) await job.remove();
+  expect(codes(await ends)).toEqual(['removed', 'removed', 'removed']);
+}, 15_000);
+
+it('a queue that was drained', async () => {
+  const { queue, ask } = await startRig();
+  const { ends } = await ask();
+  await queue.drain();
+  expect(codes(await ends)).toEqual(['removed', 'removed', 'removed']);
+}, 15_000);
+
+it('a queue that was obliterated', async () => {
+  const { queue, ask } = await startRig();
+  const { ends } = await ask();
+  await queue.obliterate({ force: true });
+  expect(codes(await ends)).toEqual(['removed', 'removed', 'removed']);
+}, 15_000);
+
+it('a Redis that was emptied, whose jobs are numbered anew', async () => {
+  const { redis, queue, client, ask, register, answer } = await startRig();
+  const { ends } = await ask();
+  await redis.flushall();
+  await register();
+  // Numbered from 1 again, and answered at once.
+  await answer();
+  for (const group of ['g3', 'g2', 'g1']) await queue.add('rotate', { group });
+  expect(codes(await ends)).toEqual(['removed', 'removed', 'removed']);
+  expect(await client.rotate('g1')).toEqual(resultOf('g1'));
+}, 15_000);
+
+it('a queue that was paused, and the request stays queued', async () => {
+  const { queue, client, ask } = await startRig();
+  const { ends } = await ask();
+  await queue.pause();
+  const reasons = await ends;
+  expect(codes(reasons)).toEqual(['paused', 'paused', 'paused']);
+  expect(reasons[0].message).toBe(`${queueName} is paused: resume it; the request stays queued`);
+  await expect(client.rotate('g1')).rejects.toMatchObject({ code: 'paused' });
+  expect(await queue.getWaitingCount()).toBe(4);
+}, 20_000);
+
+it('a job that is worked on while its queue is paused still gets its link', async () => {
+  const { queue, client, answer } = await startRig();
+  let release = () => {};
+  const released = new Promise<void>((resolve) => {
+    release = resolve;
+  });
+  let begun = false;
+  await answer(async ({ data }) => {
+    begun = true;
+    await released;
+    return resultOf(data.group);
+  });
+  const link = client.rotate('g1', { timeoutMs: 30_000 });
+  await until('it to begin', () => begun);
+  await queue.pause();
+  // Long enough for the library to have looked at the queue.
+  const looked = setTimeout(release, 4_000);
+  onTestFinished(() => clearTimeout(looked));
+  expect(await link).toEqual(resultOf('g1'));
+}, 20_000);
+
+it('a worker that answers with another group', async () => {
+  const { client, answer } = await startRig();
+  await answer(() => resultOf('g2'));
+  await expect(client.rotate('g1')).rejects.toMatchObject({ code: 'internal' });
+});
+
+it('a job that is removed when it completes gives its link all the same', async () => {
+  const { client, queue, redis, answer } = await startRig();
+  await answer((job) => {
+    job.opts.removeOnComplete = true;
+    return resultOf(job.data.group);
+  });
+  for (const group of groups) expect(await client.rotate(group)).toEqual(resultOf(group));
+  expect(await queue.getCompletedCount()).toBe(0);
+  expect(await redis.exists(`bull:${queueName}:events`)).toBe(1);
+});

@@ -1,0 +1,54 @@
+/** What is given as `connection` is refused at once where the library could not keep its promises with it. */
+import { Cluster, Redis } from 'ioredis';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { type Connection, consumeLinks, createRotationClient } from '../../src/index.ts';
+
+const openers = {
+  createRotationClient: (connection: Connection) => createRotationClient({ connection }),
+  consumeLinks: (connection: Connection) => consumeLinks({ connection, handler: () => {} }),
+};
+
+function lazy(options: object) {
+  const client = new Redis({ port: 1, lazyConnect: true, retryStrategy: null, ...options });
+  client.on('error', () => {});
+  onTestFinished(() => client.disconnect());
+  return client;
+}
+
+for (const [name, open] of Object.entries(openers)) {
+  describe(name, () => {
+    it('refuses clients by the option that is wrong, and names what is right', () => {
+      expect(() => open(lazy({}))).toThrow(
+        'connection: this client has maxRetriesPerRequest 20; set it to null, so that its commands wait for a Redis that is away',
+      );
+      const right = { maxRetriesPerRequest: null };
+      expect(() => open(lazy({ maxRetriesPerRequest: 0 }))).toThrow('has maxRetriesPerRequest 0; set it to null');
+      expect(() => open(lazy({ ...right, enableOfflineQueue: false }))).toThrow(
+        'has enableOfflineQueue false; leave it',
+      );
+      expect(() => open(lazy({ ...right, commandTimeout: 500 }))).toThrow('has commandTimeout 500; leave it out');
+      expect(() => open(lazy({ ...right, keyPrefix: 'app:' }))).toThrow('has keyPrefix app:; leave it out');
+    });
+    it('refuses a client that was closed, and one of another package', () => {
+      const closed = lazy({ maxRetriesPerRequest: null });
+      closed.disconnect();
+      expect(() => open(closed)).toThrow('this client has been closed');
+      const other = { duplicate: () => other, sendCommand: () => {} } as unknown as Redis;
+      expect(() => open(other)).toThrow('expected a URL, options of ioredis, or a client of ioredis');
+    });
+    it('refuses a cluster whose keys have a prefix', () => {
+      const cluster = new Cluster([{ port: 1 }], { lazyConnect: true, keyPrefix: 'app:' });
+      cluster.on('error', () => {});
+      onTestFinished(() => cluster.disconnect());
+      expect(() => open(cluster)).toThrow('has keyPrefix app:');
+    });
+    it('takes lazy clients, and options whatever they say of retries', async () => {
+      const accepted = [
+        open(lazy({ maxRetriesPerRequest: null })),
+        open({ port: 1, maxRetriesPerRequest: 3, commandTimeout: 10, enableOfflineQueue: false, lazyConnect: true }),
+      ];
+      for (const one of accepted) await one.close();
+      expect(() => open({ keyPrefix: 'app:' })).toThrow('leave keyPrefix out');
+    });
+  });
+}
