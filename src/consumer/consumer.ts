@@ -5,22 +5,25 @@
  * - never an older revision of a group after a newer one, and never two of one group at once;
  * - an event that was handled does not come again; one whose handler failed or died does.
  *
- * A handler that fails is called again by BullMQ's rules (the events say ten times, with a doubling back-off); if a
- * newer link comes meanwhile, the older one is dropped.
+ * A handler that fails is called again without end, after a doubling time with a cap, until a newer link of the group was
+ * handed over: then the older one is dropped. So no outage of what a handler writes to loses the newest link.
  */
-import { randomUUID } from 'node:crypto';
-import { DelayedError, type Job, UnrecoverableError, Worker } from 'bullmq';
-import { type Connection, openConnection } from '../redis/given.ts';
-import { type Keys, makeKeys } from '../redis/keys.ts';
-import { loadScript, type RedisClient, runScript } from '../redis/scripts.ts';
+import { DelayedError, type Job, UnrecoverableError } from 'bullmq';
+import { type Connection, openOwn } from '../redis/given.ts';
+import { makeKeys } from '../redis/keys.ts';
+import { withoutCommand } from '../redis/refusals.ts';
 import { type LinkEvent, linkEvent, type NewLinkEvent, type RotationFailedEvent } from '../results/event.ts';
-import { lockOptions } from '../worker/instance.ts';
-
-const claimLua = loadScript('claim', import.meta.url);
-const finishLua = loadScript('finish', import.meta.url);
+import { createBackOff, type RetryOptions } from './backOff.ts';
+import { createTurns, handOver, isOutdated, type Place } from './handOver.ts';
+import { startQueueWorker } from './queueWorker.ts';
+import { reviveFailed } from './revive.ts';
 
 export interface ConsumeLinksOptions {
-  /** A URL, ioredis's options, or a client of yours, which stays open when the consumer is closed. */
+  /**
+   * A URL, ioredis's options, or a client of yours, which is duplicated and stays open when the consumer is closed. A
+   * client must have `maxRetriesPerRequest: null`, and neither `commandTimeout`, `keyPrefix` nor
+   * `enableOfflineQueue: false`.
+   */
   readonly connection: Connection;
   /** BullMQ's prefix, as in the worker's file. Default: `bull`. */
   readonly prefix?: string;
@@ -30,6 +33,8 @@ export interface ConsumeLinksOptions {
   readonly handler: (event: NewLinkEvent) => Promise<void> | void;
   /** Called when a rotation was given up for now. Default: such events are taken off the queue, and nothing happens. */
   readonly onFailed?: (event: RotationFailedEvent) => Promise<void> | void;
+  /** How long an event whose handler failed waits before it is handed over again. */
+  readonly retry?: RetryOptions;
   /** Told of events that are none, handlers that failed, and trouble with Redis. Default: standard error. */
   readonly onError?: (error: Error) => void;
   /** Groups handled at the same time. Default: 10. */
@@ -39,46 +44,90 @@ export interface ConsumeLinksOptions {
 export interface LinkConsumer {
   /** Resolves when events are being taken. */
   ready(): Promise<void>;
-  /** Takes no more events, and waits for the handlers that run. */
+  /** Takes no more events, and waits for the handlers that run; not for a Redis that is away. */
   close(): Promise<void>;
 }
 
-/** A handler that is not heard of for so long has died; another process may handle its group. */
-const leaseMs = 10_000;
-const renewEveryMs = 3_000;
-/** How long to wait before looking again at a group that another process handles. */
-const busyPollMs = 250;
-
+/** Throws a `TypeError` for options that cannot be right. */
 export function consumeLinks(options: ConsumeLinksOptions): LinkConsumer {
   const { queue = 'invite-links', prefix = 'bull', concurrency = 10, handler, onFailed } = options;
   const { onError = (error: Error) => console.error(`${queue}: ${error.message}`) } = options;
-  const { redis, close } = openConnection(options.connection);
+  const backOff = createBackOff(options.retry);
+  const { redis, close } = openOwn(options.connection);
   const place: Place = { redis, keys: makeKeys(prefix), queue };
   const turns = createTurns();
+  const calls = createRunning();
+  const report = onceAMinute(onError);
 
-  async function take(job: Job, lock = ''): Promise<void> {
-    const event = read(job, queue);
-    if (event.type === 'rotation.failed') {
-      await onFailed?.(event);
-      return;
+  /** Resolves with 0 when the event is done with, or with the time after which to take it again. */
+  async function handle(event: LinkEvent): Promise<number> {
+    if (event.type !== 'rotation.failed') {
+      return await turns.inTurn(event.group, () => handOver(place, event, () => calls.run(() => handler(event))));
     }
-    const waitMs = await turns.inTurn(event.group, () => handOver(place, event, handler));
+    // One that comes for the first time is news, whatever came since.
+    const isOld = backOff.hasFailed(event.id) && (await isOutdated(place, event));
+    if (!isOld) await calls.run(() => onFailed?.(event));
+    return 0;
+  }
+
+  async function take(job: Job, lock: string): Promise<void> {
+    const event = read(job, queue);
+    let waitMs: number;
+    try {
+      waitMs = await handle(event);
+      if (waitMs === 0) backOff.ended(event.id);
+    } catch (error) {
+      onError(new Error(`${event.id}: ${withoutCommand(error).message}`));
+      waitMs = backOff.failed(event.id);
+    }
     if (waitMs === 0) return;
-    await job.moveToDelayed(Date.now() + waitMs, lock);
+    await job.moveToDelayed(Date.now() + Math.ceil(waitMs), lock);
     throw new DelayedError();
   }
 
-  const worker = new Worker(queue, take, { connection: redis, prefix, concurrency, ...lockOptions });
-  worker.on('error', onError);
-  worker.on('failed', (job, error) => onError(new Error(`${job?.id ?? 'an event'}: ${error.message}`)));
+  const worker = startQueueWorker({ queue, redis, prefix, concurrency, take, idle: calls.idle, onError: report });
+  const reviving = reviveFailed(queue, redis, prefix);
   return {
-    async ready() {
-      await worker.waitUntilReady();
-    },
+    ready: () => worker.ready(),
     async close() {
+      reviving.stop();
       await worker.close();
       await close();
     },
+  };
+}
+
+/** The user's functions that run. */
+function createRunning() {
+  const running = new Set<Promise<void>>();
+  return {
+    async run(act: () => Promise<void> | void): Promise<void> {
+      const call = (async () => await act())();
+      running.add(call);
+      try {
+        await call;
+      } finally {
+        running.delete(call);
+      }
+    },
+    async idle(): Promise<void> {
+      while (running.size > 0) await Promise.allSettled(running);
+    },
+  };
+}
+
+const minuteMs = 60_000;
+
+/** Trouble that repeats itself, as that of an outage does, is reported once a minute. */
+function onceAMinute(onError: (error: Error) => void): (error: Error) => void {
+  const reported = new Map<string, number>();
+  return (error) => {
+    const safe = withoutCommand(error);
+    const now = performance.now();
+    for (const [message, at] of reported) if (now - at > minuteMs) reported.delete(message);
+    if (reported.has(safe.message)) return;
+    reported.set(safe.message, now);
+    onError(safe);
   };
 }
 
@@ -89,53 +138,4 @@ function read(job: Job, queue: string): LinkEvent {
   const why =
     typeof version === 'number' && version > 1 ? `is of version ${version}: update invite-rotator` : 'is none';
   throw new UnrecoverableError(`job ${job.id} of ${queue} should be an event of version 1, and ${why}`);
-}
-
-interface Place {
-  readonly redis: RedisClient;
-  readonly keys: Keys;
-  readonly queue: string;
-}
-
-/** Hands the event over if that is right; returns 0, or after how many milliseconds to look again. */
-async function handOver(
-  { redis, keys, queue }: Place,
-  event: NewLinkEvent,
-  handler: ConsumeLinksOptions['handler'],
-): Promise<number> {
-  const { group, revision } = event;
-  const pair = [keys.marks(queue), keys.handling(queue, group)];
-  const id = randomUUID();
-  const claim = async () => Number(await runScript(redis, claimLua, pair, [group, revision, id, leaseMs]));
-  const verdict = await claim();
-  if (verdict !== 0) return Math.min(Math.max(verdict, 0), busyPollMs);
-  // A lease that cannot be renewed now is renewed as soon as Redis is back.
-  const renewal = setInterval(() => void claim().catch(() => {}), renewEveryMs);
-  let handled = false;
-  try {
-    await handler(event);
-    handled = true;
-  } finally {
-    clearInterval(renewal);
-    await runScript(redis, finishLua, pair, [group, revision, id, handled ? 1 : 0]);
-  }
-  return 0;
-}
-
-/** Lets what concerns one group be done one after the other, in the order in which it was asked. */
-function createTurns() {
-  const last = new Map<string, Promise<unknown>>();
-  return {
-    async inTurn<T>(group: string, act: () => Promise<T>): Promise<T> {
-      const before = last.get(group) ?? Promise.resolve();
-      const mine = before.then(act, act);
-      const settled = mine.catch(() => {});
-      last.set(group, settled);
-      try {
-        return await mine;
-      } finally {
-        if (last.get(group) === settled) last.delete(group);
-      }
-    },
-  };
 }

@@ -80,6 +80,12 @@ export function openConnection(connection: Connection): Opened {
   };
 }
 
+/** The same for who needs a connection of its own: a client that is given is only duplicated. */
+export function openOwn(connection: Connection): Omit<Opened, 'duplicate'> {
+  const { redis, duplicate, close } = openConnection(connection);
+  return { redis: redis === connection ? duplicate() : redis, close };
+}
+
 /** At once where Redis is away or does not answer: whoever waited for it has been told before. */
 async function end(client: RedisClient): Promise<void> {
   if (client.status === 'ready')

@@ -18,8 +18,8 @@ const leaseMs = 5_000;
 const batch = 100;
 
 /**
- * How events lie in a results queue: a consumer's failing handler is retried by BullMQ, and finished ones are kept for
- * a while, so that an event published twice is still recognised by its id.
+ * How events lie in a results queue: a failing consumer is retried by BullMQ (`consumeLinks` retries without end), and
+ * finished ones are kept for a while, so that an event published twice is still recognised by its id.
  */
 const jobOptions = {
   attempts: 10,

@@ -1,0 +1,81 @@
+/**
+ * A BullMQ worker that takes events off a results queue until it is closed: one that cannot start because Redis refuses
+ * its first commands is replaced, and closing waits for the handlers that run, and not for a Redis that is away.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type Job, Worker } from 'bullmq';
+import type { RedisClient } from '../redis/scripts.ts';
+import { lockOptions } from '../worker/instance.ts';
+
+export interface QueueWorkerOptions {
+  readonly queue: string;
+  readonly redis: RedisClient;
+  readonly prefix: string;
+  readonly concurrency: number;
+  readonly take: (job: Job, lock: string) => Promise<void>;
+  /** Resolves when nothing runs that was begun for an event, whatever Redis still has to be told of it. */
+  readonly idle: () => Promise<void>;
+  readonly onError: (error: Error) => void;
+}
+
+export interface QueueWorker {
+  /** Resolves when events are being taken. */
+  ready(): Promise<void>;
+  close(): Promise<void>;
+}
+
+const restartMs = 1_000;
+/** For Redis to take the ends of the last jobs. Those that it does not take come again. */
+const graceMs = 2_000;
+
+export function startQueueWorker(options: QueueWorkerOptions): QueueWorker {
+  const { queue, redis, prefix, concurrency, take, idle, onError } = options;
+  const closing = new AbortController();
+  const { signal } = closing;
+  function make(): Worker {
+    const worker = new Worker(queue, (job, lock = '') => take(job, lock), {
+      connection: redis,
+      prefix,
+      concurrency,
+      autorun: false,
+      ...lockOptions,
+    });
+    worker.on('error', report);
+    worker.on('failed', (job, error) => report(new Error(`${job?.id ?? 'an event'}: ${error.message}`)));
+    return worker;
+  }
+  function report(error: unknown): void {
+    if (!signal.aborted) onError(error instanceof Error ? error : new Error(String(error)));
+  }
+
+  let worker = make();
+  const runs = (async () => {
+    while (!signal.aborted) {
+      await worker.run().catch(report);
+      if (signal.aborted) return;
+      await sleep(restartMs, undefined, { signal }).catch(() => {});
+      if (signal.aborted) return;
+      worker.close(true).catch(() => {});
+      worker = make();
+    }
+  })();
+  runs.catch(report);
+
+  return {
+    async ready() {
+      for (;;) {
+        const isReady = await worker.waitUntilReady().then(
+          () => true,
+          () => false,
+        );
+        if (isReady || signal.aborted) return;
+        await sleep(restartMs, undefined, { signal }).catch(() => {});
+      }
+    },
+    async close() {
+      closing.abort();
+      const closed = worker.close().catch(() => {});
+      await Promise.race([closed, idle().then(() => sleep(graceMs, undefined, { ref: false }))]);
+    },
+  };
+}
