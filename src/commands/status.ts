@@ -2,7 +2,15 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { styleText } from 'node:util';
 import { type GroupState, readStatus, type Status } from '../status/status.ts';
-import { budgetText, gateText, outcomeText, queueText, remarksText } from '../status/words.ts';
+import {
+  budgetText,
+  consumerTroubles,
+  eventsText,
+  gateText,
+  outcomeText,
+  queueText,
+  remarksText,
+} from '../status/words.ts';
 import { span, whenFrom } from '../text.ts';
 import { type CommonOptions, readConfig, stopSignal, withRedis } from './context.ts';
 import { plainTable } from './table.ts';
@@ -70,5 +78,9 @@ export function renderStatus(status: Status): string {
       ? 'The planner has never run here: is the worker running?'
       : `The planner last ran ${span(status.lastTickAgeMs)} ago.`,
     ...waiting.map(([queue, count]) => `${count} events wait to be published to ${queue}.`),
+    ...Object.entries(status.resultsByState).flatMap(([queue, counts]) => [
+      ...(status.results[queue] === 0 ? [] : [eventsText(queue, counts)]),
+      ...consumerTroubles(queue, counts),
+    ]),
   ].join('\n');
 }

@@ -60,8 +60,9 @@ export function createMetrics(version: string): Metrics {
   const ratios = gauge('oldest_link_age_periods', 'Of those, the age that is most of its period', ['instance']);
   const queued = gauge('queue_jobs', 'Jobs on the queue of an instance', ['instance', 'state']);
   const outboxes = gauge('outbox_events', 'Events committed and not yet published', ['queue']);
-  const results = gauge('results_waiting', 'Events that no consumer has taken yet', ['queue']);
-  const states = [budgetUsed, budgetLimit, gates, groups, ages, ratios, queued, outboxes, results];
+  const results = gauge('results_waiting', 'Events published that no consumer is done with', ['queue']);
+  const resultJobs = gauge('results_jobs', 'The same, by how they stand', ['queue', 'state']);
+  const states = [budgetUsed, budgetLimit, gates, groups, ages, ratios, queued, outboxes, results, resultJobs];
   info.set({ version, node: process.versions.node }, 1);
 
   function showHealth(health: Health): void {
@@ -101,6 +102,9 @@ export function createMetrics(version: string): Metrics {
     }
     for (const [queue, events] of Object.entries(status.outbox)) outboxes.set({ queue }, events);
     for (const [queue, events] of Object.entries(status.results)) results.set({ queue }, events);
+    for (const [queue, counts] of Object.entries(status.resultsByState)) {
+      for (const [state, events] of Object.entries(counts)) resultJobs.set({ queue, state }, events);
+    }
   }
 
   return {

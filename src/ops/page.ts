@@ -3,7 +3,16 @@
  * in which state, the instances, and the groups, worst first. Everything that came from outside is escaped.
  */
 import { type GroupState, type GroupStatus, groupStates, type InstanceStatus, type Status } from '../status/status.ts';
-import { adviceText, budgetText, gateText, outcomeText, queueText, remarksText } from '../status/words.ts';
+import {
+  adviceText,
+  budgetText,
+  consumerTroubles,
+  eventsText,
+  gateText,
+  outcomeText,
+  queueText,
+  remarksText,
+} from '../status/words.ts';
 import { span, whenFrom } from '../text.ts';
 import { type Html, html, raw } from './html.ts';
 import { refreshSeconds, script, style } from './pageAssets.ts';
@@ -77,6 +86,9 @@ function wants(status: Status | null, { reasons, details }: Readiness): Html[] {
   for (const [queue, events] of Object.entries(status.outbox)) {
     if (events > 0) lines.push(html`<li>${events} events wait to be published to ${queue}</li>`);
   }
+  for (const [queue, counts] of Object.entries(status.resultsByState)) {
+    for (const trouble of consumerTroubles(queue, counts)) lines.push(html`<li>${trouble}</li>`);
+  }
   return lines;
 }
 
@@ -92,7 +104,7 @@ function content(status: Status, view: View): Html {
   const shown = found.slice((page - 1) * groupsPerPage, page * groupsPerPage);
   return html`<ul id="states">${groupStates.map((state) => stateCount(state, groups))}</ul>
 <p class="quiet">At ${status.at}. The planner last ran ${status.lastTickAgeMs === null ? 'never' : `${span(status.lastTickAgeMs)} ago`}.
-${Object.entries(status.results).map(([queue, events]) => html`${events} events on ${queue} are not consumed yet. `)}</p>
+${Object.entries(status.resultsByState).map(([queue, counts]) => html`${eventsText(queue, counts)} `)}</p>
 <h2>Instances</h2>
 <table id="instances">
 <tr><th>Instance<th>Budget<th>Queue<th>Gate</tr>

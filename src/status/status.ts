@@ -10,7 +10,7 @@ import type { Config, GroupConfig, InstanceConfig } from '../config/config.ts';
 import { type GroupRecord, type LinkReason, newRecord } from '../groups/record.ts';
 import { parseRegistration } from '../groups/registration.ts';
 import { createGroupStore, RecordError, readable } from '../groups/store.ts';
-import { countJobs, type JobCounts } from '../queues/counts.ts';
+import { countEvents, countJobs, type EventCounts, type JobCounts } from '../queues/counts.ts';
 import type { Keys } from '../redis/keys.ts';
 import { rotationsQueue } from '../redis/keys.ts';
 import { type RedisClient, redisTime } from '../redis/scripts.ts';
@@ -70,8 +70,10 @@ export interface Status {
   readonly instances: readonly InstanceStatus[];
   /** Events committed and not yet published, per results queue. */
   readonly outbox: Readonly<Record<string, number>>;
-  /** Events published that no consumer has taken yet, per results queue. */
+  /** Events published that no consumer is done with, per results queue. */
   readonly results: Readonly<Record<string, number>>;
+  /** The same, by how they stand. */
+  readonly resultsByState: Readonly<Record<string, EventCounts>>;
 }
 
 /** Due for longer than this, a group is overdue: a tick, a call and some waiting in between are normal. */
@@ -97,7 +99,7 @@ export async function readStatus(redis: RedisClient, keys: Keys, config: Config)
     Promise.all(config.instances.map((instance) => instanceStatus(redis, keys, prefix, instance, nowMs))),
     redis.get(keys.lastTick),
     Promise.all(queues.map(async (queue) => [queue, await redis.llen(keys.outbox(queue))] as const)),
-    Promise.all(queues.map(async (queue) => [queue, (await jobCounts(redis, prefix, queue)).waiting] as const)),
+    Promise.all(queues.map(async (queue) => [queue, await counts(redis, prefix, queue, countEvents)] as const)),
   ]);
   groups.sort((a, b) => groupStates.indexOf(a.state) - groupStates.indexOf(b.state) || compare(a.group, b.group));
   return {
@@ -106,7 +108,8 @@ export async function readStatus(redis: RedisClient, keys: Keys, config: Config)
     groups,
     instances,
     outbox: Object.fromEntries(outbox),
-    results: Object.fromEntries(results),
+    results: Object.fromEntries(results.map(([queue, events]) => [queue, totalOf(events)])),
+    resultsByState: Object.fromEntries(results),
   };
 }
 
@@ -190,7 +193,7 @@ async function instanceStatus(
   const [bucket, gate, queue] = await Promise.all([
     redis.hget(keys.buckets, instance.name),
     readGate(redis, keys, instance.name, nowMs),
-    jobCounts(redis, prefix, rotationsQueue(instance.name)),
+    counts(redis, prefix, rotationsQueue(instance.name), countJobs),
   ]);
   const capacity = bucket === null ? null : await capacityOfBucket(redis, keys, bucket, instance, 0);
   return {
@@ -201,11 +204,20 @@ async function instanceStatus(
   };
 }
 
-async function jobCounts(redis: RedisClient, prefix: string, name: string): Promise<JobCounts> {
+function totalOf({ waiting, active, delayed, failed }: EventCounts): number {
+  return waiting + active + delayed + failed;
+}
+
+async function counts<T>(
+  redis: RedisClient,
+  prefix: string,
+  name: string,
+  count: (queue: Queue) => Promise<T>,
+): Promise<T> {
   const queue = new Queue(name, { connection: redis, prefix, skipMetasUpdate: true });
   queue.on('error', () => {});
   try {
-    return await countJobs(queue);
+    return await count(queue);
   } finally {
     await queue.close();
   }

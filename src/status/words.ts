@@ -1,4 +1,6 @@
 /** A status in words, for the terminal and the page alike. Tells no link, code or token. */
+
+import type { EventCounts } from '../queues/counts.ts';
 import { span } from '../text.ts';
 import type { GroupStatus, InstanceStatus } from './status.ts';
 
@@ -10,6 +12,23 @@ export function budgetText({ budget }: InstanceStatus): string {
 
 export function queueText({ queue }: InstanceStatus): string {
   return `${queue.waiting} waiting, ${queue.active} active, ${queue.delayed} delayed`;
+}
+
+export function eventsText(queue: string, { waiting, active, delayed, failed }: EventCounts): string {
+  const total = waiting + active + delayed + failed;
+  const states =
+    total === waiting ? '' : ` (${waiting} waiting, ${active} active, ${delayed} delayed, ${failed} failed)`;
+  return `${total} events on ${queue} are not consumed yet${states}.`;
+}
+
+/** What is wrong with a queue's consumers, as far as its events tell, one line each. */
+export function consumerTroubles(queue: string, { delayed, failed }: EventCounts): string[] {
+  return [
+    ...(delayed > 0
+      ? [`${delayed} events on ${queue} wait to be tried again: does the handler of their consumer fail?`]
+      : []),
+    ...(failed > 0 ? [`${failed} events on ${queue} were given up: put their consumer right, then retry them`] : []),
+  ];
 }
 
 export function gateText({ gate }: InstanceStatus): string {

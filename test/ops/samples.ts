@@ -45,6 +45,7 @@ export const healthy: Status = {
   instances: [instance('bot')],
   outbox: { 'invite-links': 0 },
   results: { 'invite-links': 7 },
+  resultsByState: { 'invite-links': { waiting: 7, active: 0, delayed: 0, failed: 0 } },
 };
 
 /** An ordinary bad day: one number has lost its connection, and two groups need a person. */
