@@ -1,7 +1,7 @@
 /** `invite-rotator consume`: takes events off a results queue, one JSON object a line on stdout. */
-import { Worker } from 'bullmq';
+import { onceAMinute } from '../consumer/onceAMinute.ts';
+import { startQueueWorker } from '../consumer/queueWorker.ts';
 import { linkEvent } from '../results/event.ts';
-import { lockOptions } from '../worker/instance.ts';
 import { type CommonOptions, readConfig, stopSignal, withRedis } from './context.ts';
 
 export interface ConsumeOptions extends CommonOptions {
@@ -13,18 +13,19 @@ export async function consume(options: ConsumeOptions): Promise<number> {
   const config = await readConfig(options);
   const name = options.queue ?? config.results.queues[0] ?? '';
   return await withRedis(config.redis, async ({ redis, prefix }) => {
-    const worker = new Worker(
-      name,
-      async (job) => {
+    const worker = startQueueWorker({
+      queue: name,
+      redis,
+      prefix,
+      concurrency: 1,
+      async take(job) {
         const event = linkEvent.safeParse(job.data);
         if (!event.success) throw new Error(`job ${job.id} of ${name} is not an event of this program`);
         await writeLine(JSON.stringify(event.data));
       },
-      { connection: redis, prefix, concurrency: 1, ...lockOptions },
-    );
-    worker.on('failed', (job, error) => process.stderr.write(`${job?.id ?? 'a job'}: ${error.message}\n`));
-    worker.on('error', () => {
-      // The connection's own listener tells of outages; the worker takes up again by itself.
+      // A reader that takes no lines holds up nobody: what it did not take comes again.
+      idle: () => Promise.resolve(),
+      onError: onceAMinute(({ message }) => process.stderr.write(`${message}\n`)),
     });
     process.stderr.write(`consuming ${name}; Ctrl-C ends it\n`);
     const closed = new Promise<void>((resolve) => process.stdout.once('error', () => resolve()));

@@ -15,6 +15,7 @@ import { withoutCommand } from '../redis/refusals.ts';
 import { type LinkEvent, linkEvent, type NewLinkEvent, type RotationFailedEvent } from '../results/event.ts';
 import { createBackOff, type RetryOptions } from './backOff.ts';
 import { createTurns, handOver, isOutdated, type Place } from './handOver.ts';
+import { onceAMinute } from './onceAMinute.ts';
 import { startQueueWorker } from './queueWorker.ts';
 import { reviveFailed } from './revive.ts';
 
@@ -113,21 +114,6 @@ function createRunning() {
     async idle(): Promise<void> {
       while (running.size > 0) await Promise.allSettled(running);
     },
-  };
-}
-
-const minuteMs = 60_000;
-
-/** Trouble that repeats itself, as that of an outage does, is reported once a minute. */
-function onceAMinute(onError: (error: Error) => void): (error: Error) => void {
-  const reported = new Map<string, number>();
-  return (error) => {
-    const safe = withoutCommand(error);
-    const now = performance.now();
-    for (const [message, at] of reported) if (now - at > minuteMs) reported.delete(message);
-    if (reported.has(safe.message)) return;
-    reported.set(safe.message, now);
-    onError(safe);
   };
 }
 

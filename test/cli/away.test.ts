@@ -1,0 +1,73 @@
+/** The commands that wait, while Redis is away or somebody stops its queues: they end when they were told to. */
+import { Queue } from 'bullmq';
+import { expect, inject, it, onTestFinished } from 'vitest';
+import { logged, run } from '../support/cli.ts';
+import { makeCliRig } from '../support/cliRig.ts';
+import { createFaultProxy } from '../support/faultProxy.ts';
+import { until } from '../support/until.ts';
+
+async function makeRig() {
+  const rig = await makeCliRig('ops: off\nverify: off');
+  const proxy = await createFaultProxy(Number(new URL(inject('redisUrl')).port));
+  onTestFinished(() => proxy.close());
+  const prefix = rig.keys.registered.split(':')[0] ?? '';
+  const queue = new Queue('rotations-bot', { connection: rig.redis, prefix });
+  const events = new Queue('invite-links', { connection: rig.redis, prefix });
+  onTestFinished(async () => {
+    await Promise.all([queue.close(), events.close()]);
+  });
+  const env = { ...rig.env, REDIS_URL: `redis://127.0.0.1:${proxy.port}` };
+  return { ...rig, proxy, queue, events, env };
+}
+
+it('rotate --wait --timeout covers reaching Redis', async () => {
+  const { proxy, env } = await makeRig();
+  proxy.blackHole();
+  const rotated = run(['rotate', 'vip', '--wait', '--timeout', '1s'], { env });
+  expect([await rotated.ended, rotated.stderr]).toEqual([1, 'Redis has not taken the requests within 1s\n']);
+});
+
+it('rotate --wait --timeout ends while Redis is away, and says that the request stays queued', async () => {
+  const { proxy, env, queue } = await makeRig();
+  const rotated = run(['rotate', 'vip', '--wait', '--timeout', '4s'], { env });
+  await until('the request', async () => (await queue.getWaitingCount()) === 1);
+  await proxy.refuse();
+  expect(await rotated.ended).toBe(1);
+  expect(rotated.stderr).toContain('vip  failed  no link within 4s: Redis does not answer; the request stays queued\n');
+});
+
+it('rotate --wait says at once that its queue is paused, drained or obliterated', async () => {
+  const { env, queue } = await makeRig();
+  const act = async (wipe: () => Promise<void>) => {
+    const rotated = run(['rotate', 'vip', '--wait', '--timeout', '50s'], { env });
+    await until('the request', async () => (await queue.getWaitingCount()) === 1);
+    await wipe();
+    expect(await rotated.ended).toBe(1);
+    return rotated.stderr;
+  };
+  const gone = /^vip {2}failed {2}job \S+ is no longer on rotations-bot: it was removed, or the queue was emptied\n$/;
+  expect(await act(() => queue.drain())).toMatch(gone);
+  expect(await act(() => queue.obliterate({ force: true }))).toMatch(gone);
+  expect(await act(() => queue.pause())).toBe(
+    'vip  failed  rotations-bot is paused: resume it; the request stays queued\n',
+  );
+}, 40_000);
+
+it('consume ends at SIGTERM while Redis is away', async () => {
+  const { proxy, env, events } = await makeRig();
+  const worker = run(['start'], { env: { ...env, REDIS_URL: inject('redisUrl') } });
+  const consumer = run(['consume'], { env });
+  await logged(worker, 'link.adopted');
+  await until('the event', () => consumer.json().length === 1);
+  await until('it to be acknowledged', async () => (await events.getCompletedCount()) === 1);
+  for (const fail of [() => proxy.refuse(), () => proxy.blackHole()]) {
+    await proxy.heal();
+    const next = run(['consume'], { env });
+    await until('it to consume', () => next.stderr.includes('consuming'));
+    await fail();
+    next.child.kill('SIGTERM');
+    const before = performance.now();
+    expect(await next.ended).toBe(0);
+    expect(performance.now() - before).toBeLessThan(10_000);
+  }
+}, 60_000);
