@@ -33,8 +33,14 @@ describe('a client', () => {
     // @ts-expect-error: it is Redis's.
     void client.request('vip', { requestedAt: 1 });
   });
+  it('takes a time limit for every call', () => {
+    expectTypeOf(client.rotate).toBeCallableWith('vip', { timeoutMs: 1 });
+    expectTypeOf(client.request).toBeCallableWith('vip', { timeoutMs: 1 });
+    expectTypeOf(client.current).toBeCallableWith('vip', { timeoutMs: 1 });
+  });
   it('fails with codes that can be told apart', () => {
     expectTypeOf<'not_admin'>().toExtend<RotationError['code']>();
+    expectTypeOf<'closed' | 'paused' | 'removed' | 'redis_error'>().toExtend<RotationError['code']>();
     expectTypeOf<'no_such_code'>().not.toExtend<RotationError['code']>();
   });
 });
