@@ -3,7 +3,7 @@
  * rejects with nothing but a `RotationError`.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { isPassing } from '../redis/refusals.ts';
+import { isPassing } from '../redis/replies.ts';
 import type { RedisClient } from '../redis/scripts.ts';
 import { RotationError, rotationErrorOf } from './error.ts';
 

@@ -11,7 +11,7 @@ import { lookUp } from '../config/lookup.ts';
 import { findGroup } from '../groups/find.ts';
 import { createGroupStore } from '../groups/store.ts';
 import { createOneOffs, type ExpectedResult, type OneOff, type OneOffs } from '../queues/oneOffs.ts';
-import { withoutCommand } from '../redis/refusals.ts';
+import { withoutCommand } from '../redis/replies.ts';
 import { type RedisClient, redisTime } from '../redis/scripts.ts';
 import { isJid } from '../ryze/identifier.ts';
 import { CommandError, type CommonOptions, type Connected, readConfig, withRedis } from './context.ts';

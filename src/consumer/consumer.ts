@@ -11,7 +11,7 @@
 import { DelayedError, type Job, UnrecoverableError } from 'bullmq';
 import { type Connection, openOwn } from '../redis/given.ts';
 import { makeKeys } from '../redis/keys.ts';
-import { withoutCommand } from '../redis/refusals.ts';
+import { withoutCommand } from '../redis/replies.ts';
 import { type LinkEvent, linkEvent, type NewLinkEvent, type RotationFailedEvent } from '../results/event.ts';
 import { createBackOff, type RetryOptions } from './backOff.ts';
 import { createTurns, handOver, isOutdated, type Place } from './handOver.ts';

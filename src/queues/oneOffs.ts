@@ -4,7 +4,7 @@
  * own, not even after Redis was emptied.
  */
 import { Queue } from 'bullmq';
-import { type FoundGroup, findGroup } from '../groups/find.ts';
+import { findGroup } from '../groups/find.ts';
 import { knownLink } from '../groups/record.ts';
 import { createGroupStore } from '../groups/store.ts';
 import { type Keys, rotationsQueue } from '../redis/keys.ts';
@@ -70,24 +70,14 @@ export function createOneOffs({ redis, duplicate, keys, prefix }: OneOffsOptions
   const waiterOf = (instance: string) =>
     memoize(waiters, instance, () => createJobWaiter({ redis, duplicate, prefix, queue: rotationsQueue(instance) }));
 
-  /** A job that is gone may have been answered, or moved with its group to another instance. */
-  async function afterRemoval(oneOff: OneOff, signal: AbortSignal, error: NoResultError): Promise<RotationResult> {
-    const { jobId, instance, request } = oneOff;
+  /** A job that is gone may have been answered: its group's record tells. null: not as far as anybody knows. */
+  async function answerTo({ request }: OneOff): Promise<RotationResult | null> {
     const found = await findGroup(redis, keys, store, request.group);
-    const answer = found && (await answerOf(found, request));
-    if (answer) return answer;
-    const now = found?.entry.instance ?? instance;
-    if (now === instance) throw error;
-    const moved = waiterOf(now).expect(jobId, request.requestedAt, signal);
-    moved.pushed();
-    return checked(await moved.end, oneOff);
-  }
-
-  async function answerOf({ recordId, entry }: FoundGroup, request: StampedRequest): Promise<RotationResult | null> {
-    const { record } = await store.load(recordId);
+    if (found === null) return null;
+    const { record } = await store.load(found.recordId);
     const link = knownLink(record);
     const isAnswered = record.resetBegunAt !== null && record.resetBegunAt >= request.requestedAt;
-    return link !== null && isAnswered ? { status: 'satisfied', group: entry.group, ...link } : null;
+    return link !== null && isAnswered ? { status: 'satisfied', group: found.entry.group, ...link } : null;
   }
 
   return {
@@ -102,7 +92,9 @@ export function createOneOffs({ redis, duplicate, keys, prefix }: OneOffsOptions
         (value) => checked(value, oneOff),
         async (error) => {
           if (!(error instanceof NoResultError) || error.why !== 'removed') throw error;
-          return await afterRemoval(oneOff, signal, error);
+          const answer = await answerTo(oneOff).catch(() => null);
+          if (answer === null) throw error;
+          return answer;
         },
       );
       result.catch(() => {});

@@ -124,3 +124,19 @@ it('goes on waiting through a cut of its connection, and does not close a client
   await client.close();
   expect(await redis.ping()).toBe('PONG');
 });
+
+it('finds the answer in the record of its group where the job is gone, and with it all that told of its end', async () => {
+  const rig = await makeRig({ yaml, standIn: { latency: { minMs: 400, maxMs: 400 } } });
+  await rig.start();
+  await rig.adopted('vip');
+  const proxy = await createFaultProxy(Number(new URL(rig.url).port));
+  onTestFinished(() => proxy.close());
+  const client = clientOf(rig, { connection: `redis://127.0.0.1:${proxy.port}` });
+  const link = client.rotate('vip');
+  await until('the call', () => rig.standIn.log.of({ endpoint: 'reset' }).length === 1);
+  await proxy.refuse();
+  await until('it to be answered', async () => (await rig.queue('bot').getCompletedCount()) === 1);
+  await rig.queue('bot').obliterate({ force: true });
+  await proxy.heal();
+  expect(await link).toMatchObject({ status: 'satisfied', inviteCode: rig.standIn.codeOf(jids[0]!) });
+});
