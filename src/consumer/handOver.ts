@@ -1,6 +1,8 @@
 /** Hands events over one at a time for each group, in any number of processes, and never an older one after a newer one. */
 import { randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Keys } from '../redis/keys.ts';
+import { isPassing } from '../redis/replies.ts';
 import { loadScript, type RedisClient, runScript } from '../redis/scripts.ts';
 import type { LinkEvent, NewLinkEvent } from '../results/event.ts';
 
@@ -39,9 +41,25 @@ export async function handOver(
     handled = true;
   } finally {
     clearInterval(renewal);
-    await runScript(redis, finishLua, pair, [group, revision, id, handled ? 1 : 0]);
+    await untilTaken(redis, () => runScript(redis, finishLua, pair, [group, revision, id, handled ? 1 : 0]));
   }
   return 0;
+}
+
+const takeTries = 10;
+const takeRetryMs = 1_000;
+
+/** A Redis that refuses for a moment to note what was handled must not make it come again. */
+async function untilTaken(redis: RedisClient, act: () => Promise<unknown>): Promise<void> {
+  for (let tries = 1; ; tries++) {
+    try {
+      await act();
+      return;
+    } catch (error) {
+      if (tries === takeTries || redis.status === 'end' || !isPassing(error)) throw error;
+    }
+    await sleep(takeRetryMs);
+  }
 }
 
 /** Whether a newer link of the group was handed over. */

@@ -51,7 +51,7 @@ it('rotate --wait says at once that its queue is paused, drained or obliterated'
   expect(await act(() => queue.pause())).toBe(
     'vip  failed  rotations-bot is paused: resume it; the request stays queued\n',
   );
-}, 40_000);
+});
 
 it('consume ends at SIGTERM while Redis is away', async () => {
   const { proxy, env, events } = await makeRig();
@@ -70,4 +70,4 @@ it('consume ends at SIGTERM while Redis is away', async () => {
     expect(await next.ended).toBe(0);
     expect(performance.now() - before).toBeLessThan(10_000);
   }
-}, 60_000);
+});

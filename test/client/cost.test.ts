@@ -26,7 +26,7 @@ it('waits for 140 jobs with one blocking read and one look every three seconds',
   expect((await links).map(({ group }) => group)).toEqual(groups);
   const clients = (await redis.client('LIST')) as string;
   expect(clients.match(/cmd=xread/g)).toHaveLength(1);
-}, 30_000);
+});
 
 async function callsOf(redis: { info(section: string): Promise<string> }): Promise<Map<string, number>> {
   const info = await redis.info('commandstats');

@@ -26,21 +26,21 @@ it('a job that was removed', async () => {
   const { ends } = await ask();
   for (const job of await queue.getWaiting()) await job.remove();
   expect(codes(await ends)).toEqual(['removed', 'removed', 'removed']);
-}, 15_000);
+});
 
 it('a queue that was drained', async () => {
   const { queue, ask } = await startRig();
   const { ends } = await ask();
   await queue.drain();
   expect(codes(await ends)).toEqual(['removed', 'removed', 'removed']);
-}, 15_000);
+});
 
 it('a queue that was obliterated', async () => {
   const { queue, ask } = await startRig();
   const { ends } = await ask();
   await queue.obliterate({ force: true });
   expect(codes(await ends)).toEqual(['removed', 'removed', 'removed']);
-}, 15_000);
+});
 
 it('a Redis that was emptied, whose jobs are numbered anew', async () => {
   const { redis, queue, client, ask, register, answer } = await startRig();
@@ -52,7 +52,7 @@ it('a Redis that was emptied, whose jobs are numbered anew', async () => {
   for (const group of ['g3', 'g2', 'g1']) await queue.add('rotate', { group });
   expect(codes(await ends)).toEqual(['removed', 'removed', 'removed']);
   expect(await client.rotate('g1')).toEqual(resultOf('g1'));
-}, 15_000);
+});
 
 it('a queue that was paused, and the request stays queued', async () => {
   const { queue, client, ask } = await startRig();
@@ -63,7 +63,7 @@ it('a queue that was paused, and the request stays queued', async () => {
   expect(reasons[0].message).toBe(`${queueName} is paused: resume it; the request stays queued`);
   await expect(client.rotate('g1')).rejects.toMatchObject({ code: 'paused' });
   expect(await queue.getWaitingCount()).toBe(4);
-}, 20_000);
+});
 
 it('a job that is worked on while its queue is paused still gets its link', async () => {
   const { queue, client, answer } = await startRig();
@@ -84,7 +84,7 @@ it('a job that is worked on while its queue is paused still gets its link', asyn
   const looked = setTimeout(release, 4_000);
   onTestFinished(() => clearTimeout(looked));
   expect(await link).toEqual(resultOf('g1'));
-}, 20_000);
+});
 
 it('a worker that answers with another group', async () => {
   const { client, answer } = await startRig();

@@ -45,7 +45,7 @@ it('a password that is changed while a call waits: it goes on waiting', async ()
   await redis.config('SET', 'requirepass', password);
   await answer();
   expect(await link).toEqual(resultOf('g1'));
-}, 30_000);
+});
 
 it('a script that runs for seconds: the call waits until it is over, or as long as it may', async () => {
   const { redis, server, client, register, answer } = await startProducerRig({
@@ -72,7 +72,7 @@ it('a script that runs for seconds: the call waits until it is over, or as long 
   await redis.script('KILL');
   await running;
   expect(await link).toEqual(resultOf('g1'));
-}, 30_000);
+});
 
 it('no memory: the request is pushed once, when there is some', async () => {
   const { redis, client, register, queue } = await startProducerRig({ groups });
@@ -115,7 +115,7 @@ it('a Redis that is away: calls end at their limit, push nothing later, and clos
   }
   await proxy.heal();
   expect(await queue.getWaitingCount()).toBe(0);
-}, 30_000);
+});
 
 it('a Redis that was never there', async () => {
   const { client } = await startProducerRig({ groups });
