@@ -74,8 +74,25 @@ export function startQueueWorker(options: QueueWorkerOptions): QueueWorker {
     },
     async close() {
       closing.abort();
+      // By force where Redis is away: BullMQ waits for a connection to end that has none, and its timers go on.
+      if (!(await answers(redis))) {
+        await idle();
+        return await worker.close(true).catch(() => {});
+      }
       const closed = worker.close().catch(() => {});
       await Promise.race([closed, idle().then(() => sleep(graceMs, undefined, { ref: false }))]);
     },
   };
+}
+
+const answerMs = 1_000;
+
+/** Its status alone may be that of a moment ago. */
+async function answers(redis: RedisClient): Promise<boolean> {
+  if (redis.status !== 'ready') return false;
+  const asked = redis.ping().then(
+    () => true,
+    () => false,
+  );
+  return await Promise.race([asked, sleep(answerMs, false, { ref: false })]);
 }

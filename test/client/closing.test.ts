@@ -1,4 +1,4 @@
-/** A program of its own, which ends on any rejection that nobody handles, closes the client while it waits for a link. */
+/** Programs of their own, which end on any rejection that nobody handles, close what they opened at any moment. */
 import { spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { expect, it } from 'vitest';
@@ -7,7 +7,7 @@ import { startProducerRig } from './producerRig.ts';
 
 const library = new URL('../../dist/index.js', import.meta.url).href;
 
-const program = `
+const producer = `
 import { createRotationClient } from ${JSON.stringify(library)};
 const client = createRotationClient({ connection: process.argv[1] });
 const handled = client.rotate('g1').catch(({ name, code }) => console.log(name, code));
@@ -21,7 +21,19 @@ process.stdin.once('data', async () => {
 });
 `;
 
-function startProgram(url: string) {
+const consumer = `
+import { consumeLinks } from ${JSON.stringify(library)};
+const consumer = consumeLinks({ connection: process.argv[1], handler: () => {}, onError: () => {} });
+await consumer.ready();
+console.log('ready');
+process.stdin.once('data', async () => {
+  await consumer.close();
+  console.log('closed');
+  process.stdin.destroy();
+});
+`;
+
+function startProgram(program: string, url: string) {
   const child = spawn(process.execPath, ['--unhandled-rejections=strict', '--input-type=module', '-e', program, url], {
     stdio: ['pipe', 'pipe', 'pipe'],
     cwd: fileURLToPath(new URL('../..', import.meta.url)),
@@ -35,7 +47,7 @@ function startProgram(url: string) {
 it('rejects what is pending, resolves, and leaves nothing that keeps the process', async () => {
   const { server, queue, register } = await startProducerRig({ groups: ['g1'] });
   await register();
-  const { child, output, ended } = startProgram(server.url);
+  const { child, output, ended } = startProgram(producer, server.url);
   await until('both requests', async () => (await queue.getWaitingCount()) === 2);
   child.stdin.write('close\n');
   expect(await ended).toBe(0);
@@ -45,10 +57,25 @@ it('rejects what is pending, resolves, and leaves nothing that keeps the process
 it('does so while Redis is away', async () => {
   const { server, queue, register } = await startProducerRig({ groups: ['g1'] });
   await register();
-  const { child, output, ended } = startProgram(server.url);
+  const { child, output, ended } = startProgram(producer, server.url);
   await until('both requests', async () => (await queue.getWaitingCount()) === 2);
   await server.stop();
   child.stdin.write('close\n');
   expect(await ended).toBe(0);
   expect(output()).toBe('RotationError closed\nRotationError closed\n');
 });
+
+for (const [when, before] of [
+  ['while Redis is away', (server: { stop(): Promise<void> }) => server.stop()],
+  ['while Redis is there', () => {}],
+] as const) {
+  it(`a consumer leaves nothing that keeps the process, ${when}`, async () => {
+    const { server } = await startProducerRig({ groups: ['g1'] });
+    const { child, output, ended } = startProgram(consumer, server.url);
+    await until('it to be ready', () => output() === 'ready\n');
+    await before(server);
+    child.stdin.write('close\n');
+    expect(await ended).toBe(0);
+    expect(output()).toBe('ready\nclosed\n');
+  });
+}
