@@ -24,6 +24,8 @@ export interface ConfigWatcher {
    * being written; `atOnce`: a person says that it is complete.
    */
   poll(options?: { readonly atOnce?: boolean }): Promise<Poll>;
+  /** Whether the file was edited since it was last read. May be asked at any time. */
+  isEdited(): Promise<boolean>;
 }
 
 export interface WatchOptions {
@@ -92,6 +94,11 @@ function createWatcher(
       return current;
     },
     poll,
+    async isEdited() {
+      const stamp = await stampOf(file);
+      if (stamp !== null && stamp === seen && edit === null) return false;
+      return digestOf(await readConfigText(file)) !== read;
+    },
   };
 }
 

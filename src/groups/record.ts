@@ -108,6 +108,8 @@ export const groupRecord = z.looseObject({
   removedAt: time.nullable().default(null),
   /** The entry's id names another WhatsApp group by now, so no event is published for this one. */
   replaced: z.boolean().default(false),
+  /** When the entry came to its instance from another; null: it has always been there, as far as anybody knows. */
+  movedAt: time.nullable().default(null),
   /** null: known by a code or link only, and not resolved yet. */
   jid: z.string().nullable(),
   /** The last link known to be live. With `revision` null it was read by a version before 0.2, and never published. */
@@ -161,6 +163,7 @@ export const newRecord: GroupRecord = Object.freeze({
   entry: null,
   removedAt: null,
   replaced: false,
+  movedAt: null,
   jid: null,
   link: null,
   revision: null,

@@ -43,6 +43,7 @@ export function withEntry(
     entry: { ...old, ...entry },
     removedAt: null,
     replaced: false,
+    movedAt: old !== null && old.instance !== entry.instance ? nowMs : record.movedAt,
     jid,
     predecessor: old !== null && sameId ? record.predecessor : (held ?? (sameId ? record.predecessor : null)),
     // Versions before 0.2 numbered failure events by attempts.

@@ -40,6 +40,8 @@ export interface Keys {
   appointments(bucket: string, work: 'one-offs' | 'scheduled'): string;
   /** Hash, instance → bucket of its token: for those who want to see a budget and know no token. */
   readonly buckets: string;
+  /** Sorted set, instance by the time at which a worker last had it in its file: all that there ever were. */
+  readonly instances: string;
   /** Hash: why and until when an instance is left alone. */
   gate(instance: string): string;
   /** Set: groups of the instance that failed in a row for reasons of their own. */
@@ -83,6 +85,7 @@ export function makeKeys(prefix: string): Keys {
     line: (bucket, work) => `${root}:line:${bucket}:${work}`,
     appointments: (bucket, work) => `${root}:appointments:${bucket}:${work}`,
     buckets: `${root}:buckets`,
+    instances: `${root}:instances`,
     gate: (instance) => `${root}:gate:${instance}`,
     suspects: (instance) => `${root}:suspects:${instance}`,
     reprieved: (instance) => `${root}:reprieved:${instance}`,

@@ -133,7 +133,9 @@ async function beginAttempt(
   call: Call,
 ): Promise<Begun | null> {
   const id = randomUUID();
-  const covers = call === 'reset' ? await lastJobOn(rotationsQueue(instance.name)) : null;
+  // A one-off may lie on the queue of another instance: those that were with it there are answered too.
+  const queue = (work.kind === 'request' ? work.position?.queue : null) ?? rotationsQueue(instance.name);
+  const covers = call === 'reset' ? await lastJobOn(queue) : null;
   return await store.update<Begun | null>(recordId, (stored, nowMs) => {
     // Already ours: the reply to an earlier try of this very step was lost.
     if (owns(stored, id)) return { record: null, result: { ...stored.attempt!, jid: stored.jid } };

@@ -10,6 +10,8 @@ export interface Instances {
   queueOf(name: string): Queue;
   /** Starts what is new, adjusts what stays, and stops what is gone, once its jobs in flight have ended. */
   bringInLine(wanted: readonly InstanceConfig[]): Promise<void>;
+  /** Works off the queues of these instances as well, which are not wanted, until they are named no more. */
+  serveLeftovers(names: readonly string[]): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -20,9 +22,13 @@ export interface InstancesOptions {
   readonly onError: (instance: string, error: Error) => void;
 }
 
+/** Jobs of one leftover queue at the same time: what is wanted goes first. */
+const leftoverConcurrency = 2;
+
 export function createInstances({ connection, prefix, process, onError }: InstancesOptions): Instances {
   const queues = new Map<string, Queue>();
   const workers = new Map<string, Worker>();
+  const leftoverWorkers = new Map<string, Worker>();
 
   function queueOf(name: string): Queue {
     let queue = queues.get(name);
@@ -34,9 +40,9 @@ export function createInstances({ connection, prefix, process, onError }: Instan
     return queue;
   }
 
-  function start({ name, concurrency }: InstanceConfig): void {
+  function start(name: string, concurrency: number): Worker {
     const queue = queueOf(name);
-    const worker = createInstanceWorker({
+    return createInstanceWorker({
       queue,
       concurrency,
       connection,
@@ -44,24 +50,33 @@ export function createInstances({ connection, prefix, process, onError }: Instan
       process: (job, hold) => process(name, queue, job, hold),
       onError: (error) => onError(name, error),
     });
-    workers.set(name, worker);
+  }
+
+  async function stop(running: Map<string, Worker>, isGone: (name: string) => boolean): Promise<void> {
+    const gone = [...running].filter(([name]) => isGone(name));
+    for (const [name] of gone) running.delete(name);
+    await Promise.all(gone.map(([, worker]) => worker.close()));
   }
 
   return {
     queueOf,
     async bringInLine(wanted) {
-      for (const instance of wanted) {
-        const running = workers.get(instance.name);
-        if (running === undefined) start(instance);
-        else running.concurrency = instance.concurrency;
+      for (const { name, concurrency } of wanted) {
+        const running = workers.get(name);
+        if (running === undefined) workers.set(name, start(name, concurrency));
+        else running.concurrency = concurrency;
       }
       const names = new Set(wanted.map(({ name }) => name));
-      const gone = [...workers].filter(([name]) => !names.has(name));
-      for (const [name] of gone) workers.delete(name);
-      await Promise.all(gone.map(([, worker]) => worker.close()));
+      await stop(workers, (name) => !names.has(name));
+    },
+    async serveLeftovers(names) {
+      for (const name of names) {
+        if (!leftoverWorkers.has(name)) leftoverWorkers.set(name, start(name, leftoverConcurrency));
+      }
+      await stop(leftoverWorkers, (name) => !names.includes(name));
     },
     async close() {
-      await Promise.all([...workers.values()].map((worker) => worker.close()));
+      await Promise.all([workers, leftoverWorkers].map((running) => stop(running, () => true)));
       await Promise.all([...queues.values()].map((queue) => queue.close()));
     },
   };

@@ -6,6 +6,7 @@
  *   -------------------------  -----------------------------------------------------------------------------------
  *   link                       completed, with the contract's return value
  *   obsolete, verified         completed, null
+ *   not now                    delayed for some seconds: another worker may know the group, or this one when it has read its file
  *   wait, nothing can go       the queue rests for that time (manual rate limit), the job goes back to its place
  *   wait, doubt, or a retry    delayed for that time, its own; our own count of tries, since a raw producer sets no `attempts`
  *   gave up, or bad data       failed for good: `<code>: <message>`
@@ -21,11 +22,11 @@ import { type Past, type RotateDependencies, type Rotation, rotate } from '../ro
 import type { Work } from '../rotation/types.ts';
 import { errorCodes } from '../ryze/outcome.ts';
 import type { Hold } from './instance.ts';
-import { readJob, unknownGroup } from './readJob.ts';
+import { type ReadJobDependencies, readJob, unknownGroup } from './readJob.ts';
 import { type RefuseDependencies, reportRefused } from './refuse.ts';
 import { reportRotation } from './report.ts';
 
-export interface ProcessDependencies extends RotateDependencies, RefuseDependencies {
+export interface ProcessDependencies extends RotateDependencies, RefuseDependencies, ReadJobDependencies {
   readonly log: Logger;
   readonly observer: Observer;
   /** Told of every job that this process takes off the queue of an instance. */
@@ -48,6 +49,10 @@ const progress = z
   .catch({ tries: 0, run: 0, doubted: null });
 /** After something unforeseen, and between its tries. */
 const unforeseenMs = 5_000;
+/** What another worker may know better, or this one when it has read its file, comes back after this time. */
+const notNowMs = 3_000;
+/** A job on another instance's queue hears of no gate that opens: it asks again after this time at the latest. */
+const foreignMs = 10_000;
 
 export async function processJob(
   deps: ProcessDependencies,
@@ -59,6 +64,7 @@ export async function processJob(
   deps.onTaken(instance);
   const past = pastOf(job);
   let name = '';
+  let servedBy = instance;
   let rotation: Rotation;
   let work: Work;
   try {
@@ -68,14 +74,18 @@ export async function processJob(
       await reportRefused(deps, instance, understood);
       throw new UnrecoverableError(understood.message);
     }
+    if (understood.kind === 'notNow') return await delay(job, hold, notNowMs);
+    if (understood.kind === 'obsolete') return null;
     work = understood.work;
+    servedBy = understood.servedBy;
     rotation = await rotate(deps, understood.recordId, work, past);
     if (rotation.status === 'wait' && rotation.why === 'lost') await deps.onLost(understood.recordId);
+    if (!understood.registered && isOrphaned(deps, instance, servedBy, rotation)) rotation = { status: 'unregistered' };
     if (rotation.status === 'unregistered' && work.kind === 'request') {
       await reportRefused(deps, instance, { ...understood, work, message: unknownGroup(name) });
     }
   } catch (error) {
-    if (error instanceof UnrecoverableError) throw error;
+    if (error instanceof UnrecoverableError || error instanceof DelayedError) throw error;
     if (error instanceof RecordError) {
       deps.log.error({ event: 'group.unreadable', group: name }, error.message);
       throw new UnrecoverableError(`internal: ${error.message}`);
@@ -85,7 +95,7 @@ export async function processJob(
     return await delay(job, hold, unforeseenMs, { ...past, tries: past.tries + 1 });
   }
 
-  reportRotation(deps, { group: name, instance, work: work.kind }, rotation);
+  reportRotation(deps, { group: name, instance: servedBy, work: work.kind }, rotation);
   switch (rotation.status) {
     case 'rotated':
     case 'recovered':
@@ -98,6 +108,7 @@ export async function processJob(
       throw new UnrecoverableError(unknownGroup(name));
     case 'wait':
       if (rotation.proven && (past.tries > 0 || past.doubted !== null)) await note(job, { tries: 0, doubted: null });
+      if (servedBy !== instance) return await delay(job, hold, Math.min(rotation.ms, foreignMs));
       if (!rotation.closed) return await delay(job, hold, rotation.ms);
       return await putBack(queue, job, hold, rotation.ms);
     case 'retry':
@@ -109,6 +120,17 @@ export async function processJob(
     case 'gaveUp':
       throw new UnrecoverableError(`${rotation.failure.code}: ${rotation.failure.message}`);
   }
+}
+
+/** No file has the group, and nobody's the instance that could still look what became of its link. */
+function isOrphaned(
+  { callerOf, standingOf }: ProcessDependencies,
+  instance: string,
+  servedBy: string,
+  rotation: Rotation,
+): boolean {
+  if (rotation.status !== 'wait' || rotation.why !== 'elsewhere') return false;
+  return standingOf(instance) === 'gone' && callerOf(servedBy) === null;
 }
 
 /** What this run of the job has noted. */

@@ -12,12 +12,17 @@ import { type Keys, rotationsQueue } from '../redis/keys.ts';
 import { type RedisClient, redisTime } from '../redis/scripts.ts';
 import type { CallDependencies } from '../rotation/call.ts';
 import type { JobPosition, Work } from '../rotation/types.ts';
+import type { Standing } from './leftovers.ts';
 
 export interface ReadJobDependencies {
   readonly redis: RedisClient;
   readonly keys: Keys;
   readonly store: GroupStore;
   readonly lastJobOn: CallDependencies['lastJobOn'];
+  /** Who has that instance in a file. */
+  readonly standingOf: (instance: string) => Standing;
+  /** Whether this worker's file says something that is not in force yet; makes that happen soon. */
+  readonly isBehind: () => Promise<boolean>;
 }
 
 export type Request = Work & { readonly kind: 'request' };
@@ -34,8 +39,20 @@ export interface Refused {
 }
 
 export type Understood =
-  /** `name`: what the log calls its group. */
-  | { readonly kind: 'work'; readonly recordId: string; readonly work: Work; readonly name: string }
+  /** `name`: what the log calls its group. `servedBy`: the instance that makes its calls. */
+  | {
+      readonly kind: 'work';
+      readonly recordId: string;
+      readonly work: Work;
+      readonly name: string;
+      readonly servedBy: string;
+      /** Whether a file has the group. */
+      readonly registered: boolean;
+    }
+  /** Another worker may know better, or this one soon: it goes back for some seconds. */
+  | { readonly kind: 'notNow'; readonly name: string }
+  /** What the planner put onto the queue of an instance that is gone: it looks after the group where that is now. */
+  | { readonly kind: 'obsolete'; readonly name: string }
   | ({ readonly kind: 'refused' } & Refused);
 
 /** Throws what its producer must be told where the job does not even name a group. */
@@ -48,16 +65,33 @@ export async function readJob(deps: ReadJobDependencies, instance: string, job: 
     }
     case scheduledJob: {
       const { record, group, dueAt } = parseInternal(scheduledData, job);
-      return { kind: 'work', recordId: record, work: { kind: 'scheduled', dueAt }, name: group };
+      return ofPlanner(deps, instance, record, group, { kind: 'scheduled', dueAt });
     }
     case verifyJob: {
       const { record, group } = parseInternal(verifyData, job);
-      return { kind: 'work', recordId: record, work: { kind: 'verification' }, name: group };
+      return ofPlanner(deps, instance, record, group, { kind: 'verification' });
     }
     default:
       throw new UnrecoverableError(
         `unknown job name ${JSON.stringify(job.name.slice(0, 64))}: expected "${requestJob}"`,
       );
+  }
+}
+
+function ofPlanner(
+  { standingOf }: ReadJobDependencies,
+  instance: string,
+  recordId: string,
+  name: string,
+  work: Work,
+): Understood {
+  switch (standingOf(instance)) {
+    case 'here':
+      return { kind: 'work', recordId, work, name, servedBy: instance, registered: true };
+    case 'elsewhere':
+      return { kind: 'notNow', name };
+    case 'gone':
+      return { kind: 'obsolete', name };
   }
 }
 
@@ -82,9 +116,18 @@ async function readRequest(
     request: { requestId: requestId ?? null, requestedBy: requestedBy ?? null, reason: reason ?? null },
   };
   const found = await findGroup(deps.redis, deps.keys, deps.store, name);
-  if (found === null) return { kind: 'refused', name, work, message: unknownGroup(name), recordId: null };
-  const { recordId, entry } = found;
-  if (isServedHere(found, instance, job)) return { kind: 'work', recordId, work, name: entry.group };
+  const standing = deps.standingOf(instance);
+  if (found === null) {
+    if (standing === 'elsewhere' || (await deps.isBehind())) return { kind: 'notNow', name };
+    return { kind: 'refused', name, work, message: unknownGroup(name), recordId: null };
+  }
+  const { recordId, entry, registered } = found;
+  const understood = { kind: 'work', recordId, work, name: entry.group, servedBy: entry.instance, registered } as const;
+  if (!registered && (standing === 'elsewhere' || (await deps.isBehind()))) return { kind: 'notNow', name };
+  if (standing !== 'here' || isServedHere(found, instance, job)) return understood;
+  if (await wasServedHere(deps, recordId, requestedAt ?? job.timestamp)) return understood;
+  // An older file lacks the instance that has the group: the worker with the newer one decides.
+  if (deps.standingOf(entry.instance) !== 'here' || (await deps.isBehind())) return { kind: 'notNow', name };
   const message = `group ${quote(name)} belongs to instance "${entry.instance}": push it to the queue "${rotationsQueue(entry.instance)}"`;
   return { kind: 'refused', name, work, message, recordId };
 }
@@ -95,6 +138,15 @@ async function readRequest(
  */
 function isServedHere({ entry, registered }: FoundGroup, instance: string, job: Job): boolean {
   return entry.instance === instance || !registered || job.attemptsStarted - job.attemptsMade > 1;
+}
+
+/** Producers read which instance has a group, and push a moment later, by clocks that differ. */
+const movedSkewMs = 10_000;
+
+/** It was pushed before its group was moved to another instance. */
+async function wasServedHere({ store }: ReadJobDependencies, recordId: string, pushedAt: number): Promise<boolean> {
+  const { movedAt } = (await store.load(recordId)).record;
+  return movedAt !== null && pushedAt <= movedAt + movedSkewMs;
 }
 
 /** Stamps by Redis's clock and by the producer's may differ by this much; more is not believed. */

@@ -14,6 +14,8 @@ export interface Reloading {
   readonly inForce: Config;
   /** The file was edited and is broken. */
   readonly broken: boolean;
+  /** Whether the file says something that is not in force yet. */
+  isBehind(): Promise<boolean>;
   /** Looks whether the file was edited, and applies an edit; `atOnce`: without waiting whether it goes on. */
   look(atOnce: boolean): Promise<void>;
 }
@@ -59,6 +61,7 @@ export function createReloading({ watcher, tokens, observer, log, apply }: Reloa
     get broken() {
       return broken;
     },
+    isBehind: async () => unapplied !== null || (await watcher.isEdited()),
     async look(atOnce) {
       const polled = await watcher.poll({ atOnce });
       if (polled.status === 'unchanged') {

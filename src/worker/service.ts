@@ -25,6 +25,7 @@ import { createRyzeClient } from '../ryze/client.ts';
 import { watchHealth } from './health.ts';
 import { lockOptions } from './instance.ts';
 import { createInstances, type Instances } from './instances.ts';
+import { createLeftovers, lookEveryMs } from './leftovers.ts';
 import { createLimitReports } from './limitReports.ts';
 import { type ProcessDependencies, processJob } from './process.ts';
 import { createRegistering } from './registering.ts';
@@ -105,6 +106,12 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     get settleTimeMs() {
       return reloading.inForce.api.settleTimeMs;
     },
+    standingOf: (instance) => leftovers.standingOf(instance),
+    async isBehind() {
+      const isBehind = await reloading.isBehind();
+      if (isBehind) reloads.now();
+      return isBehind;
+    },
     onLost: (recordId) => registering.registerLost(reloading.inForce, [recordId]),
     resultsQueues: () => reloading.inForce.results.queues,
     async lastJobOn(queue) {
@@ -150,6 +157,8 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     process: (name, queue, job, hold) => processJob(deps, queue, name, job, hold),
     onError: (name, error) => reportQueueError(log, name, error),
   });
+
+  const leftovers = createLeftovers({ redis, keys, store, log, instances, inForce: () => reloading.inForce });
 
   const plans = new Queue(plannerQueue, { connection: redis, prefix });
   plans.on('error', (error) => reportQueueError(log, plannerQueue, error));
@@ -199,6 +208,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
       void old.close();
     }
     await registering.register(next);
+    await leftovers.announce();
     await instances.bringInLine(next.instances);
     for (const instance of next.instances) {
       await reopen(instance.name);
@@ -237,6 +247,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
 
   await registering.register(reloading.inForce);
   await instances.bringInLine(reloading.inForce.instances);
+  await leftovers.announce();
   const planner = new Worker(plannerQueue, plan, { connection: redis, prefix, concurrency: 1, ...lockOptions });
   planner.on('error', (error) => reportQueueError(log, plannerQueue, error));
   planner.on('failed', (_job, error) =>
@@ -256,6 +267,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   );
   const timers = [
     reloads,
+    repeat(lookEveryMs, leftovers.look, reporter(log, 'leftovers.failed', 'cannot look at the leftover queues now')),
     repeat(tickMs, watch, (error) => log.debug({ event: 'plan.unwatched', err: error }, 'cannot watch the planner')),
     repeat(settleEveryMs, settleLeftovers, reporter(log, 'settle.failed', 'cannot look for what is unsettled now')),
     repeat(

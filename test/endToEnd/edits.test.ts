@@ -10,7 +10,8 @@ it('works for an instance that was added, and no more for one that was removed',
   await reload(file(bot, group('vip', 0)));
   const left = await rig.queue('bot2').add('rotate', { group: 'new' });
   expect(await rig.ask('bot', { group: 'vip' })).toMatchObject({ status: 'rotated' });
-  expect(await left.getState()).toBe('waiting');
+  await until('it to be refused', async () => (await left.getState()) === 'failed');
+  expect(await rig.later('new', 1)).toMatchObject({ type: 'rotation.failed' });
 });
 
 it('finishes what is in flight for a group and an instance that are removed', async () => {
