@@ -32,7 +32,7 @@ export const lockOptions = {
 };
 
 /** BullMQ heeds a manual rate limit only on workers that have a limiter: this one never limits by itself. */
-const limiter = { max: 1_000_000_000, duration: 1_000 };
+export const limiter = { max: 1_000_000_000, duration: 1_000 };
 /** A queue that was reopened early is noticed after this time at the latest. */
 const maximumRateLimitDelay = 5_000;
 /** For one-offs of producers that say nothing themselves: results can be read for a day. */

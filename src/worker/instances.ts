@@ -12,7 +12,18 @@ export interface Instances {
   bringInLine(wanted: readonly InstanceConfig[]): Promise<void>;
   /** Works off the queues of these instances as well, which are not wanted, until they are named no more. */
   serveLeftovers(names: readonly string[]): Promise<void>;
+  /**
+   * Closes an instance's worker, which takes no jobs though it should, and creates it anew. false: nothing was done,
+   * because there is none, or jobs of it are run.
+   */
+  recreate(name: string): boolean;
   close(): Promise<void>;
+}
+
+interface Running {
+  readonly worker: Worker;
+  /** Jobs that are run now. */
+  readonly inHand: () => number;
 }
 
 export interface InstancesOptions {
@@ -27,8 +38,8 @@ const leftoverConcurrency = 2;
 
 export function createInstances({ connection, prefix, process, onError }: InstancesOptions): Instances {
   const queues = new Map<string, Queue>();
-  const workers = new Map<string, Worker>();
-  const leftoverWorkers = new Map<string, Worker>();
+  const workers = new Map<string, Running>();
+  const leftoverWorkers = new Map<string, Running>();
 
   function queueOf(name: string): Queue {
     let queue = queues.get(name);
@@ -40,22 +51,31 @@ export function createInstances({ connection, prefix, process, onError }: Instan
     return queue;
   }
 
-  function start(name: string, concurrency: number): Worker {
+  function start(name: string, concurrency: number): Running {
     const queue = queueOf(name);
-    return createInstanceWorker({
+    let inHand = 0;
+    const worker = createInstanceWorker({
       queue,
       concurrency,
       connection,
       prefix,
-      process: (job, hold) => process(name, queue, job, hold),
+      async process(job, hold) {
+        inHand++;
+        try {
+          return await process(name, queue, job, hold);
+        } finally {
+          inHand--;
+        }
+      },
       onError: (error) => onError(name, error),
     });
+    return { worker, inHand: () => inHand };
   }
 
-  async function stop(running: Map<string, Worker>, isGone: (name: string) => boolean): Promise<void> {
+  async function stop(running: Map<string, Running>, isGone: (name: string) => boolean): Promise<void> {
     const gone = [...running].filter(([name]) => isGone(name));
     for (const [name] of gone) running.delete(name);
-    await Promise.all(gone.map(([, worker]) => worker.close()));
+    await Promise.all(gone.map(([, { worker }]) => worker.close()));
   }
 
   return {
@@ -64,7 +84,7 @@ export function createInstances({ connection, prefix, process, onError }: Instan
       for (const { name, concurrency } of wanted) {
         const running = workers.get(name);
         if (running === undefined) workers.set(name, start(name, concurrency));
-        else running.concurrency = concurrency;
+        else running.worker.concurrency = concurrency;
       }
       const names = new Set(wanted.map(({ name }) => name));
       await stop(workers, (name) => !names.has(name));
@@ -74,6 +94,14 @@ export function createInstances({ connection, prefix, process, onError }: Instan
         if (!leftoverWorkers.has(name)) leftoverWorkers.set(name, start(name, leftoverConcurrency));
       }
       await stop(leftoverWorkers, (name) => !names.includes(name));
+    },
+    recreate(name) {
+      const hung = workers.get(name);
+      if (hung === undefined || hung.inHand() > 0) return false;
+      workers.set(name, start(name, hung.worker.concurrency));
+      // Whatever it waits for may never come.
+      hung.worker.close(true).catch((error: Error) => onError(name, error));
+      return true;
     },
     async close() {
       await Promise.all([workers, leftoverWorkers].map((running) => stop(running, () => true)));

@@ -16,14 +16,14 @@ import { nobody, type Observer } from '../ops/observer.ts';
 import type { Health } from '../ops/readiness.ts';
 import { tick, tickMs } from '../planner/planner.ts';
 import { settle, settleEveryMs } from '../planner/settler.ts';
-import { countJobs } from '../queues/counts.ts';
+import { isRunnable } from '../queues/runnable.ts';
 import { makeKeys, plannerQueue } from '../redis/keys.ts';
 import { type RedisClient, redisTime } from '../redis/scripts.ts';
 import { isOfConnection } from '../redis/trouble.ts';
 import { createOutbox } from '../results/outbox.ts';
 import { createRyzeClient } from '../ryze/client.ts';
 import { watchHealth } from './health.ts';
-import { lockOptions } from './instance.ts';
+import { limiter, lockOptions } from './instance.ts';
 import { createInstances, type Instances } from './instances.ts';
 import { createLeftovers, lookEveryMs } from './leftovers.ts';
 import { createLimitReports } from './limitReports.ts';
@@ -232,18 +232,25 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     await schedule();
   }
 
-  /** Instances with jobs that wait though their gate is open and their token has slots left. */
+  /** Instances with jobs that wait though their gate is open and nothing else holds up their queue. */
   async function waiting(): Promise<string[]> {
     const nowMs = await redisTime(redis, keys);
     const held = await Promise.all(
       reloading.inForce.instances.map(async ({ name }) => {
-        if ((await countJobs(instances.queueOf(name))).waiting === 0) return [];
+        if (!(await isRunnable(redis, instances.queueOf(name), limiter.max))) return [];
         return (await readGate(redis, keys, name, nowMs)) === null ? [name] : [];
       }),
     );
     return held.flat();
   }
-  const health = watchHealth({ redis, keys, waiting, configBroken: () => reloading.broken });
+  const health = watchHealth({
+    redis,
+    keys,
+    waiting,
+    recreate: instances.recreate,
+    log,
+    configBroken: () => reloading.broken,
+  });
 
   await registering.register(reloading.inForce);
   await instances.bringInLine(reloading.inForce.instances);

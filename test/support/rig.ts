@@ -52,7 +52,8 @@ export interface Rig extends TestRedis {
   laterOf(group: string): LinkEvent[];
   /** Waits for one of these, counted from 0. */
   later(group: string, index?: number): Promise<LinkEvent>;
-  start(): Promise<Service>;
+  /** `over`: the worker's connection, if it is to be one of its own. */
+  start(over?: TestRedis['redis']): Promise<Service>;
   /** Another worker, with a file of its own. */
   startOther(yaml: string): Promise<{ readonly service: Service; edit(yaml: string): void }>;
   /** Writes the file anew, with other YAML below the fixed part. */
@@ -141,7 +142,7 @@ ops: off`;
   }
 
   const store = createGroupStore(redis, base.keys);
-  async function startWith(path: string): Promise<Service> {
+  async function startWith(path: string, over = redis): Promise<Service> {
     const watched = await watchConfig(path);
     if (!watched.ok) throw new Error(watched.problems.map(formatProblem).join('\n'));
     const { watcher } = watched;
@@ -149,7 +150,7 @@ ops: off`;
     const missing = tokens.load(watcher.current);
     if (missing.length > 0) throw new Error(missing.join('\n'));
     const log = createLog({ level: 'debug', to: logStream });
-    const service = await startService({ watcher, tokens, redis, log });
+    const service = await startService({ watcher, tokens, redis: over, log });
     closing.push(() => service.close());
     return service;
   }
@@ -180,7 +181,7 @@ ops: off`;
     },
     laterOf,
     later: (group, index = 0) => until(`later event ${index} of ${group}`, () => laterOf(group)[index]),
-    start: () => startWith(file),
+    start: (over) => startWith(file, over),
     async startOther(yaml) {
       const other = join(folder, 'other.yaml');
       writeFileSync(other, text(yaml));

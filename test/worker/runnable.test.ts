@@ -1,0 +1,49 @@
+import { Queue, Worker } from 'bullmq';
+import { expect, it, onTestFinished } from 'vitest';
+import { isRunnable } from '../../src/queues/runnable.ts';
+import { limiter } from '../../src/worker/instance.ts';
+import { testRedis } from '../support/redis.ts';
+
+function make() {
+  const { redis, prefix } = testRedis();
+  const queue = new Queue('rotations-bot', { connection: redis, prefix });
+  onTestFinished(() => queue.close());
+  return { redis, prefix, queue, runnable: () => isRunnable(redis, queue, limiter.max) };
+}
+
+it.each([
+  ['a job waits', 'rotate', {}],
+  ['one with a priority waits', 'scheduled', { priority: 10 }],
+  ['the time of a delayed one is long past', 'rotate', { delay: 1_000, timestamp: Date.now() - 60_000 }],
+])('has a job to take where %s', async (_what, name, options) => {
+  const { queue, runnable } = make();
+  expect(await runnable()).toBe(false);
+  await queue.add(name, {}, options);
+  expect(await runnable()).toBe(true);
+});
+
+it('has none to take where all are delayed', async () => {
+  const { queue, runnable } = make();
+  await queue.add('rotate', {}, { delay: 1_000 });
+  expect(await runnable()).toBe(false);
+});
+
+it('has none to take while it is paused, rests, or is as busy as somebody allows', async () => {
+  const { redis, prefix, queue, runnable } = make();
+  await queue.add('rotate', {});
+  await queue.pause();
+  expect(await runnable()).toBe(false);
+  await queue.resume();
+  expect(await runnable()).toBe(true);
+  await queue.rateLimit(60_000);
+  expect(await runnable()).toBe(false);
+  await queue.removeRateLimitKey();
+  expect(await runnable()).toBe(true);
+  await queue.add('rotate', {});
+  await queue.setGlobalConcurrency(1);
+  expect(await runnable()).toBe(true);
+  const worker = new Worker(queue.name, null, { connection: redis, prefix });
+  onTestFinished(() => worker.close());
+  await worker.getNextJob('token');
+  expect(await runnable()).toBe(false);
+});
