@@ -27,7 +27,8 @@
  *   unknown          silence, 5xx, our own death  uncertain; one verification is owed after the settle time
  *
  *   The result of an attempt that does not own the record any more is dropped (`fenced`). If it was a reset that may have
- *   had an effect, a verification is owed at once, and a group at rest is uncertain: a stale reset is read back.
+ *   had an effect, a verification is owed at once, and the group is uncertain, whatever call is in flight: a stale reset
+ *   is read back, so its link is published as recovery.
  *
  * Not decided here: whether a call may be sent now (the budget's business), and how often a job may fail.
  */
@@ -90,7 +91,7 @@ function end(record: GroupRecord, attempt: Attempt, result: Result, nowMs: numbe
   if (record.settled === attempt.id) return silent(record);
   if (!owns(record, attempt.id)) {
     const harmless = attempt.call !== 'reset' || (result.kind !== 'reset' && result.kind !== 'unknown');
-    return { ...silent(harmless ? record : staleReset(record, attempt.begunAt, nowMs)), fenced: true };
+    return { ...silent(harmless ? record : staleReset(record, attempt, nowMs)), fenced: true };
   }
   switch (result.kind) {
     case 'reset': {
@@ -140,11 +141,20 @@ function becomeUncertain(
 }
 
 /** A reset may have had an effect, but the record is no longer its own: look at once what the link is. */
-function staleReset(record: GroupRecord, begunAt: number, nowMs: number): GroupRecord {
+function staleReset(record: GroupRecord, attempt: Attempt, nowMs: number): GroupRecord {
   const owed = { ...record, verificationOwedAt: Math.max(record.verificationOwedAt ?? 0, nowMs) };
-  if (record.attempt !== null || record.uncertain !== null) return owed;
-  const nobody = { request: null, covers: null };
-  return { ...owed, uncertain: { begunAt, openUntil: null, readAt: nowMs, reads: 0, failedReads: 0, ...nobody } };
+  const { uncertain } = record;
+  // A read that is under way began too early to tell.
+  if (uncertain !== null) {
+    const openUntil = Math.max(uncertain.openUntil ?? 0, nowMs);
+    return { ...owed, uncertain: { ...uncertain, openUntil, readAt: Math.min(uncertain.readAt, nowMs) } };
+  }
+  // Also while another call is in flight: whatever that one is, a link that is seen after it may be this one's.
+  const { begunAt, request, covers } = attempt;
+  return {
+    ...owed,
+    uncertain: { begunAt, openUntil: null, readAt: nowMs, reads: 0, failedReads: 0, request, covers },
+  };
 }
 
 /** The next scheduled rotation after one that was made now. */

@@ -2,7 +2,7 @@
 import { expect, it } from 'vitest';
 import { parseConfig } from '../../src/config/load.ts';
 import { readStatus } from '../../src/status/status.ts';
-import { bot, file, group, started } from '../support/edited.ts';
+import { bot, file, group, inFlight, started } from '../support/edited.ts';
 import { jids, makeRig, type Rig } from '../support/rig.ts';
 import { until } from '../support/until.ts';
 
@@ -57,4 +57,22 @@ it('shows a group whose link is not shown before its first reset fails', async (
   await until('the state', async () => (await stateOf(rig, yaml)) === 'unverified');
   expect(rig.standIn.log.all.map(({ endpoint }) => endpoint)).toEqual(['info']);
   await expect(rig.ask('bot', { group: 'vip' })).rejects.toThrow(/^not_admin: /);
+});
+
+it('counts a reset as recovered whose attempt Redis had lost, though a read was in flight as it was answered', async () => {
+  const rig = await makeRig({ yaml: file(bot, group('vip', 0)), api: 'timeout: 12s, settleTime: 15s' });
+  await rig.start();
+  await rig.adopted('vip');
+  const { asked } = await inFlight(rig, 'vip', 0, 6_000);
+  rig.standIn.faults.next({ kind: 'slow', ms: 6_000 }, { endpoint: 'info' });
+  // As a failover does that takes the newest writes; and a read is owed.
+  await rig.change('vip', { attempt: null, verificationOwedAt: 1 });
+  await until('the read', () => rig.standIn.log.of({ endpoint: 'info' }).length === 2);
+  expect(rig.standIn.log.of({ endpoint: 'reset' })[0]!.end).toBeNull();
+  await asked;
+  await until('the link to be published', () => rig.laterOf('vip').length > 0);
+  expect(rig.laterOf('vip').map(({ reason }) => reason)).not.toContain('drift');
+  expect(rig.laterOf('vip')[0]).toMatchObject({ type: 'link.rotated', reason: 'recovery' });
+  const told = (event: string) => rig.logged.filter((line) => line.event === event).length;
+  expect([told('link.changed'), told('rotation.recovered')]).toEqual([0, 1]);
 });

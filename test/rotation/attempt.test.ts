@@ -197,11 +197,44 @@ describe('a fenced reset', () => {
     const committed = apply(begin(settled, attempt()), { kind: 'ended', attempt: attempt(), result: made });
     expect(late(committed.record, made)).toEqual({ record: committed.record, events: [], fenced: false });
   });
-  it('leaves a debt when another attempt is in flight, which only a later read pays', () => {
+  it('is read back after the read that is in flight, whatever that shows, and its link is a recovery', () => {
+    for (const shown of [same, fresh]) {
+      const read = verifying({ begunAt: t + 50_000 });
+      const after = end(late(begin(settled, read), made).record, read, { kind: 'read', link: shown }, t + 60_100);
+      expect(after.events).toEqual([]);
+      expect(decide(after.record, verification, t + 60_100)).toEqual({ do: 'readBack' });
+      const back = reading({ begunAt: t + 60_200 });
+      const told = end(begin(after.record, back), back, { kind: 'read', link: fresh }, t + 60_300);
+      expect(told.events).toMatchObject([{ type: 'link.rotated', reason: 'recovery', inviteCode: 'NEW' }]);
+      expect(told.record).toMatchObject({ uncertain: null, verificationOwedAt: t + 60_000 });
+    }
+  });
+  it('is read back after a reset that is in flight, and the link that is live by then is told of', () => {
+    const other = attempt({ id: 'other', begunAt: t + 55_000 });
+    const { record } = late(begin(settled, other), made);
+    const done = end(record, other, { kind: 'reset', link: linkOf('OTHER') }, t + 60_100);
+    expect(done.events).toMatchObject([{ reason: 'schedule', inviteCode: 'OTHER' }]);
+    expect(decide(done.record, verification, t + 60_100)).toEqual({ do: 'readBack' });
+    const back = reading({ begunAt: t + 60_200 });
+    const readAs = (code: string) =>
+      end(begin(done.record, back), back, { kind: 'read', link: linkOf(code) }, t + 60_300);
+    expect(readAs('NEW').events).toMatchObject([{ reason: 'recovery', inviteCode: 'NEW' }]);
+    expect(readAs('OTHER')).toMatchObject({ events: [], record: { uncertain: null } });
+  });
+  it('outlives a read-back that began before it was answered', () => {
+    const back = reading({ begunAt: t + 50_000 });
+    const doubted = { ...taken, uncertain: { ...uncertain, openUntil: t + 40_000, readAt: t + 40_000 } };
+    const { record } = late(begin(doubted, back), made);
+    const early = end(record, back, { kind: 'read', link: same }, t + 60_100);
+    const again = reading({ id: 'again', begunAt: t + 60_200 });
+    const told = end(begin(early.record, again), again, { kind: 'read', link: fresh }, t + 60_300);
+    expect(told.events).toMatchObject([{ reason: 'recovery', inviteCode: 'NEW' }]);
+  });
+  it('leaves a debt, which only a later read pays', () => {
+    const owing = { ...late(taken, made).record, uncertain: null };
     const pay = (begunAt: number) => {
-      const { record } = late(begin(settled, verifying({ begunAt })), made);
-      expect(record.verificationOwedAt).toBe(t + 60_000);
-      return end(record, verifying({ begunAt }), { kind: 'read', link: same }, t + 60_100).record.verificationOwedAt;
+      const read = verifying({ begunAt });
+      return end(begin(owing, read), read, { kind: 'read', link: same }, t + 60_100).record.verificationOwedAt;
     };
     expect(pay(t + 50_000)).toBe(t + 60_000);
     expect(pay(t + 60_000)).toBeNull();
