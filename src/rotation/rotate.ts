@@ -58,6 +58,8 @@ export interface RotateDependencies extends CallDependencies {
   /** Called after a 401: reads the instance's token again, and returns it. */
   readonly refreshToken: (instance: string) => string;
   readonly onGateClosed: (instance: string, gate: Gate) => void;
+  /** Told when a reset of ours whose answer was lost has been read back, whatever becomes of the work that did it. */
+  readonly onRecovered: (record: GroupRecord, work: Work) => void;
   /** Told right after events were committed, and for which results queues. */
   readonly onCommitted: (queues: readonly string[]) => void;
 }
@@ -149,6 +151,7 @@ export async function rotate(
         proven ||= refusal === null;
         const published = result.events[0]?.reason ?? null;
         if (published !== null) deps.onCommitted(result.record.entry?.queues ?? []);
+        if (published === 'recovery') deps.onRecovered(result.record, work);
         if (doubted !== null) await endReprieve(redis, keys, ...place);
         if (step.do === 'reset' && result.record.replaced && work.kind === 'request') return movedOn;
         if (step.do === 'reset') return { status: 'rotated', record: result.record };

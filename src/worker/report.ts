@@ -1,4 +1,5 @@
 /** What became of a job, for the log and the metrics. */
+import type { GroupRecord } from '../groups/record.ts';
 import type { Logger } from '../log.ts';
 import type { Observer } from '../ops/observer.ts';
 import type { Rotation } from '../rotation/rotate.ts';
@@ -20,8 +21,10 @@ export function reportRotation(
 ): void {
   const { group, instance } = about;
   switch (rotation.status) {
-    case 'rotated':
+    // Told when the link was read back.
     case 'recovered':
+      return;
+    case 'rotated':
     case 'satisfied': {
       const revision = rotation.record.revision;
       observer.rotation(instance, rotation.status);
@@ -76,15 +79,22 @@ function reportRead(
     case 'adopted':
       log.info({ event: 'link.adopted', ...about }, `${group}: its link is read and published`);
       return;
-    case 'recovery':
-      observer.rotation(instance, 'recovered');
-      log.info({ event: 'rotation.recovered', ...about }, `${group}: ${said.recovered}`);
-      return;
   }
+}
+
+/** A reset of ours was read back after its answer was lost. */
+export function reportRecovered({ log, observer }: ReportDependencies, record: GroupRecord, work: Work['kind']): void {
+  if (record.entry === null) return;
+  const { group, instance } = record.entry;
+  const { revision } = record;
+  observer.rotation(instance, 'recovered');
+  log.info(
+    { event: 'rotation.recovered', group, instance, work, revision },
+    `${group}: new link, read back after a call without an answer`,
+  );
 }
 
 const said = {
   rotated: 'new link',
-  recovered: 'new link, read back after a call without an answer',
   satisfied: 'answered by a reset that began after the request',
 } as const;

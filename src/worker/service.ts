@@ -31,6 +31,7 @@ import { type ProcessDependencies, processJob } from './process.ts';
 import { createRegistering } from './registering.ts';
 import { createReloading } from './reloading.ts';
 import { repeat } from './repeat.ts';
+import { reportRecovered } from './report.ts';
 import type { Tokens } from './tokens.ts';
 
 export interface ServiceOptions {
@@ -130,6 +131,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
       ),
     onGateOpened,
     onLimitSeen: createLimitReports(log),
+    onRecovered: (record, work) => reportRecovered({ log, observer }, record, work.kind),
     onCommitted: publish,
   };
 

@@ -47,6 +47,7 @@ async function rotationRig(record: GroupRecord, { info, reset }: Answers = {}) {
   const { redis, keys } = testRedis();
   const store = createGroupStore(redis, keys);
   const calls: string[] = [];
+  const recovered: string[] = [];
   const answer = async <T>(name: string, identifier: string, given: (() => T | Promise<T>) | undefined) => {
     calls.push(`${name} ${identifier}`);
     if (given === undefined) throw new Error(`no ${name} was to be made`);
@@ -71,6 +72,7 @@ async function rotationRig(record: GroupRecord, { info, reset }: Answers = {}) {
     onGateClosed: () => {},
     onGateOpened: () => {},
     onLimitSeen: () => {},
+    onRecovered: ({ link }) => recovered.push(link?.code ?? ''),
     onCommitted: () => {},
   };
   const change = (over: Partial<GroupRecord>) =>
@@ -78,6 +80,7 @@ async function rotationRig(record: GroupRecord, { info, reset }: Answers = {}) {
   await change(record);
   return {
     calls,
+    recovered,
     change,
     record: async () => (await store.load(jid)).record,
     events: async () => (await redis.lrange(keys.outbox('invite-links'), 0, -1)).map((event) => JSON.parse(event)),
@@ -117,6 +120,16 @@ describe('a group whose link was never read', () => {
 
 describe('what is unsettled', () => {
   const abandoned = (over: object = {}) => attempt({ begunAt: t, leaseUntil: t + 10_000, ...over });
+
+  it('is told of as recovered, though the one-off that reads it back needs a younger link', async () => {
+    const { run, recovered, events } = await rotationRig(
+      { ...settled, attempt: abandoned() },
+      { info: () => shown('NEW'), reset: () => shown('NEWER') },
+    );
+    expect(await run(request({ requestedAt: Date.now() }))).toMatchObject({ status: 'rotated' });
+    expect(recovered).toEqual(['NEW']);
+    expect((await events()).map(({ reason }) => reason)).toEqual(['recovery', 'request']);
+  });
 
   it('is read back once its lease has expired, and the link that we made is published', async () => {
     const { run, record, events } = await rotationRig(
