@@ -156,7 +156,8 @@ async function hasOurs(
   queue: Queue,
   instance: string,
 ): Promise<boolean> {
-  const jobs = await queue.getJobs(['wait', 'delayed'], 0, headSize - 1, true);
+  // An active one may be a dead worker's: only a worker of its queue finds that out.
+  const jobs = await queue.getJobs(['wait', 'delayed', 'active'], 0, headSize - 1, true);
   const names = new Set<string>();
   for (const job of jobs) {
     const parsed = job?.name === requestJob ? parseRequest(job.data) : null;
