@@ -5,6 +5,7 @@
 import type { z } from 'zod';
 import type { Config } from './config.ts';
 import { found } from './describe.ts';
+import { formatDuration } from './duration.ts';
 import { checkFeasibility } from './feasibility.ts';
 import { readGroups } from './groups.ts';
 import { readInstances } from './instances.ts';
@@ -31,7 +32,7 @@ export function buildConfig(values: unknown, file: string, nowMs: number): Built
   reportUnknownKeys(fileSchema, values, [], report);
   const { shutdownTimeout } = values;
   const own = readMap(fileSchema.pick({ shutdownTimeout: true }), { shutdownTimeout }, [], report).values;
-  const api = readMap(apiMap, values.api, ['api'], report).values;
+  const api = readApi(values.api, report);
   const instances = readInstances(values.instances, file, report);
   const groups = readGroups(values.defaults, values.groups, instances.names, report);
   const retry = readRetry(values.retry, report);
@@ -56,6 +57,17 @@ export function buildConfig(values: unknown, file: string, nowMs: number): Built
   };
   // Every key has a value where nothing was reported.
   return { config: deepFreeze(config as Config), findings: [] };
+}
+
+/** Until its time-out a call may surely still take effect. */
+function readApi(value: unknown, report: Report) {
+  const { values, set } = readMap(apiMap, value, ['api'], report);
+  const { timeout, settleTime } = values;
+  if (timeout === undefined || settleTime === undefined || settleTime >= timeout) return values;
+  const [least, given] = [formatDuration(timeout), formatDuration(settleTime)];
+  if (set.has('settleTime')) report(['api', 'settleTime'], `expected at least "timeout" (${least}), found ${given}`);
+  else report(['api', 'timeout'], `is longer than "settleTime" (${given}): set "settleTime" to at least ${least}`);
+  return values;
 }
 
 function readRetry(value: unknown, report: Report) {

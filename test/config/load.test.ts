@@ -59,6 +59,21 @@ describe('a bad file is reported', () => {
       ['3:17 api.timeout: expected a duration between 100ms and 10m, found 1d'],
     ],
     [
+      'a settle time shorter than the time-out',
+      `${head}api: { timeout: 30s, settleTime: 5s }\n`,
+      ['3:34 api.settleTime: expected at least "timeout" (30s), found 5s'],
+    ],
+    [
+      'a settle time shorter than the time-out by default',
+      `${head}api: { settleTime: 29999ms }\n`,
+      ['3:20 api.settleTime: expected at least "timeout" (30s), found 29999ms'],
+    ],
+    [
+      'a time-out longer than the settle time by default',
+      `${head}api: { timeout: 2m }\n`,
+      ['3:17 api.timeout: is longer than "settleTime" (90s): set "settleTime" to at least 2m'],
+    ],
+    [
       'plain http',
       `${head}api: { baseUrl: http://ryzeapi.cloud }\n`,
       ['3:17 api.baseUrl: http would send the token in the clear: use https (http is for loopback hosts only)'],

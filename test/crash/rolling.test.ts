@@ -43,6 +43,7 @@ it('rolls two workers under load: nothing is done twice or lost, one is ready at
     limit: { limit: 10_000 },
     instance: ', concurrency: 1, rateLimit: { max: 10000 }',
     api: 'timeout: 10s',
+    settleTime: '10s',
     ops: '{ port: 0 }',
   });
   const start = async () => {

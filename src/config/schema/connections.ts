@@ -12,7 +12,7 @@ export const apiMap = z.strictObject({
   timeout: duration(100, 600_000).prefault('30s').describe('For one whole call'),
   settleTime: duration(0, hourMs)
     .prefault('90s')
-    .describe('How long after sending a call without an answer may still take effect'),
+    .describe('How long after sending a call without an answer may still take effect; at least the timeout'),
 });
 
 const hostName = z.string().regex(/^[A-Za-z0-9.:_-]{1,253}$/, { error: 'expected a host name or an address' });
