@@ -4,16 +4,17 @@
   the call's time-out and `per` have passed: at no moment can the server have counted a request of ours that no slot
   stands for.
 
-  Who finds no slot stands in line and is told when to ask again: the first in line shortly before the first slot is
-  given back, the second before the second is; and who asks shortly before gets the slot for that moment. So hardly
-  anybody asks in vain. The line is a way to wait and no more: what keeps the limit are the slots alone.
+  Who finds no slot joins a wait list and is told when to ask again: the first shortly before the first slot is given
+  back, the second before the second is. A waiter that asks shortly before gets the slot for that moment. So hardly
+  anybody asks without success. A wait list only orders those who wait: the limit is kept by the slots alone. However
+  long it is, a call does a bounded amount of work.
 
   KEYS[1]  slots: sorted set, slot id by the time at which it is given back
   KEYS[2]  bucket: hash {known, limit, foreign, foreignUntil, closedUntil, probe, probeUntil, latency}
-  KEYS[3]  line of one-offs: sorted set, waiter by its number
-  KEYS[4]  appointments of one-offs: sorted set, waiter by the time at which it is to ask again
-  KEYS[5]  line of scheduled work, which stands behind all one-offs
-  KEYS[6]  appointments of scheduled work
+  KEYS[3]  wait list of one-offs: sorted set, waiter by its turn, the time at which it was first told to ask again
+  KEYS[4]  lag of that list: ms by which every turn on it comes later than it was first told
+  KEYS[5]  wait list of scheduled work, which comes after all one-offs
+  KEYS[6]  lag of that list
   KEYS[7]  gate of the instance: hash {reason, until, streak, probe, probeUntil}
   KEYS[8]  pace of the instance: time of its last scheduled reset
 
@@ -30,20 +31,22 @@
   Returns  {verdict, ms}; verdicts are named in budget.ts; ms: when to ask again, or when granted, from when on to send
 ]]
 local slotsKey, bucketKey, gateKey, paceKey = KEYS[1], KEYS[2], KEYS[7], KEYS[8]
-local oneOffs = { line = KEYS[3], appointments = KEYS[4] }
-local scheduledWork = { line = KEYS[5], appointments = KEYS[6] }
+local oneOffs, scheduledWork = { key = KEYS[3], lagKey = KEYS[4] }, { key = KEYS[5], lagKey = KEYS[6] }
 local slot, waiter, scheduled = ARGV[1], ARGV[2], ARGV[3] == '1'
 local max, per, reserve, hold = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
 local pace, probeLease = tonumber(ARGV[8]), tonumber(ARGV[9])
 
 local GRANTED, BUDGET, RESERVED, EXHAUSTED, PROBING, GATE, PACE = 0, 1, 2, 3, 4, 5, 6
-local PROBE_POLL = 30
+-- While a probe is out, nobody asks again sooner than this.
+local PROBE_POLL = 100
 -- A slot that is given back within this time is granted for then: less than what a new try costs.
 local SOON = 250
--- Appointments are this much early, as those who keep them may be late.
+-- Waiters are told to come this much early, as they may be late.
 local LEAD = 100
--- Who has not come this long after its appointment leaves the line.
+-- A waiter that has not come this long after its turn is removed.
 local GRACE = 2000
+-- So many are removed by one call at most; those who are left do not count.
+local BATCH = 1000
 
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -58,6 +61,14 @@ local function field(key, name)
   return tonumber(redis.call('HGET', key, name) or 0)
 end
 
+-- When to ask again while a probe is out: after its likely answer; once that is late, whenever it has been out for half
+-- as long again.
+local function untilProbed(probeUntil)
+  local out = now - (probeUntil - probeLease)
+  local likely = 2 * field(bucketKey, 'latency') - out
+  return math.min(math.ceil(math.max(likely, out / 2, PROBE_POLL)), probeUntil - now)
+end
+
 -- A gate that was closed lets one call through to see whether the trouble is over.
 local gated = redis.call('EXISTS', gateKey) == 1
 if gated then
@@ -65,7 +76,7 @@ if gated then
   if untilTime > now then
     return { GATE, untilTime - now }
   elseif field(gateKey, 'probeUntil') > now then
-    return { PROBING, PROBE_POLL }
+    return { PROBING, untilProbed(field(gateKey, 'probeUntil')) }
   end
 end
 
@@ -82,7 +93,7 @@ if foreign > 0 and foreignUntil <= now then
   foreign, known = 0, false
 end
 if not known and field(bucketKey, 'probeUntil') > now then
-  return { PROBING, PROBE_POLL }
+  return { PROBING, untilProbed(field(bucketKey, 'probeUntil')) }
 end
 
 -- Where the server's limit is lower than configured, so is the reserve.
@@ -123,50 +134,64 @@ local function freed(n)
   return first + rounds * (per + latency / 2)
 end
 
-for _, class in ipairs({ oneOffs, scheduledWork }) do
-  local gone = redis.call('ZRANGEBYSCORE', class.appointments, '-inf', now - GRACE)
-  if #gone > 0 then
-    redis.call('ZREM', class.appointments, unpack(gone))
-    redis.call('ZREM', class.line, unpack(gone))
-  end
-end
 local mine = scheduled and scheduledWork or oneOffs
-local appointment = tonumber(redis.call('ZSCORE', mine.appointments, waiter) or nil)
+local turn = tonumber(redis.call('ZSCORE', mine.key, waiter) or nil)
 
--- Those whose time has come go first, whatever their number.
+-- Each list keeps its own time, which is behind by its lag. On it, a waiter's turn never changes, nor does its place.
+for _, list in ipairs({ oneOffs, scheduledWork }) do
+  list.lag = tonumber(redis.call('GET', list.lagKey) or 0)
+  list.now = now - list.lag
+  local expired = redis.call('ZCOUNT', list.key, '-inf', '(' .. list.now - GRACE)
+  if expired > 0 then
+    redis.call('ZREMRANGEBYRANK', list.key, 0, math.min(expired, BATCH) - 1)
+  end
+  list.expired = math.max(expired - BATCH, 0)
+  list.waiting = redis.call('ZCARD', list.key) - list.expired
+  list.due = redis.call('ZCOUNT', list.key, list.now - GRACE, list.now)
+end
+
+-- Those whose turn has come go first, whatever their place.
 local ahead = 0
-if not (appointment and appointment <= now) then
-  ahead = redis.call('ZCOUNT', mine.appointments, '-inf', now)
+if not (turn and turn <= mine.now) then
+  ahead = mine.due
 end
 if scheduled then
-  ahead = ahead + redis.call('ZCOUNT', oneOffs.appointments, '-inf', now)
+  ahead = ahead + oneOffs.due
 end
 
 local startsAt = now
 if used + ahead >= ceiling then
-  local before = redis.call('ZRANK', mine.line, waiter) or redis.call('ZCARD', mine.line)
+  local before = mine.waiting
+  if turn then
+    -- Without a rank it was among those just removed, which came before all others.
+    before = math.max((redis.call('ZRANK', mine.key, waiter) or 0) - mine.expired, 0)
+  end
   if scheduled then
-    before = before + redis.call('ZCARD', oneOffs.line)
+    before = before + oneOffs.waiting
   end
   local at, exact = freed(used - ceiling + before + 1)
   at = math.ceil(at)
   if not exact or at > now + SOON then
-    if not appointment then
-      local last = tonumber(redis.call('ZRANGE', mine.line, -1, -1, 'WITHSCORES')[2] or 0)
-      redis.call('ZADD', mine.line, last + 1, waiter)
-    end
     at = math.max(at - LEAD, now + 1)
-    redis.call('ZADD', mine.appointments, at, waiter)
-    local last = tonumber(redis.call('ZRANGE', mine.appointments, -1, -1, 'WITHSCORES')[2])
-    for _, key in pairs(mine) do
-      redis.call('PEXPIRE', key, last - now + hold)
+    local last = tonumber(redis.call('ZRANGE', mine.key, -1, -1, 'WITHSCORES')[2] or 0)
+    if mine.waiting == 0 then
+      mine.lag = 0
+    end
+    turn = turn or math.max(at - mine.lag, last)
+    mine.lag = math.max(mine.lag, at - turn)
+    redis.call('ZADD', mine.key, turn, waiter)
+    local expiry = math.max(last, turn) + mine.lag - now + hold
+    redis.call('PEXPIRE', mine.key, expiry)
+    redis.call('SET', mine.lagKey, mine.lag, 'PX', expiry)
+    if used < ceiling then
+      -- Slots are kept for those whose turn has come: by then they have taken them, or are gone.
+      at = math.min(at, now + GRACE)
     end
     return { used < max and RESERVED or BUDGET, at - now }
   end
   startsAt = math.max(at, now)
 end
-redis.call('ZREM', mine.line, waiter)
-redis.call('ZREM', mine.appointments, waiter)
+redis.call('ZREM', mine.key, waiter)
 
 if pace > 0 then
   local nextAt = tonumber(redis.call('GET', paceKey) or 0) + pace

@@ -7,7 +7,6 @@
  * An instance's gate is checked in the same step: while it is closed (`closeGate`) no call is granted.
  */
 import { createHash, randomUUID } from 'node:crypto';
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { InstanceConfig } from '../config/config.ts';
 import type { Keys } from '../redis/keys.ts';
 import { loadScript, type RedisClient, runScript } from '../redis/scripts.ts';
@@ -72,6 +71,8 @@ export interface Capacity {
   readonly foreign: number;
   /** Until the server counts anew, after it refused a call; 0: open. */
   readonly closedForMs: number;
+  /** Waiters that could have a slot now, though they were told to come later: those before them did not come. */
+  readonly callable: number;
 }
 
 /** What of an instance the budget needs to know. */
@@ -81,9 +82,9 @@ export type BudgetedInstance = Pick<InstanceConfig, 'name' | 'rateLimit' | 'pace
 export type Purpose = 'oneOff' | 'scheduledReset' | 'scheduledRead';
 
 export interface Budget {
-  /** Asks once. `waiter` is the same each time that the same work asks: by it, it keeps its place in line. */
+  /** Asks once. `waiter` is the same each time that the same work asks: by it, it keeps its place on the wait list. */
   ask(instance: BudgetedInstance, token: string, purpose: Purpose, waiter: string): Promise<Grant>;
-  /** Asks, and while a probe is out, waits for what that shows: no longer than a call takes. */
+  /** Asks, and while a probe is out, sleeps until its likely answer, then asks again. */
   acquire(instance: BudgetedInstance, token: string, purpose: Purpose, waiter: string): Promise<Grant>;
   /** Reports the call's end. */
   settle(instance: BudgetedInstance, slot: Slot, settlement: Settlement): Promise<Learnt>;
@@ -116,8 +117,21 @@ export interface BudgetOptions {
 }
 
 export function createBudget(redis: RedisClient, keys: Keys, { callTimeoutMs, onDenied }: BudgetOptions): Budget {
-  /** Per bucket and instance: the one of this process that asks on behalf of all while a probe is out. */
-  const scouts = new Map<string, Promise<Grant>>();
+  /** Who waits for a probe's answer in this process. */
+  const sleepers = new Set<() => void>();
+
+  /** For that time, or until a call of this process has ended: it may have been the probe. */
+  function sleep(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      const wake = () => {
+        clearTimeout(timer);
+        sleepers.delete(wake);
+        resolve();
+      };
+      const timer = setTimeout(wake, ms);
+      sleepers.add(wake);
+    });
+  }
 
   /** For this long a slot without an answer counts. */
   const holdMs = (perMs: number) => sendWithinMs + callTimeoutMs + perMs;
@@ -129,13 +143,7 @@ export function createBudget(redis: RedisClient, keys: Keys, { callTimeoutMs, on
     const [verdict, ms] = (await runScript(
       redis,
       acquireLua,
-      [
-        keys.slots(bucket),
-        keys.bucket(bucket),
-        ...works.flatMap((work) => [keys.line(bucket, work), keys.appointments(bucket, work)]),
-        keys.gate(name),
-        keys.pace(name),
-      ],
+      [keys.slots(bucket), keys.bucket(bucket), ...waitListKeys(keys, bucket), keys.gate(name), keys.pace(name)],
       [
         id,
         waiter,
@@ -158,15 +166,10 @@ export function createBudget(redis: RedisClient, keys: Keys, { callTimeoutMs, on
     ask,
 
     async acquire(instance, token, purpose, waiter) {
-      const scouted = `${bucketOf(token)} ${instance.name}`;
       for (;;) {
-        await scouts.get(scouted);
         const grant = await ask(instance, token, purpose, waiter);
         if (grant.granted || grant.why !== 'probing') return grant;
-        if (scouts.has(scouted)) continue;
-        const mine = scout(grant, () => ask(instance, token, purpose, waiter));
-        scouts.set(scouted, mine);
-        return await mine.finally(() => scouts.delete(scouted));
+        await sleep(grant.waitMs);
       }
     },
 
@@ -190,6 +193,7 @@ export function createBudget(redis: RedisClient, keys: Keys, { callTimeoutMs, on
           holdMs(instance.rateLimit.perMs),
         ],
       )) as [number, string];
+      for (const wake of sleepers) wake();
       return { foreign, opened: opened === '' ? null : opened };
     },
 
@@ -197,13 +201,8 @@ export function createBudget(redis: RedisClient, keys: Keys, { callTimeoutMs, on
   };
 }
 
-async function scout(first: Grant, again: () => Promise<Grant>): Promise<Grant> {
-  let grant = first;
-  while (!grant.granted && grant.why === 'probing') {
-    await sleep(grant.waitMs);
-    grant = await again();
-  }
-  return grant;
+function waitListKeys(keys: Keys, bucket: string): string[] {
+  return works.flatMap((work) => [keys.waitList(bucket, work), keys.waitListLag(bucket, work)]);
 }
 
 /** The same for whoever knows the bucket's name but not the token. */
@@ -214,11 +213,11 @@ export async function capacityOfBucket(
   { rateLimit }: BudgetedInstance,
   horizonMs: number,
 ): Promise<Capacity> {
-  const [free, used, limit, foreign, closedForMs] = (await runScript(
+  const [free, used, limit, foreign, closedForMs, callable] = (await runScript(
     redis,
     capacityLua,
-    [keys.slots(bucket), keys.bucket(bucket), ...works.map((work) => keys.line(bucket, work))],
+    [keys.slots(bucket), keys.bucket(bucket), ...waitListKeys(keys, bucket)],
     [rateLimit.max, rateLimit.reserve, rateLimit.perMs, horizonMs],
-  )) as [number, number, number, number, number];
-  return { free, used, limit, foreign, closedForMs };
+  )) as [number, number, number, number, number, number];
+  return { free, used, limit, foreign, closedForMs, callable };
 }

@@ -3,18 +3,25 @@
 
   KEYS[1]  slots: sorted set, slot id by the time at which it is given back
   KEYS[2]  bucket: hash {known, limit, foreign, foreignUntil, closedUntil, probe, probeUntil, latency}
-  KEYS[3]  line of one-offs that wait for a slot: sorted set, waiter by its number
-  KEYS[4]  line of scheduled work
+  KEYS[3]  wait list of one-offs: sorted set, waiter by its turn (acquire.lua)
+  KEYS[4]  lag of that list, ms
+  KEYS[5]  wait list of scheduled work
+  KEYS[6]  lag of that list
 
   ARGV[1]  max, requests in any `per`, as configured
   ARGV[2]  reserve, slots left to one-offs
   ARGV[3]  per, ms
   ARGV[4]  horizon, ms
 
-  Returns  {calls that can be served, used, limit in force, requests of others, ms until the bucket opens}
+  Returns  {calls that can be served, used, limit in force, requests of others, ms until the bucket opens,
+           waiters that could have a slot now though their turn comes after the horizon}
 ]]
-local slotsKey, bucketKey, oneOffsLineKey, scheduledLineKey = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local slotsKey, bucketKey = KEYS[1], KEYS[2]
+local oneOffs, scheduledWork = { key = KEYS[3], lagKey = KEYS[4] }, { key = KEYS[5], lagKey = KEYS[6] }
 local max, reserve, per, horizon = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+
+-- As in acquire.lua: a waiter that has not come this long after its turn is gone.
+local GRACE = 2000
 
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -32,13 +39,25 @@ end
 
 -- The reserve shrinks with a limit that is lower than configured.
 local ceiling = math.max(limit - math.ceil(reserve * limit / max), 1)
-local waiting = redis.call('ZCARD', oneOffsLineKey) + redis.call('ZCARD', scheduledLineKey)
+-- Waiters whose turn comes within the horizon are served before anything that is released now. Those of later turns are
+-- not: they may never come.
+local waiting = 0
+for _, list in ipairs({ oneOffs, scheduledWork }) do
+  local listNow = now - tonumber(redis.call('GET', list.lagKey) or 0)
+  waiting = waiting + redis.call('ZCOUNT', list.key, listNow - GRACE, listNow + horizon)
+  list.later = redis.call('ZCOUNT', list.key, '(' .. listNow + horizon, '+inf')
+end
 local free = math.max(ceiling - used + freed - waiting, 0)
 if horizon > per and used < limit then
   -- Every slot can be used again and again within the horizon.
   free = math.max(free, ceiling * math.floor(horizon / per))
 end
+local callable = 0
+if closedFor == 0 then
+  callable = math.max(math.min(limit - used - waiting, oneOffs.later), 0)
+  callable = callable + math.max(math.min(ceiling - used - waiting - callable, scheduledWork.later), 0)
+end
 if closedFor > horizon then
   free = 0
 end
-return { free, used, limit, foreign, closedFor }
+return { free, used, limit, foreign, closedFor, callable }

@@ -34,10 +34,10 @@ export interface Keys {
   slots(bucket: string): string;
   /** Hash: what is known of the server's count for this token. */
   bucket(bucket: string): string;
-  /** Sorted set: work that waits for a slot of this token, by its number in line. */
-  line(bucket: string, work: 'one-offs' | 'scheduled'): string;
-  /** Sorted set: the same work by the time at which it is to ask again. */
-  appointments(bucket: string, work: 'one-offs' | 'scheduled'): string;
+  /** Sorted set: work that waits for a slot of this token, by the time at which it was first told to ask again. */
+  waitList(bucket: string, work: 'one-offs' | 'scheduled'): string;
+  /** String: by how much that wait list is late, in milliseconds. */
+  waitListLag(bucket: string, work: 'one-offs' | 'scheduled'): string;
   /** Hash, instance → bucket of its token: for those who want to see a budget and know no token. */
   readonly buckets: string;
   /** Sorted set, instance by the time at which a worker last had it in its file: all that there ever were. */
@@ -82,8 +82,8 @@ export function makeKeys(prefix: string): Keys {
     unsettled: `${root}:unsettled`,
     slots: (bucket) => `${root}:slots:${bucket}`,
     bucket: (bucket) => `${root}:bucket:${bucket}`,
-    line: (bucket, work) => `${root}:line:${bucket}:${work}`,
-    appointments: (bucket, work) => `${root}:appointments:${bucket}:${work}`,
+    waitList: (bucket, work) => `${root}:wait-list:${bucket}:${work}`,
+    waitListLag: (bucket, work) => `${root}:wait-list-lag:${bucket}:${work}`,
     buckets: `${root}:buckets`,
     instances: `${root}:instances`,
     gate: (instance) => `${root}:gate:${instance}`,

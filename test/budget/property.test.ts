@@ -53,7 +53,7 @@ async function play({ calls, window, offsetMs, processes }: Scenario, rule: 'kep
   async function arrive(one: Call, budget: Budget, now: number, tries: number): Promise<void> {
     const grant = await budget.ask(bot, 'token', one.oneOff ? 'oneOff' : 'scheduledReset', String(calls.indexOf(one)));
     if (!grant.granted) {
-      // While a probe is out, one of each process asks for all.
+      // While a probe is out, whoever asks is told to come after its answer.
       if (grant.why !== 'probing') denied += 1;
       // A dead probe is waited for by polling: less often here, or most of the time would be spent on it.
       const waitMs = grant.why === 'probing' ? 250 : grant.waitMs;
