@@ -172,7 +172,8 @@ if used + ahead >= ceiling then
   local at, exact = freed(used - ceiling + before + 1)
   at = math.ceil(at)
   if not exact or at > now + SOON then
-    at = math.max(at - LEAD, now + 1)
+    -- What is only guessed, or when others' requests are forgotten, is not granted ahead of its time.
+    at = math.max(at - LEAD, now + LEAD)
     local last = tonumber(redis.call('ZRANGE', mine.key, -1, -1, 'WITHSCORES')[2] or 0)
     if mine.waiting == 0 then
       mine.lag = 0
