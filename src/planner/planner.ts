@@ -198,7 +198,7 @@ async function planDue(deps: PlannerDependencies, heads: InstanceHead[], room: R
     } else if ((paced.get(instance) ?? 1) > 0) {
       const before = scheduled.filter((release) => release.instance === instance).length;
       if (paced.has(instance)) paced.set(instance, (paced.get(instance) ?? 0) - 1);
-      scheduled.push({ ...about, dueAt: next.dueAt, delayMs: before * paceMs });
+      scheduled.push({ ...about, dueAt: next.dueAt, releasedAt: nowMs, delayMs: before * paceMs });
       until(nowMs + holdMs);
     } else {
       // Reads keep no pace; rotations come back in their order.

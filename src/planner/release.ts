@@ -24,17 +24,25 @@ export interface Release {
   /** For people who look at the queue. */
   readonly group: string;
   readonly dueAt: number;
-  /** From now; where a number keeps a pace, its jobs come at that. */
+  /** By Redis's clock; the delay counts from then. */
+  readonly releasedAt: number;
+  /** From then; where a number keeps a pace, its jobs come at that. */
   readonly delayMs: number;
 }
 
 /** The job's id names the due time: the same rotation is never queued twice. */
 export async function releaseScheduled(queue: Queue, releases: readonly Release[]): Promise<void> {
   await queue.addBulk(
-    releases.map(({ recordId, group, dueAt, delayMs }) => ({
+    releases.map(({ recordId, group, dueAt, releasedAt, delayMs }) => ({
       name: scheduledJob,
       data: { record: recordId, group, dueAt },
-      opts: { jobId: `scheduled.${dueAt}.${recordId}`, priority: priorities.scheduled, delay: delayMs, ...finished },
+      opts: {
+        jobId: `scheduled.${dueAt}.${recordId}`,
+        priority: priorities.scheduled,
+        timestamp: releasedAt,
+        delay: delayMs,
+        ...finished,
+      },
     })),
   );
 }

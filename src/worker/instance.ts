@@ -1,5 +1,7 @@
 /** The worker that empties one instance's queue: a slow or refused number holds up nobody else. */
 import { type Job, type Queue, Worker } from 'bullmq';
+import { onRedisTime } from '../queues/redisTime.ts';
+import type { RedisClock } from '../redis/clock.ts';
 import type { RedisClient } from '../redis/scripts.ts';
 
 /** How a job is held that is being worked on. */
@@ -16,6 +18,7 @@ export interface InstanceWorkerOptions {
   readonly concurrency: number;
   readonly connection: RedisClient;
   readonly prefix: string;
+  readonly clock: RedisClock;
   readonly process: (job: Job, hold: Hold) => Promise<unknown>;
   readonly onError: (error: Error) => void;
 }
@@ -42,7 +45,7 @@ const finished = {
 };
 
 export function createInstanceWorker(options: InstanceWorkerOptions): Worker {
-  const { queue, concurrency, connection, prefix, process, onError } = options;
+  const { queue, concurrency, connection, prefix, clock, process, onError } = options;
   const inHand = new Set<Promise<unknown>>();
   const take = async (job: Job, lock = ''): Promise<unknown> => {
     let done = () => {};
@@ -61,7 +64,7 @@ export function createInstanceWorker(options: InstanceWorkerOptions): Worker {
       done();
     }
   };
-  const worker = new Worker(queue.name, take, {
+  const workerOptions = {
     connection,
     prefix,
     concurrency,
@@ -69,7 +72,8 @@ export function createInstanceWorker(options: InstanceWorkerOptions): Worker {
     maximumRateLimitDelay,
     ...lockOptions,
     ...finished,
-  });
+  };
+  const worker = new Worker(queue.name, take, workerOptions, onRedisTime(clock));
   worker.on('error', onError);
   return worker;
 }

@@ -1,6 +1,8 @@
 /** The instances' queues and workers, brought in line with the configuration in force. */
 import { type Job, Queue, type Worker } from 'bullmq';
 import type { InstanceConfig } from '../config/config.ts';
+import { onRedisTime } from '../queues/redisTime.ts';
+import type { RedisClock } from '../redis/clock.ts';
 import { rotationsQueue } from '../redis/keys.ts';
 import type { RedisClient } from '../redis/scripts.ts';
 import { createInstanceWorker, type Hold } from './instance.ts';
@@ -29,6 +31,7 @@ interface Running {
 export interface InstancesOptions {
   readonly connection: RedisClient;
   readonly prefix: string;
+  readonly clock: RedisClock;
   readonly process: (instance: string, queue: Queue, job: Job, hold: Hold) => Promise<unknown>;
   readonly onError: (instance: string, error: Error) => void;
 }
@@ -36,7 +39,7 @@ export interface InstancesOptions {
 /** Jobs of one leftover queue at the same time: what is wanted goes first. */
 const leftoverConcurrency = 2;
 
-export function createInstances({ connection, prefix, process, onError }: InstancesOptions): Instances {
+export function createInstances({ connection, prefix, clock, process, onError }: InstancesOptions): Instances {
   const queues = new Map<string, Queue>();
   const workers = new Map<string, Running>();
   const leftoverWorkers = new Map<string, Running>();
@@ -44,7 +47,7 @@ export function createInstances({ connection, prefix, process, onError }: Instan
   function queueOf(name: string): Queue {
     let queue = queues.get(name);
     if (queue === undefined) {
-      queue = new Queue(rotationsQueue(name), { connection, prefix });
+      queue = new Queue(rotationsQueue(name), { connection, prefix }, onRedisTime(clock));
       queue.on('error', (error) => onError(name, error));
       queues.set(name, queue);
     }
@@ -59,6 +62,7 @@ export function createInstances({ connection, prefix, process, onError }: Instan
       concurrency,
       connection,
       prefix,
+      clock,
       async process(job, hold) {
         inHand++;
         try {

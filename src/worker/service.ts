@@ -16,12 +16,14 @@ import { nobody, type Observer } from '../ops/observer.ts';
 import type { Health } from '../ops/readiness.ts';
 import { tick, tickMs } from '../planner/planner.ts';
 import { settle, settleEveryMs } from '../planner/settler.ts';
+import { onRedisTime } from '../queues/redisTime.ts';
 import { isRunnable } from '../queues/runnable.ts';
 import { makeKeys, plannerQueue } from '../redis/keys.ts';
 import { type RedisClient, redisTime } from '../redis/scripts.ts';
 import { isOfConnection } from '../redis/trouble.ts';
 import { createOutbox } from '../results/outbox.ts';
 import { createRyzeClient } from '../ryze/client.ts';
+import { followClock } from './clock.ts';
 import { watchHealth } from './health.ts';
 import { limiter, lockOptions } from './instance.ts';
 import { createInstances, type Instances } from './instances.ts';
@@ -65,6 +67,8 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   const { prefix } = watcher.current.redis;
   const keys = makeKeys(prefix);
   const store = createGroupStore(redis, keys);
+  const clock = followClock(redis, keys, log);
+  await clock.follow();
   const publishing = new Set<Promise<void>>();
   const registering = createRegistering({ redis, keys, store, tokens, log });
   const reloading = createReloading({ watcher, tokens, observer, log, apply });
@@ -156,13 +160,14 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   const instances = createInstances({
     connection: redis,
     prefix,
+    clock,
     process: (name, queue, job, hold) => processJob(deps, queue, name, job, hold),
     onError: (name, error) => reportQueueError(log, name, error),
   });
 
   const leftovers = createLeftovers({ redis, keys, store, log, instances, inForce: () => reloading.inForce });
 
-  const plans = new Queue(plannerQueue, { connection: redis, prefix });
+  const plans = new Queue(plannerQueue, { connection: redis, prefix }, onRedisTime(clock));
   plans.on('error', (error) => reportQueueError(log, plannerQueue, error));
 
   async function plan(): Promise<void> {
@@ -257,7 +262,8 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   await registering.register(reloading.inForce);
   await instances.bringInLine(reloading.inForce.instances);
   await leftovers.announce();
-  const planner = new Worker(plannerQueue, plan, { connection: redis, prefix, concurrency: 1, ...lockOptions });
+  const plannerOptions = { connection: redis, prefix, concurrency: 1, ...lockOptions };
+  const planner = new Worker(plannerQueue, plan, plannerOptions, onRedisTime(clock));
   planner.on('error', (error) => reportQueueError(log, plannerQueue, error));
   planner.on('failed', (_job, error) =>
     log.error({ event: 'plan.failed', err: error }, 'a tick of the planner failed'),
@@ -277,6 +283,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   const timers = [
     reloads,
     repeat(lookEveryMs, leftovers.look, reporter(log, 'leftovers.failed', 'cannot look at the leftover queues now')),
+    repeat(tickMs, clock.follow, reporter(log, 'clock.unread', "cannot read Redis's clock now")),
     repeat(tickMs, watch, (error) => log.debug({ event: 'plan.unwatched', err: error }, 'cannot watch the planner')),
     repeat(settleEveryMs, settleLeftovers, reporter(log, 'settle.failed', 'cannot look for what is unsettled now')),
     repeat(

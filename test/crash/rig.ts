@@ -102,7 +102,7 @@ ops: ${ops}`;
     ...more,
   };
   const command = (...args: string[]) => run(args, { env });
-  const start = () => command('start');
+  const start = (over: Readonly<Record<string, string>> = {}) => run(['start'], { env: { ...env, ...over } });
   const ticks = (worker: Run) => worker.json().filter(({ event }) => event === 'plan.tick').length;
   const ask = (group: string, jobOptions: JobsOptions = {}) => queue.add('rotate', { group }, jobOptions);
   const end = (job: Job) =>
