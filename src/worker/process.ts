@@ -139,6 +139,12 @@ function pastOf(job: Job): Past {
   return run === job.attemptsMade ? past : { tries: 0, doubted: null };
 }
 
+/** Whether a delayed job would only ask for its slot, rather than make its next try, if it came now. */
+export function waitsForSlot(job: Job): boolean {
+  const { tries, doubted } = pastOf(job);
+  return tries === 0 && doubted === null;
+}
+
 async function note(job: Job, past: Past): Promise<void> {
   await job.updateProgress({ ...past, run: job.attemptsMade });
 }

@@ -14,6 +14,7 @@ import type { Logger } from '../log.ts';
 import { observeClient } from '../ops/observeClient.ts';
 import { nobody, type Observer } from '../ops/observer.ts';
 import type { Health } from '../ops/readiness.ts';
+import { callEarly } from '../planner/callEarly.ts';
 import { tick, tickMs } from '../planner/planner.ts';
 import { settle, settleEveryMs } from '../planner/settler.ts';
 import { onRedisTime } from '../queues/redisTime.ts';
@@ -29,7 +30,7 @@ import { limiter, lockOptions } from './instance.ts';
 import { createInstances, type Instances } from './instances.ts';
 import { createLeftovers, lookEveryMs } from './leftovers.ts';
 import { createLimitReports } from './limitReports.ts';
-import { type ProcessDependencies, processJob } from './process.ts';
+import { type ProcessDependencies, processJob, waitsForSlot } from './process.ts';
 import { createRegistering } from './registering.ts';
 import { createReloading } from './reloading.ts';
 import { repeat } from './repeat.ts';
@@ -173,10 +174,12 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   async function plan(): Promise<void> {
     const config = reloading.inForce;
     await publishLeftovers();
-    const planned = await tick({ redis, keys, store, budget, config, tokenOf: tokens.of, queueOf: instances.queueOf });
+    const shared = { redis, keys, budget, config, tokenOf: tokens.of, queueOf: instances.queueOf };
+    const planned = await tick({ ...shared, store });
     health.ticked();
+    const called = await callEarly({ ...shared, waitsForSlot });
     const { unreadable, lost, ...counts } = planned;
-    log.debug({ event: 'plan.tick', ...counts }, 'planned');
+    log.debug({ event: 'plan.tick', ...counts, called }, 'planned');
     const { byJid } = lookUp(config);
     registering.reportUnreadable(
       unreadable.map(({ recordId, reason }) => ({ group: byJid.get(recordId)?.id ?? recordId, reason })),
