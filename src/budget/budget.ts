@@ -193,7 +193,8 @@ export function createBudget(redis: RedisClient, keys: Keys, { callTimeoutMs, on
           holdMs(instance.rateLimit.perMs),
         ],
       )) as [number, string];
-      for (const wake of sleepers) wake();
+      // After trouble the gate is closed first.
+      if (answered?.instance !== 'trouble') for (const wake of sleepers) wake();
       return { foreign, opened: opened === '' ? null : opened };
     },
 
