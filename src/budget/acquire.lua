@@ -61,12 +61,12 @@ local function field(key, name)
   return tonumber(redis.call('HGET', key, name) or 0)
 end
 
--- When to ask again while a probe is out: after its likely answer; once that is late, whenever it has been out for half
--- as long again.
+-- When to ask again while a probe is out: after its likely answer; once that is late, when it has been out for twice as
+-- long.
 local function untilProbed(probeUntil)
   local out = now - (probeUntil - probeLease)
   local likely = 2 * field(bucketKey, 'latency') - out
-  return math.min(math.ceil(math.max(likely, out / 2, PROBE_POLL)), probeUntil - now)
+  return math.min(math.ceil(math.max(likely, out, PROBE_POLL)), probeUntil - now)
 end
 
 -- A gate that was closed lets one call through to see whether the trouble is over.

@@ -52,6 +52,33 @@ describe('a bucket without memory', () => {
     expect(await denied()).toMatchObject({ why: 'budget' });
     expect(await budget.capacity(bot, token, 0)).toMatchObject({ used: 4, limit: 4, foreign: 2 });
   });
+  it('lets others ask again less and less often', async () => {
+    const { redis, keys, prefix } = testRedis();
+    const clock = virtualRedis(redis, `${prefix}:clock`);
+    const budget = createBudget(clock.redis, keys, { callTimeoutMs: 1_000 });
+    const start = 1_763_802_000_000;
+    clock.setTime(start);
+    const probe = await budget.ask(bot, token, 'oneOff', 'probe');
+    if (!probe.granted) throw new Error('denied');
+    const asked: number[] = [];
+    for (let ms = 0; ms < 10_000; ) {
+      clock.setTime(start + ms);
+      const grant = await budget.ask(bot, token, 'oneOff', 'other');
+      if (grant.granted) break;
+      expect(grant.why).toBe('probing');
+      asked.push(ms);
+      ms += grant.waitMs;
+    }
+    // Until it is taken for dead.
+    expect(asked).toEqual([0, 100, 200, 400, 800, 1_600, 3_200, 6_400]);
+  });
+  it('wakes who waits in the process of the first call as soon as that is answered', async () => {
+    const { budget, take } = make();
+    const first = await take();
+    const others = [1, 2, 3].map((i) => budget.acquire(bot, token, 'oneOff', `other-${i}`));
+    await budget.settle(bot, first, answered({ limit: 4, remaining: 3, resetInMs: perMs }));
+    expect(await Promise.all(others)).toMatchObject([{ granted: true }, { granted: true }, { granted: true }]);
+  });
   it('lets the next one try when the first was never sent', async () => {
     const { budget, take } = make();
     await budget.settle(bot, await take(), { ending: 'refunded' });
