@@ -4,6 +4,8 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Job, Worker } from 'bullmq';
+import { onRedisTime } from '../queues/redisTime.ts';
+import type { RedisClock } from '../redis/clock.ts';
 import type { RedisClient } from '../redis/scripts.ts';
 import { lockOptions } from '../worker/instance.ts';
 
@@ -11,6 +13,7 @@ export interface QueueWorkerOptions {
   readonly queue: string;
   readonly redis: RedisClient;
   readonly prefix: string;
+  readonly clock: RedisClock;
   readonly concurrency: number;
   readonly take: (job: Job, lock: string) => Promise<void>;
   /** Resolves when nothing runs that was begun for an event, whatever Redis still has to be told of it. */
@@ -29,17 +32,12 @@ const restartMs = 1_000;
 const graceMs = 2_000;
 
 export function startQueueWorker(options: QueueWorkerOptions): QueueWorker {
-  const { queue, redis, prefix, concurrency, take, idle, onError } = options;
+  const { queue, redis, prefix, clock, concurrency, take, idle, onError } = options;
   const closing = new AbortController();
   const { signal } = closing;
   function make(): Worker {
-    const worker = new Worker(queue, (job, lock = '') => take(job, lock), {
-      connection: redis,
-      prefix,
-      concurrency,
-      autorun: false,
-      ...lockOptions,
-    });
+    const workerOptions = { connection: redis, prefix, concurrency, autorun: false, ...lockOptions };
+    const worker = new Worker(queue, (job, lock = '') => take(job, lock), workerOptions, onRedisTime(clock));
     worker.on('error', report);
     worker.on('failed', (job, error) => report(new Error(`${job?.id ?? 'an event'}: ${error.message}`)));
     return worker;

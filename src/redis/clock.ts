@@ -2,8 +2,7 @@
  * Redis's clock as this process follows it: the last reading, carried on by the steady clock. So it needs no round trip,
  * and does not jump with the machine's own clock. It is off by half a round trip at most.
  */
-import type { Keys } from './keys.ts';
-import { type RedisClient, redisTime } from './scripts.ts';
+import { type RedisClient, redisTimeAt } from './scripts.ts';
 
 export interface RedisClock {
   /** Redis's time, milliseconds since 1970. Before the first reading, this machine's. */
@@ -12,7 +11,8 @@ export interface RedisClock {
   read(): Promise<void>;
 }
 
-export function createRedisClock(redis: RedisClient, keys: Keys): RedisClock {
+/** `key`: any that the client may name; it is not touched. */
+export function createRedisClock(redis: RedisClient, key: string): RedisClock {
   /** Redis's time when the steady clock was at 0. */
   let origin = Date.now() - performance.now();
   let isRead = false;
@@ -20,7 +20,7 @@ export function createRedisClock(redis: RedisClient, keys: Keys): RedisClock {
     now: () => Math.round(origin + performance.now()),
     async read() {
       const sentAt = performance.now();
-      const time = await redisTime(redis, keys);
+      const time = await redisTimeAt(redis, key);
       const receivedAt = performance.now();
       const found = time - (sentAt + receivedAt) / 2;
       // What the reading does not contradict stays: a slow reply would only make it worse.

@@ -41,5 +41,10 @@ const time = loadScript('time', import.meta.url);
 
 /** Redis's clock in milliseconds since 1970: the only clock that several processes share. */
 export async function redisTime(redis: RedisClient, keys: Keys): Promise<number> {
-  return Number(await runScript(redis, time, [keys.lastTick], []));
+  return await redisTimeAt(redis, keys.lastTick);
+}
+
+/** The same for who may not name every key: `key` is one of its own, and is not touched. */
+export async function redisTimeAt(redis: RedisClient, key: string): Promise<number> {
+  return Number(await runScript(redis, time, [key], []));
 }

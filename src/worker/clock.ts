@@ -13,7 +13,7 @@ export interface FollowedClock extends RedisClock {
 }
 
 export function followClock(redis: RedisClient, keys: Keys, log: Logger): FollowedClock {
-  const clock = createRedisClock(redis, keys);
+  const clock = createRedisClock(redis, keys.lastTick);
   let isWrong = false;
   return {
     ...clock,

@@ -145,6 +145,7 @@ it('refuses what is no event, and says so', async () => {
   await queue.add('link.rotated', { group: 'vip' }, { jobId: 'no-event', attempts: 3 });
   await queue.add('link.rotated', { ...event('vip', 1), version: 2 }, { jobId: 'newer', attempts: 3 });
   await drained();
+  await until('both to be reported', () => errors.length === 2);
   expect(seen).toEqual([]);
   expect(errors.sort()).toEqual([
     'newer: job newer of invite-links should be an event of version 1, and is of version 2: update invite-rotator',

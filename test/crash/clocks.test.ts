@@ -2,6 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { logged, type Run } from '../support/cli.ts';
 import { testRedis } from '../support/redis.ts';
+import { shiftedClock } from '../support/shiftedClock.ts';
 import { until } from '../support/until.ts';
 import { type CrashOptions, makeRig, noProxy } from './rig.ts';
 
@@ -11,23 +12,10 @@ const wrongClocks = [
   ['behind', -tenMinutesMs],
 ] as const;
 
-/** Runs before the program: whatever asks for the time there gets a wrong one. */
-const shiftedDate = (ms: number) => `
-const Right = Date;
-globalThis.Date = class extends Right {
-  constructor(...parts) {
-    super(...(parts.length === 0 ? [Right.now() + ${ms}] : parts));
-  }
-  static now() {
-    return Right.now() + ${ms};
-  }
-};`;
-
 async function makeClockRig(shiftMs: number, options: CrashOptions = {}) {
   const base = testRedis();
   const rig = await makeRig({ ...base, url: null, env: { REDIS_URL: base.url } }, noProxy, options);
-  const preload = `--import data:text/javascript,${encodeURIComponent(shiftedDate(shiftMs))}`;
-  return { ...rig, startWrong: () => rig.start({ NODE_OPTIONS: preload }) };
+  return { ...rig, startWrong: () => rig.start({ NODE_OPTIONS: shiftedClock(shiftMs) }) };
 }
 
 const waits = (...workers: Run[]) =>
