@@ -184,7 +184,7 @@ if used + ahead >= ceiling then
     local expiry = math.max(last, turn) + mine.lag - now + hold
     redis.call('PEXPIRE', mine.key, expiry)
     redis.call('SET', mine.lagKey, mine.lag, 'PX', expiry)
-    if used < ceiling then
+    if scheduled and used < ceiling then
       -- Slots are kept for those whose turn has come: by then they have taken them, or are gone.
       at = math.min(at, now + GRACE)
     end
