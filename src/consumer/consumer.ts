@@ -9,7 +9,6 @@
  * handed over: then the older one is dropped. So no outage of what a handler writes to loses the newest link.
  */
 import { DelayedError, type Job, UnrecoverableError } from 'bullmq';
-import { createRedisClock } from '../redis/clock.ts';
 import { type Connection, openOwn } from '../redis/given.ts';
 import { makeKeys } from '../redis/keys.ts';
 import { withoutCommand } from '../redis/replies.ts';
@@ -50,8 +49,6 @@ export interface LinkConsumer {
   close(): Promise<void>;
 }
 
-const readClockEveryMs = 5_000;
-
 /** Throws a `TypeError` for options that cannot be right. */
 export function consumeLinks(options: ConsumeLinksOptions): LinkConsumer {
   const { queue = 'invite-links', prefix = 'bull', concurrency = 10, handler, onFailed } = options;
@@ -89,17 +86,11 @@ export function consumeLinks(options: ConsumeLinksOptions): LinkConsumer {
     throw new DelayedError();
   }
 
-  const clock = createRedisClock(redis, place.keys.marks(queue));
-  // Until it could be read, this machine's is as good as any.
-  const readClock = () => void clock.read().catch(() => {});
-  const reading = setInterval(readClock, readClockEveryMs);
-  readClock();
-  const worker = startQueueWorker({ queue, redis, prefix, clock, concurrency, take, idle: calls.idle, onError: report });
+  const worker = startQueueWorker({ queue, redis, prefix, concurrency, take, idle: calls.idle, onError: report });
   const reviving = reviveFailed(queue, redis, prefix);
   return {
     ready: () => worker.ready(),
     async close() {
-      clearInterval(reading);
       reviving.stop();
       await worker.close();
       await close();

@@ -5,7 +5,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Job, Worker } from 'bullmq';
 import { onRedisTime } from '../queues/redisTime.ts';
-import type { RedisClock } from '../redis/clock.ts';
+import { createRedisClock } from '../redis/clock.ts';
+import { makeKeys } from '../redis/keys.ts';
 import type { RedisClient } from '../redis/scripts.ts';
 import { lockOptions } from '../worker/instance.ts';
 
@@ -13,7 +14,6 @@ export interface QueueWorkerOptions {
   readonly queue: string;
   readonly redis: RedisClient;
   readonly prefix: string;
-  readonly clock: RedisClock;
   readonly concurrency: number;
   readonly take: (job: Job, lock: string) => Promise<void>;
   /** Resolves when nothing runs that was begun for an event, whatever Redis still has to be told of it. */
@@ -28,13 +28,19 @@ export interface QueueWorker {
 }
 
 const restartMs = 1_000;
+const readClockEveryMs = 5_000;
 /** For Redis to take the ends of the last jobs. Those that it does not take come again. */
 const graceMs = 2_000;
 
 export function startQueueWorker(options: QueueWorkerOptions): QueueWorker {
-  const { queue, redis, prefix, clock, concurrency, take, idle, onError } = options;
+  const { queue, redis, prefix, concurrency, take, idle, onError } = options;
   const closing = new AbortController();
   const { signal } = closing;
+  const clock = createRedisClock(redis, makeKeys(prefix).marks(queue));
+  // Until it could be read, this machine's is as good as any.
+  const readClock = () => void clock.read().catch(() => {});
+  const reading = setInterval(readClock, readClockEveryMs);
+  readClock();
   function make(): Worker {
     const workerOptions = { connection: redis, prefix, concurrency, autorun: false, ...lockOptions };
     const worker = new Worker(queue, (job, lock = '') => take(job, lock), workerOptions, onRedisTime(clock));
@@ -72,6 +78,7 @@ export function startQueueWorker(options: QueueWorkerOptions): QueueWorker {
     },
     async close() {
       closing.abort();
+      clearInterval(reading);
       // By force where Redis is away: BullMQ waits for a connection to end that has none, and its timers go on.
       if (!(await answers(redis))) {
         await idle();
