@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { styleText } from 'node:util';
 import { type GroupState, readStatus, type Status } from '../status/status.ts';
-import { budgetText, gateText, outcomeText, queueText, remarksText } from '../status/words.ts';
+import { budgetText, gateText, outcomeText, pausedText, queueText, remarksText } from '../status/words.ts';
 import { span, whenFrom } from '../text.ts';
 import { type CommonOptions, readConfig, stopSignal, withRedis } from './context.ts';
 import { plainTable } from './table.ts';
@@ -69,6 +69,7 @@ export function renderStatus(status: Status): string {
     status.lastTickAgeMs === null
       ? 'The planner has never run here: is the worker running?'
       : `The planner last ran ${span(status.lastTickAgeMs)} ago.`,
+    ...status.paused.map((queue) => `${pausedText(queue)}.`),
     ...waiting.map(([queue, count]) => `${count} events wait to be published to ${queue}.`),
   ].join('\n');
 }

@@ -3,7 +3,7 @@
  * in which state, the instances, and the groups, worst first. Everything that came from outside is escaped.
  */
 import { type GroupState, type GroupStatus, groupStates, type InstanceStatus, type Status } from '../status/status.ts';
-import { adviceText, budgetText, gateText, outcomeText, queueText, remarksText } from '../status/words.ts';
+import { adviceText, budgetText, gateText, outcomeText, pausedText, queueText, remarksText } from '../status/words.ts';
 import { span, whenFrom } from '../text.ts';
 import { type Html, html, raw } from './html.ts';
 import { refreshSeconds, script, style } from './pageAssets.ts';
@@ -62,9 +62,10 @@ function titleOf(wanted: number, { ready }: Readiness): string {
 function wants(status: Status | null, { reasons, details }: Readiness): Html[] {
   const lines: Html[] = [];
   for (const reason of reasons) lines.push(html`<li>Not ready: ${reason}</li>`);
-  for (const detail of details)
-    lines.push(html`<li>The edited configuration is broken (${detail}): the last good one is in force</li>`);
+  if (details.includes('config_broken'))
+    lines.push(html`<li>The edited configuration is broken (config_broken): the last good one is in force</li>`);
   if (status === null) return lines;
+  for (const queue of status.paused) lines.push(html`<li>${pausedText(queue)}</li>`);
   for (const { instance, gate } of status.instances) {
     if (gate !== null) lines.push(html`<li>${instance} is left alone (${gate.reason})${adviceText(gate.reason)}</li>`);
   }

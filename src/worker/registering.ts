@@ -48,6 +48,8 @@ export function createRegistering({ redis, keys, store, tokens, log }: Registeri
     readonly entries: readonly Entry[];
   } | null = null;
   let standing: FileStanding | null = null;
+  /** Groups that this process has registered. One that Redis has lost since is not seen for the first time. */
+  const known = new Set<string>();
   /** The last registration went through to its end. */
   let isComplete = false;
   /** What the last registration left undone because of another worker's file. */
@@ -59,6 +61,11 @@ export function createRegistering({ redis, keys, store, tokens, log }: Registeri
       wanted = { config, groups, entries: groups.map(({ entry }) => entry) };
     }
     return wanted;
+  }
+
+  /** Nobody wants the link of a group replaced because Redis has lost its schedule. */
+  function asKnown(group: Wanted): Wanted {
+    return group.firstSeen === 'rotate' && known.has(nameOf(group)) ? { ...group, firstSeen: 'spread' } : group;
   }
 
   const reportUnreadable: Registering['reportUnreadable'] = (unreadable) => {
@@ -85,9 +92,11 @@ export function createRegistering({ redis, keys, store, tokens, log }: Registeri
     isComplete = false;
     await redis.sadd(keys.outboxes, ...config.results.queues);
     await noteBuckets(config);
-    const changes = await syncRegistry(deps, wantedOf(config).groups, now);
+    const { groups } = wantedOf(config);
+    const changes = await syncRegistry(deps, groups.map(asKnown), now);
     standing = now;
     isComplete = true;
+    for (const group of groups) known.add(nameOf(group));
     report(changes, config);
     heldUp = changes;
   }
@@ -149,6 +158,11 @@ export function createRegistering({ redis, keys, store, tokens, log }: Registeri
     noteBuckets,
     close: () => files.withdraw(),
   };
+}
+
+/** The group's id, and the WhatsApp group that it names. */
+function nameOf({ entry }: Wanted): string {
+  return `${entry.group} ${entry.identifier}`;
 }
 
 function keptText(kept: readonly string[]): string {

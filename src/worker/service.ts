@@ -17,7 +17,7 @@ import type { Health } from '../ops/readiness.ts';
 import { tick, tickMs } from '../planner/planner.ts';
 import { settle, settleEveryMs } from '../planner/settler.ts';
 import { countJobs } from '../queues/counts.ts';
-import { makeKeys, plannerQueue } from '../redis/keys.ts';
+import { makeKeys, plannerQueue, rotationsQueue } from '../redis/keys.ts';
 import { type RedisClient, redisTime } from '../redis/scripts.ts';
 import { isOfConnection } from '../redis/trouble.ts';
 import { createOutbox } from '../results/outbox.ts';
@@ -27,9 +27,12 @@ import { lockOptions } from './instance.ts';
 import { createInstances, type Instances } from './instances.ts';
 import { createLimitReports } from './limitReports.ts';
 import { type ProcessDependencies, processJob } from './process.ts';
+import { startReconciling } from './reconcile.ts';
 import { createRegistering } from './registering.ts';
 import { createReloading } from './reloading.ts';
 import { repeat } from './repeat.ts';
+import { createScheduler } from './scheduler.ts';
+import { watchTicks } from './ticks.ts';
 import type { Tokens } from './tokens.ts';
 
 export interface ServiceOptions {
@@ -55,8 +58,6 @@ export interface Service {
 
 /** Half a tick: an edit is noticed within two ticks, whatever else goes on. */
 const reloadEveryMs = tickMs / 2;
-/** A tick this late means that BullMQ's scheduler has gone silent. */
-const lateTickMs = 3 * tickMs;
 
 export async function startService(options: ServiceOptions): Promise<Service> {
   const { redis, log, tokens, watcher, observer = nobody } = options;
@@ -104,6 +105,12 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     },
     get settleTimeMs() {
       return reloading.inForce.api.settleTimeMs;
+    },
+    async onUnknown(name) {
+      const { byId, byJid } = lookUp(reloading.inForce);
+      if (!byId.has(name) && !byJid.has(name)) return false;
+      await registering.reconcile(reloading.inForce);
+      return true;
     },
     onLost: (recordId) => registering.registerLost(reloading.inForce, [recordId]),
     resultsQueues: () => reloading.inForce.results.queues,
@@ -153,12 +160,14 @@ export async function startService(options: ServiceOptions): Promise<Service> {
 
   const plans = new Queue(plannerQueue, { connection: redis, prefix });
   plans.on('error', (error) => reportQueueError(log, plannerQueue, error));
+  const ticks = watchTicks();
+  const scheduler = createScheduler(plans, ticks, log);
 
   async function plan(): Promise<void> {
     const config = reloading.inForce;
     await outbox.publishAll(await redis.smembers(keys.outboxes));
     const planned = await tick({ redis, keys, store, budget, config, tokenOf: tokens.of, queueOf: instances.queueOf });
-    health.ticked();
+    ticks.ticked();
     const { unreadable, lost, ...counts } = planned;
     log.debug({ event: 'plan.tick', ...counts }, 'planned');
     const { byJid } = lookUp(config);
@@ -196,36 +205,27 @@ export async function startService(options: ServiceOptions): Promise<Service> {
       await reopen(instance.name);
       await recall(before, instance, instances);
     }
-    await plans.add('plan', {}, { removeOnComplete: true, removeOnFail: true });
+    await scheduler.tickNow();
   }
 
-  async function schedule(): Promise<void> {
-    const finished = { removeOnComplete: true, removeOnFail: { count: 100 } };
-    await plans.upsertJobScheduler('plan', { every: tickMs }, { name: 'plan', opts: finished });
-    await plans.add('plan', {}, { removeOnComplete: true, removeOnFail: true });
-  }
-
-  /** Job schedulers have gone silent in the field: whoever notices puts them right. */
-  async function watch(): Promise<void> {
-    const last = Number((await redis.get(keys.lastTick)) ?? 0);
-    const lateMs = (await redisTime(redis, keys)) - last;
-    if (last === 0 || lateMs < lateTickMs) return;
-    log.warn({ event: 'plan.late', lateMs }, 'the planner is late: its scheduler is set up again');
-    await schedule();
-  }
-
-  /** Instances with jobs that wait though their gate is open and their token has slots left. */
+  /** Instances with jobs that wait though their gate is open, their queue not paused, and their token has slots left. */
   async function waiting(): Promise<string[]> {
     const nowMs = await redisTime(redis, keys);
     const held = await Promise.all(
       reloading.inForce.instances.map(async ({ name }) => {
+        if (reconciling.paused.includes(rotationsQueue(name))) return [];
         if ((await countJobs(instances.queueOf(name))).waiting === 0) return [];
         return (await readGate(redis, keys, name, nowMs)) === null ? [name] : [];
       }),
     );
     return held.flat();
   }
-  const health = watchHealth({ redis, keys, waiting, configBroken: () => reloading.broken });
+
+  const health = watchHealth({
+    ...{ redis, keys, waiting, ticks },
+    configBroken: () => reloading.broken,
+    paused: () => reconciling.paused,
+  });
 
   await registering.register(reloading.inForce);
   await instances.bringInLine(reloading.inForce.instances);
@@ -234,31 +234,37 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   planner.on('failed', (_job, error) =>
     log.error({ event: 'plan.failed', err: error }, 'a tick of the planner failed'),
   );
-  await schedule();
+  await scheduler.setUp();
+  const reconciling = startReconciling({
+    ...{ redis, keys, log, registering, scheduler },
+    config: () => reloading.inForce,
+    queueOf: instances.queueOf,
+    onError: reporter(log, 'reconcile.failed', 'cannot compare what Redis holds with what it should hold now'),
+  });
   let tokensToo = false;
   const reloads = repeat(
     reloadEveryMs,
     async () => {
       const asked = tokensToo;
-      if (asked) await rereadTokens();
       tokensToo = false;
-      await reloading.look(asked);
+      try {
+        if (asked) await rereadTokens();
+        await reloading.look(asked);
+      } catch (error) {
+        // Asked again meanwhile, or not done yet.
+        tokensToo ||= asked;
+        throw error;
+      }
     },
-    (error) => log.error({ event: 'config.unread', err: error }, 'cannot reload'),
+    reporter(log, 'config.unread', 'cannot apply the configuration file now'),
   );
   const timers = [
     reloads,
-    repeat(tickMs, watch, (error) => log.debug({ event: 'plan.unwatched', err: error }, 'cannot watch the planner')),
     repeat(settleEveryMs, settleLeftovers, reporter(log, 'settle.failed', 'cannot look for what is unsettled now')),
-    repeat(
-      tickMs,
-      () => registering.reconcile(reloading.inForce),
-      reporter(log, 'registry.failed', 'cannot compare the registration now'),
-    ),
   ];
 
   async function close(): Promise<void> {
-    for (const timer of [health, ...timers]) await timer.stop();
+    for (const timer of [health, reconciling, ...timers]) await timer.stop();
     await Promise.all([planner.close(), instances.close()]);
     await Promise.all(publishing);
     await outbox.publishAll(await redis.smembers(keys.outboxes));
