@@ -43,7 +43,7 @@ const noticeMs = 1_000;
 /** After a clock was set back, one-offs stamped by it are not believed for as long as this, at most. */
 const doubtMs = 24 * 3_600_000;
 
-export function startReconciling(deps: ReconcileDependencies): Reconciling {
+export async function startReconciling(deps: ReconcileDependencies): Promise<Reconciling> {
   const { redis, keys, log, config, registering, scheduler, onError } = deps;
   const dataset = watchDataset(redis, keys);
   const clocks = { redis: watchClock(() => redisTime(redis, keys)), machine: watchClock(() => Date.now()) };
@@ -107,6 +107,8 @@ export function startReconciling(deps: ReconcileDependencies): Reconciling {
     for (const step of steps) await step().catch(onError);
   }
 
+  // What Redis loses from here on is noticed.
+  await dataset.isOther();
   const timers: Repeated[] = [repeat(noticeMs, notice, onError), repeat(tickMs, reconcile, onError)];
   return {
     get paused() {

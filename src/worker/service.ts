@@ -235,7 +235,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     log.error({ event: 'plan.failed', err: error }, 'a tick of the planner failed'),
   );
   await scheduler.setUp();
-  const reconciling = startReconciling({
+  const reconciling = await startReconciling({
     ...{ redis, keys, log, registering, scheduler },
     config: () => reloading.inForce,
     queueOf: instances.queueOf,
