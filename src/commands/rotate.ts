@@ -9,11 +9,13 @@ import { parseDuration } from '../config/duration.ts';
 import { lookUp } from '../config/lookup.ts';
 import { findGroup } from '../groups/find.ts';
 import { createGroupStore } from '../groups/store.ts';
+import { isPaused } from '../queues/paused.ts';
 import { type RotationRequest, requestJob, rotationResult } from '../queues/request.ts';
 import { endOf, NotEndedError } from '../queues/wait.ts';
 import { rotationsQueue } from '../redis/keys.ts';
 import { redisTime } from '../redis/scripts.ts';
 import { isJid } from '../ryze/identifier.ts';
+import { pausedText } from '../status/words.ts';
 import { CommandError, type CommonOptions, type Connected, readConfig, withRedis } from './context.ts';
 import { type Progress, showProgress } from './progress.ts';
 
@@ -52,6 +54,7 @@ export async function rotate(names: readonly string[], options: RotateOptions): 
         queues.set(instance, queue);
       }
       const pushed = await push(connected, groups, queues, options.reason);
+      await warnOfPauses(connected, queues);
       if (!options.wait) {
         for (const { group, job } of pushed) print(options, { group: group.id, status: 'queued', job: job.id });
         return 0;
@@ -116,6 +119,13 @@ async function push(
   );
 }
 
+/** A paused queue takes requests, and nobody answers them. */
+async function warnOfPauses({ redis, prefix }: Connected, queues: ReadonlyMap<string, Queue>): Promise<void> {
+  for (const { name } of queues.values()) {
+    if (await isPaused(redis, prefix, name)) process.stderr.write(`${pausedText(name)}.\n`);
+  }
+}
+
 async function waitForAll(
   connected: Connected,
   pushed: readonly Pushed[],
@@ -156,13 +166,16 @@ async function waitForAll(
 
 /** A failure's own reason; for a time-out, what the request still waits for. */
 async function explain(
-  { redis, keys }: Connected,
+  { redis, keys, prefix }: Connected,
   group: GroupConfig,
   job: Job,
   error: unknown,
   timeout: string,
 ): Promise<string> {
   if (!(error instanceof NotEndedError)) return error instanceof Error ? error.message : String(error);
+  if (await isPaused(redis, prefix, rotationsQueue(group.instance))) {
+    return `no link within ${timeout}: the queue ${rotationsQueue(group.instance)} is paused; the request stays queued`;
+  }
   const gate = await readGate(redis, keys, group.instance, await redisTime(redis, keys));
   if (gate !== null) {
     const seconds = Math.ceil(gate.opensInMs / 1000);
