@@ -1,6 +1,6 @@
 /**
  * For programs that ask for rotations: needs no configuration file, since the running worker has registered which
- * instance serves which group. One-offs are stamped with Redis's clock, so a reset that began later answers them.
+ * instance serves which group. One-offs are stamped (`queues/stamp.ts`), so a reset that began later answers them.
  */
 import { randomUUID } from 'node:crypto';
 import { type Job, Queue, QueueEvents } from 'bullmq';
@@ -16,10 +16,10 @@ import {
   rotationRequest,
   rotationResult,
 } from '../queues/request.ts';
+import { stampOf } from '../queues/stamp.ts';
 import { endOf, NotEndedError } from '../queues/wait.ts';
 import { type Connection, openConnection } from '../redis/given.ts';
 import { makeKeys, rotationsQueue } from '../redis/keys.ts';
-import { redisTime } from '../redis/scripts.ts';
 import { isJid } from '../ryze/identifier.ts';
 import { RotationError, rotationErrorOf } from './error.ts';
 
@@ -116,7 +116,8 @@ export function createRotationClient({ connection, prefix = 'bull' }: RotationCl
   }
 
   async function push(name: string, options: RequestOptions): Promise<{ requested: Requested; job: Job }> {
-    const { group, instance } = (await find(name)).entry;
+    const { recordId, entry } = await find(name);
+    const { group, instance } = entry;
     const requestId = options.requestId ?? randomUUID();
     const { reason, requestedBy } = options;
     const asked = rotationRequest.safeParse({
@@ -124,7 +125,7 @@ export function createRotationClient({ connection, prefix = 'bull' }: RotationCl
       reason,
       requestedBy,
       requestId,
-      requestedAt: await redisTime(redis, keys),
+      ...(await stampOf({ redis, keys, store }, recordId)),
     });
     if (!asked.success) {
       const [issue] = asked.error.issues;

@@ -11,6 +11,7 @@ import { findGroup } from '../groups/find.ts';
 import { createGroupStore } from '../groups/store.ts';
 import { isPaused } from '../queues/paused.ts';
 import { type RotationRequest, requestJob, rotationResult } from '../queues/request.ts';
+import { stampOf } from '../queues/stamp.ts';
 import { endOf, NotEndedError } from '../queues/wait.ts';
 import { rotationsQueue } from '../redis/keys.ts';
 import { redisTime } from '../redis/scripts.ts';
@@ -104,14 +105,15 @@ async function push(
   queues: ReadonlyMap<string, Queue>,
   reason: string | undefined,
 ): Promise<Pushed[]> {
-  const requestedAt = await redisTime(redis, keys);
+  const store = createGroupStore(redis, keys);
   return await Promise.all(
     groups.map(async (group) => {
+      const found = await findGroup(redis, keys, store, group.id);
       const data: RotationRequest = {
         group: group.id,
         requestId: randomUUID(),
         requestedBy: 'cli',
-        requestedAt,
+        ...(await stampOf({ redis, keys, store }, found?.recordId ?? null)),
         ...(reason === undefined ? {} : { reason }),
       };
       return { group, job: (await queues.get(group.instance)?.add(requestJob, data)) as Job };

@@ -46,7 +46,7 @@ export interface CallDependencies {
   /** The configuration's `api.settleTime`. */
   readonly settleTimeMs: number;
   /** How far BullMQ has counted the jobs of a queue. */
-  readonly lastJobOn: (queue: string) => Promise<Covers>;
+  readonly lastJobOn: (queue: string) => Promise<Pick<Covers, 'queue' | 'lastJob'>>;
   /** Told after every call what its answer showed of the token's limit. */
   readonly onLimitSeen: (instance: InstanceConfig, seen: { limit: number | null; foreign: number }) => void;
   /** Told when an instance's gate is open again, and what it was closed for. */
@@ -133,7 +133,7 @@ async function beginAttempt(
   call: Call,
 ): Promise<Begun | null> {
   const id = randomUUID();
-  const covers = call === 'reset' ? await lastJobOn(rotationsQueue(instance.name)) : null;
+  const pushed = call === 'reset' ? await lastJobOn(rotationsQueue(instance.name)) : null;
   return await store.update<Begun | null>(recordId, (stored, nowMs) => {
     // Already ours: the reply to an earlier try of this very step was lost.
     if (owns(stored, id)) return { record: null, result: { ...stored.attempt!, jid: stored.jid } };
@@ -141,6 +141,7 @@ async function beginAttempt(
     const isDue = record.entry?.instance === instance.name && decide(record, work, nowMs).do === call;
     if (!isDue) return { record: null, result: null };
     const request = work.kind === 'request' ? { ...work.request, identity: work.identity } : null;
+    const covers = pushed && { ...pushed, attempt: record.attempts + 1 };
     const attempt: Attempt = { id, call, begunAt: nowMs, leaseUntil: nowMs + leaseOf(call).ms, request, covers };
     const begun = transition(record, { kind: 'started', attempt }, nowMs, settleTimeMs);
     return { record: begun.record, result: { ...attempt, jid: record.jid } };

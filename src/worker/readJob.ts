@@ -69,7 +69,7 @@ async function readRequest(
   deps: ReadJobDependencies,
   instance: string,
   job: Job,
-  { group: name, requestedAt, requestId, requestedBy, reason }: RotationRequest,
+  { group: name, requestedAt, seen, requestId, requestedBy, reason }: RotationRequest,
 ): Promise<Understood> {
   const queue = rotationsQueue(instance);
   const isRerun = job.attemptsMade > 0;
@@ -78,13 +78,17 @@ async function readRequest(
     identity: `${queue}:${job.id}:${job.timestamp}:${job.attemptsMade}`,
     // One that is run again, from a dashboard say, wants a link that is younger than that.
     requestedAt: requestedAt == null || isRerun ? null : await believed(deps, requestedAt, job.timestamp),
+    attemptsSeen: null,
     position: isRerun ? null : await positionOf(deps, queue, job),
     request: { requestId: requestId ?? null, requestedBy: requestedBy ?? null, reason: reason ?? null },
   };
   const found = await findGroup(deps.redis, deps.keys, deps.store, name);
   if (found === null) return { kind: 'refused', name, work, message: unknownGroup(name), recordId: null };
   const { recordId, entry } = found;
-  if (isServedHere(found, instance, job)) return { kind: 'work', recordId, work, name: entry.group };
+  if (isServedHere(found, instance, job)) {
+    const attemptsSeen = !isRerun && seen?.record === recordId ? seen.attempts : null;
+    return { kind: 'work', recordId, work: { ...work, attemptsSeen }, name: entry.group };
+  }
   const message = `group ${quote(name)} belongs to instance "${entry.instance}": push it to the queue "${rotationsQueue(entry.instance)}"`;
   return { kind: 'refused', name, work, message, recordId };
 }
@@ -102,7 +106,10 @@ const stampSkewMs = 10 * 60_000;
 /** A stamp that is later than both by more than this is not a time at which anybody asked. */
 const futureMs = 30_000;
 
-/** null: a stamp so far from when the job was pushed is by some other clock, and says nothing. */
+/**
+ * null: a stamp so far from when the job was pushed is by some other clock, and one from about when Redis's clock was set
+ * back may be older or younger than it looks. Either says nothing.
+ */
 async function believed(
   { redis, keys }: ReadJobDependencies,
   requestedAt: number,
@@ -114,7 +121,8 @@ async function believed(
       `bad request (requestedAt: is ${Math.round(aheadMs / 1000)} s in the future): leave it out, or take it from Redis's TIME`,
     );
   }
-  return Math.abs(requestedAt - pushedAt) <= stampSkewMs ? requestedAt : null;
+  if (Math.abs(requestedAt - pushedAt) > stampSkewMs) return null;
+  return requestedAt > Number((await redis.get(keys.clockDoubt)) ?? 0) ? requestedAt : null;
 }
 
 /** null: the id is the producer's own, and says nothing of when the job was pushed. */
