@@ -107,8 +107,8 @@ export async function startReconciling(deps: ReconcileDependencies): Promise<Rec
     for (const step of steps) await step().catch(onError);
   }
 
-  // What Redis loses from here on is noticed.
-  await dataset.isOther();
+  // What happens from here on is noticed.
+  await notice();
   const timers: Repeated[] = [repeat(noticeMs, notice, onError), repeat(tickMs, reconcile, onError)];
   return {
     get paused() {
