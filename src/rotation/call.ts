@@ -77,6 +77,8 @@ export type CallEnd =
  * killed worker's read is made again sooner.
  */
 const leases = { reset: { ms: 10_000, renewEveryMs: 3_000 }, read: { ms: 4_000, renewEveryMs: 1_000 } };
+/** No lease that is taken or renewed now lasts longer. */
+export const maxLeaseMs = leases.reset.ms;
 const leaseOf = (call: Attempt['call']) => (call === 'reset' ? leases.reset : leases.read);
 
 type Answer = { call: 'reset'; value: ResetAnswer } | { call: 'readBack' | 'adopt' | 'verify'; value: InfoAnswer };

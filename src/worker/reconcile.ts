@@ -7,20 +7,24 @@
  */
 import type { Queue } from 'bullmq';
 import type { Config } from '../config/config.ts';
+import type { GroupStore } from '../groups/store.ts';
 import type { Logger } from '../log.ts';
 import { tickMs } from '../planner/planner.ts';
 import { pausedQueues } from '../queues/paused.ts';
 import { watchClock } from '../redis/clock.ts';
 import { type Keys, plannerQueue } from '../redis/keys.ts';
 import { type RedisClient, redisTime } from '../redis/scripts.ts';
+import type { Setback } from '../rotation/rewound.ts';
 import { watchDataset } from './dataset.ts';
 import type { Registering } from './registering.ts';
 import { type Repeated, repeat } from './repeat.ts';
+import { rewind } from './rewind.ts';
 import type { Scheduler } from './scheduler.ts';
 
 export interface ReconcileDependencies {
   readonly redis: RedisClient;
   readonly keys: Keys;
+  readonly store: GroupStore;
   readonly log: Logger;
   /** In force. */
   readonly config: () => Config;
@@ -48,6 +52,8 @@ export async function startReconciling(deps: ReconcileDependencies): Promise<Rec
   const dataset = watchDataset(redis, keys);
   const clocks = { redis: watchClock(() => redisTime(redis, keys)), machine: watchClock(() => Date.now()) };
   let paused: readonly string[] = [];
+  /** A clock was set back, and what that holds up is not put right yet. */
+  let setBack: Setback | null = null;
   /** Redis was emptied, and has not got everything back. */
   let isEmptied = false;
 
@@ -73,12 +79,25 @@ export async function startReconciling(deps: ReconcileDependencies): Promise<Rec
   async function noticeClocks(): Promise<void> {
     const [ofRedis, ofMachine] = [await clocks.redis.read(), await clocks.machine.read()];
     const backMs = Math.max(ofRedis.backMs, ofMachine.backMs);
-    if (backMs === 0) return;
-    const whose = ofRedis.backMs > 0 ? "Redis's clock" : "this machine's clock";
-    log.warn({ event: 'clock.back', backMs }, `${whose} was set back by ${Math.round(backMs / 1000)} s`);
-    // Stamps up to here may have been made before the clock was set back, or after that.
-    if (ofRedis.backMs > 0) await redis.set(keys.clockDoubt, ofRedis.nowMs + backMs + noticeMs, 'PX', doubtMs);
-    // What BullMQ delays, it delays until a time of day.
+    if (backMs > 0) {
+      const whose = ofRedis.backMs > 0 ? "Redis's clock" : "this machine's clock";
+      log.warn({ event: 'clock.back', backMs }, `${whose} was set back by ${Math.round(backMs / 1000)} s`);
+      const { nowMs } = ofRedis;
+      const beforeMs = Math.max(nowMs + ofRedis.backMs, setBack?.beforeMs ?? 0);
+      setBack = { nowMs, beforeMs };
+    }
+    if (setBack === null) return;
+    await catchUp(setBack);
+    setBack = null;
+  }
+
+  /** Whatever waits for a time of day would wait for as long again as the clock was set back. */
+  async function catchUp({ nowMs, beforeMs }: Setback): Promise<void> {
+    if (beforeMs > nowMs) {
+      // Stamps up to here may have been made before the clock was set back, or after that.
+      await redis.set(keys.clockDoubt, beforeMs + noticeMs, 'PX', doubtMs);
+      await rewind({ redis, keys, store: deps.store, config: config() }, { nowMs, beforeMs });
+    }
     for (const { name } of config().instances) {
       await deps.queueOf(name).promoteJobs();
       await deps.queueOf(name).removeRateLimitKey();

@@ -236,7 +236,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   );
   await scheduler.setUp();
   const reconciling = await startReconciling({
-    ...{ redis, keys, log, registering, scheduler },
+    ...{ redis, keys, store, log, registering, scheduler },
     config: () => reloading.inForce,
     queueOf: instances.queueOf,
     onError: reporter(log, 'reconcile.failed', 'cannot compare what Redis holds with what it should hold now'),

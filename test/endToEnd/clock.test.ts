@@ -9,11 +9,11 @@ import { type ShiftedRedis, shiftedRedis } from '../support/virtualRedis.ts';
 
 const realNow = Date.now;
 
-async function started() {
+async function started(limit = '') {
   let shifted: ShiftedRedis | null = null;
   const rig = await makeRig({
     yaml: `
-instances: [{ name: bot, tokenEnv: TOKEN }]
+instances: [{ name: bot, tokenEnv: TOKEN${limit} }]
 groups: [{ id: vip, identifier: "${jids[0]}", every: 7d, firstSeen: wait }]
 verify: off`,
     seenAs: (redis, { dataset }) => {
@@ -75,4 +75,24 @@ it.each([
   }
   const revisions = rig.eventsOf('vip').map(({ revision }) => revision!);
   expect(revisions).toEqual([...new Set(revisions)].sort((a, b) => a - b));
+});
+
+it('settles what a dead worker had in flight, as if the clock had not been set back', async () => {
+  const { rig, setBack, redis } = await started();
+  const begunAt = await redisTime(redis, rig.keys);
+  const attempt = { id: 'dead', call: 'reset', begunAt, leaseUntil: begunAt + 10_000, request: null, covers: null };
+  await rig.change('vip', { attempt } as never);
+  await setBack.redis(3_600_000);
+  await until('it to be settled', async () => {
+    const { attempt: left, uncertain, verificationOwedAt } = await rig.record('vip');
+    return left === null && uncertain === null && verificationOwedAt === null;
+  });
+});
+
+it('gives slots back, as if the clock had not been set back', async () => {
+  const { rig, setBack } = await started(', rateLimit: { max: 2, per: 5s, reserve: 0 }');
+  await rig.ask('bot', { group: 'vip' });
+  await setBack.redis(3_600_000);
+  expect(await rig.ask('bot', { group: 'vip' })).toMatchObject({ status: 'rotated' });
+  expect(await rig.ask('bot', { group: 'vip' })).toMatchObject({ status: 'rotated' });
 });

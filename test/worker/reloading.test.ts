@@ -34,9 +34,10 @@ async function make() {
     tokens,
     observer: { ...nobody, reload: (outcome) => told.push(outcome) },
     log,
-    apply: async (next, before) => {
-      if (failing.times-- > 0) throw new Error('OOM command not allowed');
+    apply: (next, before) => {
+      if (failing.times-- > 0) return Promise.reject(new Error('OOM command not allowed'));
       applied.push([next, before]);
+      return Promise.resolve();
     },
   });
   const edit = async (text: string, { atOnce = true } = {}) => {
