@@ -48,7 +48,7 @@ export function createRegistering({ redis, keys, store, tokens, log }: Registeri
     readonly entries: readonly Entry[];
   } | null = null;
   let standing: FileStanding | null = null;
-  /** Groups that this process has registered. One that Redis has lost since is not seen for the first time. */
+  /** Groups that this process has registered. */
   const known = new Set<string>();
   /** The last registration went through to its end. */
   let isComplete = false;
@@ -63,10 +63,7 @@ export function createRegistering({ redis, keys, store, tokens, log }: Registeri
     return wanted;
   }
 
-  /** Nobody wants the link of a group replaced because Redis has lost its schedule. */
-  function asKnown(group: Wanted): Wanted {
-    return group.firstSeen === 'rotate' && known.has(nameOf(group)) ? { ...group, firstSeen: 'spread' } : group;
-  }
+  const withKnown = (group: Wanted): Wanted => ({ ...group, isKnown: known.has(nameOf(group)) });
 
   const reportUnreadable: Registering['reportUnreadable'] = (unreadable) => {
     for (const { group, reason } of unreadable) log.error({ event: 'group.unreadable', group }, reason);
@@ -93,7 +90,7 @@ export function createRegistering({ redis, keys, store, tokens, log }: Registeri
     await redis.sadd(keys.outboxes, ...config.results.queues);
     await noteBuckets(config);
     const { groups } = wantedOf(config);
-    const changes = await syncRegistry(deps, groups.map(asKnown), now);
+    const changes = await syncRegistry(deps, groups.map(withKnown), now);
     standing = now;
     isComplete = true;
     for (const group of groups) known.add(nameOf(group));
