@@ -25,8 +25,15 @@ const chunk = 250;
 const sendWithinMs = 5_000;
 
 export async function rewind(deps: RewindDependencies, setback: Setback): Promise<void> {
+  await rewindWorkers(deps, setback);
   await rewindSlots(deps, setback);
   await rewindGroups(deps, setback);
+}
+
+/** A worker that died lately would count among the living until the clock has come as far again. */
+async function rewindWorkers({ redis, keys }: RewindDependencies, { nowMs }: Setback): Promise<void> {
+  const late = await redis.zrangebyscore(keys.workers, `(${nowMs}`, '+inf');
+  if (late.length > 0) await redis.zadd(keys.workers, 'XX', ...late.flatMap((worker) => [nowMs, worker]));
 }
 
 /** A slot counts for as long as one that is taken now, which is longer than it would have. */

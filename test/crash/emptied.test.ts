@@ -83,3 +83,29 @@ it.each([
   worker.child.kill('SIGTERM');
   expect(await worker.ended).toBe(0);
 });
+
+it('publishes the live link of a group whose reset was in flight when Redis was emptied', {
+  timeout: 90_000,
+}, async () => {
+  const server = await own();
+  const rig = await makeRig({ url: server.url, prefix: 'bull', redis: server.redis }, createFaultProxy);
+  const workers = [rig.start(), rig.start()];
+  await Promise.all(workers.map((worker) => logged(worker, 'started')));
+  await rig.adopted(0, 1, 2, 3);
+  rig.standIn.faults.next({ kind: 'slow', ms: 700 }, { endpoint: 'reset' });
+  await rig.ask('g0');
+  await until('the call', () => rig.standIn.log.of({ endpoint: 'reset' }).length === 1);
+  const before = rig.events.length;
+  await server.redis.flushall();
+  const newest = () => rig.events.slice(before).findLast(({ group }) => group === 'g0');
+  await until('the live link', () => newest()?.inviteCode === rig.standIn.codeOf(jids[0]!), { withinMs: 20_000 });
+  expect(await rig.rotate('g0')).toBe('completed');
+  await until('the live link', () => newest()?.inviteCode === rig.standIn.codeOf(jids[0]!));
+  expect(rig.standIn.log.mostResetsInFlight(jids[0]!)).toBe(1);
+  for (const worker of workers) {
+    const told = () => worker.json().filter(({ event }) => event === 'redis.emptied').length === 1;
+    await until('each to say so once', told);
+    worker.child.kill('SIGTERM');
+    expect(await worker.ended).toBe(0);
+  }
+});
