@@ -7,7 +7,7 @@ import type { Keys } from '../redis/keys.ts';
 import type { RedisClient } from '../redis/scripts.ts';
 
 export interface Dataset {
-  /** Whether the data set is another one than at the last look. Names one that has no name. */
+  /** Whether the data set is another one than at the last look. Gives a name to one that has none. */
   isOther(): Promise<boolean>;
 }
 
@@ -15,12 +15,14 @@ export function watchDataset(redis: RedisClient, keys: Keys): Dataset {
   let known: string | null = null;
   return {
     async isOther() {
-      const before = known;
-      const isNamed = (await redis.setnx(keys.dataset, randomUUID())) === 0;
-      known = await redis.get(keys.dataset);
-      if (before === null || known === before) return false;
-      // Somebody has deleted nothing but the name.
-      return isNamed || (await redis.exists(keys.registered)) === 0;
+      let name = await redis.get(keys.dataset);
+      if (name === null) {
+        await redis.setnx(keys.dataset, randomUUID());
+        name = await redis.get(keys.dataset);
+      }
+      const isOther = known !== null && name !== known;
+      known = name;
+      return isOther;
     },
   };
 }
