@@ -27,7 +27,7 @@ import { lockOptions } from './instance.ts';
 import { createInstances, type Instances } from './instances.ts';
 import { createLimitReports } from './limitReports.ts';
 import { type ProcessDependencies, processJob } from './process.ts';
-import { startReconciling } from './reconcile.ts';
+import { type Reconciling, startReconciling } from './reconcile.ts';
 import { createRegistering } from './registering.ts';
 import { createReloading } from './reloading.ts';
 import { repeat } from './repeat.ts';
@@ -208,12 +208,15 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     await scheduler.tickNow();
   }
 
+  let reconciling: Reconciling | null = null;
+  const paused = () => reconciling?.paused ?? [];
+
   /** Instances with jobs that wait though their gate is open, their queue not paused, and their token has slots left. */
   async function waiting(): Promise<string[]> {
     const nowMs = await redisTime(redis, keys);
     const held = await Promise.all(
       reloading.inForce.instances.map(async ({ name }) => {
-        if (reconciling.paused.includes(rotationsQueue(name))) return [];
+        if (paused().includes(rotationsQueue(name))) return [];
         if ((await countJobs(instances.queueOf(name))).waiting === 0) return [];
         return (await readGate(redis, keys, name, nowMs)) === null ? [name] : [];
       }),
@@ -224,7 +227,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   const health = watchHealth({
     ...{ redis, keys, waiting, ticks },
     configBroken: () => reloading.broken,
-    paused: () => reconciling.paused,
+    paused,
   });
 
   await registering.register(reloading.inForce);
@@ -235,7 +238,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     log.error({ event: 'plan.failed', err: error }, 'a tick of the planner failed'),
   );
   await scheduler.setUp();
-  const reconciling = await startReconciling({
+  reconciling = await startReconciling({
     ...{ redis, keys, store, log, registering, scheduler },
     config: () => reloading.inForce,
     queueOf: instances.queueOf,
@@ -264,7 +267,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   ];
 
   async function close(): Promise<void> {
-    for (const timer of [health, reconciling, ...timers]) await timer.stop();
+    for (const timer of [health, reconciling, ...timers]) await timer?.stop();
     await Promise.all([planner.close(), instances.close()]);
     await Promise.all(publishing);
     await outbox.publishAll(await redis.smembers(keys.outboxes));
