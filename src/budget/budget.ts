@@ -202,7 +202,8 @@ export function createBudget(redis: RedisClient, keys: Keys, { callTimeoutMs, on
   };
 }
 
-function waitListKeys(keys: Keys, bucket: string): string[] {
+/** Of both classes: list, lag, list, lag. */
+export function waitListKeys(keys: Keys, bucket: string): string[] {
   return works.flatMap((work) => [keys.waitList(bucket, work), keys.waitListLag(bucket, work)]);
 }
 

@@ -1,6 +1,6 @@
 /**
  * For programs that ask for rotations: needs no configuration file, since the running worker has registered which
- * instance serves which group. One-offs are stamped with Redis's clock, so a reset that began later answers them.
+ * instance serves which group. One-offs are stamped (`queues/stamp.ts`), so a reset that began later answers them.
  */
 import { randomUUID } from 'node:crypto';
 import { closest } from 'fastest-levenshtein';
@@ -10,9 +10,9 @@ import { parseRegistration } from '../groups/registration.ts';
 import { createGroupStore } from '../groups/store.ts';
 import { createOneOffs, type OneOff } from '../queues/oneOffs.ts';
 import { type RotationRequest, type RotationResult, rotationRequest } from '../queues/request.ts';
+import { stampOf } from '../queues/stamp.ts';
 import { type Connection, openConnection } from '../redis/given.ts';
 import { makeKeys } from '../redis/keys.ts';
-import { redisTime } from '../redis/scripts.ts';
 import { isJid } from '../ryze/identifier.ts';
 import { createCalls, untilDone, untilReady } from './calls.ts';
 import { RotationError } from './error.ts';
@@ -100,10 +100,11 @@ export function createRotationClient({ connection, prefix = 'bull' }: RotationCl
   async function prepare(name: string, options: RequestOptions, signal: AbortSignal): Promise<Prepared> {
     const { reason, requestedBy } = options;
     const requestId = options.requestId ?? randomUUID();
-    const [{ entry, recordId }, requestedAt] = await untilDone(redis, signal, () =>
-      Promise.all([find(name), redisTime(redis, keys)]),
-    );
-    const parsed = rotationRequest.safeParse({ group: entry.group, reason, requestedBy, requestId, requestedAt });
+    const { entry, recordId, stamp } = await untilDone(redis, signal, async () => {
+      const found = await find(name);
+      return { ...found, stamp: await stampOf({ redis, keys, store }, found.recordId) };
+    });
+    const parsed = rotationRequest.safeParse({ group: entry.group, reason, requestedBy, requestId, ...stamp });
     if (!parsed.success) {
       const [issue] = parsed.error.issues;
       throw new RotationError('invalid_request', `${issue?.path.join('.')}: ${issue?.message}`);
@@ -112,7 +113,7 @@ export function createRotationClient({ connection, prefix = 'bull' }: RotationCl
     const jobId = randomUUID();
     return {
       requested: { group, instance, requestId, jobId },
-      oneOff: { jobId, instance, recordId, request: { ...parsed.data, requestedAt } },
+      oneOff: { jobId, instance, recordId, request: { ...parsed.data, ...stamp } },
     };
   }
 

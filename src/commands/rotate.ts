@@ -11,9 +11,13 @@ import { lookUp } from '../config/lookup.ts';
 import { findGroup } from '../groups/find.ts';
 import { createGroupStore } from '../groups/store.ts';
 import { createOneOffs, type ExpectedResult, type OneOff, type OneOffs } from '../queues/oneOffs.ts';
+import { isPaused } from '../queues/paused.ts';
+import { stampOf } from '../queues/stamp.ts';
+import { rotationsQueue } from '../redis/keys.ts';
 import { withoutCommand } from '../redis/replies.ts';
 import { type RedisClient, redisTime } from '../redis/scripts.ts';
 import { isJid } from '../ryze/identifier.ts';
+import { pausedText } from '../status/words.ts';
 import { CommandError, type CommonOptions, type Connected, readConfig, withRedis } from './context.ts';
 import { type Progress, showProgress } from './progress.ts';
 
@@ -76,6 +80,7 @@ export async function rotate(names: readonly string[], options: RotateOptions): 
       const pushed = await push(connected, oneOffs, groups, options.wait ? signal : null, options.reason);
       isPushed = true;
       if (options.wait) return await waitForAll({ ...connected, oneOffs }, pushed, options);
+      await warnOfPauses(connected, pushed);
       for (const { group, oneOff } of pushed) print(options, { group: group.id, status: 'queued', job: oneOff.jobId });
       return 0;
     } finally {
@@ -150,17 +155,18 @@ async function push(
   reason: string | undefined,
 ): Promise<Pushed[]> {
   try {
-    const requestedAt = await redisTime(redis, keys);
+    const store = createGroupStore(redis, keys);
     return await Promise.all(
       groups.map(async (group) => {
+        const named = group.identifier.kind === 'jid' ? group.identifier.jid : group.id;
+        const recordId = (await findGroup(redis, keys, store, group.id))?.recordId ?? named;
         const request = {
           group: group.id,
           requestId: randomUUID(),
           requestedBy: 'cli',
-          requestedAt,
+          ...(await stampOf({ redis, keys, store }, recordId)),
           ...(reason === undefined ? {} : { reason }),
         };
-        const recordId = group.identifier.kind === 'jid' ? group.identifier.jid : group.id;
         const oneOff: OneOff = { jobId: randomUUID(), instance: group.instance, recordId, request };
         const expected = signal && oneOffs.expect(oneOff, signal);
         await oneOffs.push(oneOff);
@@ -170,6 +176,14 @@ async function push(
     );
   } catch (error) {
     throw new CommandError(1, `Redis does not take requests now: ${withoutCommand(error).message}`);
+  }
+}
+
+/** A paused queue takes requests, and nobody answers them. */
+async function warnOfPauses({ redis, prefix }: Connected, pushed: readonly Pushed[]): Promise<void> {
+  const queues = new Set(pushed.map(({ oneOff }) => rotationsQueue(oneOff.instance)));
+  for (const name of queues) {
+    if (await isPaused(redis, prefix, name)) process.stderr.write(`${pausedText(name)}.\n`);
   }
 }
 

@@ -8,6 +8,7 @@ import {
   eventsText,
   gateText,
   outcomeText,
+  pausedText,
   queueText,
   remarksText,
 } from '../status/words.ts';
@@ -77,6 +78,7 @@ export function renderStatus(status: Status): string {
     status.lastTickAgeMs === null
       ? 'The planner has never run here: is the worker running?'
       : `The planner last ran ${span(status.lastTickAgeMs)} ago.`,
+    ...status.paused.map((queue) => `${pausedText(queue)}.`),
     ...waiting.map(([queue, count]) => `${count} events wait to be published to ${queue}.`),
     ...Object.entries(status.resultsByState).flatMap(([queue, counts]) => [
       ...(status.results[queue] === 0 ? [] : [eventsText(queue, counts)]),

@@ -1,6 +1,7 @@
 --[[
   Announces which file a worker goes by, and says which generation that file is. A file that no worker has had before is
-  newer than all others; so is one that a worker was edited back to. Any other keeps the generation that it had.
+  newer than all others; so is one that a worker was edited back to. Any other keeps the generation that it had, also
+  where Redis has lost it: its worker remembers.
 
   KEYS[1]  generations: hash, digest of a file by its generation
   KEYS[2]  workers: sorted set, '<worker> <digest>' by the time at which it was last announced
@@ -47,7 +48,9 @@ end
 local known = tonumber(redis.call('HGET', generationsKey, digest) or 0)
 local editedBack = digestBefore ~= '' and digestBefore ~= digest and known <= before
 local generation = known
-if known == 0 or (editedBack and known < newest) then
+if known == 0 and digestBefore == digest then
+  generation = before
+elseif known == 0 or (editedBack and known < newest) then
   generation = newest + 1
 end
 

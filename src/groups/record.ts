@@ -54,8 +54,14 @@ export type RequestInfo = z.infer<typeof requestInfo>;
 export const linkReasons = ['schedule', 'request', 'recovery', 'drift', 'adopted'] as const;
 export type LinkReason = (typeof linkReasons)[number];
 
-/** Jobs of a queue up to the one that BullMQ numbered last: all of them were pushed before that moment. */
-const covers = z.object({ queue: z.string(), lastJob: z.int().nonnegative() });
+/** Which one-offs were there when an attempt began. No clock is needed to tell. */
+const covers = z.object({
+  /** Jobs of this queue up to the one that BullMQ numbered last: all of them were pushed before. */
+  queue: z.string(),
+  lastJob: z.int().nonnegative(),
+  /** Which of the group's attempts it is: those who asked when fewer had begun asked before. Absent: an older version's. */
+  attempt: z.int().positive().optional(),
+});
 export type Covers = z.infer<typeof covers>;
 
 const attempt = z.looseObject({

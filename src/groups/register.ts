@@ -10,6 +10,8 @@ import { type Entry, type GroupRecord, newRecord } from './record.ts';
 export interface Wanted {
   readonly entry: Entry;
   readonly firstSeen: FirstSeen;
+  /** It was registered before: if it has no record, Redis has lost that. */
+  readonly isKnown?: boolean;
 }
 
 /** What consumers hold under an id; null: nothing. */
@@ -98,11 +100,13 @@ export function forgetting(record: GroupRecord): GroupRecord {
   return { ...newRecord, predecessor: publishedOf(record), failures: record.failures };
 }
 
-function dueAtOf(record: GroupRecord, { entry, firstSeen }: Wanted, nowMs: number): number | null {
+function dueAtOf(record: GroupRecord, { entry, firstSeen, isKnown }: Wanted, nowMs: number): number | null {
   if (!entry.enabled) return null;
   const old = record.entry;
   const asBefore = old === null || (old.enabled && isDeepStrictEqual(old.schedule, entry.schedule));
   if (asBefore && record.dueAt !== null) return record.dueAt;
   if (record.lastResetAt !== null) return nextDue(entry.schedule, record.lastResetAt);
-  return firstDue(entry.schedule, firstSeen, entry.group, nowMs);
+  // Nobody wants a link replaced because Redis has lost its schedule.
+  const isLost = old === null && isKnown === true;
+  return firstDue(entry.schedule, isLost && firstSeen === 'rotate' ? 'spread' : firstSeen, entry.group, nowMs);
 }

@@ -59,10 +59,11 @@ export function createMetrics(version: string): Metrics {
   const ages = gauge('oldest_link_age_seconds', 'Age of the oldest link that has a schedule', ['instance']);
   const ratios = gauge('oldest_link_age_periods', 'Of those, the age that is most of its period', ['instance']);
   const queued = gauge('queue_jobs', 'Jobs on the queue of an instance', ['instance', 'state']);
+  const paused = gauge('queue_paused', '1 while somebody has paused the queue', ['queue']);
   const outboxes = gauge('outbox_events', 'Events committed and not yet published', ['queue']);
   const results = gauge('results_waiting', 'Events published that no consumer is done with', ['queue']);
   const resultJobs = gauge('results_jobs', 'The same, by how they stand', ['queue', 'state']);
-  const states = [budgetUsed, budgetLimit, gates, groups, ages, ratios, queued, outboxes, results, resultJobs];
+  const states = [budgetUsed, budgetLimit, gates, groups, ages, ratios, queued, paused, outboxes, results, resultJobs];
   info.set({ version, node: process.versions.node }, 1);
 
   function showHealth(health: Health): void {
@@ -100,6 +101,7 @@ export function createMetrics(version: string): Metrics {
         aged.reduce((most, { linkAgeMs, periodMs }) => Math.max(most, linkAgeMs / periodMs), 0),
       );
     }
+    for (const queue of status.paused) paused.set({ queue }, 1);
     for (const [queue, events] of Object.entries(status.outbox)) outboxes.set({ queue }, events);
     for (const [queue, events] of Object.entries(status.results)) results.set({ queue }, events);
     for (const [queue, counts] of Object.entries(status.resultsByState)) {

@@ -10,6 +10,7 @@ import {
   eventsText,
   gateText,
   outcomeText,
+  pausedText,
   queueText,
   remarksText,
 } from '../status/words.ts';
@@ -71,9 +72,10 @@ function titleOf(wanted: number, { ready }: Readiness): string {
 function wants(status: Status | null, { reasons, details }: Readiness): Html[] {
   const lines: Html[] = [];
   for (const reason of reasons) lines.push(html`<li>Not ready: ${reason}</li>`);
-  for (const detail of details)
-    lines.push(html`<li>The edited configuration is broken (${detail}): the last good one is in force</li>`);
+  if (details.includes('config_broken'))
+    lines.push(html`<li>The edited configuration is broken (config_broken): the last good one is in force</li>`);
   if (status === null) return lines;
+  for (const queue of status.paused) lines.push(html`<li>${pausedText(queue)}</li>`);
   for (const { instance, gate } of status.instances) {
     if (gate !== null) lines.push(html`<li>${instance} is left alone (${gate.reason})${adviceText(gate.reason)}</li>`);
   }

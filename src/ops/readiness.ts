@@ -11,17 +11,23 @@ export interface Health {
   readonly stuck: readonly string[];
   /** The file was edited and is broken: the last good one is in force. */
   readonly configBroken: boolean;
+  /** Queues that somebody has paused. */
+  readonly paused: readonly string[];
 }
 
 /** Each a reason not to be ready; stable, for alerts and scripts. */
 export const readinessReasons = ['stopping', 'redis', 'ticks', 'jobs'] as const;
 export type Reason = (typeof readinessReasons)[number];
 
+export type Detail = 'config_broken' | 'queue_paused';
+
 export interface Readiness {
   readonly ready: boolean;
   readonly reasons: readonly Reason[];
   /** What is wrong and no reason to send work elsewhere. */
-  readonly details: readonly 'config_broken'[];
+  readonly details: readonly Detail[];
+  /** The queues that `queue_paused` tells of. */
+  readonly paused: readonly string[];
 }
 
 /** Redis that takes no write for so long cannot be worked with. */
@@ -29,12 +35,15 @@ const redisLateMs = 10_000;
 /** Three ticks: by then the watchdog has set up the planner again. */
 const ticksLateMs = 20_000;
 
-export function judge({ stopping, redisWriteAgeMs, tickAgeMs, stuck, configBroken }: Health): Readiness {
+export function judge({ stopping, redisWriteAgeMs, tickAgeMs, stuck, configBroken, paused }: Health): Readiness {
   const reasons: Reason[] = [];
   if (stopping) reasons.push('stopping');
   if (redisWriteAgeMs === null || redisWriteAgeMs > redisLateMs) reasons.push('redis');
   // Without Redis nobody knows of ticks and jobs.
   else if (tickAgeMs === null || tickAgeMs > ticksLateMs) reasons.push('ticks');
   if (stuck.length > 0) reasons.push('jobs');
-  return { ready: reasons.length === 0, reasons, details: configBroken ? ['config_broken'] : [] };
+  const details: Detail[] = [];
+  if (configBroken) details.push('config_broken');
+  if (paused.length > 0) details.push('queue_paused');
+  return { ready: reasons.length === 0, reasons, details, paused };
 }

@@ -24,6 +24,11 @@ export const rotationRequest = z.object({
    * BullMQ's count of jobs. Set it only from Redis's own `TIME`, as the command line and the library do.
    */
   requestedAt: z.int().min(earliestMs, { error: 'expected milliseconds since 1970, as Redis counts them' }).nullish(),
+  /**
+   * What the library and the command line saw of the group when they asked: how many attempts its record had begun. A reset
+   * that is a later attempt answers the request, whatever became of the clock meanwhile.
+   */
+  seen: z.object({ record: text(128), attempts: z.int().nonnegative() }).nullish(),
 });
 export type RotationRequest = z.infer<typeof rotationRequest>;
 

@@ -62,6 +62,10 @@ export interface Keys {
   marks(queue: string): string;
   /** String with expiry: who is handling an event of that group. */
   handling(queue: string, group: string): string;
+  /** String: names what this Redis holds; another name means that it has lost everything. */
+  readonly dataset: string;
+  /** String with expiry: stamps up to this time are not believed, because the clock was set back. */
+  readonly clockDoubt: string;
   /** String: when the planner last finished a tick. */
   readonly lastTick: string;
   /** String with expiry: when a worker last wrote to Redis, to see whether it can. */
@@ -96,6 +100,8 @@ export function makeKeys(prefix: string): Keys {
     publisher: (queue) => `${root}:publisher:${queue}`,
     marks: (queue) => `${root}:marks:${queue}`,
     handling: (queue, group) => `${root}:handling:${queue}:${group}`,
+    dataset: `${root}:dataset`,
+    clockDoubt: `${root}:clock-doubt`,
     lastTick: `${root}:last-tick`,
     heartbeat: `${root}:heartbeat`,
   };

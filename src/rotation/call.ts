@@ -46,7 +46,7 @@ export interface CallDependencies {
   /** The configuration's `api.settleTime`. */
   readonly settleTimeMs: number;
   /** How far BullMQ has counted the jobs of a queue. */
-  readonly lastJobOn: (queue: string) => Promise<Covers>;
+  readonly lastJobOn: (queue: string) => Promise<Pick<Covers, 'queue' | 'lastJob'>>;
   /** Told after every call what its answer showed of the token's limit. */
   readonly onLimitSeen: (instance: InstanceConfig, seen: { limit: number | null; foreign: number }) => void;
   /** Told when an instance's gate is open again, and what it was closed for. */
@@ -77,6 +77,8 @@ export type CallEnd =
  * killed worker's read is made again sooner.
  */
 const leases = { reset: { ms: 10_000, renewEveryMs: 3_000 }, read: { ms: 4_000, renewEveryMs: 1_000 } };
+/** No lease that is taken or renewed now lasts longer. */
+export const maxLeaseMs = leases.reset.ms;
 const leaseOf = (call: Attempt['call']) => (call === 'reset' ? leases.reset : leases.read);
 
 type Answer = { call: 'reset'; value: ResetAnswer } | { call: 'readBack' | 'adopt' | 'verify'; value: InfoAnswer };
@@ -135,7 +137,7 @@ async function beginAttempt(
   const id = randomUUID();
   // A one-off may lie on the queue of another instance: those that were with it there are answered too.
   const queue = (work.kind === 'request' ? work.position?.queue : null) ?? rotationsQueue(instance.name);
-  const covers = call === 'reset' ? await lastJobOn(queue) : null;
+  const pushed = call === 'reset' ? await lastJobOn(queue) : null;
   return await store.update<Begun | null>(recordId, (stored, nowMs) => {
     // Already ours: the reply to an earlier try of this very step was lost.
     if (owns(stored, id)) return { record: null, result: { ...stored.attempt!, jid: stored.jid } };
@@ -143,6 +145,7 @@ async function beginAttempt(
     const isDue = record.entry?.instance === instance.name && decide(record, work, nowMs).do === call;
     if (!isDue) return { record: null, result: null };
     const request = work.kind === 'request' ? { ...work.request, identity: work.identity } : null;
+    const covers = pushed && { ...pushed, attempt: record.attempts + 1 };
     const attempt: Attempt = { id, call, begunAt: nowMs, leaseUntil: nowMs + leaseOf(call).ms, request, covers };
     const begun = transition(record, { kind: 'started', attempt }, nowMs, settleTimeMs);
     return { record: begun.record, result: { ...attempt, jid: record.jid } };

@@ -32,12 +32,10 @@ export function decide(record: GroupRecord, work: Work, nowMs: number): Step {
       }
       break;
     case 'request':
-      if (isAnswered(record, work)) return { do: 'finish', as: 'answered' };
+      if (isAnswered(record, work, nowMs)) return { do: 'finish', as: 'answered' };
       if (!isRegistered(record)) return { do: 'finish', as: 'unregistered' };
       if (record.duplicateOf !== null) return { do: 'finish', as: 'duplicate' };
-      if (record.resetBegunAt !== null && nowMs < record.resetBegunAt + burstMs) {
-        return { do: 'wait', ms: record.resetBegunAt + burstMs - nowMs, why: 'burst' };
-      }
+      if (isBurst(record, nowMs)) return { do: 'wait', ms: (record.resetBegunAt ?? 0) + burstMs - nowMs, why: 'burst' };
   }
   return { do: record.adopt ? 'adopt' : 'reset' };
 }
@@ -53,13 +51,21 @@ function isWindowOpen({ entry }: GroupRecord, nowMs: number): boolean {
   return entry === null || slideIntoWindow(entry.schedule, nowMs) === nowMs;
 }
 
-function isAnswered(record: GroupRecord, work: Work & { kind: 'request' }): boolean {
+/** A reset that begins later than now was made before the clock was set back: nobody knows how long ago. */
+function isBurst({ resetBegunAt }: GroupRecord, nowMs: number): boolean {
+  return resetBegunAt !== null && resetBegunAt <= nowMs && nowMs < resetBegunAt + burstMs;
+}
+
+/** By counts, which only grow; by the clock only for a stamp that came without a count, and if the clock has not been set back. */
+function isAnswered(record: GroupRecord, work: Work & { kind: 'request' }, nowMs: number): boolean {
   const { revision, resetBegunAt, resetCovers } = record;
   if (revision === null) return false;
   if (record.answered.includes(work.identity)) return true;
   if (resetBegunAt === null) return false;
-  if (work.requestedAt !== null) return resetBegunAt >= work.requestedAt;
-  return resetCovers !== null && work.position !== null && isCovered(work.position, resetCovers, resetBegunAt);
+  if (work.attemptsSeen !== null && resetCovers?.attempt !== undefined) return resetCovers.attempt > work.attemptsSeen;
+  const covered = resetCovers !== null && work.position !== null;
+  if (covered && isCovered(work.position, resetCovers, resetBegunAt)) return true;
+  return work.requestedAt !== null && resetBegunAt <= nowMs && resetBegunAt >= work.requestedAt;
 }
 
 /** Whether the job was on its queue before the reset began. Needs no clock, unless the queue counts from 1 again. */

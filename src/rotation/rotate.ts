@@ -82,11 +82,12 @@ const movedOn: Rotation = { status: 'wait', ms: 0, why: 'elsewhere', closed: fal
 export async function rotate(
   deps: RotateDependencies,
   first: string,
-  work: Work,
+  asked: Work,
   { tries, doubted }: Past,
 ): Promise<Rotation> {
   const { redis, keys } = deps;
   let recordId = first;
+  let work = asked;
   let checked = doubted === null;
   let mine: 'rotated' | 'recovered' | null = null;
   let proven = false;
@@ -146,6 +147,8 @@ export async function rotate(
       case 'duplicate':
         return await giveUp(deps, recordId, work, duplicateFailure(result.owner));
       case 'done': {
+        // Another record counts its own attempts.
+        if (result.recordId !== recordId && work.kind === 'request') work = { ...work, attemptsSeen: null };
         recordId = result.recordId;
         // A read-back after a refusal says nothing of what was refused.
         proven ||= refusal === null;

@@ -13,6 +13,8 @@ export type Work =
       readonly identity: string;
       /** By Redis's clock; null: unknown. */
       readonly requestedAt: number | null;
+      /** How many attempts of the record had begun by then; null: unknown, or of another record. */
+      readonly attemptsSeen: number | null;
       /** Its place among the jobs of its queue; null: it has an id of its producer's own. */
       readonly position: JobPosition | null;
       readonly request: RequestInfo;

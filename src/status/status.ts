@@ -11,6 +11,7 @@ import { type GroupRecord, type LinkReason, newRecord } from '../groups/record.t
 import { parseRegistration } from '../groups/registration.ts';
 import { createGroupStore, RecordError, readable } from '../groups/store.ts';
 import { countEvents, countJobs, type EventCounts, type JobCounts } from '../queues/counts.ts';
+import { pausedQueues } from '../queues/paused.ts';
 import type { Keys } from '../redis/keys.ts';
 import { rotationsQueue } from '../redis/keys.ts';
 import { type RedisClient, redisTime } from '../redis/scripts.ts';
@@ -68,6 +69,8 @@ export interface Status {
   readonly lastTickAgeMs: number | null;
   readonly groups: readonly GroupStatus[];
   readonly instances: readonly InstanceStatus[];
+  /** BullMQ queues that somebody has paused. */
+  readonly paused: readonly string[];
   /** Events committed and not yet published, per results queue. */
   readonly outbox: Readonly<Record<string, number>>;
   /** Events published that no consumer is done with, per results queue. */
@@ -87,7 +90,7 @@ export async function readStatus(redis: RedisClient, keys: Keys, config: Config)
   const { prefix } = config.redis;
   const { queues } = config.results;
   const records = await recordIds(redis, keys, config);
-  const [groups, instances, lastTick, outbox, results] = await Promise.all([
+  const [groups, instances, lastTick, paused, outbox, results] = await Promise.all([
     Promise.all(
       config.groups.map(async (group) => {
         const loaded = await readable(store.load(records.get(group.id) ?? group.id));
@@ -98,15 +101,18 @@ export async function readStatus(redis: RedisClient, keys: Keys, config: Config)
     ),
     Promise.all(config.instances.map((instance) => instanceStatus(redis, keys, prefix, instance, nowMs))),
     redis.get(keys.lastTick),
+    pausedQueues(redis, config),
     Promise.all(queues.map(async (queue) => [queue, await redis.llen(keys.outbox(queue))] as const)),
     Promise.all(queues.map(async (queue) => [queue, await counts(redis, prefix, queue, countEvents)] as const)),
   ]);
   groups.sort((a, b) => groupStates.indexOf(a.state) - groupStates.indexOf(b.state) || compare(a.group, b.group));
   return {
     at: new Date(nowMs).toISOString(),
-    lastTickAgeMs: lastTick === null ? null : nowMs - Number(lastTick),
+    // Redis's clock may have been set back since.
+    lastTickAgeMs: lastTick === null ? null : Math.max(nowMs - Number(lastTick), 0),
     groups,
     instances,
+    paused,
     outbox: Object.fromEntries(outbox),
     results: Object.fromEntries(results.map(([queue, events]) => [queue, totalOf(events)])),
     resultsByState: Object.fromEntries(results),

@@ -36,6 +36,10 @@ export function gateText({ gate }: InstanceStatus): string {
   return `closed: ${gate.reason}, ${gate.opensInMs > 0 ? `opens in ${span(gate.opensInMs)}` : 'trying'}`;
 }
 
+export function pausedText(queue: string): string {
+  return `The queue ${queue} is paused: its jobs wait until somebody resumes it`;
+}
+
 const linkBy = {
   schedule: 'rotated on schedule',
   request: 'rotated on request',

@@ -4,12 +4,11 @@ import type { Health } from '../ops/readiness.ts';
 import type { Keys } from '../redis/keys.ts';
 import { type RedisClient, redisTime } from '../redis/scripts.ts';
 import { repeat } from './repeat.ts';
+import type { Ticks } from './ticks.ts';
 
 export interface HealthWatch {
   /** This process took a job of that instance. */
   took(instance: string): void;
-  /** This process finished a tick of the planner. */
-  ticked(): void;
   now(): Health;
   stop(): Promise<void>;
 }
@@ -23,6 +22,9 @@ export interface HealthDependencies {
   readonly recreate: (instance: string) => boolean;
   readonly log: Logger;
   readonly configBroken: () => boolean;
+  /** Queues that somebody has paused. */
+  readonly paused: () => readonly string[];
+  readonly ticks: Ticks;
 }
 
 const everyMs = 2_000;
@@ -35,9 +37,9 @@ const stuckMs = 60_000;
 /** Before that, and again after each such time, their worker is created anew: BullMQ's have hung after an outage. */
 const hungMs = 30_000;
 
-export function watchHealth({ redis, keys, waiting, recreate, log, configBroken }: HealthDependencies): HealthWatch {
+export function watchHealth(deps: HealthDependencies): HealthWatch {
+  const { redis, keys, waiting, recreate, log, configBroken, paused, ticks } = deps;
   let wroteAt: number | null = null;
-  let lastTick: { readonly ageMs: number; readonly at: number } | null = null;
   let stopping = false;
   /** When an instance with waiting jobs was last seen to move. */
   const moved = new Map<string, number>();
@@ -46,11 +48,9 @@ export function watchHealth({ redis, keys, waiting, recreate, log, configBroken 
   const recreated = new Map<string, number>();
 
   async function look(): Promise<void> {
-    const nowMs = await redisTime(redis, keys);
-    await redis.set(keys.heartbeat, nowMs, 'PX', 60_000);
+    await redis.set(keys.heartbeat, await redisTime(redis, keys), 'PX', 60_000);
     wroteAt = performance.now();
-    const tick = await redis.get(keys.lastTick);
-    lastTick = tick === null ? null : { ageMs: Math.max(nowMs - Number(tick), 0), at: performance.now() };
+    ticks.saw(await redis.get(keys.lastTick));
   }
 
   async function lookAtQueues(): Promise<void> {
@@ -86,15 +86,13 @@ export function watchHealth({ redis, keys, waiting, recreate, log, configBroken 
       if (moved.has(instance)) moved.set(instance, performance.now());
       recreated.delete(instance);
     },
-    ticked() {
-      lastTick = { ageMs: 0, at: performance.now() };
-    },
     now: () => ({
       stopping,
       redisWriteAgeMs: wroteAt === null ? null : performance.now() - wroteAt,
-      tickAgeMs: lastTick === null ? null : lastTick.ageMs + performance.now() - lastTick.at,
+      tickAgeMs: ticks.ageMs(),
       stuck,
       configBroken: configBroken(),
+      paused: paused(),
     }),
     async stop() {
       stopping = true;

@@ -22,7 +22,7 @@ import { type Past, type RotateDependencies, type Rotation, rotate } from '../ro
 import type { Work } from '../rotation/types.ts';
 import { errorCodes } from '../ryze/outcome.ts';
 import type { Hold } from './instance.ts';
-import { type ReadJobDependencies, readJob, unknownGroup } from './readJob.ts';
+import { type ReadJobDependencies, readJob, type Understood, unknownGroup } from './readJob.ts';
 import { type RefuseDependencies, reportRefused } from './refuse.ts';
 import { reportRotation } from './report.ts';
 
@@ -31,6 +31,8 @@ export interface ProcessDependencies extends RotateDependencies, RefuseDependenc
   readonly observer: Observer;
   /** Told of every job that this process takes off the queue of an instance. */
   readonly onTaken: (instance: string) => void;
+  /** Called for a group that nobody has registered. Registers it and returns true if the file in force has it. */
+  readonly onUnknown: (name: string) => Promise<boolean>;
   /** Called for a record that a one-off needs and Redis has lost. */
   readonly onLost: (recordId: string) => Promise<void>;
 }
@@ -68,7 +70,7 @@ export async function processJob(
   let rotation: Rotation;
   let work: Work;
   try {
-    const understood = await readJob(deps, instance, job);
+    const understood = await understand(deps, instance, job);
     name = understood.name;
     if (understood.kind === 'refused') {
       await reportRefused(deps, instance, understood);
@@ -131,6 +133,13 @@ function isOrphaned(
 ): boolean {
   if (rotation.status !== 'wait' || rotation.why !== 'elsewhere') return false;
   return standingOf(instance) === 'gone' && callerOf(servedBy) === null;
+}
+
+/** A Redis that was just emptied may know nothing yet of a group that the file has. */
+async function understand(deps: ProcessDependencies, instance: string, job: Job): Promise<Understood> {
+  const understood = await readJob(deps, instance, job);
+  if (understood.kind !== 'refused' || understood.recordId !== null) return understood;
+  return (await deps.onUnknown(understood.name)) ? await readJob(deps, instance, job) : understood;
 }
 
 /** What this run of the job has noted. */

@@ -103,7 +103,7 @@ async function readRequest(
   deps: ReadJobDependencies,
   instance: string,
   job: Job,
-  { group: name, requestedAt, requestId, requestedBy, reason }: RotationRequest,
+  { group: name, requestedAt, seen, requestId, requestedBy, reason }: RotationRequest,
 ): Promise<Understood> {
   const queue = rotationsQueue(instance);
   const isRerun = job.attemptsMade > 0;
@@ -112,6 +112,7 @@ async function readRequest(
     identity: `${queue}:${job.id}:${job.timestamp}:${job.attemptsMade}`,
     // One that is run again, from a dashboard say, wants a link that is younger than that.
     requestedAt: requestedAt == null || isRerun ? null : await believed(deps, requestedAt, job.timestamp),
+    attemptsSeen: null,
     position: isRerun ? null : await positionOf(deps, queue, job),
     request: { requestId: requestId ?? null, requestedBy: requestedBy ?? null, reason: reason ?? null },
   };
@@ -122,7 +123,9 @@ async function readRequest(
     return { kind: 'refused', name, work, message: unknownGroup(name), recordId: null };
   }
   const { recordId, entry, registered } = found;
-  const understood = { kind: 'work', recordId, work, name: entry.group, servedBy: entry.instance, registered } as const;
+  const attemptsSeen = !isRerun && seen?.record === recordId ? seen.attempts : null;
+  const of = { recordId, name: entry.group, servedBy: entry.instance, registered };
+  const understood = { kind: 'work', work: { ...work, attemptsSeen }, ...of } as const;
   if (!registered && (standing === 'elsewhere' || (await deps.isBehind()))) return { kind: 'notNow', name };
   if (standing !== 'here' || isServedHere(found, instance, job)) return understood;
   if (await wasServedHere(deps, recordId, requestedAt ?? job.timestamp)) return understood;
@@ -154,7 +157,10 @@ const stampSkewMs = 10 * 60_000;
 /** A stamp that is later than both by more than this is not a time at which anybody asked. */
 const futureMs = 30_000;
 
-/** null: a stamp so far from when the job was pushed is by some other clock, and says nothing. */
+/**
+ * null: a stamp so far from when the job was pushed is by some other clock, and one from about when Redis's clock was set
+ * back may be older or younger than it looks. Either says nothing.
+ */
 async function believed(
   { redis, keys }: ReadJobDependencies,
   requestedAt: number,
@@ -166,7 +172,8 @@ async function believed(
       `bad request (requestedAt: is ${Math.round(aheadMs / 1000)} s in the future): leave it out, or take it from Redis's TIME`,
     );
   }
-  return Math.abs(requestedAt - pushedAt) <= stampSkewMs ? requestedAt : null;
+  if (Math.abs(requestedAt - pushedAt) > stampSkewMs) return null;
+  return requestedAt > Number((await redis.get(keys.clockDoubt)) ?? 0) ? requestedAt : null;
 }
 
 /** null: the id is the producer's own, and says nothing of when the job was pushed. */

@@ -48,6 +48,8 @@ export function createRegistering({ redis, keys, store, tokens, log }: Registeri
     readonly entries: readonly Entry[];
   } | null = null;
   let standing: FileStanding | null = null;
+  /** Groups that this process has registered. */
+  const known = new Set<string>();
   /** The last registration went through to its end. */
   let isComplete = false;
   /** What the last registration left undone because of another worker's file. */
@@ -60,6 +62,8 @@ export function createRegistering({ redis, keys, store, tokens, log }: Registeri
     }
     return wanted;
   }
+
+  const withKnown = (group: Wanted): Wanted => ({ ...group, isKnown: known.has(nameOf(group)) });
 
   const reportUnreadable: Registering['reportUnreadable'] = (unreadable) => {
     for (const { group, reason } of unreadable) log.error({ event: 'group.unreadable', group }, reason);
@@ -85,9 +89,11 @@ export function createRegistering({ redis, keys, store, tokens, log }: Registeri
     isComplete = false;
     await redis.sadd(keys.outboxes, ...config.results.queues);
     await noteBuckets(config);
-    const changes = await syncRegistry(deps, wantedOf(config).groups, now);
+    const { groups } = wantedOf(config);
+    const changes = await syncRegistry(deps, groups.map(withKnown), now);
     standing = now;
     isComplete = true;
+    for (const group of groups) known.add(nameOf(group));
     report(changes, config);
     heldUp = changes;
   }
@@ -149,6 +155,11 @@ export function createRegistering({ redis, keys, store, tokens, log }: Registeri
     noteBuckets,
     close: () => files.withdraw(),
   };
+}
+
+/** The group's id, and the WhatsApp group that it names. */
+function nameOf({ entry }: Wanted): string {
+  return `${entry.group} ${entry.identifier}`;
 }
 
 function keptText(kept: readonly string[]): string {

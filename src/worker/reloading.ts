@@ -36,6 +36,8 @@ const fixed = ['redis', 'ops'] as const;
 export function createReloading({ watcher, tokens, observer, log, apply }: ReloadingDependencies): Reloading {
   let inForce = watcher.current;
   let broken = false;
+  /** An edit that waits for its tokens; null: none does. */
+  let waiting: Config | null = null;
   /** What was in force before an edit whose `apply` has failed half-way; null: all is applied. */
   let unapplied: Config | null = null;
 
@@ -54,6 +56,31 @@ export function createReloading({ watcher, tokens, observer, log, apply }: Reloa
     log.error({ event: 'config.kept' }, why);
   }
 
+  /** The file, where it was edited and can be taken over; null: what is in force stays. */
+  async function edited(atOnce: boolean): Promise<Config | null> {
+    const polled = await watcher.poll({ atOnce });
+    if (polled.status === 'unchanged') return waitingEdit();
+    waiting = null;
+    if (polled.status === 'broken') {
+      const why = 'the configuration file is broken: the last good one stays in force';
+      keep(polled.problems.map(formatProblem), why);
+      return null;
+    }
+    const missing = tokens.load(polled.config);
+    if (missing.length === 0) return polled.config;
+    keep(missing, 'tokens are missing: the last good configuration stays in force until they are there');
+    waiting = polled.config;
+    return null;
+  }
+
+  /** The edit that has waited for its tokens, if they are there now. */
+  function waitingEdit(): Config | null {
+    if (waiting === null || tokens.load(waiting).length > 0) return null;
+    const found = waiting;
+    waiting = null;
+    return found;
+  }
+
   return {
     get inForce() {
       return inForce;
@@ -63,24 +90,18 @@ export function createReloading({ watcher, tokens, observer, log, apply }: Reloa
     },
     isBehind: async () => unapplied !== null || (await watcher.isEdited()),
     async look(atOnce) {
-      const polled = await watcher.poll({ atOnce });
-      if (polled.status === 'unchanged') {
+      const next = await edited(atOnce);
+      if (next === null) {
         if (unapplied !== null) await applyAll(unapplied);
         return;
       }
-      if (polled.status === 'broken') {
-        const why = 'the configuration file is broken: the last good one stays in force';
-        return keep(polled.problems.map(formatProblem), why);
-      }
-      const missing = tokens.load(polled.config);
-      if (missing.length > 0) return keep(missing, 'tokens are missing: the last good configuration stays in force');
       const before = inForce;
       for (const section of fixed) {
-        if (isDeepStrictEqual(polled.config[section], before[section])) continue;
+        if (isDeepStrictEqual(next[section], before[section])) continue;
         log.warn({ event: 'config.restart' }, `${section}: a change takes effect at the next start`);
       }
       broken = false;
-      inForce = { ...polled.config, redis: before.redis, ops: before.ops };
+      inForce = { ...next, redis: before.redis, ops: before.ops };
       await applyAll(before);
     },
   };

@@ -19,7 +19,7 @@ import { tick, tickMs } from '../planner/planner.ts';
 import { settle, settleEveryMs } from '../planner/settler.ts';
 import { onRedisTime } from '../queues/redisTime.ts';
 import { isRunnable } from '../queues/runnable.ts';
-import { makeKeys, plannerQueue } from '../redis/keys.ts';
+import { makeKeys, plannerQueue, rotationsQueue } from '../redis/keys.ts';
 import { type RedisClient, redisTime } from '../redis/scripts.ts';
 import { isOfConnection } from '../redis/trouble.ts';
 import { createOutbox } from '../results/outbox.ts';
@@ -31,10 +31,13 @@ import { createInstances, type Instances } from './instances.ts';
 import { createLeftovers, lookEveryMs } from './leftovers.ts';
 import { createLimitReports } from './limitReports.ts';
 import { type ProcessDependencies, processJob, waitsForSlot } from './process.ts';
+import { type Reconciling, startReconciling } from './reconcile.ts';
 import { createRegistering } from './registering.ts';
 import { createReloading } from './reloading.ts';
 import { repeat } from './repeat.ts';
 import { reportRecovered } from './report.ts';
+import { createScheduler } from './scheduler.ts';
+import { watchTicks } from './ticks.ts';
 import type { Tokens } from './tokens.ts';
 
 export interface ServiceOptions {
@@ -60,8 +63,6 @@ export interface Service {
 
 /** Half a tick: an edit is noticed within two ticks, whatever else goes on. */
 const reloadEveryMs = tickMs / 2;
-/** A tick this late means that BullMQ's scheduler has gone silent. */
-const lateTickMs = 3 * tickMs;
 
 export async function startService(options: ServiceOptions): Promise<Service> {
   const { redis, log, tokens, watcher, observer = nobody } = options;
@@ -118,6 +119,12 @@ export async function startService(options: ServiceOptions): Promise<Service> {
       if (isBehind) reloads.now();
       return isBehind;
     },
+    async onUnknown(name) {
+      const { byId, byJid } = lookUp(reloading.inForce);
+      if (!byId.has(name) && !byJid.has(name)) return false;
+      await registering.reconcile(reloading.inForce);
+      return true;
+    },
     onLost: (recordId) => registering.registerLost(reloading.inForce, [recordId]),
     resultsQueues: () => reloading.inForce.results.queues,
     async lastJobOn(queue) {
@@ -170,13 +177,15 @@ export async function startService(options: ServiceOptions): Promise<Service> {
 
   const plans = new Queue(plannerQueue, { connection: redis, prefix }, onRedisTime(clock));
   plans.on('error', (error) => reportQueueError(log, plannerQueue, error));
+  const ticks = watchTicks();
+  const scheduler = createScheduler(plans, ticks, log);
 
   async function plan(): Promise<void> {
     const config = reloading.inForce;
     await publishLeftovers();
     const shared = { redis, keys, budget, config, tokenOf: tokens.of, queueOf: instances.queueOf };
     const planned = await tick({ ...shared, store });
-    health.ticked();
+    ticks.ticked();
     const called = await callEarly({ ...shared, waitsForSlot });
     const { unreadable, lost, ...counts } = planned;
     log.debug({ event: 'plan.tick', ...counts, called }, 'planned');
@@ -224,41 +233,28 @@ export async function startService(options: ServiceOptions): Promise<Service> {
       await reopen(instance.name);
       await recall(before, instance, instances);
     }
-    await plans.add('plan', {}, { removeOnComplete: true, removeOnFail: true });
+    await scheduler.tickNow();
   }
 
-  async function schedule(): Promise<void> {
-    const finished = { removeOnComplete: true, removeOnFail: { count: 100 } };
-    await plans.upsertJobScheduler('plan', { every: tickMs }, { name: 'plan', opts: finished });
-    await plans.add('plan', {}, { removeOnComplete: true, removeOnFail: true });
-  }
+  let reconciling: Reconciling | null = null;
+  const paused = () => reconciling?.paused ?? [];
 
-  /** Job schedulers have gone silent in the field: whoever notices puts them right. */
-  async function watch(): Promise<void> {
-    const last = Number((await redis.get(keys.lastTick)) ?? 0);
-    const lateMs = (await redisTime(redis, keys)) - last;
-    if (last === 0 || lateMs < lateTickMs) return;
-    log.warn({ event: 'plan.late', lateMs }, 'the planner is late: its scheduler is set up again');
-    await schedule();
-  }
-
-  /** Instances with jobs that wait though their gate is open and nothing else holds up their queue. */
+  /** Instances with jobs that wait though their gate is open, their queue not paused, and nothing else holds it up. */
   async function waiting(): Promise<string[]> {
     const nowMs = await redisTime(redis, keys);
     const held = await Promise.all(
       reloading.inForce.instances.map(async ({ name }) => {
+        if (paused().includes(rotationsQueue(name))) return [];
         if (!(await isRunnable(redis, instances.queueOf(name), limiter.max))) return [];
         return (await readGate(redis, keys, name, nowMs)) === null ? [name] : [];
       }),
     );
     return held.flat();
   }
+
   const health = watchHealth({
-    redis,
-    keys,
-    waiting,
+    ...{ redis, keys, waiting, ticks, log, paused },
     recreate: instances.recreate,
-    log,
     configBroken: () => reloading.broken,
   });
 
@@ -271,33 +267,39 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   planner.on('failed', (_job, error) =>
     log.error({ event: 'plan.failed', err: error }, 'a tick of the planner failed'),
   );
-  await schedule();
+  await scheduler.setUp();
+  reconciling = await startReconciling({
+    ...{ redis, keys, store, log, registering, scheduler },
+    config: () => reloading.inForce,
+    queueOf: instances.queueOf,
+    onError: reporter(log, 'reconcile.failed', 'cannot compare what Redis holds with what it should hold now'),
+  });
   let tokensToo = false;
   const reloads = repeat(
     reloadEveryMs,
     async () => {
       const asked = tokensToo;
-      if (asked) await rereadTokens();
       tokensToo = false;
-      await reloading.look(asked);
+      try {
+        if (asked) await rereadTokens();
+        await reloading.look(asked);
+      } catch (error) {
+        // Asked again meanwhile, or not done yet.
+        tokensToo ||= asked;
+        throw error;
+      }
     },
-    (error) => log.error({ event: 'config.unread', err: error }, 'cannot reload'),
+    reporter(log, 'config.unread', 'cannot apply the configuration file now'),
   );
   const timers = [
     reloads,
     repeat(lookEveryMs, leftovers.look, reporter(log, 'leftovers.failed', 'cannot look at the leftover queues now')),
     repeat(tickMs, clock.follow, reporter(log, 'clock.unread', "cannot read Redis's clock now")),
-    repeat(tickMs, watch, (error) => log.debug({ event: 'plan.unwatched', err: error }, 'cannot watch the planner')),
     repeat(settleEveryMs, settleLeftovers, reporter(log, 'settle.failed', 'cannot look for what is unsettled now')),
-    repeat(
-      tickMs,
-      () => registering.reconcile(reloading.inForce),
-      reporter(log, 'registry.failed', 'cannot compare the registration now'),
-    ),
   ];
 
   async function close(): Promise<void> {
-    for (const timer of [health, ...timers]) await timer.stop();
+    for (const timer of [health, reconciling, ...timers]) await timer?.stop();
     await Promise.all([planner.close(), instances.close()]);
     await Promise.all(publishing);
     await publishLeftovers();

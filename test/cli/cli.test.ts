@@ -2,7 +2,8 @@ import { execFile } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { describe, expect, it } from 'vitest';
+import { Queue } from 'bullmq';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import { isRunning, markOf } from '../../src/redis/process.ts';
 import { cli, logged, run } from '../support/cli.ts';
 import { jid, makeCliRig, token } from '../support/cliRig.ts';
@@ -189,6 +190,19 @@ describe('clear messages', () => {
     const { env } = await make();
     const said = 'vip  failed  no link within 300ms: is the worker running?; the request stays queued (waiting)\n';
     expect(await end(['rotate', 'vip', '--wait', '--timeout', '300ms'], env)).toEqual([1, said, '']);
+  });
+  it('for a queue that somebody has paused', async () => {
+    const { env, redis, prefix } = await make();
+    const queue = new Queue('rotations-bot', { connection: redis, prefix });
+    onTestFinished(() => queue.close());
+    await queue.pause();
+    const paused = 'The queue rotations-bot is paused: its jobs wait until somebody resumes it';
+    const said = `${paused}.\nvip  failed  no link within 300ms: the queue rotations-bot is paused; the request stays queued\n`;
+    expect(await end(['rotate', 'vip', '--wait', '--timeout', '300ms'], env)).toEqual([1, said, '']);
+    const [code, , shown] = await end(['status'], env);
+    expect([code, shown]).toEqual([0, expect.stringContaining(`\n${paused}.\n`)]);
+    const [, , json] = await end(['status', '--json'], env);
+    expect(JSON.parse(json)).toMatchObject({ paused: ['rotations-bot'] });
   });
   it('for a wrong token, while the request waits', async () => {
     const { standIn, env } = await make();

@@ -175,6 +175,7 @@ export const oneOffs: readonly Work[] = [null, startMs].map((requestedAt, i) => 
   kind: 'request',
   identity: `one-off ${i + 1}`,
   requestedAt,
+  attemptsSeen: null,
   position: null,
   request: { requestId: null, requestedBy: null, reason: null },
 }));

@@ -24,6 +24,8 @@ function announcing() {
   let nowMs = t;
   clock.setTime(nowMs);
   return {
+    /** As a Redis that was emptied. */
+    forget: () => redis.del(keys.generations, keys.workers),
     start() {
       const own = createFiles(clock.redis, keys);
       return {
@@ -68,6 +70,17 @@ describe('the generation of a file', () => {
     await a.announce('two');
     expect(await a.announce('one')).toBe(3);
     expect(await b.announce('one')).toBe(3);
+  });
+
+  it('stays where Redis has lost it, whoever announces first', async () => {
+    const { start, forget } = announcing();
+    const [older, newer] = [start(), start()];
+    await older.announce('one');
+    await newer.announce('two');
+    await forget();
+    expect(await newer.announce('two')).toBe(2);
+    expect(await older.announce('one')).toBe(1);
+    expect(await start().announce('three')).toBe(3);
   });
 
   it('has the authority of the newest once no worker that lives has a newer one', async () => {

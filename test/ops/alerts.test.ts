@@ -23,7 +23,7 @@ const rules = file.groups.flatMap((group) => group.rules);
 async function shownLabels(): Promise<Map<string, Map<string, Set<string>>>> {
   const reasons = [...errorCodes, 'suspected'];
   const instances = reasons.map((reason) => instance(reason, { gate: { reason, opensInMs: 1 } }));
-  const text = await createMetrics('1.2.3').render({ ...healthy, instances }, well);
+  const text = await createMetrics('1.2.3').render({ ...healthy, instances, paused: ['rotations-bot'] }, well);
   const metrics = new Map<string, Map<string, Set<string>>>();
   for (const [, name = '', list = ''] of text.matchAll(/^(invite_rotator_\w+)(?:{(.*)})? /gm)) {
     const labels = metrics.get(name) ?? new Map<string, Set<string>>();

@@ -184,7 +184,7 @@ it('says so when Redis cannot be read, and still serves what needs none', async 
   expect([shown!.status, json!.status, ready!.status, alive!.status, metrics!.status]).toEqual([
     503, 503, 503, 200, 200,
   ]);
-  expect(await ready!.json()).toEqual({ ready: false, reasons: ['redis'], details: [] });
+  expect(await ready!.json()).toEqual({ ready: false, reasons: ['redis'], details: [], paused: [] });
   expect(await metrics!.text()).toMatch(/^invite_rotator_ready 0\n.*^invite_rotator_unready{reason="redis"} 1\n/ms);
   const { page } = await open(url);
   expect(await page.title()).toBe('Not ready: invite-rotator');

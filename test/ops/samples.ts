@@ -10,6 +10,7 @@ export const well: Health = {
   tickAgeMs: 4_000,
   stuck: [],
   configBroken: false,
+  paused: [],
 };
 
 export function group(id: string, over: Partial<GroupStatus> = {}): GroupStatus {
@@ -43,6 +44,7 @@ export const healthy: Status = {
   lastTickAgeMs: 2_000,
   groups: [group('vip')],
   instances: [instance('bot')],
+  paused: [],
   outbox: { 'invite-links': 0 },
   results: { 'invite-links': 7 },
   resultsByState: { 'invite-links': { waiting: 7, active: 0, delayed: 0, failed: 0 } },

@@ -57,6 +57,7 @@ export const request = (over: Partial<Work & { kind: 'request' }> = {}): Work =>
   kind: 'request',
   identity: 'job-1',
   requestedAt: null,
+  attemptsSeen: null,
   position: null,
   request: info,
   ...over,

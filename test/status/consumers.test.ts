@@ -44,7 +44,7 @@ it('counts events whose handler fails, waiting for another try or given up', asy
   const tried = `2 events on ${name} wait to be tried again: does the handler of their consumer fail?`;
   const given = `1 events on ${name} were given up: put their consumer right, then retry them`;
   const terminal = renderStatus(status);
-  const page = renderPage(status, { ready: true, reasons: [], details: [] }, { search: '', page: 1 });
+  const page = renderPage(status, { ready: true, reasons: [], details: [], paused: [] }, { search: '', page: 1 });
   for (const text of [terminal, page]) {
     expect(text).toContain(`3 events on ${name} are not consumed yet (0 waiting, 0 active, 2 delayed, 1 failed).`);
     expect(text).toContain(tried);

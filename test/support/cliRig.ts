@@ -28,5 +28,5 @@ redis: { prefix: ${prefix} }
 ${yaml}`,
   );
   const env = { REDIS_URL: inject('redisUrl'), TOKEN: token, ROTATOR_CONFIG: file };
-  return { standIn, folder, file, env, redis, keys };
+  return { standIn, folder, file, env, redis, prefix, keys };
 }

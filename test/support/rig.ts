@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Writable } from 'node:stream';
 import { type JobsOptions, Queue, QueueEvents, Worker } from 'bullmq';
+import type { Redis } from 'ioredis';
 import { onTestFinished } from 'vitest';
 import { formatProblem } from '../../src/config/problem.ts';
 import { watchConfig } from '../../src/config/watch.ts';
@@ -15,6 +16,8 @@ import { findGroup } from '../../src/groups/find.ts';
 import type { GroupRecord } from '../../src/groups/record.ts';
 import { createGroupStore, type GroupStore } from '../../src/groups/store.ts';
 import { createLog } from '../../src/log.ts';
+import type { Keys } from '../../src/redis/keys.ts';
+import type { RedisClient } from '../../src/redis/scripts.ts';
 import { type LinkEvent, linkEvent } from '../../src/results/event.ts';
 import { type StandIn, type StandInOptions, startStandIn } from '../../src/standin/standIn.ts';
 import { type Service, startService } from '../../src/worker/service.ts';
@@ -31,6 +34,8 @@ export interface RigOptions {
   /** Default: TOKEN, good for every instance. */
   readonly env?: Record<string, string>;
   readonly api?: string;
+  /** Redis as the workers see it, instead of as it is. */
+  readonly seenAs?: (redis: Redis, keys: Keys) => RedisClient;
 }
 
 export interface Rig extends TestRedis {
@@ -150,7 +155,7 @@ ops: off`;
     const missing = tokens.load(watcher.current);
     if (missing.length > 0) throw new Error(missing.join('\n'));
     const log = createLog({ level: 'debug', to: logStream });
-    const service = await startService({ watcher, tokens, redis: over, log });
+    const service = await startService({ watcher, tokens, redis: options.seenAs?.(over, base.keys) ?? over, log });
     closing.push(() => service.close());
     return service;
   }

@@ -1,6 +1,6 @@
 /**
  * A Redis whose clients and scripts see a clock that the test moves: `TIME` is answered from a key. Everything else is the real
- * server and the real script. Expiry of keys goes by the server's own clock.
+ * server and the real script. Expiry of keys goes by the server's own clock, and so do BullMQ's scripts.
  */
 import { createHash } from 'node:crypto';
 import type { Redis } from 'ioredis';
@@ -12,12 +12,46 @@ export interface VirtualRedis {
   setTime(ms: number): void;
 }
 
+export interface ShiftedRedis {
+  readonly redis: RedisClient;
+  /** From then on the clock is that much ahead of the server's. */
+  shift(ms: number): Promise<void>;
+}
+
+/** Its clock stands still between two moves. */
 export function virtualRedis(real: Redis, clockKey: string): VirtualRedis {
+  return {
+    redis: withClock(real, `tonumber(realRedis.call('GET', '${clockKey}'))`, async () =>
+      Number(await real.get(clockKey)),
+    ),
+    setTime(ms) {
+      void real.set(clockKey, ms);
+    },
+  };
+}
+
+/** Its clock goes on between two moves. */
+export function shiftedRedis(real: Redis, shiftKey: string): ShiftedRedis {
+  const ms = `realTime[1] * 1000 + math.floor(realTime[2] / 1000) + tonumber(realRedis.call('GET', '${shiftKey}') or 0)`;
+  return {
+    redis: withClock(real, ms, async () => {
+      const [seconds = 0, micros = 0] = (await real.time()).map(Number);
+      return seconds * 1_000 + Math.floor(micros / 1_000) + Number((await real.get(shiftKey)) ?? 0);
+    }),
+    async shift(by) {
+      await real.set(shiftKey, by);
+    },
+  };
+}
+
+/** `ms`: the time as a Lua expression. */
+function withClock(real: Redis, ms: string, time: () => Promise<number>): RedisClient {
   const shim = `
 local realRedis = redis
 local redis = setmetatable({ call = function(command, ...)
   if command ~= 'TIME' then return realRedis.call(command, ...) end
-  local ms = tonumber(realRedis.call('GET', '${clockKey}'))
+  local realTime = realRedis.call('TIME')
+  local ms = ${ms}
   return { math.floor(ms / 1000), (ms % 1000) * 1000 }
 end }, { __index = realRedis })
 `;
@@ -33,17 +67,12 @@ end }, { __index = realRedis })
       }
       if (name === 'time') {
         return async () => {
-          const ms = Number(await target.get(clockKey));
-          return [Math.floor(ms / 1000), (ms % 1000) * 1000];
+          const now = await time();
+          return [Math.floor(now / 1000), (now % 1000) * 1000];
         };
       }
       return Reflect.get(target, name, target);
     },
   };
-  return {
-    redis: new Proxy(real, handler),
-    setTime(ms) {
-      void real.set(clockKey, ms);
-    },
-  };
+  return new Proxy(real, handler);
 }

@@ -21,17 +21,24 @@ async function make() {
   writeFileSync(file, yaml());
   const watched = await watchConfig(file);
   if (!watched.ok) throw new Error('the file is broken');
-  const tokens = createTokens({ TOKEN: 'token-of-this-test' });
-  tokens.load(watched.watcher.current);
   const { log, logged } = testLog();
   const told: string[] = [];
   const applied: [Config, Config][] = [];
+  const env: Record<string, string> = { TOKEN: 'token-of-this-test' };
+  /** Times that applying fails from now on, half-way. */
+  const failing = { times: 0 };
+  const tokens = createTokens(env);
+  tokens.load(watched.watcher.current);
   const reloading = createReloading({
     watcher: watched.watcher,
     tokens,
     observer: { ...nobody, reload: (outcome) => told.push(outcome) },
     log,
-    apply: async (next, before) => void applied.push([next, before]),
+    apply: (next, before) => {
+      if (failing.times-- > 0) return Promise.reject(new Error('OOM command not allowed'));
+      applied.push([next, before]);
+      return Promise.resolve();
+    },
   });
   const edit = async (text: string, { atOnce = true } = {}) => {
     writeFileSync(file, text);
@@ -39,7 +46,7 @@ async function make() {
     await reloading.look(atOnce);
     return logged.map(({ event }) => event);
   };
-  return { reloading, edit, logged, told, applied };
+  return { reloading, edit, logged, told, applied, env, failing };
 }
 
 it('takes an edit over once, with what was in force before', async () => {
@@ -80,4 +87,39 @@ it('leaves a file alone that was just written, until it is asked to take it over
   expect(await edit(yaml('verify: off'), { atOnce: false })).toEqual([]);
   expect([reloading.inForce.verify, applied]).toEqual([expect.anything(), []]);
   expect(await edit(yaml('verify: off'))).toEqual(['config.reloaded']);
+});
+
+it('applies an edit that failed half-way until it is applied, with what was in force before', async () => {
+  const { reloading, edit, applied, failing, told } = await make();
+  const before = reloading.inForce;
+  failing.times = 2;
+  await expect(edit(yaml('verify: off'))).rejects.toThrow('OOM');
+  await expect(reloading.look(false)).rejects.toThrow('OOM');
+  expect(applied).toEqual([]);
+  await reloading.look(false);
+  await reloading.look(false);
+  expect(applied).toEqual([[reloading.inForce, before]]);
+  expect(told).toEqual(['applied']);
+});
+
+it('applies an edit that failed half-way though the next one is broken', async () => {
+  const { reloading, edit, applied, failing } = await make();
+  failing.times = 1;
+  await expect(edit(yaml('verify: off'))).rejects.toThrow('OOM');
+  expect(await edit(yaml('verfy: off'))).toEqual(['config.broken', 'config.kept', 'config.reloaded']);
+  expect(applied).toHaveLength(1);
+  expect(reloading.inForce.verify).toBeNull();
+  expect(reloading.broken).toBe(true);
+});
+
+it('applies an edit once the tokens that it lacked are there', async () => {
+  const { reloading, edit, env, applied, logged } = await make();
+  await edit(yaml('verify: off', 'OTHER'));
+  logged.length = 0;
+  await reloading.look(false);
+  expect([applied, logged]).toEqual([[], []]);
+  env.OTHER = 'another-token-of-this-test';
+  await reloading.look(false);
+  expect(applied).toHaveLength(1);
+  expect([reloading.broken, reloading.inForce.verify]).toEqual([false, null]);
 });

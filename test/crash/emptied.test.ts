@@ -1,0 +1,111 @@
+/** Real workers whose Redis loses everything while they run. */
+import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Redis } from 'ioredis';
+import { expect, inject, it, onTestFinished } from 'vitest';
+import { logged } from '../support/cli.ts';
+import { createFaultProxy } from '../support/faultProxy.ts';
+import { freePort, startRedisServer } from '../support/redisServer.ts';
+import { until } from '../support/until.ts';
+import { jids, makeRig } from './rig.ts';
+
+async function own() {
+  const folder = mkdtempSync(join(tmpdir(), 'invite-rotator-emptied-'));
+  const binary = inject('redisServer');
+  const port = await freePort();
+  let server = await startRedisServer({ binary, folder, port });
+  const redis = new Redis(server.url, { maxRetriesPerRequest: null });
+  redis.on('error', () => {});
+  onTestFinished(async () => {
+    redis.disconnect();
+    await server.stop();
+    rmSync(folder, { recursive: true, force: true });
+  });
+  return {
+    redis,
+    url: server.url,
+    async restartEmpty() {
+      const exited = once(server.child, 'exit');
+      server.child.kill('SIGKILL');
+      await exited;
+      server = await startRedisServer({ binary, folder, port });
+    },
+  };
+}
+
+type Own = Awaited<ReturnType<typeof own>>;
+
+/** The third is rotated at first sight; none of the others is due before an hour has passed. */
+const groupsYaml = jids
+  .map((jid, i) => `{ id: g${i}, identifier: "${jid}"${i === 3 ? ', firstSeen: rotate' : ''} }`)
+  .join(', ');
+
+it.each([
+  ['by FLUSHALL', ({ redis }: Own) => redis.flushall()],
+  ['by a restart without its data', ({ restartEmpty }: Own) => restartEmpty()],
+] as const)('goes on within 20 s when Redis is emptied %s', { timeout: 90_000 }, async (_how, empty) => {
+  const server = await own();
+  const opsPort = await freePort();
+  const rig = await makeRig({ url: server.url, prefix: 'bull', redis: server.redis }, createFaultProxy, {
+    groupsYaml,
+    ops: `{ port: ${opsPort} }`,
+  });
+  const worker = rig.start();
+  await logged(worker, 'started');
+  await rig.adopted(0, 1, 2, 3);
+  expect(await rig.rotate('g0')).toBe('completed');
+  await until('the rotation at first sight', () => rig.eventsOf(3).length === 1);
+  const resets = () => rig.standIn.log.of({ endpoint: 'reset' }).map(({ jid }) => jids.indexOf(jid!));
+  expect(resets().sort()).toEqual([0, 3]);
+
+  const before = rig.events.length;
+  const ticksBefore = rig.ticks(worker);
+  await empty(server);
+  const emptiedAt = performance.now();
+  expect(await rig.rotate('g1')).toBe('completed');
+  const adoptedAgain = () => rig.events.slice(before).filter(({ reason }) => reason === 'adopted');
+  await until('every link to be adopted again', () => new Set(adoptedAgain().map(({ group }) => group)).size === 4);
+  await until('ticks to go on', () => rig.ticks(worker) > ticksBefore + 1);
+  expect(performance.now() - emptiedAt).toBeLessThan(20_000);
+
+  expect(resets().sort()).toEqual([0, 1, 3]);
+  for (const [i, jid] of jids.entries()) {
+    const mine = () => rig.events.filter(({ group }) => group === `g${i}`);
+    await until(`the live link of g${i}`, () => mine().at(-1)?.inviteCode === rig.standIn.codeOf(jid));
+    const revisions = mine().map(({ revision }) => revision!);
+    expect(revisions).toEqual([...new Set(revisions)].sort((a, b) => a - b));
+  }
+  await until('it to be ready', async () => (await fetch(`http://127.0.0.1:${opsPort}/readyz`)).status === 200);
+  const told = worker.json().filter(({ event }) => event === 'redis.emptied');
+  expect(told).toMatchObject([{ level: 50 }]);
+  worker.child.kill('SIGTERM');
+  expect(await worker.ended).toBe(0);
+});
+
+it('publishes the live link of a group whose reset was in flight when Redis was emptied', {
+  timeout: 90_000,
+}, async () => {
+  const server = await own();
+  const rig = await makeRig({ url: server.url, prefix: 'bull', redis: server.redis }, createFaultProxy);
+  const workers = [rig.start(), rig.start()];
+  await Promise.all(workers.map((worker) => logged(worker, 'started')));
+  await rig.adopted(0, 1, 2, 3);
+  rig.standIn.faults.next({ kind: 'slow', ms: 700 }, { endpoint: 'reset' });
+  await rig.ask('g0');
+  await until('the call', () => rig.standIn.log.of({ endpoint: 'reset' }).length === 1);
+  const before = rig.events.length;
+  await server.redis.flushall();
+  const newest = () => rig.events.slice(before).findLast(({ group }) => group === 'g0');
+  await until('the live link', () => newest()?.inviteCode === rig.standIn.codeOf(jids[0]!), { withinMs: 20_000 });
+  expect(await rig.rotate('g0')).toBe('completed');
+  await until('the live link', () => newest()?.inviteCode === rig.standIn.codeOf(jids[0]!));
+  expect(rig.standIn.log.mostResetsInFlight(jids[0]!)).toBe(1);
+  for (const worker of workers) {
+    const told = () => worker.json().filter(({ event }) => event === 'redis.emptied').length === 1;
+    await until('each to say so once', told);
+    worker.child.kill('SIGTERM');
+    expect(await worker.ended).toBe(0);
+  }
+});

@@ -1,0 +1,41 @@
+import { expect, it } from 'vitest';
+import type { GroupRecord } from '../../src/groups/record.ts';
+import { rewound } from '../../src/rotation/rewound.ts';
+import { attempt, hourMs, settled, settleTimeMs, t, uncertain } from './samples.ts';
+
+const nowMs = t - hourMs;
+const times = { leaseMs: 10_000, settleTimeMs };
+const after = (over: Partial<GroupRecord>, beforeMs = t) =>
+  rewound({ ...settled, ...over }, { beforeMs, nowMs }, times);
+
+it('leaves a record alone in which nothing waits but its schedule', () => {
+  const record = { ...settled, dueAt: t + 1, readDueAt: t + 1 };
+  expect(rewound(record, { beforeMs: t, nowMs }, times)).toBe(record);
+});
+
+it('leaves alone what began before the time that the clock was set back to', () => {
+  const begunAt = nowMs - 1;
+  const over = {
+    attempt: attempt({ begunAt, leaseUntil: nowMs + 9_999 }),
+    uncertain: { ...uncertain, begunAt, openUntil: nowMs + settleTimeMs - 1 },
+  };
+  expect(after(over)).toMatchObject(over);
+});
+
+it('has a lease begin anew, so that its group is not locked until the clock has come as far again', () => {
+  const begun = attempt({ begunAt: t - 3_000, leaseUntil: t + 7_000 });
+  expect(after({ attempt: begun }).attempt).toEqual({ ...begun, begunAt: nowMs, leaseUntil: nowMs + 10_000 });
+});
+
+it('waits a whole settle time for a call that may still take effect, and reads at once', () => {
+  expect(after({ uncertain, verificationOwedAt: t + settleTimeMs })).toMatchObject({
+    uncertain: { begunAt: nowMs, openUntil: nowMs + settleTimeMs, readAt: nowMs },
+    verificationOwedAt: nowMs + settleTimeMs,
+  });
+  expect(after({ uncertain: { ...uncertain, openUntil: null } }).uncertain?.openUntil).toBeNull();
+});
+
+it('reads at once what was due to be read', () => {
+  expect(after({ readDueAt: t - 1 }).readDueAt).toBe(nowMs);
+  expect(after({ readDueAt: t + 1 }).readDueAt).toBe(t + 1);
+});
