@@ -4,7 +4,7 @@
  * holds more than `max` of our requests, however long each travels, because a slot is given back only `per` after its
  * answer. Requests made by others with the same token are learnt from the answers' headers; they can still surprise us.
  *
- * An instance's gate is checked in the same step: while it is closed (`closeGate`) no call is granted.
+ * An instance's gate (`gate.ts`) is checked in the same step: while it is closed no call is granted.
  */
 import { createHash, randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -12,17 +12,19 @@ import type { InstanceConfig } from '../config/config.ts';
 import type { Keys } from '../redis/keys.ts';
 import { loadScript, type RedisClient, runScript } from '../redis/scripts.ts';
 import type { RateLimitReading } from '../ryze/outcome.ts';
+import { culpritMs, type Witness } from './gate.ts';
 
 const acquireLua = loadScript('acquire', import.meta.url);
 const settleLua = loadScript('settle', import.meta.url);
 const capacityLua = loadScript('capacity', import.meta.url);
 
 /** Why no slot was given, in the order of the numbers that `acquire.lua` returns from 1 on. */
-const denials = ['budget', 'reserved', 'exhausted', 'probing', 'gate', 'pace'] as const;
+const denials = ['budget', 'reserved', 'exhausted', 'probing', 'gate', 'pace', 'blamed'] as const;
 /**
  * `budget`: the limit is used up, or what is left of it is others' turn; `reserved`: only what is kept for one-offs is
  * left; `exhausted`: the server refused a call for its limit; `probing`: one call is out that all others wait for;
- * `gate`: the instance is left alone; `pace`: the number's last scheduled reset was too recent.
+ * `gate`: the instance is paused; `pace`: the phone's last scheduled reset was too recent; `blamed`: the instance is paused
+ * for this group's failure, and another group's call is to show first whose failure it was.
  */
 export type Denial = (typeof denials)[number];
 
@@ -30,6 +32,7 @@ export interface Slot {
   readonly granted: true;
   readonly id: string;
   readonly bucket: string;
+  readonly witness: Witness;
   /** From this time on the slot is free: a fraction of a second. */
   readonly startsInMs: number;
   /** The call must be sent before this much time has passed since the slot was asked for. */
@@ -38,21 +41,25 @@ export interface Slot {
 
 export type Grant = Slot | { readonly granted: false; readonly why: Denial; readonly waitMs: number };
 
+/**
+ * What a call shows of its instance. `works`: the gate's reason may be over. `trouble`: the caller has the failure judged
+ * (`judgeFailure`) or opens the gate (`openGate`); until then nobody else may probe.
+ */
+export type Shown = 'works' | 'trouble' | 'unclear';
+
 /** How the call ended that the slot was for. */
 export type Settlement =
-  | { readonly ending: 'refunded' }
-  | { readonly ending: 'silent' }
+  /** It was never sent, or never left. */
+  | { readonly ending: 'refunded'; readonly instance?: Shown }
+  /** There was no answer. */
+  | { readonly ending: 'silent'; readonly instance?: Shown }
   | {
       readonly ending: 'answered';
       readonly tookMs: number;
       readonly rateLimit: RateLimitReading | null;
       /** The server refused the call because the limit is used up. */
       readonly exhausted: boolean;
-      /**
-       * What the answer shows of the instance. `works`: an end to whatever its gate was closed for. `trouble`: the
-       * gate will be closed (`closeGate`) or opened (`openGate`) by the caller; until then nobody else may try.
-       */
-      readonly instance: 'works' | 'trouble' | 'unclear';
+      readonly instance: Shown;
     };
 
 /** What the call's answer told of the token and of the instance. */
@@ -82,9 +89,15 @@ export type Purpose = 'oneOff' | 'scheduledReset' | 'scheduledRead';
 
 export interface Budget {
   /** Asks once. `waiter` is the same each time that the same work asks: by it, it keeps its place in line. */
-  ask(instance: BudgetedInstance, token: string, purpose: Purpose, waiter: string): Promise<Grant>;
+  ask(instance: BudgetedInstance, token: string, purpose: Purpose, waiter: string, witness?: Witness): Promise<Grant>;
   /** Asks, and while a probe is out, waits for what that shows: no longer than a call takes. */
-  acquire(instance: BudgetedInstance, token: string, purpose: Purpose, waiter: string): Promise<Grant>;
+  acquire(
+    instance: BudgetedInstance,
+    token: string,
+    purpose: Purpose,
+    waiter: string,
+    witness?: Witness,
+  ): Promise<Grant>;
   /** Reports the call's end. */
   settle(instance: BudgetedInstance, slot: Slot, settlement: Settlement): Promise<Learnt>;
   capacity(instance: BudgetedInstance, token: string, horizonMs: number): Promise<Capacity>;
@@ -122,10 +135,11 @@ export function createBudget(redis: RedisClient, keys: Keys, { callTimeoutMs, on
   /** For this long a slot without an answer counts. */
   const holdMs = (perMs: number) => sendWithinMs + callTimeoutMs + perMs;
 
-  const ask: Budget['ask'] = async ({ name, rateLimit, paceMs }, token, purpose, waiter) => {
+  const ask: Budget['ask'] = async ({ name, rateLimit, paceMs }, token, purpose, waiter, witness) => {
     const bucket = bucketOf(token);
     const { max, perMs, reserve } = rateLimit;
     const id = randomUUID();
+    const known = witness ?? { group: waiter, call: purpose === 'scheduledRead' ? 'read' : 'reset' };
     const [verdict, ms] = (await runScript(
       redis,
       acquireLua,
@@ -135,6 +149,8 @@ export function createBudget(redis: RedisClient, keys: Keys, { callTimeoutMs, on
         ...works.flatMap((work) => [keys.line(bucket, work), keys.appointments(bucket, work)]),
         keys.gate(name),
         keys.pace(name),
+        keys.blamed(name),
+        keys.due(name),
       ],
       [
         id,
@@ -146,9 +162,10 @@ export function createBudget(redis: RedisClient, keys: Keys, { callTimeoutMs, on
         holdMs(perMs),
         purpose === 'scheduledReset' ? paceMs : 0,
         probeLeaseMs,
+        known.group,
       ],
     )) as [number, number];
-    if (verdict === 0) return { granted: true, id, bucket, startsInMs: ms, sendWithinMs };
+    if (verdict === 0) return { granted: true, id, bucket, witness: known, startsInMs: ms, sendWithinMs };
     const why = denials[verdict - 1] ?? 'budget';
     onDenied?.(name, why);
     return { granted: false, why, waitMs: ms };
@@ -157,14 +174,14 @@ export function createBudget(redis: RedisClient, keys: Keys, { callTimeoutMs, on
   return {
     ask,
 
-    async acquire(instance, token, purpose, waiter) {
+    async acquire(instance, token, purpose, waiter, witness) {
       const scouted = `${bucketOf(token)} ${instance.name}`;
       for (;;) {
         await scouts.get(scouted);
-        const grant = await ask(instance, token, purpose, waiter);
+        const grant = await ask(instance, token, purpose, waiter, witness);
         if (grant.granted || grant.why !== 'probing') return grant;
         if (scouts.has(scouted)) continue;
-        const mine = scout(grant, () => ask(instance, token, purpose, waiter));
+        const mine = scout(grant, () => ask(instance, token, purpose, waiter, witness));
         scouts.set(scouted, mine);
         return await mine.finally(() => scouts.delete(scouted));
       }
@@ -176,7 +193,15 @@ export function createBudget(redis: RedisClient, keys: Keys, { callTimeoutMs, on
       const [foreign, opened] = (await runScript(
         redis,
         settleLua,
-        [keys.slots(slot.bucket), keys.bucket(slot.bucket), keys.gate(instance.name), keys.suspects(instance.name)],
+        [
+          keys.slots(slot.bucket),
+          keys.bucket(slot.bucket),
+          keys.gate(instance.name),
+          keys.row(instance.name, 'reset'),
+          keys.row(instance.name, 'read'),
+          keys.blamed(instance.name),
+          keys.culprits(instance.name),
+        ],
         [
           slot.id,
           settlement.ending,
@@ -186,8 +211,11 @@ export function createBudget(redis: RedisClient, keys: Keys, { callTimeoutMs, on
           reading?.remaining ?? '',
           reading === null ? '' : Math.ceil(reading.resetInMs),
           answered?.exhausted === true ? 1 : 0,
-          answered?.instance ?? 'unclear',
+          settlement.instance ?? 'unclear',
           holdMs(instance.rateLimit.perMs),
+          slot.witness.group,
+          slot.witness.call,
+          culpritMs,
         ],
       )) as [number, string];
       return { foreign, opened: opened === '' ? null : opened };

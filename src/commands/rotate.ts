@@ -166,7 +166,7 @@ async function explain(
   const gate = await readGate(redis, keys, group.instance, await redisTime(redis, keys));
   if (gate !== null) {
     const seconds = Math.ceil(gate.opensInMs / 1000);
-    return `no link within ${timeout}: ${group.instance} is left alone for ${seconds} s (${gate.reason}); the request stays queued`;
+    return `no link within ${timeout}: ${group.instance} is paused for ${seconds} s (${gate.reason}); the request stays queued`;
   }
   const state = await job.getState();
   const hint = state === 'waiting' ? ': is the worker running?' : '';

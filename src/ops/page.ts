@@ -66,7 +66,7 @@ function wants(status: Status | null, { reasons, details }: Readiness): Html[] {
     lines.push(html`<li>The edited configuration is broken (${detail}): the last good one is in force</li>`);
   if (status === null) return lines;
   for (const { instance, gate } of status.instances) {
-    if (gate !== null) lines.push(html`<li>${instance} is left alone (${gate.reason})${adviceText(gate.reason)}</li>`);
+    if (gate !== null) lines.push(html`<li>${instance} is paused (${gate.reason})${adviceText(gate.reason)}</li>`);
   }
   const failing = status.groups.filter(({ state }) => needPerson.includes(state));
   for (const group of failing.slice(0, namedAtMost)) {

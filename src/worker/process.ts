@@ -41,7 +41,12 @@ const progress = z
     /** BullMQ's count of runs that ended: somebody may have it run again, from a dashboard, and then it starts anew. */
     run: z.int().nonnegative().default(0),
     doubted: z
-      .object({ code: z.enum(errorCodes), message: z.string(), httpStatus: z.int().nullable() })
+      .object({
+        code: z.enum(errorCodes),
+        message: z.string(),
+        httpStatus: z.int().nullable(),
+        isConvicted: z.boolean().default(false),
+      })
       .nullable()
       .default(null),
   })
@@ -98,14 +103,13 @@ export async function processJob(
       throw new UnrecoverableError(unknownGroup(name));
     case 'wait':
       if (rotation.proven && (past.tries > 0 || past.doubted !== null)) await note(job, { tries: 0, doubted: null });
+      else if (rotation.acquitted) await note(job, { ...past, doubted: null });
       if (!rotation.closed) return await delay(job, hold, rotation.ms);
       return await putBack(queue, job, hold, rotation.ms);
     case 'retry':
       return await delay(job, hold, rotation.ms, { ...past, tries: past.tries + 1 });
-    case 'doubted': {
-      const { code, message, httpStatus } = rotation.failure;
-      return await delay(job, hold, rotation.ms, { ...past, doubted: { code, message, httpStatus } });
-    }
+    case 'doubted':
+      return await delay(job, hold, rotation.ms, { ...past, doubted: rotation.failure });
     case 'gaveUp':
       throw new UnrecoverableError(`${rotation.failure.code}: ${rotation.failure.message}`);
   }

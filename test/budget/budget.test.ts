@@ -1,6 +1,5 @@
 import { describe, expect, it } from 'vitest';
 import { bucketOf, createBudget, type Slot } from '../../src/budget/budget.ts';
-import { closeGate, openGate, readGate } from '../../src/budget/gate.ts';
 import { redisTime } from '../../src/redis/scripts.ts';
 import { testRedis } from '../support/redis.ts';
 import { until } from '../support/until.ts';
@@ -192,51 +191,4 @@ it('the pace holds back scheduled resets, and nothing else', async () => {
   expect(await denied('scheduledReset', slow)).toMatchObject({ why: 'pace' });
   await take('scheduledRead', slow);
   await take('oneOff', slow);
-});
-
-describe('a gate', () => {
-  it('closes once for all calls that were in flight', async () => {
-    const { redis, keys, denied } = make();
-    const first = await closeGate(redis, keys, 'bot', 'unauthorized');
-    expect(first).toMatchObject({ opensInMs: 30_000, streak: 1, closedNow: true });
-    expect(await closeGate(redis, keys, 'bot', 'unauthorized')).toMatchObject({ streak: 1, closedNow: false });
-    expect(await denied()).toMatchObject({ why: 'gate' });
-  });
-  const trouble = [30, 60, 120, 240, 300, 300];
-  it.each([
-    ['unauthorized', trouble],
-    ['instance_disconnected', trouble],
-    ['wrong_instance', trouble],
-    ['instance_not_found', trouble],
-    // WhatsApp tells the number to slow down: minutes, not seconds.
-    ['throttled', [60, 120, 240, 480, 960, 1_800, 1_800]],
-  ] as const)('closed for %s again and again, doubles its time up to the most', async (code, seconds) => {
-    const { redis, keys } = make();
-    for (const [i, closedFor] of seconds.entries()) {
-      const gate = await closeGate(redis, keys, 'bot', code);
-      expect(gate).toMatchObject({ streak: i + 1, opensInMs: closedFor * 1_000, closedNow: true });
-      await redis.hset(keys.gate('bot'), 'until', 0);
-    }
-    await openGate(redis, keys, 'bot');
-    expect(await closeGate(redis, keys, 'bot', code)).toMatchObject({ streak: 1, opensInMs: seconds[0] * 1_000 });
-  });
-  it('lets one call through when its time is over, and opens when that shows that the instance works', async () => {
-    const { redis, keys, budget, learn, take, denied } = make();
-    await learn();
-    await closeGate(redis, keys, 'bot', 'instance_disconnected');
-    await redis.hset(keys.gate('bot'), 'until', 0);
-    const probe = await take();
-    expect(await denied()).toMatchObject({ why: 'probing' });
-    await budget.settle(bot, probe, answered());
-    expect(await readGate(redis, keys, 'bot', await redisTime(redis, keys))).toBeNull();
-    await take();
-  });
-  it('holds up no other instance, and can be opened by hand', async () => {
-    const { redis, keys, learn, take } = make();
-    await learn();
-    await closeGate(redis, keys, 'bot', 'unauthorized');
-    await take('oneOff', { ...bot, name: 'twin' });
-    await openGate(redis, keys, 'bot');
-    await take();
-  });
 });

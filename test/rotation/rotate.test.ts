@@ -69,6 +69,7 @@ async function rotationRig(record: GroupRecord, { info, reset }: Answers = {}) {
     callerOf: (name) => (name === 'bot' ? { instance: instance as never, token: 'a-token' } : null),
     refreshToken: () => 'a-token',
     onGateClosed: () => {},
+    onGateExtended: () => {},
     onGateOpened: () => {},
     onLimitSeen: () => {},
     onCommitted: () => {},
