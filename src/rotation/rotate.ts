@@ -40,14 +40,13 @@ export type Rotation =
   /** No file has the group any more. */
   | { readonly status: 'unregistered' }
   /**
-   * Come back later; costs no try. `closed`: nothing else of this instance can go either. `proven`: a call of this run
-   * worked, so what failed before is over. `acquitted`: what it was `doubted` for is not held against it any more.
+   * Come back later; costs no try. `closed`: nothing else of this instance can go either. `past`: what to remember of the
+   * job from now on; absent: the same as before.
    */
   | {
       readonly status: 'wait';
       readonly ms: number;
-      readonly proven?: boolean;
-      readonly acquitted?: boolean;
+      readonly past?: Past;
       readonly why: 'busy' | 'settling' | 'lost' | 'elsewhere' | Denial;
       readonly closed: boolean;
     }
@@ -105,6 +104,11 @@ export async function rotate(deps: RotateDependencies, first: string, work: Work
   let proven = false;
   /** A refusal in words that are not documented: it counts once the link has been read back unchanged. */
   let refusal: { readonly failure: CallFailure; readonly verdict: Blame } | null = null;
+  /** A call of this run that worked shows that what failed before is over; one that was refused is still to be judged. */
+  const remembered = (): Past => {
+    if (refusal !== null) return { tries: proven ? 0 : tries, doubted: doubtOf(refusal.failure, refusal.verdict) };
+    return { tries: proven ? 0 : tries, doubted: proven || acquitted ? null : doubted };
+  };
 
   for (let steps = 0; steps < maxSteps; steps++) {
     const { record, step, isExpired } = await look(deps, recordId, work);
@@ -136,7 +140,7 @@ export async function rotate(deps: RotateDependencies, first: string, work: Work
       }
       // Whoever works on the group does what a verification would do.
       if (step.why === 'busy' && work.kind === 'verification') return { status: 'obsolete' };
-      return { status: 'wait', ms: step.ms, why: step.why, closed: false, proven, acquitted };
+      return { status: 'wait', ms: step.ms, why: step.why, closed: false, past: remembered() };
     }
     if (step.do === 'reset' && refusal !== null) {
       return await conclude(deps, recordId, work, past, refusal.failure, refusal.verdict);
@@ -145,11 +149,12 @@ export async function rotate(deps: RotateDependencies, first: string, work: Work
     const caller = deps.callerOf(entry.instance);
     if (caller === null) return { status: 'wait', ms: elsewhereMs, why: 'elsewhere', closed: false };
     const target: Target = { recordId, entry, ...caller };
-    if (!checked && doubted !== null) {
+    // What may have had an effect is read back first.
+    if (!checked && doubted !== null && step.do !== 'readBack') {
       acquitted = await isAcquitted(deps, target, doubted);
       if (!acquitted) return await giveUp(deps, recordId, work, doubted);
+      checked = true;
     }
-    checked = true;
 
     const result = await makeCall(deps, target, work, step.do);
     switch (result.end) {
@@ -159,8 +164,7 @@ export async function rotate(deps: RotateDependencies, first: string, work: Work
           ms: result.waitMs,
           why: result.why,
           closed: closesQueue(result.why),
-          proven,
-          acquitted,
+          past: remembered(),
         };
       case 'overtaken':
       case 'fenced':
@@ -170,7 +174,7 @@ export async function rotate(deps: RotateDependencies, first: string, work: Work
       case 'done': {
         recordId = result.recordId;
         // A read-back after a refusal says nothing of what was refused.
-        proven ||= refusal === null;
+        proven ||= refusal === null && (doubted === null || step.do !== 'readBack');
         const published = result.events[0]?.reason ?? null;
         if (published !== null) deps.onCommitted(result.record.entry?.queues ?? []);
         if (step.do === 'reset' && result.record.replaced && work.kind === 'request') return movedOn;
@@ -235,9 +239,11 @@ async function conclude(
   verdict: Blame,
 ): Promise<Rotation> {
   if (doubted !== null || verdict === 'known') return await giveUp(deps, recordId, work, failure);
-  const { code, message, httpStatus } = failure;
-  const isConvicted = verdict === 'group';
-  return { status: 'doubted', ms: doubtMs, failure: { code, message, httpStatus, isConvicted } };
+  return { status: 'doubted', ms: doubtMs, failure: doubtOf(failure, verdict) };
+}
+
+function doubtOf({ code, message, httpStatus }: CallFailure, verdict: Blame): Doubted {
+  return { code, message, httpStatus, isConvicted: verdict !== 'unproven' };
 }
 
 /** Says what was tried. */

@@ -10,6 +10,7 @@
  *   wait, doubt, or a retry    delayed for that time, its own; our own count of tries, since a raw producer sets no `attempts`
  *   gave up, or bad data       failed for good: `<code>: <message>`
  */
+import { isDeepStrictEqual } from 'node:util';
 import { DelayedError, type Job, type Queue, UnrecoverableError, WaitingError } from 'bullmq';
 import { z } from 'zod';
 import { type GroupRecord, knownLink } from '../groups/record.ts';
@@ -102,8 +103,7 @@ export async function processJob(
     case 'unregistered':
       throw new UnrecoverableError(unknownGroup(name));
     case 'wait':
-      if (rotation.proven && (past.tries > 0 || past.doubted !== null)) await note(job, { tries: 0, doubted: null });
-      else if (rotation.acquitted) await note(job, { ...past, doubted: null });
+      if (rotation.past !== undefined && !isDeepStrictEqual(rotation.past, past)) await note(job, rotation.past);
       if (!rotation.closed) return await delay(job, hold, rotation.ms);
       return await putBack(queue, job, hold, rotation.ms);
     case 'retry':

@@ -31,6 +31,7 @@ export interface RigOptions {
   /** Default: TOKEN, good for every instance. */
   readonly env?: Record<string, string>;
   readonly api?: string;
+  readonly retry?: string;
 }
 
 export interface Rig extends TestRedis {
@@ -90,7 +91,7 @@ export async function makeRig(options: RigOptions): Promise<Rig> {
   const text = (yaml: string) => `
 api: { baseUrl: "${standIn.url}", ${options.api ?? 'timeout: 1s, settleTime: 2s'} }
 redis: { prefix: ${prefix} }
-retry: { attempts: 4, baseDelay: 20ms, maxDelay: 100ms }
+retry: { ${options.retry ?? 'attempts: 4, baseDelay: 20ms, maxDelay: 100ms'} }
 ${yaml}
 ops: off`;
   writeFileSync(file, text(options.yaml));
