@@ -59,6 +59,8 @@ export type Settlement =
       readonly rateLimit: RateLimitReading | null;
       /** The server refused the call because the limit is used up. */
       readonly exhausted: boolean;
+      /** When the server wants to be asked again; absent: it did not say. */
+      readonly retryAfterMs?: number;
       readonly instance: Shown;
     };
 
@@ -216,6 +218,7 @@ export function createBudget(redis: RedisClient, keys: Keys, { callTimeoutMs, on
           slot.witness.group,
           slot.witness.call,
           culpritMs,
+          answered?.retryAfterMs === undefined ? '' : Math.ceil(answered.retryAfterMs),
         ],
       )) as [number, string];
       return { foreign, opened: opened === '' ? null : opened };

@@ -2,7 +2,8 @@
   Reports how the call ended that a slot was taken for, and learns from what the server said of its count.
 
   KEYS[1]  slots: sorted set, slot id by the time at which it is given back
-  KEYS[2]  bucket: hash {known, limit, foreign, foreignUntil, closedUntil, probe, probeUntil, latency}
+  KEYS[2]  bucket: hash {known, limit, foreign, foreignUntil, closedUntil, refusals, probe, probeUntil,
+           latency}
   KEYS[3]  gate of the instance: hash {reason, cause, until, blamedUntil, streak, closedAt, needs, last, stoodBackAt,
            probe, probeUntil}
   KEYS[4]  row of resets: sorted set, cause/group by the time of its first failure that no later success disproves
@@ -25,6 +26,7 @@
   ARGV[11] group, as the gate knows it
   ARGV[12] kind of call: 'reset' or 'read'
   ARGV[13] ms for which a culprit is remembered
+  ARGV[14] ms after which the server wants to be asked again, or '' when it did not say
 
   Returns  {requests that others made with this token, as far as this answer shows; what the gate was closed for that
            this answer opened, or ''}
@@ -34,7 +36,10 @@ local resetsKey, readsKey, blamedKey, culpritsKey = KEYS[4], KEYS[5], KEYS[6], K
 local slot, ending, per, took = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local limit, remaining, resetIn = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
 local exhausted, shown, hold = ARGV[8] == '1', ARGV[9], tonumber(ARGV[10])
-local group, kind, culpritMs = ARGV[11], ARGV[12], tonumber(ARGV[13])
+local group, kind, culpritMs, retryAfter = ARGV[11], ARGV[12], tonumber(ARGV[13]), tonumber(ARGV[14])
+
+-- No server is believed that wants to be left in peace for longer.
+local MAX_RETRY_AFTER = 600000
 
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -112,16 +117,29 @@ if limit then
   foreign = math.max(limit - remaining - ours, 0)
   local back = now + math.min(math.max(resetIn, 1), per)
   redis.call('HSET', bucketKey, 'known', 1, 'limit', limit, 'foreign', foreign, 'foreignUntil', back)
-  if exhausted then
-    redis.call('HSET', bucketKey, 'closedUntil', back)
-  end
 else
   redis.call('HSET', bucketKey, 'known', 1)
-  if exhausted then
-    redis.call('HSET', bucketKey, 'closedUntil', now + per)
-  end
 end
-redis.call('PEXPIRE', bucketKey, per * 2)
+local keepFor = per * 2
+if exhausted then
+  -- For as long as the server says, but not on its word alone: each refusal after that one doubles the time. Calls that
+  -- were in flight when the bucket closed are no further refusals. Then one call goes alone, and its answer tells.
+  local closedFor = retryAfter and math.min(retryAfter, MAX_RETRY_AFTER) or (not limit and per or 1)
+  closedFor = math.max(closedFor, limit and math.min(resetIn, per) or 1)
+  local closedUntil = tonumber(redis.call('HGET', bucketKey, 'closedUntil') or 0)
+  if closedUntil <= now then
+    local refusals = redis.call('HINCRBY', bucketKey, 'refusals', 1)
+    if refusals > 1 then
+      closedFor = math.max(closedFor, math.min(1000 * 2 ^ math.min(refusals - 2, 20), per))
+    end
+  end
+  redis.call('HSET', bucketKey, 'closedUntil', math.max(now + closedFor, closedUntil))
+  redis.call('HDEL', bucketKey, 'known')
+  keepFor = keepFor + closedFor
+else
+  redis.call('HDEL', bucketKey, 'refusals')
+end
+redis.call('PEXPIRE', bucketKey, keepFor)
 
 -- Slots long given back are of no use to anybody.
 redis.call('ZREMRANGEBYSCORE', slotsKey, '-inf', now - per)

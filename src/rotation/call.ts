@@ -267,6 +267,7 @@ function settlementOf(outcome: CallOutcome<Answer>, tookMs: number, instance: Sh
     tookMs,
     rateLimit: outcome.rateLimit,
     exhausted: !outcome.ok && outcome.code === 'rate_limited',
+    ...(outcome.ok || outcome.retryAfterMs === undefined ? {} : { retryAfterMs: outcome.retryAfterMs }),
     instance,
   };
 }

@@ -114,6 +114,44 @@ describe('the limit', () => {
     expect((await budget.capacity(bot, token, 0)).closedForMs).toBeGreaterThan(0);
     await until('the reset', async () => (await denied()) === null);
   });
+  it('is asked for with one call at a time after each refusal, at doubling times, whatever the server says', async () => {
+    const base = make();
+    const clock = virtualRedis(base.redis, `${base.prefix}:clock`);
+    const budget = createBudget(clock.redis, base.keys, { callTimeoutMs: 1_000 });
+    const minute = { ...bot, rateLimit: { max: 100, perMs: 60_000, reserve: 0 } };
+    const refusal = { instance: 'unclear' as const, exhausted: true };
+    let now = 1_763_802_000_000;
+    let calls = 0;
+    /** Each call is refused, and says that the count resets at once. */
+    for (const end = now + 40_000; now < end; now += 10) {
+      clock.setTime(now);
+      const first = await budget.ask(minute, token, 'oneOff', 'a');
+      if (!first.granted) {
+        now += first.waitMs;
+        continue;
+      }
+      calls += 1;
+      expect(await budget.ask(minute, token, 'oneOff', 'b')).toMatchObject({ granted: false, why: 'probing' });
+      clock.setTime(now + 5);
+      await budget.settle(minute, first, answered({ limit: 100, remaining: 0, resetInMs: 0 }, refusal));
+    }
+    expect(calls).toBeLessThanOrEqual(8);
+  });
+  it.each([
+    ['as it says', 5_000, 5_000],
+    ['for a full period where it says nothing', undefined, 60_000],
+    ['for no longer than it may', 86_400_000, 600_000],
+  ])('closes after a refusal without a count %s', async (_name, retryAfterMs, closedForMs) => {
+    const { budget } = make();
+    const minute = { ...bot, rateLimit: { max: 100, perMs: 60_000, reserve: 0 } };
+    const slot = await budget.ask(minute, token, 'oneOff', 'a');
+    if (!slot.granted) throw new Error('denied');
+    const given = retryAfterMs === undefined ? {} : { retryAfterMs };
+    await budget.settle(minute, slot, answered(null, { exhausted: true, instance: 'unclear' as const, ...given }));
+    const capacity = await budget.capacity(minute, token, 0);
+    expect(capacity.closedForMs).toBeGreaterThan(closedForMs - 1_000);
+    expect(capacity.closedForMs).toBeLessThanOrEqual(closedForMs);
+  });
   it('is shared by instances with one token, and by nobody else', async () => {
     const { budget, learn, take, denied } = make();
     const twin = { ...bot, name: 'twin' };
