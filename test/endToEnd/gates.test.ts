@@ -158,3 +158,21 @@ it('blames groups that fail while others work', async () => {
   expect(rig.standIn.log.of({ endpoint: 'reset' })).toHaveLength(5);
   expect(rig.logged.map(({ event }) => event)).not.toContain('gate.closed');
 });
+
+it('blames nobody for a phone that was disconnected, and then works again', async () => {
+  const rig = await makeRig({ yaml: five });
+  await rig.start();
+  const ids = ['g0', 'g1', 'g2', 'g3', 'g4'];
+  await rig.adopted(...ids);
+  rig.standIn.setConnection('bot', 'disconnected');
+  const asked = ids.map((group) => rig.ask('bot', { group }));
+  await until('the gate to close', () => rig.logged.some(({ event }) => event === 'gate.closed'));
+  await until('all to wait', async () => (await rig.queue('bot').getWaitingCount()) === ids.length);
+  rig.standIn.setConnection('bot', 'connected');
+  await endPause(rig.redis, rig.keys, 'bot');
+  await rig.queue('bot').removeRateLimitKey();
+  for (const one of await Promise.all(asked)) expect(one).toMatchObject({ status: 'rotated' });
+  expect(rig.events.filter(({ type }) => type === 'rotation.failed')).toEqual([]);
+  expect(rig.logged.filter(({ event }) => event === 'gate.closed')).toHaveLength(1);
+  expect(await rig.redis.exists(rig.keys.culprits('bot'))).toBe(0);
+});
