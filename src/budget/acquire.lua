@@ -15,8 +15,11 @@
   KEYS[4]  lag of that list: ms by which every turn on it comes later than it was first told
   KEYS[5]  wait list of scheduled work, which comes after all one-offs
   KEYS[6]  lag of that list
-  KEYS[7]  gate of the instance: hash {reason, until, streak, probe, probeUntil}
+  KEYS[7]  gate of the instance: hash {reason, cause, until, blamedUntil, streak, closedAt, needs, last, stoodBackAt,
+           probe, probeUntil}
   KEYS[8]  pace of the instance: time of its last scheduled reset
+  KEYS[9]  blamed: hash of the groups whose failures closed the gate
+  KEYS[10] due: sorted set of the instance's scheduled groups
 
   ARGV[1]  slot id
   ARGV[2]  waiter: the same each time that the same work asks
@@ -27,6 +30,7 @@
   ARGV[7]  hold, ms that a slot without an answer counts
   ARGV[8]  pace, ms between two scheduled resets (0: none, or this is not one)
   ARGV[9]  probe lease, ms: a probe without an answer for so long is taken for dead, and another may go
+  ARGV[10] group, as the gate knows it
 
   Returns  {verdict, ms}; verdicts are named in budget.ts; ms: when to ask again, or when granted, from when on to send
 ]]
@@ -35,10 +39,15 @@ local oneOffs, scheduledWork = { key = KEYS[3], lagKey = KEYS[4] }, { key = KEYS
 local slot, waiter, scheduled = ARGV[1], ARGV[2], ARGV[3] == '1'
 local max, per, reserve, hold = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
 local pace, probeLease = tonumber(ARGV[8]), tonumber(ARGV[9])
+local blamedKey, dueKey, group = KEYS[9], KEYS[10], ARGV[10]
 
-local GRANTED, BUDGET, RESERVED, EXHAUSTED, PROBING, GATE, PACE = 0, 1, 2, 3, 4, 5, 6
+local GRANTED, BUDGET, RESERVED, EXHAUSTED, PROBING, GATE, PACE, BLAMED = 0, 1, 2, 3, 4, 5, 6, 7
 -- While a probe is out, nobody asks again sooner than this.
 local PROBE_POLL = 100
+-- A blamed group stands back for this long, so that another group's call may be the probe.
+local STAND_BACK = 5000
+-- The gate may open at any moment: a blamed group asks again after this time at the latest.
+local BLAMED_POLL = 15000
 -- A slot that is given back within this time is granted for then: less than what a new try costs.
 local SOON = 250
 -- Waiters are told to come this much early, as they may be late.
@@ -69,7 +78,8 @@ local function untilProbed(probeUntil)
   return math.min(math.ceil(math.max(likely, out, PROBE_POLL)), probeUntil - now)
 end
 
--- A gate that was closed lets one call through to see whether the trouble is over.
+-- When the time of a closed gate is over, one call at a time goes through it, to see whether the trouble is over: a call
+-- of a group that is not blamed for the trouble, wherever one waits, and never twice in a row of the same group.
 local gated = redis.call('EXISTS', gateKey) == 1
 if gated then
   local untilTime = field(gateKey, 'until')
@@ -77,6 +87,17 @@ if gated then
     return { GATE, untilTime - now }
   elseif field(gateKey, 'probeUntil') > now then
     return { PROBING, untilProbed(field(gateKey, 'probeUntil')) }
+  elseif redis.call('HEXISTS', blamedKey, group) == 1 then
+    redis.call('HSETNX', gateKey, 'stoodBackAt', now)
+    local blamed = redis.call('HLEN', blamedKey)
+    local standBack = redis.call('ZCARD', dueKey) > blamed and STAND_BACK or 0
+    if blamed > 1 and redis.call('HGET', gateKey, 'last') == group then
+      standBack = standBack + STAND_BACK
+    end
+    local at = math.max(field(gateKey, 'stoodBackAt') + standBack, field(gateKey, 'blamedUntil'))
+    if at > now then
+      return { BLAMED, math.min(at - now, BLAMED_POLL) }
+    end
   end
 end
 

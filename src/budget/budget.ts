@@ -4,24 +4,26 @@
  * holds more than `max` of our requests, however long each travels, because a slot is given back only `per` after its
  * answer. Requests made by others with the same token are learnt from the answers' headers; they can still surprise us.
  *
- * An instance's gate is checked in the same step: while it is closed (`closeGate`) no call is granted.
+ * An instance's gate (`gate.ts`) is checked in the same step: while it is closed no call is granted.
  */
 import { createHash, randomUUID } from 'node:crypto';
 import type { InstanceConfig } from '../config/config.ts';
 import type { Keys } from '../redis/keys.ts';
 import { loadScript, type RedisClient, runScript } from '../redis/scripts.ts';
 import type { RateLimitReading } from '../ryze/outcome.ts';
+import { culpritMs, type Witness } from './gate.ts';
 
 const acquireLua = loadScript('acquire', import.meta.url);
 const settleLua = loadScript('settle', import.meta.url);
 const capacityLua = loadScript('capacity', import.meta.url);
 
 /** Why no slot was given, in the order of the numbers that `acquire.lua` returns from 1 on. */
-const denials = ['budget', 'reserved', 'exhausted', 'probing', 'gate', 'pace'] as const;
+const denials = ['budget', 'reserved', 'exhausted', 'probing', 'gate', 'pace', 'blamed'] as const;
 /**
  * `budget`: the limit is used up, or what is left of it is others' turn; `reserved`: only what is kept for one-offs is
  * left; `exhausted`: the server refused a call for its limit; `probing`: one call is out that all others wait for;
- * `gate`: the instance is left alone; `pace`: the number's last scheduled reset was too recent.
+ * `gate`: the instance is paused; `pace`: the phone's last scheduled reset was too recent; `blamed`: the instance is paused
+ * for this group's failure, and another group's call is to show first whose failure it was.
  */
 export type Denial = (typeof denials)[number];
 
@@ -29,6 +31,7 @@ export interface Slot {
   readonly granted: true;
   readonly id: string;
   readonly bucket: string;
+  readonly witness: Witness;
   /** From this time on the slot is free: a fraction of a second. */
   readonly startsInMs: number;
   /** The call must be sent before this much time has passed since the slot was asked for. */
@@ -37,21 +40,27 @@ export interface Slot {
 
 export type Grant = Slot | { readonly granted: false; readonly why: Denial; readonly waitMs: number };
 
+/**
+ * What a call shows of its instance. `works`: the gate's reason may be over. `trouble`: the caller has the failure judged
+ * (`judgeFailure`) or opens the gate (`openGate`); until then nobody else may probe.
+ */
+export type Shown = 'works' | 'trouble' | 'unclear';
+
 /** How the call ended that the slot was for. */
 export type Settlement =
-  | { readonly ending: 'refunded' }
-  | { readonly ending: 'silent' }
+  /** It was never sent, or never left. */
+  | { readonly ending: 'refunded'; readonly instance?: Shown }
+  /** There was no answer. */
+  | { readonly ending: 'silent'; readonly instance?: Shown }
   | {
       readonly ending: 'answered';
       readonly tookMs: number;
       readonly rateLimit: RateLimitReading | null;
       /** The server refused the call because the limit is used up. */
       readonly exhausted: boolean;
-      /**
-       * What the answer shows of the instance. `works`: an end to whatever its gate was closed for. `trouble`: the
-       * gate will be closed (`closeGate`) or opened (`openGate`) by the caller; until then nobody else may try.
-       */
-      readonly instance: 'works' | 'trouble' | 'unclear';
+      /** When the server wants to be asked again; absent: it did not say. */
+      readonly retryAfterMs?: number;
+      readonly instance: Shown;
     };
 
 /** What the call's answer told of the token and of the instance. */
@@ -83,9 +92,15 @@ export type Purpose = 'oneOff' | 'scheduledReset' | 'scheduledRead';
 
 export interface Budget {
   /** Asks once. `waiter` is the same each time that the same work asks: by it, it keeps its place on the wait list. */
-  ask(instance: BudgetedInstance, token: string, purpose: Purpose, waiter: string): Promise<Grant>;
+  ask(instance: BudgetedInstance, token: string, purpose: Purpose, waiter: string, witness?: Witness): Promise<Grant>;
   /** Asks, and while a probe is out, sleeps until its likely answer, then asks again. */
-  acquire(instance: BudgetedInstance, token: string, purpose: Purpose, waiter: string): Promise<Grant>;
+  acquire(
+    instance: BudgetedInstance,
+    token: string,
+    purpose: Purpose,
+    waiter: string,
+    witness?: Witness,
+  ): Promise<Grant>;
   /** Reports the call's end. */
   settle(instance: BudgetedInstance, slot: Slot, settlement: Settlement): Promise<Learnt>;
   capacity(instance: BudgetedInstance, token: string, horizonMs: number): Promise<Capacity>;
@@ -136,14 +151,23 @@ export function createBudget(redis: RedisClient, keys: Keys, { callTimeoutMs, on
   /** For this long a slot without an answer counts. */
   const holdMs = (perMs: number) => sendWithinMs + callTimeoutMs + perMs;
 
-  const ask: Budget['ask'] = async ({ name, rateLimit, paceMs }, token, purpose, waiter) => {
+  const ask: Budget['ask'] = async ({ name, rateLimit, paceMs }, token, purpose, waiter, witness) => {
     const bucket = bucketOf(token);
     const { max, perMs, reserve } = rateLimit;
     const id = randomUUID();
+    const known = witness ?? { group: waiter, call: purpose === 'scheduledRead' ? 'read' : 'reset' };
     const [verdict, ms] = (await runScript(
       redis,
       acquireLua,
-      [keys.slots(bucket), keys.bucket(bucket), ...waitListKeys(keys, bucket), keys.gate(name), keys.pace(name)],
+      [
+        keys.slots(bucket),
+        keys.bucket(bucket),
+        ...waitListKeys(keys, bucket),
+        keys.gate(name),
+        keys.pace(name),
+        keys.blamed(name),
+        keys.due(name),
+      ],
       [
         id,
         waiter,
@@ -154,9 +178,10 @@ export function createBudget(redis: RedisClient, keys: Keys, { callTimeoutMs, on
         holdMs(perMs),
         purpose === 'scheduledReset' ? paceMs : 0,
         probeLeaseMs,
+        known.group,
       ],
     )) as [number, number];
-    if (verdict === 0) return { granted: true, id, bucket, startsInMs: ms, sendWithinMs };
+    if (verdict === 0) return { granted: true, id, bucket, witness: known, startsInMs: ms, sendWithinMs };
     const why = denials[verdict - 1] ?? 'budget';
     onDenied?.(name, why);
     return { granted: false, why, waitMs: ms };
@@ -165,9 +190,9 @@ export function createBudget(redis: RedisClient, keys: Keys, { callTimeoutMs, on
   return {
     ask,
 
-    async acquire(instance, token, purpose, waiter) {
+    async acquire(instance, token, purpose, waiter, witness) {
       for (;;) {
-        const grant = await ask(instance, token, purpose, waiter);
+        const grant = await ask(instance, token, purpose, waiter, witness);
         if (grant.granted || grant.why !== 'probing') return grant;
         await sleep(grant.waitMs);
       }
@@ -179,7 +204,15 @@ export function createBudget(redis: RedisClient, keys: Keys, { callTimeoutMs, on
       const [foreign, opened] = (await runScript(
         redis,
         settleLua,
-        [keys.slots(slot.bucket), keys.bucket(slot.bucket), keys.gate(instance.name), keys.suspects(instance.name)],
+        [
+          keys.slots(slot.bucket),
+          keys.bucket(slot.bucket),
+          keys.gate(instance.name),
+          keys.row(instance.name, 'reset'),
+          keys.row(instance.name, 'read'),
+          keys.blamed(instance.name),
+          keys.culprits(instance.name),
+        ],
         [
           slot.id,
           settlement.ending,
@@ -189,8 +222,12 @@ export function createBudget(redis: RedisClient, keys: Keys, { callTimeoutMs, on
           reading?.remaining ?? '',
           reading === null ? '' : Math.ceil(reading.resetInMs),
           answered?.exhausted === true ? 1 : 0,
-          answered?.instance ?? 'unclear',
+          settlement.instance ?? 'unclear',
           holdMs(instance.rateLimit.perMs),
+          slot.witness.group,
+          slot.witness.call,
+          culpritMs,
+          answered?.retryAfterMs === undefined ? '' : Math.ceil(answered.retryAfterMs),
         ],
       )) as [number, string];
       // After trouble the gate is closed first.

@@ -1,64 +1,142 @@
 /**
- * An instance's gate: closed while its number, its connection or its token is in trouble, so that its jobs wait
- * instead of failing one by one. Each closing in a row doubles the time; then one call is let through as a probe
- * (`acquire.lua`), and an answer that shows that the instance works opens the gate (`settle.lua`).
+ * An instance's gate, a circuit breaker: closed while its phone, its connection or its token is in trouble, so that its
+ * jobs wait instead of failing one by one. Guarantees:
+ *
+ * - a failure that may be the group's or the instance's is the group's if another group's call of the same kind works
+ *   afterwards, and the instance's if that fails too (`judge.lua`);
+ * - a gate whose time is over lets one call at a time through, and the groups that closed it stand back (`acquire.lua`);
+ * - it opens only by a call that began after it closed and shows that the reason is over (`settle.lua`). Whoever closed
+ *   it is then known to fail by its own fault, and pauses nothing again.
+ *
+ * Not done here: what an error code means (`rotation/policy.ts`), and what becomes of the job (`rotation/rotate.ts`).
  */
 import type { Keys } from '../redis/keys.ts';
 import { loadScript, type RedisClient, runScript } from '../redis/scripts.ts';
+import { causeOf, type PauseReason, policies, type Scope } from '../rotation/policy.ts';
 import type { ErrorCode } from '../ryze/outcome.ts';
 
-const closeLua = loadScript('closeGate', import.meta.url);
+const judgeLua = loadScript('judge', import.meta.url);
 const openLua = loadScript('openGate', import.meta.url);
 
-interface Closing {
-  readonly firstMs: number;
-  readonly mostMs: number;
+/** Whose call it was. Groups are named by their records. */
+export interface Witness {
+  readonly group: string;
+  readonly call: 'reset' | 'read';
 }
 
-const trouble: Closing = { firstMs: 30_000, mostMs: 5 * 60_000 };
-/** WhatsApp tells the number to slow down: stay away for minutes, not seconds. */
-const throttling: Closing = { firstMs: 60_000, mostMs: 30 * 60_000 };
+/** A call that failed. */
+export interface FailedCall extends Witness {
+  readonly code: ErrorCode;
+  /** By Redis's clock. */
+  readonly begunAt: number;
+  /** Id of the slot that was taken for it. */
+  readonly slot: string;
+}
 
-/** `suspected`: several of its groups failed in a row (`rotation/suspicion.ts`). */
-export type GateReason = ErrorCode | 'suspected';
+/**
+ * `group`: the group's own failure, as it was shown before. `paused`: perhaps the instance's, whose gate is closed by now.
+ * `unproven`: either, and no reason to pause the instance yet.
+ */
+export type Verdict = 'group' | 'paused' | 'unproven';
 
-/** The errors that are the instance's own: every other group of it would fail in the same way. */
-const closings: Partial<Record<GateReason, Closing>> = {
-  throttled: throttling,
-  instance_disconnected: trouble,
-  unauthorized: trouble,
-  wrong_instance: trouble,
-  instance_not_found: trouble,
-  suspected: trouble,
-};
-
-export function closesGate(code: ErrorCode): boolean {
-  return closings[code] !== undefined;
+export interface Judgement {
+  readonly verdict: Verdict;
+  /** What became of the gate. `extended`: a probe failed. */
+  readonly change: 'closed' | 'extended' | null;
+  readonly gate: Gate;
+  /** Groups that failed with this cause one after another, without a call that worked. */
+  readonly inRow: number;
 }
 
 export interface Gate {
   readonly reason: string;
-  /** Until one call is let through; 0: that call is awaited. */
+  /** Until a call is let through; 0: that call is awaited. */
   readonly opensInMs: number;
-  /** Closings in a row. */
+  /** Closings and failed probes in a row. */
   readonly streak: number;
 }
 
-/** Closes the gate for an error that `closesGate`, or for suspicion; `closedNow` tells whether it was open before. */
-export async function closeGate(
+/** When failures of several groups in a row are the instance's. */
+const rows: Readonly<Record<Exclude<Scope, 'token'>, { readonly groups: number; readonly lastsMs: number }>> = {
+  instance: { groups: 1, lastsMs: 0 },
+  group: { groups: 3, lastsMs: 0 },
+  // Calls that fail at random fail side by side, but never for so long without one that works.
+  call: { groups: 3, lastsMs: 5_000 },
+};
+/** For how long failures of `call` scope must last before they pause an instance. */
+export const outageMs = rows.call.lastsMs;
+/** Failures further apart are no row. */
+const rowMs = 10 * 60_000;
+/** Long enough for a group that fails to fail again: its tries come once a day at least. */
+export const culpritMs = 48 * 3_600_000;
+
+/** Judges a failed call of an instance. Its code must be one that pauses. */
+export async function judgeFailure(
   redis: RedisClient,
   keys: Keys,
   instance: string,
-  code: GateReason,
-): Promise<Gate & { readonly closedNow: boolean }> {
-  const { firstMs, mostMs } = closings[code] ?? trouble;
-  const [opensInMs, streak, closedNow] = (await runScript(
+  { group, call, code, begunAt, slot }: FailedCall,
+): Promise<Judgement> {
+  const { scope, pause } = policies[code];
+  if (scope === 'token' || pause === null) throw new Error(`${code} says nothing of an instance`);
+  const reason: PauseReason = scope === 'group' ? 'suspected' : code;
+  const [verdict, change, opensInMs, streak, inRow] = (await runScript(
     redis,
-    closeLua,
-    [keys.gate(instance)],
-    [code, firstMs, mostMs],
-  )) as [number, number, string];
-  return { reason: code, opensInMs, streak, closedNow: closedNow === '1' };
+    judgeLua,
+    [
+      keys.gate(instance),
+      keys.row(instance, 'reset'),
+      keys.row(instance, 'read'),
+      keys.blamed(instance),
+      keys.culprits(instance),
+      keys.due(instance),
+    ],
+    [
+      group,
+      call,
+      scope,
+      causeOf(code),
+      reason,
+      pause.firstMs,
+      pause.maxMs,
+      pause.provenBy,
+      begunAt,
+      slot,
+      rows[scope].groups,
+      rows[scope].lastsMs,
+      rowMs,
+      culpritMs,
+    ],
+  )) as [Verdict, 'closed' | 'extended' | '', number, number, number];
+  return { verdict, change: change === '' ? null : change, gate: { reason, opensInMs, streak }, inRow };
+}
+
+/** What is held against a group for failures of one cause. */
+export interface Standing {
+  /** Its failure closed the gate, or was shown to be its own since. */
+  readonly isBlamed: boolean;
+  /** The gate was closed for this cause by other groups. */
+  readonly isTroubleOfOthers: boolean;
+}
+
+export async function readStanding(
+  redis: RedisClient,
+  keys: Keys,
+  instance: string,
+  group: string,
+  code: ErrorCode,
+): Promise<Standing> {
+  const cause = causeOf(code);
+  const [gate, blamed, culprit] = await Promise.all([
+    redis.hget(keys.gate(instance), 'cause'),
+    redis.hexists(keys.blamed(instance), group),
+    redis.hget(keys.culprits(instance), group),
+  ]);
+  const isBlamed = gate === cause && blamed === 1;
+  return {
+    isBlamed: isBlamed || culprit?.startsWith(`${cause} `) === true,
+    isTroubleOfOthers: gate === cause && !isBlamed,
+  };
 }
 
 /** The gate as it stands; null: open. */
@@ -68,11 +146,32 @@ export async function readGate(redis: RedisClient, keys: Keys, instance: string,
   return { reason, opensInMs: Math.max(Number(until) - nowMs, 0), streak: Number(streak) };
 }
 
+/** What the planner needs to know of a gate that waits for its probe. */
+export interface Probing {
+  /** Groups that are not to be the probe. */
+  readonly blamed: ReadonlySet<string>;
+  /** Whether a read that works would open it, and none is under way. */
+  readonly takesRead: boolean;
+}
+
+export async function readProbing(redis: RedisClient, keys: Keys, instance: string, nowMs: number): Promise<Probing> {
+  const [blamed, [needs, probeUntil]] = await Promise.all([
+    redis.hkeys(keys.blamed(instance)),
+    redis.hmget(keys.gate(instance), 'needs', 'probeUntil'),
+  ]);
+  return { blamed: new Set(blamed), takesRead: needs === 'read' && Number(probeUntil ?? 0) <= nowMs };
+}
+
 /**
  * Opens the gate at once: what it was closed for has been put right by a person (a new token, say). Returns what that
  * was; null: it was open.
  */
 export async function openGate(redis: RedisClient, keys: Keys, instance: string): Promise<string | null> {
-  const reason = (await runScript(redis, openLua, [keys.gate(instance)], [])) as string;
+  const reason = (await runScript(
+    redis,
+    openLua,
+    [keys.gate(instance), keys.blamed(instance), keys.culprits(instance)],
+    [],
+  )) as string;
   return reason === '' ? null : reason;
 }

@@ -2,9 +2,14 @@
   Reports how the call ended that a slot was taken for, and learns from what the server said of its count.
 
   KEYS[1]  slots: sorted set, slot id by the time at which it is given back
-  KEYS[2]  bucket: hash {known, limit, foreign, foreignUntil, closedUntil, probe, probeUntil, latency}
-  KEYS[3]  gate of the instance: hash {reason, until, streak, probe, probeUntil}
-  KEYS[4]  suspects of the instance: set of groups that failed in a row
+  KEYS[2]  bucket: hash {known, limit, foreign, foreignUntil, closedUntil, refusals, probe, probeUntil,
+           latency}
+  KEYS[3]  gate of the instance: hash {reason, cause, until, blamedUntil, streak, closedAt, needs, last, stoodBackAt,
+           probe, probeUntil}
+  KEYS[4]  row of resets: sorted set, cause/group by the time of its first failure that no later success disproves
+  KEYS[5]  row of reads: the same
+  KEYS[6]  blamed: hash, group by the kind of call whose failure closed the gate or kept it closed
+  KEYS[7]  culprits: hash, group by "cause kind until": its failures of that cause are its own
 
   ARGV[1]  slot id
   ARGV[2]  'answered', 'refunded' (it was surely never sent), or 'silent' (no answer: the slot keeps its time)
@@ -14,17 +19,27 @@
   ARGV[6]  the server's remaining requests
   ARGV[7]  ms until the server's counter resets
   ARGV[8]  '1' if the server refused because its limit is used up
-  ARGV[9]  what this answer shows of the instance: 'works' opens its gate; 'trouble' leaves the gate to the caller, who
-           closes it next; 'unclear' lets somebody else try
+  ARGV[9]  what this call shows of the instance: 'works' opens its gate, if the call began after that closed and shows
+           that the reason is over; 'trouble' leaves the probe to the caller, who has the failure judged next; 'unclear'
+           lets somebody else try
   ARGV[10] hold, ms that a slot without an answer counts
+  ARGV[11] group, as the gate knows it
+  ARGV[12] kind of call: 'reset' or 'read'
+  ARGV[13] ms for which a culprit is remembered
+  ARGV[14] ms after which the server wants to be asked again, or '' when it did not say
 
   Returns  {requests that others made with this token, as far as this answer shows; what the gate was closed for that
            this answer opened, or ''}
 ]]
-local slotsKey, bucketKey, gateKey, suspectsKey = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local slotsKey, bucketKey, gateKey = KEYS[1], KEYS[2], KEYS[3]
+local resetsKey, readsKey, blamedKey, culpritsKey = KEYS[4], KEYS[5], KEYS[6], KEYS[7]
 local slot, ending, per, took = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local limit, remaining, resetIn = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
 local exhausted, shown, hold = ARGV[8] == '1', ARGV[9], tonumber(ARGV[10])
+local group, kind, culpritMs, retryAfter = ARGV[11], ARGV[12], tonumber(ARGV[13]), tonumber(ARGV[14])
+
+-- No server is believed that wants to be left in peace for longer.
+local MAX_RETRY_AFTER = 600000
 
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -32,11 +47,50 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 if redis.call('HGET', bucketKey, 'probe') == slot then
   redis.call('HDEL', bucketKey, 'probe', 'probeUntil')
 end
+-- When the call began. A slot that is not there any more began so long ago that it shows nothing of what happened since.
+local began = tonumber(redis.call('ZSCORE', slotsKey, slot) or 0) - hold
+
+-- A call that works disproves the failures that came before it: a reset of both kinds, a read those of reads.
+local function disprove()
+  redis.call('ZREMRANGEBYSCORE', readsKey, '-inf', '(' .. began)
+  if kind == 'reset' then
+    redis.call('ZREMRANGEBYSCORE', resetsKey, '-inf', '(' .. began)
+  end
+  local _, failed = string.match(redis.call('HGET', culpritsKey, group) or '', '^(%S+) (%S+) ')
+  if failed and (kind == 'reset' or failed == 'read') then
+    redis.call('HDEL', culpritsKey, group)
+  end
+  local blamedFor = redis.call('HGET', blamedKey, group)
+  if blamedFor and (kind == 'reset' or blamedFor == 'read') then
+    redis.call('HDEL', blamedKey, group)
+  end
+end
+
+-- Other groups' calls work: what the blamed failed with was their own.
+local function convictBlamed(cause)
+  local blamed = redis.call('HGETALL', blamedKey)
+  for i = 1, #blamed, 2 do
+    local verdict = cause .. ' ' .. blamed[i + 1] .. ' ' .. string.format('%d', now + culpritMs)
+    redis.call('HSET', culpritsKey, blamed[i], verdict)
+  end
+  redis.call('PEXPIRE', culpritsKey, culpritMs)
+end
+
 local opened = ''
 if shown == 'works' then
-  opened = redis.call('HGET', gateKey, 'reason') or ''
-  redis.call('DEL', gateKey, suspectsKey)
-elseif shown == 'unclear' and redis.call('HGET', gateKey, 'probe') == slot then
+  local gate = redis.call('HMGET', gateKey, 'reason', 'cause', 'closedAt', 'needs')
+  if not gate[1] then
+    disprove()
+  elseif began > tonumber(gate[3] or 0) then
+    disprove()
+    if kind == 'reset' or gate[4] ~= 'reset' then
+      opened = gate[1]
+      convictBlamed(gate[2])
+      redis.call('DEL', gateKey, blamedKey)
+    end
+  end
+end
+if shown ~= 'trouble' and redis.call('HGET', gateKey, 'probe') == slot then
   redis.call('HDEL', gateKey, 'probe', 'probeUntil')
 end
 
@@ -63,16 +117,29 @@ if limit then
   foreign = math.max(limit - remaining - ours, 0)
   local back = now + math.min(math.max(resetIn, 1), per)
   redis.call('HSET', bucketKey, 'known', 1, 'limit', limit, 'foreign', foreign, 'foreignUntil', back)
-  if exhausted then
-    redis.call('HSET', bucketKey, 'closedUntil', back)
-  end
 else
   redis.call('HSET', bucketKey, 'known', 1)
-  if exhausted then
-    redis.call('HSET', bucketKey, 'closedUntil', now + per)
-  end
 end
-redis.call('PEXPIRE', bucketKey, per * 2)
+local keepFor = per * 2
+if exhausted then
+  -- For as long as the server says, but not on its word alone: each refusal after that one doubles the time. Calls that
+  -- were in flight when the bucket closed are no further refusals. Then one call goes alone, and its answer tells.
+  local closedFor = retryAfter and math.min(retryAfter, MAX_RETRY_AFTER) or (not limit and per or 1)
+  closedFor = math.max(closedFor, limit and math.min(resetIn, per) or 1)
+  local closedUntil = tonumber(redis.call('HGET', bucketKey, 'closedUntil') or 0)
+  if closedUntil <= now then
+    local refusals = redis.call('HINCRBY', bucketKey, 'refusals', 1)
+    if refusals > 1 then
+      closedFor = math.max(closedFor, math.min(1000 * 2 ^ math.min(refusals - 2, 20), per))
+    end
+  end
+  redis.call('HSET', bucketKey, 'closedUntil', math.max(now + closedFor, closedUntil))
+  redis.call('HDEL', bucketKey, 'known')
+  keepFor = keepFor + closedFor
+else
+  redis.call('HDEL', bucketKey, 'refusals')
+end
+redis.call('PEXPIRE', bucketKey, keepFor)
 
 -- Slots long given back are of no use to anybody.
 redis.call('ZREMRANGEBYSCORE', slotsKey, '-inf', now - per)

@@ -224,7 +224,7 @@ async function whatHoldsUp({ redis, keys, oneOffs }: Waiting, { group, oneOff }:
   const gate = await readGate(redis, keys, group.instance, await redisTime(redis, keys));
   if (gate !== null) {
     const seconds = Math.ceil(gate.opensInMs / 1000);
-    return `: ${group.instance} is left alone for ${seconds} s (${gate.reason}); the request stays queued`;
+    return `: ${group.instance} is paused for ${seconds} s (${gate.reason}); the request stays queued`;
   }
   const state = await oneOffs.stateOf(oneOff);
   const hint = state === 'waiting' ? ': is the worker running?' : '';

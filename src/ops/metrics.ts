@@ -54,7 +54,7 @@ export function createMetrics(version: string): Metrics {
   const tickAge = gauge('tick_age_seconds', "Since the planner's last tick, as this process knows it");
   const budgetUsed = gauge('budget_used', "Requests that count against the token's limit now", ['instance']);
   const budgetLimit = gauge('budget_limit', "The token's limit", ['instance']);
-  const gates = gauge('gate_closed', '1 while the instance is left alone', ['instance', 'reason']);
+  const gates = gauge('gate_closed', '1 while the instance is paused', ['instance', 'reason']);
   const groups = gauge('groups', 'Groups by state', ['instance', 'state']);
   const ages = gauge('oldest_link_age_seconds', 'Age of the oldest link that has a schedule', ['instance']);
   const ratios = gauge('oldest_link_age_periods', 'Of those, the age that is most of its period', ['instance']);

@@ -77,7 +77,7 @@ function wants(status: Status | null, { reasons, details }: Readiness): Html[] {
   if (status === null) return lines;
   for (const queue of status.paused) lines.push(html`<li>${pausedText(queue)}</li>`);
   for (const { instance, gate } of status.instances) {
-    if (gate !== null) lines.push(html`<li>${instance} is left alone (${gate.reason})${adviceText(gate.reason)}</li>`);
+    if (gate !== null) lines.push(html`<li>${instance} is paused (${gate.reason})${adviceText(gate.reason)}</li>`);
   }
   const failing = status.groups.filter(({ state }) => needPerson.includes(state));
   for (const group of failing.slice(0, namedAtMost)) {

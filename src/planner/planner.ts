@@ -10,7 +10,7 @@
  */
 import type { Queue } from 'bullmq';
 import { type Budget, bucketOf } from '../budget/budget.ts';
-import { readGate } from '../budget/gate.ts';
+import { readGate, readProbing } from '../budget/gate.ts';
 import type { Config, InstanceConfig } from '../config/config.ts';
 import { lookAt } from '../groups/indexes.ts';
 import type { GroupRecord } from '../groups/record.ts';
@@ -22,6 +22,7 @@ import { slideIntoWindow } from '../schedule/schedule.ts';
 import { groupBy } from './groupBy.ts';
 import { type Head, type Held, hold, readHead } from './hold.ts';
 import { countIdleReads, type Read, type Release, releaseReads, releaseScheduled } from './release.ts';
+import { askOthers } from './secondOpinion.ts';
 
 /** Between two ticks of the `plan` job. */
 export const tickMs = 5_000;
@@ -57,6 +58,8 @@ interface Planned {
 export interface Tick extends Planned {
   readonly due: number;
   readonly verifications: number;
+  /** Reads that are to show whether a paused instance works. */
+  readonly opinions: number;
 }
 
 interface InstanceHead extends Head {
@@ -85,12 +88,15 @@ export async function tick(deps: PlannerDependencies): Promise<Tick> {
     const max = Math.max(unused, 1) - room.idle;
     verifications += await planVerifications(deps, mine(unverified), Math.max(max, 0), room, nowMs);
   }
+  const served = deps.config.instances.map(({ name }) => name);
+  const opinions = await askOthers(deps, served, nowMs, Math.floor(nowMs / tickMs));
   await redis.set(keys.lastTick, nowMs);
   return {
     due: due.length,
     released: planned.reduce((sum, { released }) => sum + released, 0),
     reads: planned.reduce((sum, { reads }) => sum + reads, 0),
     verifications,
+    opinions,
     unreadable: planned.flatMap(({ unreadable }) => unreadable),
     lost: planned.flatMap(({ lost }) => lost),
   };
@@ -128,12 +134,15 @@ interface Room {
   readonly idle: number;
   /** Instances whose gate is closed: nothing of theirs is released. */
   readonly closed: ReadonlySet<string>;
+  /** Instances whose gate lets one call at a time through, with the groups that are not to be the next. */
+  readonly probing: ReadonlyMap<string, ReadonlySet<string>>;
   /** Resets that an instance's pace leaves until the next tick, where it keeps one. */
   readonly paced: ReadonlyMap<string, number>;
 }
 
 async function findRoom(deps: PlannerDependencies, instances: InstanceConfig[], nowMs: number): Promise<Room> {
   const closed = new Set<string>();
+  const probing = new Map<string, ReadonlySet<string>>();
   const paced = new Map<string, number>();
   let free = Number.POSITIVE_INFINITY;
   let queued = 0;
@@ -150,17 +159,37 @@ async function findRoom(deps: PlannerDependencies, instances: InstanceConfig[], 
     idle += idleReads;
     free = Math.min(free, capacity.free);
     if (gate !== null && gate.opensInMs > 0) closed.add(instance.name);
+    else if (gate !== null) {
+      const { blamed } = await readProbing(deps.redis, deps.keys, instance.name, nowMs);
+      probing.set(instance.name, blamed);
+    }
     if (instance.paceMs > 0) {
       const left = Math.ceil(tickMs / instance.paceMs) - unfinished - counts.delayed;
       paced.set(instance.name, Math.max(left, 0));
     }
   }
-  return { free: Math.max(free - queued, 0), idle, closed, paced };
+  return { free: Math.max(free - queued, 0), idle, closed, probing, paced };
+}
+
+/** Leaves out what its instance's gate would not let through. */
+function admit(heads: InstanceHead[], { closed, probing }: Room): InstanceHead[] {
+  const probes = new Map<string, InstanceHead>();
+  for (const head of heads) {
+    const { name } = head.instance;
+    const blamed = probing.get(name);
+    if (blamed === undefined) continue;
+    const first = probes.get(name);
+    if (first === undefined || (blamed.has(first.recordId) && !blamed.has(head.recordId))) probes.set(name, head);
+  }
+  return heads.filter((head) => {
+    const { name } = head.instance;
+    return !closed.has(name) && (!probing.has(name) || probes.get(name) === head);
+  });
 }
 
 /** Releases what is due within the room there is. */
 async function planDue(deps: PlannerDependencies, heads: InstanceHead[], room: Room, nowMs: number): Promise<Planned> {
-  const chosen = heads.filter(({ instance }) => !room.closed.has(instance.name)).slice(0, room.free);
+  const chosen = admit(heads, room).slice(0, room.free);
   const records = await Promise.all(chosen.map(({ recordId }) => readable(deps.store.load(recordId))));
   const paced = new Map(room.paced);
   const held: (Held & { readonly instance: string })[] = [];
@@ -234,7 +263,7 @@ async function planVerifications(
   room: Room,
   nowMs: number,
 ): Promise<number> {
-  const chosen = heads.filter(({ instance }) => !room.closed.has(instance.name)).slice(0, max);
+  const chosen = admit(heads, room).slice(0, max);
   const reads = chosen.map(({ recordId, score, instance }) => {
     return { recordId, group: recordId, instance: instance.name, score, untilMs: nowMs + holdMs };
   });

@@ -12,10 +12,13 @@ export const verifyJob = 'verify';
 export const scheduledData = z.object({ record: z.string(), group: z.string(), dueAt: z.int().nonnegative() });
 export const verifyData = z.object({ record: z.string(), group: z.string() });
 
-/** Why a link is read: a call without an answer, a first sight or a return, or the verification period. */
-export type ReadKind = 'unsettled' | 'owed' | 'idle';
+/**
+ * Why a link is read: a call without an answer, another group's failure (`secondOpinion.ts`), a first sight or a return,
+ * or the verification period.
+ */
+export type ReadKind = 'unsettled' | 'opinion' | 'owed' | 'idle';
 
-const priorities = { unsettled: 5, scheduled: 10, owed: 10, idle: 20 };
+const priorities = { unsettled: 5, opinion: 5, scheduled: 10, owed: 10, idle: 20 };
 /** BullMQ ignores a job whose id exists: one that failed would keep its due time from being released again. */
 const finished = { removeOnComplete: true, removeOnFail: true };
 

@@ -42,12 +42,14 @@ export interface Keys {
   readonly buckets: string;
   /** Sorted set, instance by the time at which a worker last had it in its file: all that there ever were. */
   readonly instances: string;
-  /** Hash: why and until when an instance is left alone. */
+  /** Hash: why and until when an instance is paused. */
   gate(instance: string): string;
-  /** Set: groups of the instance that failed in a row for reasons of their own. */
-  suspects(instance: string): string;
-  /** Set: groups of the instance that are owed a second call before they are blamed. */
-  reprieved(instance: string): string;
+  /** Sorted set, cause/group by the time of a failure: the groups that failed one after another, with no call that worked. */
+  row(instance: string, call: 'reset' | 'read'): string;
+  /** Hash, group → kind of its call: the groups whose failures closed the gate, or kept it closed. */
+  blamed(instance: string): string;
+  /** Hash, group → cause, kind of call, and until when: failures of that cause are the group's own. */
+  culprits(instance: string): string;
   /** String: time of the instance's last scheduled reset, for `pace`. */
   pace(instance: string): string;
   /** List, oldest first: events committed and not yet on that results queue. */
@@ -91,8 +93,9 @@ export function makeKeys(prefix: string): Keys {
     buckets: `${root}:buckets`,
     instances: `${root}:instances`,
     gate: (instance) => `${root}:gate:${instance}`,
-    suspects: (instance) => `${root}:suspects:${instance}`,
-    reprieved: (instance) => `${root}:reprieved:${instance}`,
+    row: (instance, call) => `${root}:row:${call}:${instance}`,
+    blamed: (instance) => `${root}:blamed:${instance}`,
+    culprits: (instance) => `${root}:culprits:${instance}`,
     pace: (instance) => `${root}:pace:${instance}`,
     outbox: (queue) => `${root}:outbox:${queue}`,
     unknownFailures: `${root}:unknown-failures`,

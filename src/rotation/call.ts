@@ -10,8 +10,8 @@
  */
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Budget, Denial, Purpose, Settlement } from '../budget/budget.ts';
-import { closesGate } from '../budget/gate.ts';
+import type { Budget, Denial, Purpose, Settlement, Shown } from '../budget/budget.ts';
+import type { FailedCall, Witness } from '../budget/gate.ts';
 import type { InstanceConfig } from '../config/config.ts';
 import type { Attempt, Covers, Entry, GroupRecord } from '../groups/record.ts';
 import type { GroupStore } from '../groups/store.ts';
@@ -22,6 +22,7 @@ import { contradiction } from '../ryze/classify.ts';
 import type { RyzeClient } from '../ryze/client.ts';
 import type { CallFailure, CallOutcome, InfoAnswer, ResetAnswer } from '../ryze/outcome.ts';
 import { decide, owns } from './decide.ts';
+import { policies } from './policy.ts';
 import { resolveGroup } from './resolve.ts';
 import type { NewLink } from './revision.ts';
 import { transition } from './transition.ts';
@@ -65,8 +66,11 @@ export type CallEnd =
       readonly record: GroupRecord;
       readonly events: readonly LinkEvent[];
     }
-  /** The call failed, and its attempt is settled as that says. */
-  | { readonly end: 'failed'; readonly failure: CallFailure }
+  /**
+   * The call failed, and its attempt is settled as that says. `evidence`: the call, where its failure may be the
+   * instance's, to be judged by the caller; null: it is known whose it is.
+   */
+  | { readonly end: 'failed'; readonly failure: CallFailure; readonly evidence: FailedCall | null }
   /** A code or link was resolved to the JID of a group that `owner` has already. */
   | { readonly end: 'duplicate'; readonly owner: string }
   /** Another attempt took the group over while we called; it will be read back. */
@@ -86,7 +90,9 @@ type Answer = { call: 'reset'; value: ResetAnswer } | { call: 'readBack' | 'adop
 export async function makeCall(deps: CallDependencies, target: Target, work: Work, call: Call): Promise<CallEnd> {
   const { budget } = deps;
   const askedAt = elapsedSince();
-  const grant = await budget.acquire(target.instance, target.token, purposeOf(work, call), waiterOf(target, work));
+  const witness: Witness = { group: target.recordId, call: call === 'reset' ? 'reset' : 'read' };
+  const purpose = purposeOf(work, call);
+  const grant = await budget.acquire(target.instance, target.token, purpose, waiterOf(target, work), witness);
   if (!grant.granted) return { end: 'denied', why: grant.why, waitMs: grant.waitMs };
   // A timer may go off a millisecond early.
   if (grant.startsInMs > 0) await sleep(grant.startsInMs + 1);
@@ -105,11 +111,26 @@ export async function makeCall(deps: CallDependencies, target: Target, work: Wor
   const tookMs = performance.now() - sentAt;
   stopRenewing();
 
-  const end = await settleAttempt(deps, target, begun, outcome);
-  const { foreign, opened } = await budget.settle(target.instance, grant, settlementOf(outcome, tookMs));
+  const { knownFailure, ...end } = await settleAttempt(deps, target, begun, outcome);
+  const evidence = isEvidence(end, knownFailure);
+  const shown = evidence ? 'trouble' : outcome.ok && end.end !== 'failed' ? 'works' : 'unclear';
+  const { foreign, opened } = await budget.settle(target.instance, grant, settlementOf(outcome, tookMs, shown));
   if (opened !== null) deps.onGateOpened(target.instance.name, opened);
   deps.onLimitSeen(target.instance, { limit: outcome.rateLimit?.limit ?? null, foreign });
-  return end;
+  if (end.end !== 'failed') return end;
+  const { code } = end.failure;
+  const failed: FailedCall = { ...witness, code, begunAt: begun.begunAt, slot: grant.id };
+  return { ...end, evidence: evidence ? failed : null };
+}
+
+/**
+ * Whether a failure may be the instance's. Not so if the group failed in this way before, if the API does not implement
+ * the call, or if it is the token's.
+ */
+function isEvidence(end: Settled, knownFailure: string | null): boolean {
+  if (end.end !== 'failed') return false;
+  const { code, final } = end.failure;
+  return final !== true && policies[code].scope !== 'token' && knownFailure !== code;
 }
 
 /** What may have killed a link is settled as fast as a leak is answered, whatever else is due. */
@@ -184,24 +205,34 @@ async function send(
   return outcome.ok ? { ...outcome, value: { call, value: outcome.value } } : outcome;
 }
 
-/** Stores what the call came to, in one atomic step with its events, unless the fence refuses. */
+type Settled = Exclude<CallEnd, { end: 'failed' | 'denied' | 'overtaken' }> | { end: 'failed'; failure: CallFailure };
+
+/**
+ * Stores what the call came to, in one atomic step with its events, unless the fence refuses. `knownFailure`: the code
+ * with which the group failed last.
+ */
 async function settleAttempt(
   deps: CallDependencies,
   target: Target,
   begun: Begun,
   outcome: CallOutcome<Answer>,
-): Promise<CallEnd> {
+): Promise<Settled & { readonly knownFailure: string | null }> {
   const { recordId } = target;
   if (outcome.ok && begun.jid === null) {
     const reading = readingOf(outcome.value.value);
     const resolved = await resolveGroup(deps.store, recordId, attemptOf(begun), reading, deps.settleTimeMs);
-    if (resolved.owner !== null) return { end: 'duplicate', owner: resolved.owner };
-    return resolved.fenced ? { end: 'fenced' } : { end: 'done', ...resolved };
+    if (resolved.owner !== null) return { end: 'duplicate', owner: resolved.owner, knownFailure: null };
+    return { ...(resolved.fenced ? { end: 'fenced' } : { end: 'done', ...resolved }), knownFailure: null };
   }
   const { record, events, fenced, repeated } = await endAttempt(deps, target, begun, resultOf(outcome));
-  if (fenced) return { end: 'fenced' };
-  if (repeated) return { end: 'failed', failure: contradiction(200, 'the answer repeats a code that was replaced') };
-  return outcome.ok ? { end: 'done', recordId, record, events } : { end: 'failed', failure: outcome };
+  const knownFailure = record.failure?.code ?? null;
+  if (fenced) return { end: 'fenced', knownFailure };
+  if (repeated) {
+    const failure = contradiction(200, 'the answer repeats a code that was replaced');
+    return { end: 'failed', failure, knownFailure };
+  }
+  if (outcome.ok) return { end: 'done', recordId, record, events, knownFailure };
+  return { end: 'failed', failure: outcome, knownFailure };
 }
 
 async function endAttempt(
@@ -232,24 +263,18 @@ function readingOf({ jid, inviteCode, inviteLink }: InfoAnswer): { jid: string; 
   return { jid, link: inviteCode === null || inviteLink === null ? null : { jid, code: inviteCode, url: inviteLink } };
 }
 
-function settlementOf(outcome: CallOutcome<Answer>, tookMs: number): Settlement {
-  if (!outcome.ok && outcome.sent === 'no') return { ending: 'refunded' };
+function settlementOf(outcome: CallOutcome<Answer>, tookMs: number, instance: Shown): Settlement {
+  if (!outcome.ok && outcome.sent === 'no') return { ending: 'refunded', instance };
   const answered = outcome.ok || outcome.httpStatus !== null;
-  if (!answered) return { ending: 'silent' };
+  if (!answered) return { ending: 'silent', instance };
   return {
     ending: 'answered',
     tookMs,
     rateLimit: outcome.rateLimit,
     exhausted: !outcome.ok && outcome.code === 'rate_limited',
-    instance: instanceShown(outcome),
+    ...(outcome.ok || outcome.retryAfterMs === undefined ? {} : { retryAfterMs: outcome.retryAfterMs }),
+    instance,
   };
-}
-
-/** What the answer shows of the instance itself. */
-function instanceShown(outcome: CallOutcome<Answer>): 'works' | 'trouble' | 'unclear' {
-  if (outcome.ok) return 'works';
-  // A group's own error proves nothing: trouble with the instance has been reported as such.
-  return closesGate(outcome.code) ? 'trouble' : 'unclear';
 }
 
 /** Time passed by whichever clock saw more of it: one stops while the machine sleeps, the other may be set back. */

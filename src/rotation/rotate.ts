@@ -7,14 +7,21 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Denial } from '../budget/budget.ts';
-import { closeGate, type Gate, openGate } from '../budget/gate.ts';
+import {
+  type FailedCall,
+  type Gate,
+  judgeFailure,
+  openGate,
+  outageMs,
+  readStanding,
+  type Verdict,
+} from '../budget/gate.ts';
 import type { InstanceConfig, RetryConfig } from '../config/config.ts';
-import type { Entry, GroupRecord, LinkReason } from '../groups/record.ts';
+import type { GroupRecord, LinkReason } from '../groups/record.ts';
 import type { CallFailure } from '../ryze/outcome.ts';
 import { type CallDependencies, makeCall, type Target } from './call.ts';
 import { decide } from './decide.ts';
-import { doorOf, retryDelayMs } from './failure.ts';
-import { doubtMs, endReprieve, isReprieved, suspect } from './suspicion.ts';
+import { policies, retryDelayMs } from './policy.ts';
 import { transition } from './transition.ts';
 import type { Failure, Input, Work } from './types.ts';
 
@@ -33,18 +40,18 @@ export type Rotation =
   /** No file has the group any more. */
   | { readonly status: 'unregistered' }
   /**
-   * Come back later; costs no try. `closed`: nothing else of this instance can go either. `proven`: a call of this run
-   * worked, so what failed before is over.
+   * Come back later; costs no try. `closed`: nothing else of this instance can go either. `past`: what to remember of the
+   * job from now on; absent: the same as before.
    */
   | {
       readonly status: 'wait';
       readonly ms: number;
-      readonly proven?: boolean;
+      readonly past?: Past;
       readonly why: 'busy' | 'settling' | 'lost' | 'elsewhere' | Denial;
       readonly closed: boolean;
     }
-  /** A call failed for the group's own reason: look again after `ms`, with this failure, before it is blamed. */
-  | { readonly status: 'doubted'; readonly ms: number; readonly failure: Failure }
+  /** A call failed for the group's own reason: look again after `ms`, with this failure, before it gives up. */
+  | { readonly status: 'doubted'; readonly ms: number; readonly failure: Doubted }
   /** A call failed and another is worth it, after `ms`. */
   | { readonly status: 'retry'; readonly ms: number; readonly failure: CallFailure }
   /** Gave up for now. `failure.code` is one of the contract's. */
@@ -60,6 +67,8 @@ export interface RotateDependencies extends CallDependencies {
   readonly onGateClosed: (instance: string, gate: Gate) => void;
   /** Told when a reset of ours whose answer was lost has been read back, whatever becomes of the work that did it. */
   readonly onRecovered: (record: GroupRecord, work: Work) => void;
+  /** A probe has failed: the pause goes on. */
+  readonly onGateExtended: (instance: string, gate: Gate) => void;
   /** Told right after events were committed, and for which results queues. */
   readonly onCommitted: (queues: readonly string[]) => void;
 }
@@ -67,32 +76,42 @@ export interface RotateDependencies extends CallDependencies {
 /** More steps than any honest course of one job: resolve, read back, reset, each overtaken a few times. */
 const maxSteps = 25;
 
+/** A failure that waits for a moment, in which others may fail too. */
+export interface Doubted extends Failure {
+  /** It was shown before that the group fails so by its own fault. */
+  readonly isConvicted: boolean;
+}
+
 export interface Past {
   /** Calls of this job that failed before. */
   readonly tries: number;
   /** The failure for which it was `doubted`; null: none. */
-  readonly doubted: Failure | null;
+  readonly doubted: Doubted | null;
 }
+
+/** For how long a failure is doubted. */
+const doubtMs = 2_000;
 
 /** How long to wait where another process has to do something first. */
 const elsewhereMs = 5_000;
 const movedOn: Rotation = { status: 'wait', ms: 0, why: 'elsewhere', closed: false };
 
 /** `first`: the group's record as it was found. */
-export async function rotate(
-  deps: RotateDependencies,
-  first: string,
-  asked: Work,
-  { tries, doubted }: Past,
-): Promise<Rotation> {
-  const { redis, keys } = deps;
+export async function rotate(deps: RotateDependencies, first: string, asked: Work, past: Past): Promise<Rotation> {
+  const { tries, doubted } = past;
   let recordId = first;
   let work = asked;
   let checked = doubted === null;
+  let acquitted = false;
   let mine: 'rotated' | 'recovered' | null = null;
   let proven = false;
   /** A refusal in words that are not documented: it counts once the link has been read back unchanged. */
-  let refusal: CallFailure | null = null;
+  let refusal: { readonly failure: CallFailure; readonly verdict: Blame } | null = null;
+  /** A call of this run that worked shows that what failed before is over; one that was refused is still to be judged. */
+  const remembered = (): Past => {
+    if (refusal !== null) return { tries: proven ? 0 : tries, doubted: doubtOf(refusal.failure, refusal.verdict) };
+    return { tries: proven ? 0 : tries, doubted: proven || acquitted ? null : doubted };
+  };
 
   for (let steps = 0; steps < maxSteps; steps++) {
     const { record, step, isExpired } = await look(deps, recordId, work);
@@ -124,23 +143,32 @@ export async function rotate(
       }
       // Whoever works on the group does what a verification would do.
       if (step.why === 'busy' && work.kind === 'verification') return { status: 'obsolete' };
-      return { status: 'wait', ms: step.ms, why: step.why, closed: false, proven };
+      return { status: 'wait', ms: step.ms, why: step.why, closed: false, past: remembered() };
     }
-    if (step.do === 'reset' && refusal !== null) return await blame(deps, record, recordId, work, doubted, refusal);
+    if (step.do === 'reset' && refusal !== null) {
+      return await conclude(deps, recordId, work, past, refusal.failure, refusal.verdict);
+    }
 
     const caller = deps.callerOf(entry.instance);
     if (caller === null) return { status: 'wait', ms: elsewhereMs, why: 'elsewhere', closed: false };
     const target: Target = { recordId, entry, ...caller };
-    const place = [entry.instance, entry.group] as const;
-    if (!checked && doubted !== null && !(await isReprieved(redis, keys, ...place))) {
-      return await giveUp(deps, recordId, work, doubted);
+    // What may have had an effect is read back first.
+    if (!checked && doubted !== null && step.do !== 'readBack') {
+      acquitted = await isAcquitted(deps, target, doubted);
+      if (!acquitted) return await giveUp(deps, recordId, work, doubted);
+      checked = true;
     }
-    checked = true;
 
     const result = await makeCall(deps, target, work, step.do);
     switch (result.end) {
       case 'denied':
-        return { status: 'wait', ms: result.waitMs, why: result.why, closed: closesQueue(result.why), proven };
+        return {
+          status: 'wait',
+          ms: result.waitMs,
+          why: result.why,
+          closed: closesQueue(result.why),
+          past: remembered(),
+        };
       case 'overtaken':
       case 'fenced':
         continue;
@@ -151,11 +179,10 @@ export async function rotate(
         if (result.recordId !== recordId && work.kind === 'request') work = { ...work, attemptsSeen: null };
         recordId = result.recordId;
         // A read-back after a refusal says nothing of what was refused.
-        proven ||= refusal === null;
+        proven ||= refusal === null && (doubted === null || step.do !== 'readBack');
         const published = result.events[0]?.reason ?? null;
         if (published !== null) deps.onCommitted(result.record.entry?.queues ?? []);
         if (published === 'recovery') deps.onRecovered(result.record, work);
-        if (doubted !== null) await endReprieve(redis, keys, ...place);
         if (step.do === 'reset' && result.record.replaced && work.kind === 'request') return movedOn;
         if (step.do === 'reset') return { status: 'rotated', record: result.record };
         if (work.kind === 'verification') {
@@ -169,43 +196,60 @@ export async function rotate(
         continue;
       }
       case 'failed': {
-        const door = doorOf(result.failure.code);
-        if (door === 'instance') await answerTrouble(deps, target, result.failure);
-        // The gate or the bucket is closed by now: asking for the next slot says for how long.
-        if (door === 'instance' || door === 'token') continue;
-        if (work.kind === 'verification' && (step.do !== 'adopt' || door !== 'group')) {
+        const { failure, evidence } = result;
+        const { scope, retried } = policies[failure.code];
+        // Its bucket is closed by now: asking for the next slot says for how long.
+        if (scope === 'token' || hasNewToken(deps, target, failure)) {
+          if (scope !== 'token') await reopen(deps, target);
+          continue;
+        }
+        const { verdict, inRow } = evidence === null ? known : await judge(deps, target, evidence);
+        // The gate is closed by now: asking for the next slot says for how long.
+        if (verdict === 'paused') continue;
+        if (work.kind === 'verification' && (step.do !== 'adopt' || retried)) {
           const { unverified } = await apply(deps, recordId, { kind: 'postponed' });
           return { status: 'verified', group: entry.group, published: null, unverified };
         }
-        if (door === 'group') {
-          refusal = result.failure;
+        if (!retried) {
+          refusal = { failure, verdict: evidence === null ? 'known' : verdict };
           // Read back first, where it may have had an effect all the same.
-          if (step.do === 'reset' && refusal.sent === 'unknown') continue;
-          return await blame(deps, record, recordId, work, doubted, refusal);
+          if (step.do === 'reset' && failure.sent === 'unknown') continue;
+          return await conclude(deps, recordId, work, past, failure, refusal.verdict);
         }
-        if (result.failure.final === true || tries + 1 >= deps.retry.attempts) {
-          return await giveUp(deps, recordId, work, afterCalls(result.failure, tries + 1));
+        const calls = tries + 1;
+        const { attempts } = deps.retry;
+        if (failure.final !== true && (calls < attempts || (calls === attempts && inRow > 1))) {
+          // Other groups fail too: before this one gives up, it sees whether that goes on, which pauses the instance.
+          const ms = calls < attempts ? retryDelayMs(calls, deps.retry, deps.random) : outageMs;
+          return { status: 'retry', ms, failure };
         }
-        return { status: 'retry', ms: retryDelayMs(tries + 1, deps.retry, deps.random), failure: result.failure };
+        return await giveUp(deps, recordId, work, afterCalls(failure, calls));
       }
     }
   }
   return { status: 'wait', ms: 1_000, why: 'busy', closed: false };
 }
 
-/** It is the group's own failure: at once, or, the first time, after a moment in which others may fail too. */
-async function blame(
+/** `known`: the record says that the group fails so. */
+type Blame = Exclude<Verdict, 'paused'> | 'known';
+
+const known = { verdict: 'group', inRow: 0 } as const;
+
+/** It is the group's own failure: at once, or, unless that is known, after a moment in which others may fail too. */
+async function conclude(
   deps: RotateDependencies,
-  { entry }: GroupRecord,
   recordId: string,
   work: Work,
-  doubted: Failure | null,
+  { doubted }: Past,
   failure: CallFailure,
+  verdict: Blame,
 ): Promise<Rotation> {
-  if (entry === null) return await giveUp(deps, recordId, work, failure);
-  if (doubted === null) return await doubt(deps, entry, failure);
-  await endReprieve(deps.redis, deps.keys, entry.instance, entry.group);
-  return await giveUp(deps, recordId, work, failure);
+  if (doubted !== null || verdict === 'known') return await giveUp(deps, recordId, work, failure);
+  return { status: 'doubted', ms: doubtMs, failure: doubtOf(failure, verdict) };
+}
+
+function doubtOf({ code, message, httpStatus }: CallFailure, verdict: Blame): Doubted {
+  return { code, message, httpStatus, isConvicted: verdict !== 'unproven' };
 }
 
 /** Says what was tried. */
@@ -225,29 +269,34 @@ function closesQueue(why: Denial): boolean {
   return why === 'exhausted' || why === 'gate';
 }
 
-/** Closes the instance's gate, unless the token was refused and there is another one by now: then it is tried. */
-async function answerTrouble(deps: RotateDependencies, target: Target, failure: CallFailure): Promise<void> {
-  const { name } = target.instance;
-  const token = failure.code === 'unauthorized' ? deps.refreshToken(name) : target.token;
-  if (token !== target.token) {
-    const opened = await openGate(deps.redis, deps.keys, name);
-    if (opened !== null) deps.onGateOpened(name, opened);
-    return;
-  }
-  const gate = await closeGate(deps.redis, deps.keys, name, failure.code);
-  if (gate.closedNow) deps.onGateClosed(name, gate);
+/** After a 401: whether there is another token by now, which is tried next. */
+function hasNewToken(deps: RotateDependencies, { instance, token }: Target, { code }: CallFailure): boolean {
+  return code === 'unauthorized' && deps.refreshToken(instance.name) !== token;
 }
 
-/** Leaves a moment in which other groups of the instance may fail too; if they do, closes its gate. */
-async function doubt(
-  deps: RotateDependencies,
-  { instance: name, group }: Entry,
-  failure: CallFailure,
-): Promise<Rotation> {
-  if (!(await suspect(deps.redis, deps.keys, name, group))) return { status: 'doubted', ms: doubtMs, failure };
-  const gate = await closeGate(deps.redis, deps.keys, name, 'suspected');
-  if (gate.closedNow) deps.onGateClosed(name, gate);
-  return { status: 'doubted', ms: gate.opensInMs, failure };
+async function reopen(deps: RotateDependencies, { instance: { name } }: Target): Promise<void> {
+  const opened = await openGate(deps.redis, deps.keys, name);
+  if (opened !== null) deps.onGateOpened(name, opened);
+}
+
+async function judge(deps: RotateDependencies, { instance: { name } }: Target, evidence: FailedCall) {
+  const judgement = await judgeFailure(deps.redis, deps.keys, name, evidence);
+  if (judgement.change === 'closed') deps.onGateClosed(name, judgement.gate);
+  if (judgement.change === 'extended') deps.onGateExtended(name, judgement.gate);
+  return judgement;
+}
+
+/**
+ * Whether a doubted failure is not the group's after all, as others failed in the same way meanwhile. One that was shown
+ * to fail by its own fault is acquitted by others' failures alone; any other one is owed a second call once it is blamed.
+ */
+async function isAcquitted(
+  { redis, keys }: RotateDependencies,
+  { instance: { name }, recordId }: Target,
+  { code, isConvicted }: Doubted,
+): Promise<boolean> {
+  const { isBlamed, isTroubleOfOthers } = await readStanding(redis, keys, name, recordId, code);
+  return isTroubleOfOthers || (isBlamed && !isConvicted);
 }
 
 async function giveUp(deps: RotateDependencies, recordId: string, work: Work, failure: Failure): Promise<Rotation> {

@@ -9,7 +9,7 @@ import { classifyAnswer, classifySilence, contradiction } from './classify.ts';
 import { type ExchangeRequest, exchange } from './exchange.ts';
 import { inviteCodeOf, inviteLinkOf, isInviteCode, isJid } from './identifier.ts';
 import type { CallOutcome, InfoAnswer, ResetAnswer } from './outcome.ts';
-import { readRateLimit } from './rateLimitHeaders.ts';
+import { readRateLimit, readRetryAfter } from './rateLimitHeaders.ts';
 
 export interface RyzeCall {
   readonly instance: string;
@@ -70,7 +70,9 @@ export function createRyzeClient({ baseUrl, timeoutMs }: RyzeClientOptions): Ryz
     if (!parsed?.success) {
       const secrets = isJid(identifier) ? [token] : [token, identifier];
       const remaining = rateLimit?.remaining ?? null;
-      return { ...classifyAnswer({ status, body, remaining, secrets }), rateLimit };
+      const retryAfterMs = readRetryAfter(got.headers, Date.now());
+      const failure = classifyAnswer({ status, body, remaining, secrets });
+      return { ...failure, ...(retryAfterMs === null ? {} : { retryAfterMs }), rateLimit };
     }
     const value = read(parsed.data);
     if (typeof value === 'string') return { ...contradiction(status, value), rateLimit };

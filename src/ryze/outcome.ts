@@ -50,6 +50,8 @@ export interface CallFailure {
   readonly ended: boolean;
   /** Another call would end in the same way, whatever comes of this one: it is not made. */
   readonly final?: boolean;
+  /** When the server wants to be asked again (`Retry-After`); absent: it did not say. */
+  readonly retryAfterMs?: number;
 }
 
 export interface CallSuccess<T> {

@@ -27,6 +27,8 @@ export type Fault =
       readonly status: number;
       readonly body: string | object;
       readonly effectAfterMs: number | null;
+      /** Instead of the X-RateLimit headers. */
+      readonly headers?: Readonly<Record<string, string>>;
     }
   /** A reset answers as if it had worked, with the code that was live before, and may have worked or not. */
   | { readonly kind: 'repeat'; readonly effect: boolean }

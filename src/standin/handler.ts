@@ -179,7 +179,8 @@ function respond(
       if (fault.effectAfterMs === 0) effect();
       else if (fault.effectAfterMs !== null) deps.later(fault.effectAfterMs, effect);
       const text = typeof fault.body === 'string' ? fault.body : JSON.stringify(fault.body);
-      return sendText(logged, response, fault.status, text, told);
+      for (const [name, value] of Object.entries(fault.headers ?? {})) response.setHeader(name, value);
+      return sendText(logged, response, fault.status, text, fault.headers === undefined ? told : null);
     }
     case 'repeat': {
       const before = group?.code ?? '';

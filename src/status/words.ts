@@ -1,6 +1,6 @@
 /** A status in words, for the terminal and the page alike. Tells no link, code or token. */
-
 import type { EventCounts } from '../queues/counts.ts';
+import { adviceFor } from '../rotation/policy.ts';
 import { span } from '../text.ts';
 import type { GroupStatus, InstanceStatus } from './status.ts';
 
@@ -33,7 +33,7 @@ export function consumerTroubles(queue: string, { delayed, failed }: EventCounts
 
 export function gateText({ gate }: InstanceStatus): string {
   if (gate === null) return 'open';
-  return `closed: ${gate.reason}, ${gate.opensInMs > 0 ? `opens in ${span(gate.opensInMs)}` : 'trying'}`;
+  return `paused: ${gate.reason}, ${gate.opensInMs > 0 ? `tries in ${span(gate.opensInMs)}` : 'waits for a call that works'}`;
 }
 
 export function pausedText(queue: string): string {
@@ -48,22 +48,13 @@ const linkBy = {
   adopted: 'read at first sight',
 } as const;
 
-/** What a person can do about a reason for which an instance is left alone or a group failed; empty: only wait. */
-const advice: Readonly<Record<string, string>> = {
-  unauthorized: 'give it a token that RyzeAPI accepts',
-  wrong_instance: 'its token belongs to another instance',
-  instance_not_found: 'RyzeAPI knows no instance of that name',
-  instance_disconnected: 'connect its number to WhatsApp in RyzeAPI',
-  throttled: 'WhatsApp asks it to slow down; set "pace" if that comes again',
-  suspected: 'several groups failed in a row; each is tried once more before it is blamed',
-  unreadable_record: 'its record in Redis is damaged, or was written by another version; the log names it',
-  not_admin: 'make its number an admin of the group, then rotate it',
-  group_not_found: 'let its number join the group, or name the group by its JID',
-};
-
+/** What a person can do about a reason for which an instance is paused or a group failed; empty: only wait. */
 export function adviceText(reason: string): string {
-  return advice[reason] === undefined ? '' : `: ${advice[reason]}`;
+  const advice = reason === 'unreadable_record' ? unreadable : adviceFor(reason);
+  return advice === '' ? '' : `: ${advice}`;
 }
+
+const unreadable = 'its record in Redis is damaged, or was written by another version; the log names it';
 
 /** What became of the last thing that was done with the group; `-`: nothing was done yet. */
 export function outcomeText({ lastError, linkBy: by }: Pick<GroupStatus, 'lastError' | 'linkBy'>): string {

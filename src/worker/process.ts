@@ -11,6 +11,7 @@
  *   wait, doubt, or a retry    delayed for that time, its own; our own count of tries, since a raw producer sets no `attempts`
  *   gave up, or bad data       failed for good: `<code>: <message>`
  */
+import { isDeepStrictEqual } from 'node:util';
 import { DelayedError, type Job, type Queue, UnrecoverableError, WaitingError } from 'bullmq';
 import { z } from 'zod';
 import { type GroupRecord, knownLink } from '../groups/record.ts';
@@ -44,7 +45,12 @@ const progress = z
     /** BullMQ's count of runs that ended: somebody may have it run again, from a dashboard, and then it starts anew. */
     run: z.int().nonnegative().default(0),
     doubted: z
-      .object({ code: z.enum(errorCodes), message: z.string(), httpStatus: z.int().nullable() })
+      .object({
+        code: z.enum(errorCodes),
+        message: z.string(),
+        httpStatus: z.int().nullable(),
+        isConvicted: z.boolean().default(false),
+      })
       .nullable()
       .default(null),
   })
@@ -109,16 +115,14 @@ export async function processJob(
     case 'unregistered':
       throw new UnrecoverableError(unknownGroup(name));
     case 'wait':
-      if (rotation.proven && (past.tries > 0 || past.doubted !== null)) await note(job, { tries: 0, doubted: null });
+      if (rotation.past !== undefined && !isDeepStrictEqual(rotation.past, past)) await note(job, rotation.past);
       if (servedBy !== instance) return await delay(job, hold, Math.min(rotation.ms, foreignMs));
       if (!rotation.closed) return await delay(job, hold, rotation.ms);
       return await putBack(queue, job, hold, rotation.ms);
     case 'retry':
       return await delay(job, hold, rotation.ms, { ...past, tries: past.tries + 1 });
-    case 'doubted': {
-      const { code, message, httpStatus } = rotation.failure;
-      return await delay(job, hold, rotation.ms, { ...past, doubted: { code, message, httpStatus } });
-    }
+    case 'doubted':
+      return await delay(job, hold, rotation.ms, { ...past, doubted: rotation.failure });
     case 'gaveUp':
       throw new UnrecoverableError(`${rotation.failure.code}: ${rotation.failure.message}`);
   }

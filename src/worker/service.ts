@@ -141,6 +141,11 @@ export async function startService(options: ServiceOptions): Promise<Service> {
         { event: 'gate.closed', instance: name, reason, opensInMs, streak },
         gateMessage(name, reason, opensInMs),
       ),
+    onGateExtended: (name, { reason, opensInMs, streak }) =>
+      log.info(
+        { event: 'gate.extended', instance: name, reason, opensInMs, streak },
+        gateMessage(name, reason, opensInMs),
+      ),
     onGateOpened,
     onLimitSeen: createLimitReports(log),
     onRecovered: (record, work) => reportRecovered({ log, observer }, record, work.kind),
@@ -148,7 +153,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   };
 
   function onGateOpened(instance: string, reason: string): void {
-    log.info({ event: 'gate.opened', instance, reason }, `${instance} works again (it was left alone: ${reason})`);
+    log.info({ event: 'gate.opened', instance, reason }, `${instance} works again (it was paused: ${reason})`);
   }
 
   /** A person has put in a new file, perhaps a new token: what the old one was refused for may be over. */
@@ -341,7 +346,7 @@ function instanceOf(config: Config, name: string): InstanceConfig {
 }
 
 function gateMessage(instance: string, reason: string, opensInMs: number): string {
-  return `${instance} is left alone for ${Math.ceil(opensInMs / 1000)} s: ${reason}; its jobs wait`;
+  return `${instance} is paused for ${Math.ceil(opensInMs / 1000)} s: ${reason}; its jobs wait`;
 }
 
 function reportQueueError(log: Logger, source: string, error: Error): void {

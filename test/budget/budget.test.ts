@@ -1,6 +1,5 @@
 import { describe, expect, it } from 'vitest';
 import { bucketOf, createBudget, type Slot } from '../../src/budget/budget.ts';
-import { closeGate, openGate, readGate } from '../../src/budget/gate.ts';
 import { redisTime } from '../../src/redis/scripts.ts';
 import { testRedis } from '../support/redis.ts';
 import { until } from '../support/until.ts';
@@ -142,6 +141,44 @@ describe('the limit', () => {
     expect((await budget.capacity(bot, token, 0)).closedForMs).toBeGreaterThan(0);
     await until('the reset', async () => (await denied()) === null);
   });
+  it('is asked for with one call at a time after each refusal, at doubling times, whatever the server says', async () => {
+    const base = make();
+    const clock = virtualRedis(base.redis, `${base.prefix}:clock`);
+    const budget = createBudget(clock.redis, base.keys, { callTimeoutMs: 1_000 });
+    const minute = { ...bot, rateLimit: { max: 100, perMs: 60_000, reserve: 0 } };
+    const refusal = { instance: 'unclear' as const, exhausted: true };
+    let now = 1_763_802_000_000;
+    let calls = 0;
+    /** Each call is refused, and says that the count resets at once. */
+    for (const end = now + 40_000; now < end; now += 10) {
+      clock.setTime(now);
+      const first = await budget.ask(minute, token, 'oneOff', 'a');
+      if (!first.granted) {
+        now += first.waitMs;
+        continue;
+      }
+      calls += 1;
+      expect(await budget.ask(minute, token, 'oneOff', 'b')).toMatchObject({ granted: false, why: 'probing' });
+      clock.setTime(now + 5);
+      await budget.settle(minute, first, answered({ limit: 100, remaining: 0, resetInMs: 0 }, refusal));
+    }
+    expect(calls).toBeLessThanOrEqual(8);
+  });
+  it.each([
+    ['as it says', 5_000, 5_000],
+    ['for a full period where it says nothing', undefined, 60_000],
+    ['for no longer than it may', 86_400_000, 600_000],
+  ])('closes after a refusal without a count %s', async (_name, retryAfterMs, closedForMs) => {
+    const { budget } = make();
+    const minute = { ...bot, rateLimit: { max: 100, perMs: 60_000, reserve: 0 } };
+    const slot = await budget.ask(minute, token, 'oneOff', 'a');
+    if (!slot.granted) throw new Error('denied');
+    const given = retryAfterMs === undefined ? {} : { retryAfterMs };
+    await budget.settle(minute, slot, answered(null, { exhausted: true, instance: 'unclear' as const, ...given }));
+    const capacity = await budget.capacity(minute, token, 0);
+    expect(capacity.closedForMs).toBeGreaterThan(closedForMs - 1_000);
+    expect(capacity.closedForMs).toBeLessThanOrEqual(closedForMs);
+  });
   it('is shared by instances with one token, and by nobody else', async () => {
     const { budget, learn, take, denied } = make();
     const twin = { ...bot, name: 'twin' };
@@ -219,51 +256,4 @@ it('the pace holds back scheduled resets, and nothing else', async () => {
   expect(await denied('scheduledReset', slow)).toMatchObject({ why: 'pace' });
   await take('scheduledRead', slow);
   await take('oneOff', slow);
-});
-
-describe('a gate', () => {
-  it('closes once for all calls that were in flight', async () => {
-    const { redis, keys, denied } = make();
-    const first = await closeGate(redis, keys, 'bot', 'unauthorized');
-    expect(first).toMatchObject({ opensInMs: 30_000, streak: 1, closedNow: true });
-    expect(await closeGate(redis, keys, 'bot', 'unauthorized')).toMatchObject({ streak: 1, closedNow: false });
-    expect(await denied()).toMatchObject({ why: 'gate' });
-  });
-  const trouble = [30, 60, 120, 240, 300, 300];
-  it.each([
-    ['unauthorized', trouble],
-    ['instance_disconnected', trouble],
-    ['wrong_instance', trouble],
-    ['instance_not_found', trouble],
-    // WhatsApp tells the number to slow down: minutes, not seconds.
-    ['throttled', [60, 120, 240, 480, 960, 1_800, 1_800]],
-  ] as const)('closed for %s again and again, doubles its time up to the most', async (code, seconds) => {
-    const { redis, keys } = make();
-    for (const [i, closedFor] of seconds.entries()) {
-      const gate = await closeGate(redis, keys, 'bot', code);
-      expect(gate).toMatchObject({ streak: i + 1, opensInMs: closedFor * 1_000, closedNow: true });
-      await redis.hset(keys.gate('bot'), 'until', 0);
-    }
-    await openGate(redis, keys, 'bot');
-    expect(await closeGate(redis, keys, 'bot', code)).toMatchObject({ streak: 1, opensInMs: seconds[0] * 1_000 });
-  });
-  it('lets one call through when its time is over, and opens when that shows that the instance works', async () => {
-    const { redis, keys, budget, learn, take, denied } = make();
-    await learn();
-    await closeGate(redis, keys, 'bot', 'instance_disconnected');
-    await redis.hset(keys.gate('bot'), 'until', 0);
-    const probe = await take();
-    expect(await denied()).toMatchObject({ why: 'probing' });
-    await budget.settle(bot, probe, answered());
-    expect(await readGate(redis, keys, 'bot', await redisTime(redis, keys))).toBeNull();
-    await take();
-  });
-  it('holds up no other instance, and can be opened by hand', async () => {
-    const { redis, keys, learn, take } = make();
-    await learn();
-    await closeGate(redis, keys, 'bot', 'unauthorized');
-    await take('oneOff', { ...bot, name: 'twin' });
-    await openGate(redis, keys, 'bot');
-    await take();
-  });
 });

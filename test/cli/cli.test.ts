@@ -212,7 +212,7 @@ describe('clear messages', () => {
     const [code, said] = await end(['rotate', 'vip', '--wait', '--timeout', '2s'], env);
     expect(code).toBe(1);
     expect(said).toMatch(
-      /^vip {2}failed {2}no link within 2s: bot is left alone for \d+ s \(unauthorized\); the request stays queued\n$/,
+      /^vip {2}failed {2}no link within 2s: bot is paused for \d+ s \(unauthorized\); the request stays queued\n$/,
     );
   });
 });

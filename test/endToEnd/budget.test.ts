@@ -115,7 +115,8 @@ it('respects a closed gate after a restart, keeps the order of what waits, and t
   await rig.queue('bot').removeRateLimitKey();
   expect(await Promise.all(asked)).toHaveLength(8);
   const [probe, ...rest] = rig.standIn.log.all.slice(before);
-  expect(probe?.jid).toBe(jids[0]);
+  // Another group than the one that closed it.
+  expect(probe?.jid).not.toBe(jids[0]);
   for (const { begin } of rest) expect(begin).toBeGreaterThanOrEqual(probe!.end!);
 });
 

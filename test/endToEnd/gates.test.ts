@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, it, onTestFinished } from 'vitest';
 import { bucketOf } from '../../src/budget/budget.ts';
+import { endPause } from '../support/gates.ts';
 import { jids, makeRig, token } from '../support/rig.ts';
 import { until } from '../support/until.ts';
 
@@ -41,7 +42,7 @@ it.each(doors)(
     // As if its time were over. The queue is held before its job is put back.
     await until('the job to wait', async () => (await rig.queue('bot').getWaitingCount()) === 1);
     if (code === 'instance_disconnected') rig.standIn.setConnection('bot', 'connected');
-    await rig.redis.hset(rig.keys.gate('bot'), 'until', 0);
+    await endPause(rig.redis, rig.keys, 'bot');
     await rig.queue('bot').removeRateLimitKey();
     expect(await waiting).toMatchObject({ status: 'rotated' });
     expect(await rig.redis.exists(rig.keys.gate('bot'))).toBe(0);
@@ -133,10 +134,8 @@ it('suspects the instance when several groups fail in a row, and blames none bef
   expect(rig.logged.find(({ event }) => event === 'gate.closed')).toMatchObject({ reason: 'suspected' });
   for (const i of [0, 1]) rig.standIn.group(jids[i]!).members.add('bot');
 
-  await rig.redis.hset(rig.keys.gate('bot'), 'until', 0);
-  await until('the first two to look again', async () => (await rig.queue('bot').getDelayedCount()) === 1);
+  await endPause(rig.redis, rig.keys, 'bot');
   await rig.queue('bot').removeRateLimitKey();
-  await rig.queue('bot').promoteJobs();
   const [first, second, third] = await Promise.allSettled(asked);
   expect(first).toMatchObject({ value: { status: 'rotated' } });
   expect(second).toMatchObject({ value: { status: 'rotated' } });
@@ -158,4 +157,22 @@ it('blames groups that fail while others work', async () => {
   }
   expect(rig.standIn.log.of({ endpoint: 'reset' })).toHaveLength(5);
   expect(rig.logged.map(({ event }) => event)).not.toContain('gate.closed');
+});
+
+it('blames nobody for a phone that was disconnected, and then works again', async () => {
+  const rig = await makeRig({ yaml: five });
+  await rig.start();
+  const ids = ['g0', 'g1', 'g2', 'g3', 'g4'];
+  await rig.adopted(...ids);
+  rig.standIn.setConnection('bot', 'disconnected');
+  const asked = ids.map((group) => rig.ask('bot', { group }));
+  await until('the gate to close', () => rig.logged.some(({ event }) => event === 'gate.closed'));
+  await until('all to wait', async () => (await rig.queue('bot').getWaitingCount()) === ids.length);
+  rig.standIn.setConnection('bot', 'connected');
+  await endPause(rig.redis, rig.keys, 'bot');
+  await rig.queue('bot').removeRateLimitKey();
+  for (const one of await Promise.all(asked)) expect(one).toMatchObject({ status: 'rotated' });
+  expect(rig.events.filter(({ type }) => type === 'rotation.failed')).toEqual([]);
+  expect(rig.logged.filter(({ event }) => event === 'gate.closed')).toHaveLength(1);
+  expect(await rig.redis.exists(rig.keys.culprits('bot'))).toBe(0);
 });

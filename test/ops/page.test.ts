@@ -83,8 +83,8 @@ it('begins with what needs a person, and lets no markup through', async () => {
   expect(await page.locator('#attention li').allTextContents()).toEqual([
     'Not ready: ticks',
     'The edited configuration is broken (config_broken): the last good one is in force',
-    'bot is left alone (unauthorized): give it a token that RyzeAPI accepts',
-    `bad${evil} is failing (not_admin): make its number an admin of the group, then rotate it`,
+    'bot is paused (unauthorized): give it a token that RyzeAPI accepts',
+    `bad${evil} is failing (not_admin): make its phone an admin of the group, then rotate it`,
     '2 events wait to be published to links',
   ]);
   expect(await page.getByRole('searchbox').inputValue()).toBe('"><script>console.log(2)</script>');

@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
-import { closeGate } from '../../src/budget/gate.ts';
 import { scheduledData } from '../../src/planner/release.ts';
+import { failCall } from '../support/gates.ts';
 import { jid, plannerRig } from './plannerRig.ts';
 
 it('releases no more than the budget serves, most overdue first, and nothing on top while that is queued', async () => {
@@ -64,7 +64,7 @@ it('divides the budget of a shared token among its instances, by who is most ove
 
 it('releases nothing to an instance whose gate is closed', async () => {
   const { plan, redis, keys } = await plannerRig();
-  await closeGate(redis, keys, 'bot0', 'unauthorized');
+  await failCall(redis, keys, 'bot0', 'unauthorized');
   expect(await plan()).toMatchObject({ due: 30, released: 0 });
 });
 

@@ -1,7 +1,7 @@
 /** Reads of links that the planner releases: at first sight, of groups that came back, and periodic verification. */
 import { describe, expect, it } from 'vitest';
-import { closeGate } from '../../src/budget/gate.ts';
 import { verifyData } from '../../src/planner/release.ts';
+import { failCall } from '../support/gates.ts';
 import { jid, plannerRig } from './plannerRig.ts';
 
 const dayMs = 86_400_000;
@@ -71,7 +71,7 @@ describe('reads at first sight', () => {
 
   it('wait while the gate is closed', async () => {
     const { plan, redis, keys } = await plannerRig({ adopted: false, defaults: later });
-    await closeGate(redis, keys, 'bot0', 'unauthorized');
+    await failCall(redis, keys, 'bot0', 'unauthorized');
     expect(await plan()).toMatchObject({ due: 30, reads: 0 });
   });
 });
@@ -136,7 +136,7 @@ describe('periodic verification', () => {
   it('waits while the gate is closed', async () => {
     const { plan, changeAll, redis, keys } = await plannerRig({ count: 5, verify });
     await changeAll(unseen);
-    await closeGate(redis, keys, 'bot0', 'unauthorized');
+    await failCall(redis, keys, 'bot0', 'unauthorized');
     expect(await plan()).toMatchObject({ released: 0, verifications: 0 });
   });
 });

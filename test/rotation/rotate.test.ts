@@ -4,9 +4,10 @@ import { createBudget } from '../../src/budget/budget.ts';
 import { settleAt } from '../../src/groups/indexes.ts';
 import type { GroupRecord } from '../../src/groups/record.ts';
 import { createGroupStore } from '../../src/groups/store.ts';
-import { type RotateDependencies, type Rotation, rotate } from '../../src/rotation/rotate.ts';
+import { type Past, type RotateDependencies, type Rotation, rotate } from '../../src/rotation/rotate.ts';
 import type { Work } from '../../src/rotation/types.ts';
-import type { CallOutcome, InfoAnswer, ResetAnswer } from '../../src/ryze/outcome.ts';
+import type { CallFailure, CallOutcome, ErrorCode, InfoAnswer, ResetAnswer } from '../../src/ryze/outcome.ts';
+import { failCall } from '../support/gates.ts';
 import { testRedis } from '../support/redis.ts';
 import {
   attempt,
@@ -35,8 +36,10 @@ const shown = (code: string) => {
   const { url } = linkOf(code);
   return { ok: true, value: { jid, inviteCode: code, inviteLink: url }, rateLimit: null } as const;
 };
-const failed = (code: 'server_error' | 'not_admin') =>
-  ({ ok: false, code, message: code, httpStatus: 500, sent: 'yes', ended: true, rateLimit: null }) as const;
+const failed = (code: ErrorCode, over: Partial<CallFailure> = {}) => ({
+  ...({ ok: false, code, message: code, httpStatus: 500, sent: 'yes', ended: true, rateLimit: null } as const),
+  ...over,
+});
 
 interface Answers {
   readonly info?: () => CallOutcome<InfoAnswer> | Promise<CallOutcome<InfoAnswer>>;
@@ -70,6 +73,7 @@ async function rotationRig(record: GroupRecord, { info, reset }: Answers = {}) {
     callerOf: (name) => (name === 'bot' ? { instance: instance as never, token: 'a-token' } : null),
     refreshToken: () => 'a-token',
     onGateClosed: () => {},
+    onGateExtended: () => {},
     onGateOpened: () => {},
     onLimitSeen: () => {},
     onRecovered: ({ link }) => recovered.push(link?.code ?? ''),
@@ -84,7 +88,9 @@ async function rotationRig(record: GroupRecord, { info, reset }: Answers = {}) {
     change,
     record: async () => (await store.load(jid)).record,
     events: async () => (await redis.lrange(keys.outbox('invite-links'), 0, -1)).map((event) => JSON.parse(event)),
-    run: (work: Work): Promise<Rotation> => rotate(deps, jid, work, { tries: 0, doubted: null }),
+    redis,
+    keys,
+    run: (work: Work, past: Past = { tries: 0, doubted: null }): Promise<Rotation> => rotate(deps, jid, work, past),
   };
 }
 
@@ -242,4 +248,63 @@ it('tells a one-off of its own failure where its group is a duplicate', async ()
   const { run, events } = await rotationRig({ ...settled, duplicateOf: 'owner' });
   expect(await run(request())).toMatchObject({ status: 'gaveUp', failure: { code: 'invalid_request' } });
   expect(await events()).toMatchObject([{ type: 'rotation.failed', request: { requestId: 'r1' } }]);
+});
+
+describe('a failure', () => {
+  const doubted = (code: ErrorCode, isConvicted: boolean) => ({ code, message: code, httpStatus: 500, isConvicted });
+
+  it('that the group is known for is given up at once, and pauses nothing', async () => {
+    const failure = { code: 'unauthorized', message: '', httpStatus: 401, at: t, count: 1, nextAttemptAt: null };
+    const rig = await rotationRig({ ...settled, failure }, { reset: () => failed('unauthorized') });
+    expect(await rig.run(request())).toMatchObject({ status: 'gaveUp', failure: { code: 'unauthorized' } });
+    expect(await rig.redis.exists(rig.keys.gate('bot'))).toBe(0);
+  });
+
+  it('of a call is never given up for while the instance is paused for it', async () => {
+    const rig = await rotationRig(settled, { reset: () => failed('server_error') });
+    // As if two other groups had failed for some seconds.
+    await rig.redis.zadd(rig.keys.row('bot', 'reset'), Date.now() - 9_000, 'call/a', Date.now() - 8_000, 'call/b');
+    const last = { tries: 2, doubted: null };
+    expect(await rig.run(request(), last)).toMatchObject({ status: 'wait', why: 'gate', past: last });
+  });
+
+  it('of a call is looked at once more, before it is given up for, while another group fails as well', async () => {
+    const rig = await rotationRig(settled, { reset: () => failed('server_error') });
+    await rig.redis.zadd(rig.keys.row('bot', 'reset'), Date.now() - 1_000, 'call/a');
+    expect(await rig.run(request(), { tries: 2, doubted: null })).toMatchObject({ status: 'retry', ms: 5_000 });
+    expect(await rig.run(request(), { tries: 3, doubted: null })).toMatchObject({ status: 'gaveUp' });
+  });
+
+  it('of a convicted group is doubted for a moment, and then given up for without another call', async () => {
+    const rig = await rotationRig(settled, { reset: () => failed('unauthorized') });
+    await rig.redis.hset(rig.keys.culprits('bot'), jid, `unauthorized reset ${Date.now() + 60_000}`);
+    const first = await rig.run(request());
+    expect(first).toMatchObject({ status: 'doubted', failure: doubted('unauthorized', true) });
+    const past = { tries: 0, doubted: doubted('unauthorized', true) };
+    expect(await rig.run(request(), past)).toMatchObject({ status: 'gaveUp' });
+    expect(rig.calls).toHaveLength(1);
+  });
+
+  it('of a convicted group is not held against it if others pause the instance meanwhile', async () => {
+    const rig = await rotationRig(settled);
+    await failCall(rig.redis, rig.keys, 'bot', 'unauthorized', { group: 'other' });
+    const past = { tries: 0, doubted: doubted('unauthorized', true) };
+    expect(await rig.run(request(), past)).toMatchObject({ status: 'wait', why: 'gate', past: { doubted: null } });
+  });
+
+  it('is remembered while its call may still take effect, and given up for once it cannot', async () => {
+    const rig = await rotationRig(settled, {
+      reset: () => failed('instance_disconnected', { sent: 'unknown', ended: false }),
+      info: () => shown('OLD'),
+    });
+    await rig.redis.hset(rig.keys.culprits('bot'), jid, `instance_disconnected reset ${Date.now() + 60_000}`);
+    const past = { tries: 0, doubted: doubted('instance_disconnected', true) };
+    expect(await rig.run(request())).toMatchObject({ status: 'wait', why: 'settling', past });
+    const { uncertain } = await rig.record();
+    await rig.change({ uncertain: { ...uncertain!, readAt: 1 } });
+    expect(await rig.run(request(), past)).toMatchObject({ status: 'wait', why: 'settling', past });
+    await rig.change({ uncertain: { ...uncertain!, openUntil: 1, readAt: 1 } });
+    expect(await rig.run(request(), past)).toMatchObject({ status: 'gaveUp' });
+    expect(rig.calls.filter((call) => call.startsWith('reset'))).toHaveLength(1);
+  });
 });

@@ -121,7 +121,7 @@ describe('X-RateLimit headers', () => {
     expect(readRateLimit(headers({ date }), now - 3_600_000)).toEqual({ limit: 100, remaining: 7, resetInMs: 20_000 });
   });
   it('never reset in the past', () => {
-    expect(readRateLimit(headers({ 'x-ratelimit-reset': '12' }), now)?.resetInMs).toBe(0);
+    expect(readRateLimit(headers({ 'x-ratelimit-reset': '1000000000' }), now)?.resetInMs).toBe(0);
   });
   it('are nothing where one is missing or makes no sense', () => {
     for (const over of [

@@ -36,6 +36,7 @@ export interface RigOptions {
   readonly api?: string;
   /** Redis as the workers see it, instead of as it is. */
   readonly seenAs?: (redis: Redis, keys: Keys) => RedisClient;
+  readonly retry?: string;
 }
 
 export interface Rig extends TestRedis {
@@ -96,7 +97,7 @@ export async function makeRig(options: RigOptions): Promise<Rig> {
   const text = (yaml: string) => `
 api: { baseUrl: "${standIn.url}", ${options.api ?? 'timeout: 1s, settleTime: 2s'} }
 redis: { prefix: ${prefix} }
-retry: { attempts: 4, baseDelay: 20ms, maxDelay: 100ms }
+retry: { ${options.retry ?? 'attempts: 4, baseDelay: 20ms, maxDelay: 100ms'} }
 ${yaml}
 ops: off`;
   writeFileSync(file, text(options.yaml));

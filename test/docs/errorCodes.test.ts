@@ -1,0 +1,42 @@
+/** docs/operations.md and the alerts say of each error code what the table in the code says. */
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { expect, it } from 'vitest';
+import { adviceFor, policies } from '../../src/rotation/policy.ts';
+import { errorCodes } from '../../src/ryze/outcome.ts';
+import { span } from '../../src/text.ts';
+
+const root = fileURLToPath(new URL('../../', import.meta.url));
+const page = readFileSync(`${root}docs/operations.md`, 'utf8');
+const section = page.split(/^## /m).find((part) => part.startsWith('Error codes\n')) ?? '';
+const rows = [...section.matchAll(/^\| `(\w+)`(.*)$/gm)].map(([, code = '', rest = '']) => [
+  code,
+  ...rest
+    .split(' | ')
+    .map((cell) => cell.replace(/\|\s*$/, '').trim())
+    .filter((cell) => cell !== '' && cell !== '|'),
+]);
+
+it('lists every error code with its scope, its pause, whether it is retried, and what to do', () => {
+  const wanted = errorCodes.map((code) => {
+    const { scope, pause, retried, advice } = policies[code];
+    const paused = pause === null ? '-' : `${span(pause.firstMs)} to ${span(pause.maxMs)}`;
+    return [code, `the ${scope}`, paused, retried ? 'yes' : 'no', advice];
+  });
+  expect(rows).toEqual(wanted);
+});
+
+it('wakes a person for the pauses that only a person ends', () => {
+  const alerts = readFileSync(`${root}config/alerts.yaml`, 'utf8');
+  const [, reasons = ''] = /gate_closed\{reason=~"(.*?)"\}/.exec(alerts) ?? [];
+  const forPeople = errorCodes.filter((code) => {
+    const { scope, pause } = policies[code];
+    return scope === 'instance' && pause?.provenBy === 'read';
+  });
+  expect(reasons.split('|').sort()).toEqual([...forPeople].sort());
+});
+
+it('advises nothing for what it does not know', () => {
+  expect(adviceFor('suspected')).not.toBe('');
+  expect(adviceFor('constructor')).toBe('');
+});
