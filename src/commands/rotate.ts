@@ -38,29 +38,33 @@ export async function rotate(names: readonly string[], options: RotateOptions): 
   if (timeoutMs === null) throw new CommandError(2, `--timeout: "${options.timeout}" is no duration like 60s or 5m`);
   const config = await readConfig(options);
 
-  return await withRedis(config.redis, async (connected) => {
-    const groups = options.all ? [...config.groups] : await findGroups(connected, config, names);
-    if (options.all && !options.yes && !(await confirmed(groups.length))) return 1;
+  return await withRedis(
+    config.redis,
+    async (connected) => {
+      const groups = options.all ? [...config.groups] : await findGroups(connected, config, names);
+      if (options.all && !options.yes && !(await confirmed(groups.length))) return 1;
 
-    const queues = new Map<string, Queue>();
-    try {
-      for (const { instance } of groups) {
-        if (queues.has(instance)) continue;
-        const queue = new Queue(rotationsQueue(instance), { connection: connected.redis, prefix: connected.prefix });
-        queue.on('error', () => {});
-        queue.setMaxListeners(0);
-        queues.set(instance, queue);
+      const queues = new Map<string, Queue>();
+      try {
+        for (const { instance } of groups) {
+          if (queues.has(instance)) continue;
+          const queue = new Queue(rotationsQueue(instance), { connection: connected.redis, prefix: connected.prefix });
+          queue.on('error', () => {});
+          queue.setMaxListeners(0);
+          queues.set(instance, queue);
+        }
+        const pushed = await push(connected, groups, queues, options.reason);
+        if (!options.wait) {
+          for (const { group, job } of pushed) print(options, { group: group.id, status: 'queued', job: job.id });
+          return 0;
+        }
+        return await waitForAll(connected, pushed, queues, timeoutMs, options);
+      } finally {
+        await Promise.all([...queues.values()].map((queue) => queue.close()));
       }
-      const pushed = await push(connected, groups, queues, options.reason);
-      if (!options.wait) {
-        for (const { group, job } of pushed) print(options, { group: group.id, status: 'queued', job: job.id });
-        return 0;
-      }
-      return await waitForAll(connected, pushed, queues, timeoutMs, options);
-    } finally {
-      await Promise.all([...queues.values()].map((queue) => queue.close()));
-    }
-  });
+    },
+    { writes: true },
+  );
 }
 
 async function findGroups(

@@ -11,6 +11,8 @@ export interface Health {
   readonly stuck: readonly string[];
   /** The file was edited and is broken: the last good one is in force. */
   readonly configBroken: boolean;
+  /** Why Redis cannot be worked with now: the code of the reply by which it refuses commands, or why it is not reachable. */
+  readonly redisTrouble: string | null;
 }
 
 /** Each a reason not to be ready; stable, for alerts and scripts. */
@@ -22,19 +24,24 @@ export interface Readiness {
   readonly reasons: readonly Reason[];
   /** What is wrong and no reason to send work elsewhere. */
   readonly details: readonly 'config_broken'[];
+  /** Why Redis cannot be worked with now, such as `NOREPLICAS` or `connection refused`; null: it can. */
+  readonly redis: string | null;
 }
 
-/** Redis that takes no write for so long cannot be worked with. */
+/** Redis that takes no write for so long cannot be worked with, whether or not it says why. */
 const redisLateMs = 10_000;
 /** Three ticks: by then the watchdog has set up the planner again. */
 const ticksLateMs = 20_000;
 
-export function judge({ stopping, redisWriteAgeMs, tickAgeMs, stuck, configBroken }: Health): Readiness {
+export function judge(health: Health): Readiness {
+  const { stopping, redisWriteAgeMs, tickAgeMs, stuck, configBroken, redisTrouble } = health;
   const reasons: Reason[] = [];
   if (stopping) reasons.push('stopping');
-  if (redisWriteAgeMs === null || redisWriteAgeMs > redisLateMs) reasons.push('redis');
+  const isLate = redisWriteAgeMs === null || redisWriteAgeMs > redisLateMs;
+  if (isLate || redisTrouble !== null) reasons.push('redis');
   // Without Redis nobody knows of ticks and jobs.
   else if (tickAgeMs === null || tickAgeMs > ticksLateMs) reasons.push('ticks');
   if (stuck.length > 0) reasons.push('jobs');
-  return { ready: reasons.length === 0, reasons, details: configBroken ? ['config_broken'] : [] };
+  const details = configBroken ? (['config_broken'] as const) : [];
+  return { ready: reasons.length === 0, reasons, details, redis: redisTrouble };
 }

@@ -19,6 +19,8 @@ export interface HealthDependencies {
   /** Instances with jobs that wait though nothing holds them up. */
   readonly waiting: () => Promise<readonly string[]>;
   readonly configBroken: () => boolean;
+  /** Why Redis cannot be worked with now; null: it can. */
+  readonly redisTrouble: () => string | null;
 }
 
 const everyMs = 2_000;
@@ -27,7 +29,7 @@ const queuesEveryMs = 10_000;
 /** Jobs that wait for so long, while none is taken, are stuck. */
 const stuckMs = 60_000;
 
-export function watchHealth({ redis, keys, waiting, configBroken }: HealthDependencies): HealthWatch {
+export function watchHealth({ redis, keys, waiting, configBroken, redisTrouble }: HealthDependencies): HealthWatch {
   let wroteAt: number | null = null;
   let lastTick: { readonly ageMs: number; readonly at: number } | null = null;
   let stopping = false;
@@ -66,6 +68,7 @@ export function watchHealth({ redis, keys, waiting, configBroken }: HealthDepend
       tickAgeMs: lastTick === null ? null : lastTick.ageMs + performance.now() - lastTick.at,
       stuck,
       configBroken: configBroken(),
+      redisTrouble: redisTrouble(),
     }),
     async stop() {
       stopping = true;

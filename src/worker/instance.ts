@@ -1,6 +1,7 @@
 /** The worker that empties one instance's queue: a slow or refused number holds up nobody else. */
-import { type Job, type Queue, Worker } from 'bullmq';
+import type { Job, Queue, Worker } from 'bullmq';
 import type { RedisClient } from '../redis/scripts.ts';
+import { CalmWorker } from './calmWorker.ts';
 
 /** How a job is held that is being worked on. */
 export interface Hold {
@@ -61,7 +62,7 @@ export function createInstanceWorker(options: InstanceWorkerOptions): Worker {
       done();
     }
   };
-  const worker = new Worker(queue.name, take, {
+  const worker = new CalmWorker(queue.name, take, {
     connection,
     prefix,
     concurrency,

@@ -3,7 +3,8 @@
  * an edited file, and stops without leaving anything behind. The only module that knows all the others.
  */
 import { isDeepStrictEqual } from 'node:util';
-import { Queue, Worker } from 'bullmq';
+import { Queue } from 'bullmq';
+import { unlessAborted } from '../abort.ts';
 import { type Budget, createBudget } from '../budget/budget.ts';
 import { openGate, readGate } from '../budget/gate.ts';
 import type { Config, InstanceConfig } from '../config/config.ts';
@@ -22,11 +23,13 @@ import { type RedisClient, redisTime } from '../redis/scripts.ts';
 import { isOfConnection } from '../redis/trouble.ts';
 import { createOutbox } from '../results/outbox.ts';
 import { createRyzeClient } from '../ryze/client.ts';
+import { CalmWorker } from './calmWorker.ts';
 import { watchHealth } from './health.ts';
 import { lockOptions } from './instance.ts';
 import { createInstances, type Instances } from './instances.ts';
 import { createLimitReports } from './limitReports.ts';
 import { type ProcessDependencies, processJob } from './process.ts';
+import { createQueueErrors } from './queueErrors.ts';
 import { createRegistering } from './registering.ts';
 import { createReloading } from './reloading.ts';
 import { repeat } from './repeat.ts';
@@ -41,6 +44,10 @@ export interface ServiceOptions {
   readonly log: Logger;
   readonly random?: () => number;
   readonly observer?: Observer;
+  /** Gives up starting: rejects with its reason while no worker runs yet. */
+  readonly signal?: AbortSignal;
+  /** Why Redis cannot be worked with now; null: it can. */
+  readonly redisTrouble?: () => string | null;
 }
 
 export interface Service {
@@ -49,6 +56,8 @@ export interface Service {
   /** The configuration in force. */
   readonly config: Config;
   health(): Health;
+  /** Jobs that this process works on. */
+  jobsInHand(): number;
   /** Stops taking jobs, finishes what is in flight, publishes what is committed. */
   close(): Promise<void>;
 }
@@ -144,15 +153,24 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     publishing.add(run);
   }
 
+  const reportQueueError = createQueueErrors(log);
+  let jobsInHand = 0;
   const instances = createInstances({
     connection: redis,
     prefix,
-    process: (name, queue, job, hold) => processJob(deps, queue, name, job, hold),
-    onError: (name, error) => reportQueueError(log, name, error),
+    async process(name, queue, job, hold) {
+      jobsInHand += 1;
+      try {
+        return await processJob(deps, queue, name, job, hold);
+      } finally {
+        jobsInHand -= 1;
+      }
+    },
+    onError: (name, error) => reportQueueError(name, error),
   });
 
   const plans = new Queue(plannerQueue, { connection: redis, prefix });
-  plans.on('error', (error) => reportQueueError(log, plannerQueue, error));
+  plans.on('error', (error) => reportQueueError(plannerQueue, error));
 
   async function plan(): Promise<void> {
     const config = reloading.inForce;
@@ -225,16 +243,22 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     );
     return held.flat();
   }
-  const health = watchHealth({ redis, keys, waiting, configBroken: () => reloading.broken });
+  const { redisTrouble = () => null, signal } = options;
+  const health = watchHealth({ redis, keys, waiting, configBroken: () => reloading.broken, redisTrouble });
 
-  await registering.register(reloading.inForce);
+  // Once a worker runs, it may be in the middle of a reset: then it is closed in good order.
+  try {
+    await unlessAborted(registering.register(reloading.inForce).then(schedule), signal);
+  } catch (error) {
+    void health.stop();
+    throw error;
+  }
   await instances.bringInLine(reloading.inForce.instances);
-  const planner = new Worker(plannerQueue, plan, { connection: redis, prefix, concurrency: 1, ...lockOptions });
-  planner.on('error', (error) => reportQueueError(log, plannerQueue, error));
+  const planner = new CalmWorker(plannerQueue, plan, { connection: redis, prefix, concurrency: 1, ...lockOptions });
+  planner.on('error', (error) => reportQueueError(plannerQueue, error));
   planner.on('failed', (_job, error) =>
     log.error({ event: 'plan.failed', err: error }, 'a tick of the planner failed'),
   );
-  await schedule();
   let tokensToo = false;
   const reloads = repeat(
     reloadEveryMs,
@@ -271,6 +295,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
       return reloading.inForce;
     },
     health: () => health.now(),
+    jobsInHand: () => jobsInHand,
     reload() {
       tokensToo = true;
       reloads.now();
@@ -301,10 +326,6 @@ function instanceOf(config: Config, name: string): InstanceConfig {
 
 function gateMessage(instance: string, reason: string, opensInMs: number): string {
   return `${instance} is left alone for ${Math.ceil(opensInMs / 1000)} s: ${reason}; its jobs wait`;
-}
-
-function reportQueueError(log: Logger, source: string, error: Error): void {
-  log[levelOf(error)]({ event: 'queue.error', source, err: error }, `${source}: ${error.message}`);
 }
 
 /** For a task on a timer: the same error again and again is one line. */

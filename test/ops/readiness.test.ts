@@ -1,7 +1,14 @@
 import { expect, it } from 'vitest';
 import { type Health, judge } from '../../src/ops/readiness.ts';
 
-const well: Health = { stopping: false, redisWriteAgeMs: 100, tickAgeMs: 4_000, stuck: [], configBroken: false };
+const well: Health = {
+  stopping: false,
+  redisWriteAgeMs: 100,
+  tickAgeMs: 4_000,
+  stuck: [],
+  configBroken: false,
+  redisTrouble: null,
+};
 
 it.each<[string, Partial<Health>, string[]]>([
   ['is ready while all goes on', {}, []],
@@ -12,9 +19,17 @@ it.each<[string, Partial<Health>, string[]]>([
   ['is not when ticks stay away', { tickAgeMs: 21_000 }, ['ticks']],
   ['is not when jobs wait and nobody takes them', { stuck: ['bot'] }, ['jobs']],
 ])('%s', (_name, over, reasons) => {
-  expect(judge({ ...well, ...over })).toEqual({ ready: reasons.length === 0, reasons, details: [] });
+  expect(judge({ ...well, ...over })).toEqual({ ready: reasons.length === 0, reasons, details: [], redis: null });
 });
 
 it('tells of a broken edit, which is no reason to send work elsewhere', () => {
-  expect(judge({ ...well, configBroken: true })).toEqual({ ready: true, reasons: [], details: ['config_broken'] });
+  expect(judge({ ...well, configBroken: true })).toEqual({
+    ...{ ready: true, reasons: [], details: ['config_broken'], redis: null },
+  });
+});
+
+it('is not ready while Redis refuses commands, and names the reason', () => {
+  expect(judge({ ...well, redisTrouble: 'NOREPLICAS' })).toEqual({
+    ...{ ready: false, reasons: ['redis'], details: [], redis: 'NOREPLICAS' },
+  });
 });

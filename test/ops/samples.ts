@@ -10,6 +10,7 @@ export const well: Health = {
   tickAgeMs: 4_000,
   stuck: [],
   configBroken: false,
+  redisTrouble: null,
 };
 
 export function group(id: string, over: Partial<GroupStatus> = {}): GroupStatus {

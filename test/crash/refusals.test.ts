@@ -1,0 +1,96 @@
+/** Real workers on a Redis that refuses commands for 12 s, for each reason, in the middle of 30 one-offs. */
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Redis } from 'ioredis';
+import { expect, it } from 'vitest';
+import { logged } from '../support/cli.ts';
+import { ownServer } from '../support/ownServer.ts';
+import { until } from '../support/until.ts';
+import { makeRig, noProxy, type Place } from './rig.ts';
+
+const refusedForMs = 12_000;
+
+interface Weather {
+  begin(redis: Redis): Promise<unknown>;
+  end(redis: Redis): Promise<unknown>;
+}
+
+const set = (name: string, value: string) => (redis: Redis) => redis.config('SET', name, value);
+
+const weathers: Readonly<Record<string, Weather>> = {
+  NOREPLICAS: { begin: set('min-replicas-to-write', '1'), end: set('min-replicas-to-write', '0') },
+  OOM: { begin: set('maxmemory', '1'), end: set('maxmemory', '0') },
+  READONLY: {
+    begin: (redis) => redis.replicaof('127.0.0.1', 1),
+    end: (redis) => redis.replicaof('NO', 'ONE'),
+  },
+};
+
+const groups = Array.from({ length: 30 }, (_, i) => `1203634062890${String(i).padStart(5, '0')}@g.us`);
+const isLoud = ({ level, event }: { readonly [field: string]: unknown }) =>
+  Number(level) >= 30 && event !== 'rotation.rotated' && event !== 'link.adopted';
+
+async function survive(place: Place, weather: { begin(): Promise<unknown>; end(): Promise<unknown> }) {
+  const rig = await makeRig(place, noProxy, {
+    instance: ', rateLimit: { max: 1000, per: 1m }',
+    ops: '{ port: 0 }',
+    latency: { minMs: 100, maxMs: 300 },
+    groups: groups.map((jid) => ({ jid })),
+    groupsYaml: groups.map((jid, i) => `{ id: g${i}, identifier: "${jid}" }`).join(', '),
+  });
+  const worker = rig.start();
+  await logged(worker, 'started');
+  await rig.adopted(...groups.keys());
+  const before = worker.json().length;
+  const asked = [];
+  for (const i of groups.keys()) asked.push(await rig.ask(`g${i}`));
+  const resets = () => rig.standIn.log.of({ endpoint: 'reset' });
+  await until('some to be done', () => resets().length >= 8);
+  await weather.begin();
+  await sleep(refusedForMs);
+  await weather.end();
+  for (const job of asked) expect(await rig.end(job)).toBe('completed');
+  const rotated = () => rig.events.filter(({ type }) => type === 'link.rotated');
+  await until('every event', () => rotated().length >= 30);
+  expect(resets()).toHaveLength(30);
+  expect(
+    rotated()
+      .map(({ inviteCode }) => inviteCode)
+      .sort(),
+  ).toEqual(groups.map((jid) => rig.standIn.codeOf(jid)).sort());
+  const lines = worker.json().slice(before).filter(isLoud);
+  expect(lines.length).toBeLessThan(20);
+  worker.child.kill('SIGTERM');
+  expect(await worker.ended).toBe(0);
+  return lines;
+}
+
+it.each(Object.entries(weathers))('waits out %s', { timeout: 90_000 }, async (reason, { begin, end }) => {
+  const { server, redis } = await ownServer();
+  const place = { redis, prefix: 'bull', url: null, env: { REDIS_URL: server.url } };
+  const lines = await survive(place, { begin: () => begin(redis), end: () => end(redis) });
+  expect(lines).toContainEqual(expect.objectContaining({ event: 'redis.refuses', reason }));
+});
+
+it('waits out a password that is another in Redis than in its file', { timeout: 90_000 }, async () => {
+  const { server, redis, folder } = await ownServer({ password: 'old-secret' });
+  const passwordFile = join(folder, 'password');
+  writeFileSync(passwordFile, 'old-secret');
+  const section = `, url: "redis://127.0.0.1:${server.port}", passwordFile: "${passwordFile}"`;
+  const lines = await survive(
+    { redis, prefix: 'bull', url: null, section },
+    {
+      async begin() {
+        await redis.config('SET', 'requirepass', 'new-secret');
+        redis.options.password = 'new-secret';
+        await redis.call('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes');
+      },
+      async end() {
+        await Promise.resolve(writeFileSync(passwordFile, 'new-secret\n'));
+      },
+    },
+  );
+  expect(lines).toContainEqual(expect.objectContaining({ event: 'redis.lost', why: 'wrong user or password' }));
+  expect(JSON.stringify(lines)).not.toMatch(/old-secret|new-secret/);
+});
