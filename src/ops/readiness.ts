@@ -24,8 +24,8 @@ export interface Readiness {
   readonly reasons: readonly Reason[];
   /** What is wrong and no reason to send work elsewhere. */
   readonly details: readonly 'config_broken'[];
-  /** Why Redis cannot be worked with now, such as `NOREPLICAS` or `connection refused`; null: it can. */
-  readonly redis: string | null;
+  /** Why Redis cannot be worked with now, such as `NOREPLICAS` or `connection refused`, where that is known. */
+  readonly redis?: string;
 }
 
 /** Redis that takes no write for so long cannot be worked with, whether or not it says why. */
@@ -43,5 +43,5 @@ export function judge(health: Health): Readiness {
   else if (tickAgeMs === null || tickAgeMs > ticksLateMs) reasons.push('ticks');
   if (stuck.length > 0) reasons.push('jobs');
   const details = configBroken ? (['config_broken'] as const) : [];
-  return { ready: reasons.length === 0, reasons, details, redis: redisTrouble };
+  return { ready: reasons.length === 0, reasons, details, ...(redisTrouble === null ? {} : { redis: redisTrouble }) };
 }

@@ -96,7 +96,7 @@ export function createOutbox({ redis, keys, prefix, onError }: OutboxOptions): O
       const takenAt = performance.now();
       const waiting = (await runScript(redis, takeLua, pair, [publisher, leaseMs, batch])) as string[] | null;
       if (waiting === null) return published;
-      const events = oneForEachGroup(waiting.map(parseEvent));
+      const events = firstOfEachGroup(waiting);
       if (events.length > 0) {
         // Frozen for longer than the lease: somebody else has published these, and perhaps newer ones.
         if (performance.now() - takenAt > leaseMs / 2) return published;
@@ -128,11 +128,18 @@ export function createOutbox({ redis, keys, prefix, onError }: OutboxOptions): O
   };
 }
 
-/** Redis may refuse one of many that are added at once, and take it later: the order within a group must not depend on it. */
-function oneForEachGroup(events: readonly LinkEvent[]): readonly LinkEvent[] {
-  const groups = new Set<string>();
-  const end = events.findIndex(({ group }) => groups.size === groups.add(group).size);
-  return end < 0 ? events : events.slice(0, end);
+/**
+ * The oldest events, up to the second one of a group: Redis may refuse one of many that are added at once and take it
+ * later, and the order within a group must not depend on that.
+ */
+function firstOfEachGroup(waiting: readonly string[]): readonly LinkEvent[] {
+  const events = new Map<string, LinkEvent>();
+  for (const json of waiting) {
+    const event = parseEvent(json);
+    if (events.has(event.group)) break;
+    events.set(event.group, event);
+  }
+  return [...events.values()];
 }
 
 function parseEvent(json: string): LinkEvent {

@@ -19,12 +19,12 @@ it.each<[string, Partial<Health>, string[]]>([
   ['is not when ticks stay away', { tickAgeMs: 21_000 }, ['ticks']],
   ['is not when jobs wait and nobody takes them', { stuck: ['bot'] }, ['jobs']],
 ])('%s', (_name, over, reasons) => {
-  expect(judge({ ...well, ...over })).toEqual({ ready: reasons.length === 0, reasons, details: [], redis: null });
+  expect(judge({ ...well, ...over })).toEqual({ ready: reasons.length === 0, reasons, details: [] });
 });
 
 it('tells of a broken edit, which is no reason to send work elsewhere', () => {
   expect(judge({ ...well, configBroken: true })).toEqual({
-    ...{ ready: true, reasons: [], details: ['config_broken'], redis: null },
+    ...{ ready: true, reasons: [], details: ['config_broken'] },
   });
 });
 
