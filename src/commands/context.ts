@@ -9,6 +9,7 @@ import { ConfigError } from '../config/problem.ts';
 import { connectRedis } from '../redis/connection.ts';
 import { refusalOfReplica } from '../redis/inspect.ts';
 import { type Keys, makeKeys } from '../redis/keys.ts';
+import { createRefusals } from '../redis/refusals.ts';
 import type { RedisClient } from '../redis/scripts.ts';
 import { findRunningRedis } from '../redis/target.ts';
 
@@ -64,7 +65,10 @@ export async function withRedis<T>(
   run: (connected: Connected) => Promise<T>,
   { writes = false, refusedForMs = commandRefusedForMs }: RedisUse = {},
 ): Promise<T> {
-  const redis = await connectRedis(findRunningRedis(config, process.env), { refusedForMs });
+  const refusals = createRefusals((change) => {
+    if (change !== null) process.stderr.write(`Redis refuses commands: ${change.why}; waiting\n`);
+  });
+  const redis = await connectRedis(findRunningRedis(config, process.env), { refusedForMs, refusals });
   try {
     const replica = writes ? await refusalOfReplica(redis) : null;
     if (replica !== null) throw new CommandError(1, replica);

@@ -90,6 +90,45 @@ describe('a signal before "started"', () => {
   });
 });
 
+describe('a signal to a worker with nothing in its hands', () => {
+  it('ends it though Redis takes no writes', async () => {
+    const { env } = await makeCliRig('ops: off');
+    const { server, redis } = await ownServer();
+    const worker = run(['start'], { env: { ...env, REDIS_URL: server.url } });
+    await logged(worker, 'link.adopted');
+    await redis.config('SET', 'min-replicas-to-write', '1');
+    await logged(worker, 'redis.refuses');
+    await endsPromptly(worker, 'SIGTERM', 0);
+  });
+
+  it('ends it though Redis is gone', async () => {
+    const { env } = await makeCliRig('ops: off');
+    const { server } = await ownServer();
+    const worker = run(['start'], { env: { ...env, REDIS_URL: server.url } });
+    await logged(worker, 'link.adopted');
+    await server.stop();
+    await logged(worker, 'redis.lost');
+    await endsPromptly(worker, 'SIGTERM', 0);
+  });
+});
+
+it('names what Redis refuses where a person waits, and gives up', { timeout: 60_000 }, async () => {
+  const { env } = await makeCliRig('ops: off');
+  const { server, redis } = await ownServer();
+  const url = { ...env, REDIS_URL: server.url };
+  const worker = run(['start'], { env: url });
+  await logged(worker, 'started');
+  await redis.config('SET', 'min-replicas-to-write', '1');
+  const command = run(['rotate', 'vip'], { env: url });
+  expect(await command.ended).toBe(1);
+  const why = 'too few replicas are connected (min-replicas-to-write)';
+  expect(command.stderr.split('\n')).toEqual([
+    `Redis refuses commands: ${why}; waiting`,
+    expect.stringMatching(/^Redis refuses \w+: too few replicas are connected \(min-replicas-to-write\)$/),
+    '',
+  ]);
+});
+
 function notedServer(folder: string): number | null {
   try {
     return JSON.parse(readFileSync(join(folder, 'data', 'embedded.json'), 'utf8')).server?.pid ?? null;

@@ -21,6 +21,18 @@ const set = (name: string, value: string) => (redis: Redis) => redis.config('SET
 const weathers: Readonly<Record<string, Weather>> = {
   NOREPLICAS: { begin: set('min-replicas-to-write', '1'), end: set('min-replicas-to-write', '0') },
   OOM: { begin: set('maxmemory', '1'), end: set('maxmemory', '0') },
+  BUSY: {
+    async begin(redis) {
+      await redis.config('SET', 'busy-reply-threshold', '50');
+      const busy = redis.duplicate();
+      busy.on('error', () => {});
+      busy
+        .eval('while true do end', 0)
+        .catch(() => {})
+        .finally(() => busy.disconnect());
+    },
+    end: (redis) => redis.script('KILL'),
+  },
   READONLY: {
     begin: (redis) => redis.replicaof('127.0.0.1', 1),
     end: (redis) => redis.replicaof('NO', 'ONE'),
@@ -31,7 +43,8 @@ const groups = Array.from({ length: 30 }, (_, i) => `1203634062890${String(i).pa
 const isLoud = ({ level, event }: { readonly [field: string]: unknown }) =>
   Number(level) >= 30 && event !== 'rotation.rotated' && event !== 'link.adopted';
 
-async function survive(place: Place, weather: { begin(): Promise<unknown>; end(): Promise<unknown> }) {
+/** `redis`: what `/readyz` names meanwhile. */
+async function survive(place: Place, redis: string, weather: { begin(): Promise<unknown>; end(): Promise<unknown> }) {
   const rig = await makeRig(place, noProxy, {
     instance: ', rateLimit: { max: 1000, per: 1m }',
     ops: '{ port: 0 }',
@@ -44,6 +57,7 @@ async function survive(place: Place, weather: { begin(): Promise<unknown>; end()
   });
   const worker = rig.start();
   await logged(worker, 'started');
+  const { url } = await logged(worker, 'ops.listening');
   await rig.adopted(...groups.keys());
   const before = worker.json().length;
   const asked = [];
@@ -51,7 +65,12 @@ async function survive(place: Place, weather: { begin(): Promise<unknown>; end()
   const resets = () => rig.standIn.log.of({ endpoint: 'reset' });
   await until('some to be done', () => resets().length >= 8);
   await weather.begin();
-  await sleep(refusedForMs);
+  const over = sleep(refusedForMs);
+  const readiness = async () => await (await fetch(`${url}/readyz`)).json();
+  await until(`${redis} to be named`, async () => (await readiness()).redis === redis);
+  expect(await readiness()).toMatchObject({ ready: false, reasons: ['redis'] });
+  expect(await (await fetch(`${url}/metrics`)).text()).toContain(`invite_rotator_redis_trouble{reason="${redis}"} 1`);
+  await over;
   await weather.end();
   for (const job of asked) expect(await rig.end(job)).toBe('completed');
   const rotated = () => rig.events.filter(({ type }) => type === 'link.rotated');
@@ -72,7 +91,7 @@ async function survive(place: Place, weather: { begin(): Promise<unknown>; end()
 it.each(Object.entries(weathers))('waits out %s', { timeout: 90_000 }, async (reason, { begin, end }) => {
   const { server, redis } = await ownServer();
   const place = { redis, prefix: 'bull', url: null, env: { REDIS_URL: server.url } };
-  const lines = await survive(place, { begin: () => begin(redis), end: () => end(redis) });
+  const lines = await survive(place, reason, { begin: () => begin(redis), end: () => end(redis) });
   expect(lines).toContainEqual(expect.objectContaining({ event: 'redis.refuses', reason }));
 });
 
@@ -82,16 +101,13 @@ it('waits out a password that is another in Redis than in its file', { timeout: 
   const passwordFile = join(folder, 'password');
   writeFileSync(passwordFile, 'old-secret');
   const section = `, url: "redis://rotator@127.0.0.1:${server.port}", passwordFile: "${passwordFile}"`;
-  const lines = await survive(
-    { redis, prefix: 'bull', url: null, section },
-    {
-      async begin() {
-        await redis.call('ACL', 'SETUSER', 'rotator', 'resetpass', '>new-secret');
-        await redis.call('CLIENT', 'KILL', 'USER', 'rotator');
-      },
-      end: () => Promise.resolve(writeFileSync(passwordFile, 'new-secret\n')),
+  const lines = await survive({ redis, prefix: 'bull', url: null, section }, 'wrong user or password', {
+    async begin() {
+      await redis.call('ACL', 'SETUSER', 'rotator', 'resetpass', '>new-secret');
+      await redis.call('CLIENT', 'KILL', 'USER', 'rotator');
     },
-  );
+    end: () => Promise.resolve(writeFileSync(passwordFile, 'new-secret\n')),
+  });
   expect(lines).toContainEqual(expect.objectContaining({ event: 'redis.lost', why: 'wrong user or password' }));
   expect(JSON.stringify(lines)).not.toMatch(/old-secret|new-secret/);
 });
