@@ -82,7 +82,11 @@ export async function startEmbeddedRedis(options: EmbeddedOptions): Promise<Embe
         return stopped;
       },
       endAtOnce() {
-        if (stopped === null && isRunning(watched.server)) process.kill(watched.server.pid, 'SIGTERM');
+        try {
+          if (stopped === null && isRunning(watched.server)) process.kill(watched.server.pid, 'SIGTERM');
+        } catch {
+          // It has ended just now.
+        }
       },
     };
   } catch (error) {

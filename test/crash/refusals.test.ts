@@ -66,7 +66,7 @@ async function survive(place: Place, redis: string, weather: { begin(): Promise<
   await until('some to be done', () => resets().length >= 8);
   await weather.begin();
   const over = sleep(refusedForMs);
-  const readiness = async () => await (await fetch(`${url}/readyz`)).json();
+  const readiness = async () => (await (await fetch(`${url}/readyz`)).json()) as { redis?: string };
   await until(`${redis} to be named`, async () => (await readiness()).redis === redis);
   expect(await readiness()).toMatchObject({ ready: false, reasons: ['redis'] });
   expect(await (await fetch(`${url}/metrics`)).text()).toContain(`invite_rotator_redis_trouble{reason="${redis}"} 1`);
@@ -88,11 +88,15 @@ async function survive(place: Place, redis: string, weather: { begin(): Promise<
   return lines;
 }
 
-it.each(Object.entries(weathers))('waits out %s', { timeout: 90_000 }, async (reason, { begin, end }) => {
+async function waitOut(reason: string, { begin, end }: Weather): Promise<void> {
   const { server, redis } = await ownServer();
   const place = { redis, prefix: 'bull', url: null, env: { REDIS_URL: server.url } };
   const lines = await survive(place, reason, { begin: () => begin(redis), end: () => end(redis) });
   expect(lines).toContainEqual(expect.objectContaining({ event: 'redis.refuses', reason }));
+}
+
+it('makes 30 resets and 30 events of 30 one-offs, whatever the reason', { timeout: 180_000 }, async () => {
+  await Promise.all(Object.entries(weathers).map(([reason, weather]) => waitOut(reason, weather)));
 });
 
 it('waits out a password that is another in Redis than in its file', { timeout: 90_000 }, async () => {
