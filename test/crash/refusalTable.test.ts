@@ -60,6 +60,8 @@ async function waitOut(name: string, reply: string): Promise<void> {
     else await reached;
     rig.proxy.refuse(reply);
     await sleep(refusedForMs);
+    // No call without its attempt: up to there it is `save` that is refused, or what comes before it.
+    if (i < stages.indexOf('sent')) expect(resets(), at).toHaveLength(i);
     rig.proxy.heal();
     expect(await rig.end(job), at).toBe('completed');
     await until(`the event after ${at}`, () => rotated().length === i + 1);

@@ -31,7 +31,15 @@ const weathers: Readonly<Record<string, Weather>> = {
         .catch(() => {})
         .finally(() => busy.disconnect());
     },
-    end: (redis) => redis.script('KILL'),
+    async end(redis) {
+      await redis.script('KILL');
+      const isOver = () =>
+        redis.ping().then(
+          () => true,
+          () => false,
+        );
+      await until('the script to end', isOver);
+    },
   },
   READONLY: {
     begin: (redis) => redis.replicaof('127.0.0.1', 1),
