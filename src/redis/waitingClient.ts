@@ -3,8 +3,8 @@
  * until it is taken, as one that meets a lost connection is. Whoever sent it, BullMQ included, only sees that it takes
  * longer: nothing spins, and nothing that has to be stored is thrown away.
  *
- * Guarantees: commands that are refused may be taken in another order than they were sent in. A transaction is never taken
- * apart: it is rejected as a whole. BullMQ's duplicates of a client behave like it.
+ * Guarantees: a transaction is never taken apart, it is rejected as a whole. BullMQ's duplicates of a client behave like it.
+ * Not guaranteed: that commands sent at once are taken in their order, where some of them are refused.
  */
 import { Cluster, type ClusterNode, type ClusterOptions, type Command, Redis, type RedisOptions } from 'ioredis';
 import type { Refusals } from './refusals.ts';
@@ -15,7 +15,7 @@ export interface Waiting {
   readonly refusals: Refusals;
   /** How long a command may be refused before it is rejected. */
   readonly refusedForMs: number;
-  /** The first connection was ready: from then on trouble passes by. */
+  /** The first connection was ready: from then on, trouble is waited out. */
   wasReady: boolean;
   /** Read anew for each connection: a password may have been changed. */
   login(): Pick<RedisOptions, 'password' | 'sentinelPassword'>;

@@ -12,7 +12,7 @@ import { ownServer } from '../support/ownServer.ts';
 import { until } from '../support/until.ts';
 
 /** Far less than any time limit of the program. */
-const promptlyMs = 3_000;
+const promptlyMs = 8_000;
 
 async function endsPromptly(worker: Run, signal: NodeJS.Signals, code: number): Promise<void> {
   worker.child.kill(signal);
