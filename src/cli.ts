@@ -5,6 +5,7 @@ import { CommandError, defaultConfigFile } from './commands/context.ts';
 import { ConfigError } from './config/problem.ts';
 import { withoutSecrets } from './log.ts';
 import { RedisStartError } from './redis/findServer.ts';
+import { refusalOf, refusalTexts } from './redis/trouble.ts';
 import { version } from './version.ts';
 
 /** Set by the command that ran. */
@@ -71,8 +72,13 @@ program.addCommand(
     }),
 );
 
+// Nobody reads what is written there: no reason to end.
+process.stderr.on('error', () => {});
 // In our own words too: Node.js would print all that the error carries, such as a Redis command with links in it.
-process.on('uncaughtException', (error) => process.exit(explain(error)));
+process.on('uncaughtException', (error: NodeJS.ErrnoException) => {
+  // Whoever read our output has what they wanted, such as `head`.
+  process.exit(error.code === 'EPIPE' && error.syscall === 'write' ? exitCode : explain(error));
+});
 try {
   await program.parseAsync();
   process.exit(exitCode);
@@ -87,7 +93,18 @@ function explain(error: unknown): number {
   if (error instanceof ConfigError) return fail(error.message, 2);
   if (error instanceof CommandError) return fail(error.message, error.exitCode);
   if (error instanceof RedisStartError) return fail(error.message, 1);
+  if (error instanceof Error && error.name === 'ReplyError') return fail(replyText(error), 1);
   return fail(error instanceof Error ? (error.stack ?? error.message) : String(error), 1);
+}
+
+/** A user who lacks a right needs to know for what. */
+function replyText(error: Error & { command?: { name?: string; args?: unknown[] } }): string {
+  const reason = refusalOf(error);
+  const { name = '', args = [] } = error.command ?? {};
+  // A script's own arguments may be links; its first key is none.
+  const key = /^eval/.test(name) ? args[2] : args[0];
+  const about = /one of the keys/.test(error.message) ? `${name} ${String(key)}` : name;
+  return `Redis refuses ${about}: ${reason === null ? error.message : refusalTexts[reason]}`;
 }
 
 function fail(message: string, code: number): number {

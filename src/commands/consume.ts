@@ -2,7 +2,7 @@
 import { onceAMinute } from '../consumer/onceAMinute.ts';
 import { startQueueWorker } from '../consumer/queueWorker.ts';
 import { linkEvent } from '../results/event.ts';
-import { type CommonOptions, readConfig, stopSignal, withRedis } from './context.ts';
+import { type CommonOptions, type Connected, readConfig, stopSignal, withRedis } from './context.ts';
 
 export interface ConsumeOptions extends CommonOptions {
   readonly queue?: string;
@@ -12,7 +12,7 @@ export interface ConsumeOptions extends CommonOptions {
 export async function consume(options: ConsumeOptions): Promise<number> {
   const config = await readConfig(options);
   const name = options.queue ?? config.results.queues[0] ?? '';
-  return await withRedis(config.redis, async ({ redis, prefix }) => {
+  const take = async ({ redis, prefix }: Connected) => {
     const worker = startQueueWorker({
       queue: name,
       redis,
@@ -32,7 +32,8 @@ export async function consume(options: ConsumeOptions): Promise<number> {
     await Promise.race([stopSignal(), closed]);
     await worker.close();
     return 0;
-  });
+  };
+  return await withRedis(config.redis, take, { writes: true, refusedForMs: Number.POSITIVE_INFINITY });
 }
 
 function writeLine(line: string): Promise<void> {

@@ -7,7 +7,9 @@ import type { Config } from '../config/config.ts';
 import { loadConfig } from '../config/load.ts';
 import { ConfigError } from '../config/problem.ts';
 import { connectRedis } from '../redis/connection.ts';
+import { refusalOfReplica } from '../redis/inspect.ts';
 import { type Keys, makeKeys } from '../redis/keys.ts';
+import { createRefusals } from '../redis/refusals.ts';
 import type { RedisClient } from '../redis/scripts.ts';
 import { findRunningRedis } from '../redis/target.ts';
 
@@ -47,10 +49,29 @@ export interface Connected {
   readonly prefix: string;
 }
 
+export interface RedisUse {
+  /** It writes to Redis: a replica is refused. */
+  readonly writes?: boolean;
+  /** How long Redis may refuse a command before that fails. */
+  readonly refusedForMs?: number;
+}
+
+/** A failover is waited for; whoever sits before a terminal is told of longer trouble. */
+const commandRefusedForMs = 10_000;
+
 /** Runs with a connection to the Redis that the worker uses, and closes it whatever happens. */
-export async function withRedis<T>(config: Config['redis'], run: (connected: Connected) => Promise<T>): Promise<T> {
-  const redis = await connectRedis(findRunningRedis(config, process.env));
+export async function withRedis<T>(
+  config: Config['redis'],
+  run: (connected: Connected) => Promise<T>,
+  { writes = false, refusedForMs = commandRefusedForMs }: RedisUse = {},
+): Promise<T> {
+  const refusals = createRefusals((change) => {
+    if (change !== null) process.stderr.write(`Redis refuses commands: ${change.why}; waiting\n`);
+  });
+  const redis = await connectRedis(findRunningRedis(config, process.env), { refusedForMs, refusals });
   try {
+    const replica = writes ? await refusalOfReplica(redis) : null;
+    if (replica !== null) throw new CommandError(1, replica);
     return await run({ redis, keys: makeKeys(config.prefix), prefix: config.prefix });
   } finally {
     redis.disconnect();
@@ -69,4 +90,16 @@ export function stopSignal(): Promise<NodeJS.Signals> {
     process.on('SIGTERM', onSignal);
     process.on('SIGINT', onSignal);
   });
+}
+
+/** The reason of an abort by SIGTERM or SIGINT. */
+export class StoppedError extends Error {
+  override readonly name = 'StoppedError';
+}
+
+/** The same as an `AbortSignal`, for work that is to be given up. */
+export function abortOn(stopped: Promise<NodeJS.Signals>): AbortSignal {
+  const controller = new AbortController();
+  void stopped.then((signal) => controller.abort(new StoppedError(signal)));
+  return controller.signal;
 }

@@ -65,7 +65,7 @@ export async function rotate(names: readonly string[], options: RotateOptions): 
     if (options.wait) timer = setTimeout(() => limit.abort(new LateError()), timeoutMs);
   };
   startClock();
-  const pushing = withRedis(config.redis, async (connected) => {
+  const act = async (connected: Connected) => {
     const groups = options.all ? [...config.groups] : await findGroups(connected, config, names);
     if (options.all && !options.yes) {
       clearTimeout(timer);
@@ -87,7 +87,8 @@ export async function rotate(names: readonly string[], options: RotateOptions): 
       oneOffs.close();
       for (const client of opened) client.disconnect();
     }
-  });
+  };
+  const pushing = withRedis(config.redis, act, { writes: true });
   try {
     return await Promise.race([pushing, lateWithoutPush(signal, () => isPushed, options.timeout)]);
   } finally {

@@ -1,24 +1,45 @@
 /** `invite-rotator start`: runs the worker until a signal. */
 import { Session } from 'node:inspector/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { unlessAborted } from '../abort.ts';
 import type { Config } from '../config/config.ts';
 import { ConfigError } from '../config/problem.ts';
 import { watchConfig } from '../config/watch.ts';
 import { createLog, type Logger, logLevels } from '../log.ts';
+import { createLogStream } from '../logStream.ts';
 import { createMetrics, type Metrics } from '../ops/metrics.ts';
 import { type OpsServer, startOpsServer } from '../ops/server.ts';
 import { connectRedis } from '../redis/connection.ts';
-import { type EmbeddedRedis, startEmbeddedRedis } from '../redis/embedded.ts';
+import { type EmbeddedOptions, type EmbeddedRedis, startEmbeddedRedis } from '../redis/embedded.ts';
 import { inspectRedis } from '../redis/inspect.ts';
 import { makeKeys } from '../redis/keys.ts';
+import { createLogins } from '../redis/logins.ts';
+import { createOutage, type Outage } from '../redis/outage.ts';
 import type { RedisClient } from '../redis/scripts.ts';
 import { dataDir, describeTarget, namedRedis, type RedisTarget } from '../redis/target.ts';
 import { readStatus } from '../status/status.ts';
 import { version } from '../version.ts';
 import { type Service, startService } from '../worker/service.ts';
 import { createTokens } from '../worker/tokens.ts';
-import { CommandError, type CommonOptions, configFile, stopSignal } from './context.ts';
+import { abortOn, CommandError, type CommonOptions, configFile, stopSignal } from './context.ts';
 
 export async function start(options: CommonOptions): Promise<number> {
+  const stopped = stopSignal();
+  const signal = abortOn(stopped);
+  try {
+    return await runUntil(stopped, signal, options);
+  } catch (error) {
+    // A signal before "started": nothing was begun that would have to be finished.
+    if (error === signal.reason && signal.aborted) return 0;
+    throw error;
+  }
+}
+
+async function runUntil(
+  stopped: Promise<NodeJS.Signals>,
+  signal: AbortSignal,
+  options: CommonOptions,
+): Promise<number> {
   const watched = await watchConfig(configFile(options));
   if (!watched.ok) throw new ConfigError(watched.problems);
   const { watcher } = watched;
@@ -26,28 +47,30 @@ export async function start(options: CommonOptions): Promise<number> {
   const tokens = createTokens(process.env);
   const missing = tokens.load(config);
   if (missing.length > 0) throw new CommandError(2, missing.join('\n'));
-  const log = createLog({ level: logLevel(), to: process.stdout });
-  const stopped = stopSignal();
+  const log = createLog({ level: logLevel(), to: createLogStream(process.stdout, linesLost) });
   let reload = () => {};
   process.on('SIGHUP', () => reload());
 
-  const { target, embedded } = await findRedis(config, log);
+  const { target, embedded } = await findRedis(config, log, signal);
+  // However the process ends: its Redis does not outlive it, and writes what it has to disk first.
+  process.on('exit', () => embedded?.endAtOnce());
   try {
-    const redis = await connectRedis(target, {
-      onChange: (up, why) =>
-        up
-          ? log.warn({ event: 'redis.back' }, 'Redis is back')
-          : log.error({ event: 'redis.lost', why }, `Redis is not reachable: ${why}; work goes on when it is back`),
-    });
+    const outage = createOutage(log);
+    const logins = createLogins(target, () => namedRedis(config.redis, process.env));
+    reload = logins.reread;
+    const redis = await connectRedis(target, { ...outage, logins, signal });
     try {
-      const { refusal, warnings } = await inspectRedis(redis);
+      const { refusal, warnings } = await unlessAborted(inspectRedis(redis), signal);
       if (refusal !== null) throw new CommandError(1, refusal);
       for (const warning of warnings) log.warn({ event: 'redis.warning' }, warning);
 
       const metrics = createMetrics(version);
       const { observer } = metrics;
-      const service = await startService({ watcher, tokens, redis, log, observer });
-      reload = () => service.reload();
+      const service = await startService({ watcher, tokens, redis, log, observer, signal, redisTrouble: outage.now });
+      reload = () => {
+        logins.reread();
+        service.reload();
+      };
       const ops = await showPages(service, metrics, redis, log);
       const { groups, instances } = config;
       const counts = { groups: groups.length, instances: instances.length };
@@ -58,9 +81,9 @@ export async function start(options: CommonOptions): Promise<number> {
       // Where it is not possible, the memory is tidied up later.
       const tidying = setTimeout(() => collectGarbage().catch(() => {}), tidyAfterMs);
 
-      const signal = await stopped;
+      const name = await stopped;
       clearTimeout(tidying);
-      log.info({ event: 'stopping', signal }, `${signal}: finishing what is in flight`);
+      log.info({ event: 'stopping', signal: name }, `${name}: finishing what is in flight`);
       const patience = setTimeout(() => {
         log.error(
           { event: 'stopped.late' },
@@ -69,7 +92,7 @@ export async function start(options: CommonOptions): Promise<number> {
         process.exit(1);
       }, service.config.shutdownTimeoutMs);
       // Pages stay until the work is done: whoever looks sees that it is stopping.
-      await service.close();
+      await Promise.race([service.close(), nothingToWaitFor(service, outage)]);
       await ops?.close();
       clearTimeout(patience);
       redis.removeAllListeners('close');
@@ -82,6 +105,13 @@ export async function start(options: CommonOptions): Promise<number> {
   log.info({ event: 'stopped' }, 'stopped');
   return 0;
 }
+
+/** Resolves when Redis is away and no job is worked on: then closing would only wait for Redis, and for nothing. */
+async function nothingToWaitFor(service: Service, outage: Outage): Promise<void> {
+  while (service.jobsInHand() > 0 || outage.now() === null) await sleep(lookEveryMs, undefined, { ref: false });
+}
+
+const lookEveryMs = 200;
 
 /** It takes a tenth of a second: not before the worker is ready. */
 const tidyAfterMs = 3_000;
@@ -124,20 +154,44 @@ async function showPages(
   }
 }
 
+/** In the place of log lines that could not be written. */
+function linesLost(lines: number): string {
+  const line = { level: 40, time: new Date().toISOString(), event: 'log.lost', lines };
+  return `${JSON.stringify({ ...line, msg: `${lines} lines of this log could not be written` })}\n`;
+}
+
 async function findRedis(
   config: Config,
   log: Logger,
+  signal: AbortSignal,
 ): Promise<{ target: RedisTarget; embedded: EmbeddedRedis | null }> {
   const named = namedRedis(config.redis, process.env);
   if (named !== null) return { target: named, embedded: null };
   const say = (line: string) => log.info({ event: 'redis.install' }, line);
-  const embedded = await startEmbeddedRedis({ dataDir, env: process.env, say });
+  const embedded = await startEmbeddedRedis({ dataDir, env: process.env, say, signal, ...watchEmbedded(log) });
   const how = embedded.adopted ? 'taken over from a worker that was killed' : 'started';
   log.info(
     { event: 'redis.embedded', pid: embedded.pid, data: dataDir },
     `embedded Redis ${how}; its data is in ./${dataDir}`,
   );
   return { target: { path: embedded.path }, embedded };
+}
+
+/** It is started again with its data. Where that fails, whoever supervises this process sees it end. */
+function watchEmbedded(log: Logger): Pick<EmbeddedOptions, 'onDeath' | 'onRestart' | 'onFailure'> {
+  return {
+    onDeath: (pid, lastWords) =>
+      log.error(
+        { event: 'redis.embedded.died', pid },
+        `the embedded Redis has ended without being told to: ${lastWords}; it is started again with its data`,
+      ),
+    onRestart: (pid) =>
+      log.warn({ event: 'redis.embedded', pid, data: dataDir }, 'embedded Redis started again with its data'),
+    onFailure: (error) => {
+      log.fatal({ event: 'redis.embedded.failed', err: error }, 'the embedded Redis cannot be started again: ending');
+      process.exit(1);
+    },
+  };
 }
 
 function logLevel(): string {

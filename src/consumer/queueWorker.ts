@@ -3,11 +3,12 @@
  * its first commands is replaced, and closing waits for the handlers that run, and not for a Redis that is away.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Job, Worker } from 'bullmq';
+import type { Job, Worker } from 'bullmq';
 import { onRedisTime } from '../queues/redisTime.ts';
 import { createRedisClock } from '../redis/clock.ts';
 import { makeKeys } from '../redis/keys.ts';
 import type { RedisClient } from '../redis/scripts.ts';
+import { CalmWorker } from '../worker/calmWorker.ts';
 import { lockOptions } from '../worker/instance.ts';
 
 export interface QueueWorkerOptions {
@@ -43,7 +44,7 @@ export function startQueueWorker(options: QueueWorkerOptions): QueueWorker {
   readClock();
   function make(): Worker {
     const workerOptions = { connection: redis, prefix, concurrency, autorun: false, ...lockOptions };
-    const worker = new Worker(queue, (job, lock = '') => take(job, lock), workerOptions, onRedisTime(clock));
+    const worker = new CalmWorker(queue, (job, lock = '') => take(job, lock), workerOptions, onRedisTime(clock));
     worker.on('error', report);
     worker.on('failed', (job, error) => report(new Error(`${job?.id ?? 'an event'}: ${error.message}`)));
     return worker;

@@ -50,6 +50,7 @@ export function createMetrics(version: string): Metrics {
   const info = gauge('build_info', 'Always 1', ['version', 'node']);
   const ready = gauge('ready', '1 while this process does its work, as on /readyz');
   const unready = gauge('unready', '1 for each reason why it does not', ['reason']);
+  const redisTrouble = gauge('redis_trouble', '1 while Redis refuses commands or is not reachable', ['reason']);
   const configBroken = gauge('config_broken', '1 while an edit of the file is broken and the one before in force');
   const tickAge = gauge('tick_age_seconds', "Since the planner's last tick, as this process knows it");
   const budgetUsed = gauge('budget_used', "Requests that count against the token's limit now", ['instance']);
@@ -70,6 +71,8 @@ export function createMetrics(version: string): Metrics {
     const { ready: isReady, reasons } = judge(health);
     ready.set(isReady ? 1 : 0);
     for (const reason of readinessReasons) unready.set({ reason }, reasons.includes(reason) ? 1 : 0);
+    redisTrouble.reset();
+    if (health.redisTrouble !== null) redisTrouble.set({ reason: health.redisTrouble }, 1);
     configBroken.set(health.configBroken ? 1 : 0);
     // Infinite where there was none yet: an alert on a late planner must not be silent then.
     tickAge.set((health.tickAgeMs ?? Number.POSITIVE_INFINITY) / 1000);

@@ -69,9 +69,12 @@ function titleOf(wanted: number, { ready }: Readiness): string {
 }
 
 /** What needs a person, one line each. */
-function wants(status: Status | null, { reasons, details }: Readiness): Html[] {
+function wants(status: Status | null, { reasons, details, redis }: Readiness): Html[] {
   const lines: Html[] = [];
-  for (const reason of reasons) lines.push(html`<li>Not ready: ${reason}</li>`);
+  for (const reason of reasons) {
+    const why = reason === 'redis' && redis !== undefined ? ` (${redis})` : '';
+    lines.push(html`<li>Not ready: ${reason}${why}</li>`);
+  }
   if (details.includes('config_broken'))
     lines.push(html`<li>The edited configuration is broken (config_broken): the last good one is in force</li>`);
   if (status === null) return lines;

@@ -13,6 +13,8 @@ export interface Health {
   readonly configBroken: boolean;
   /** Queues that somebody has paused. */
   readonly paused: readonly string[];
+  /** Why Redis cannot be worked with now: the code of the reply by which it refuses commands, or why it is not reachable. */
+  readonly redisTrouble: string | null;
 }
 
 /** Each a reason not to be ready; stable, for alerts and scripts. */
@@ -28,22 +30,27 @@ export interface Readiness {
   readonly details: readonly Detail[];
   /** The queues that `queue_paused` tells of. */
   readonly paused: readonly string[];
+  /** Why Redis cannot be worked with now, such as `NOREPLICAS` or `connection refused`, where that is known. */
+  readonly redis?: string;
 }
 
-/** Redis that takes no write for so long cannot be worked with. */
+/** Redis that takes no write for so long cannot be worked with, whether or not it says why. */
 const redisLateMs = 10_000;
 /** Three ticks: by then the watchdog has set up the planner again. */
 const ticksLateMs = 20_000;
 
-export function judge({ stopping, redisWriteAgeMs, tickAgeMs, stuck, configBroken, paused }: Health): Readiness {
+export function judge(health: Health): Readiness {
+  const { stopping, redisWriteAgeMs, tickAgeMs, stuck, configBroken, paused, redisTrouble } = health;
   const reasons: Reason[] = [];
   if (stopping) reasons.push('stopping');
-  if (redisWriteAgeMs === null || redisWriteAgeMs > redisLateMs) reasons.push('redis');
+  const isLate = redisWriteAgeMs === null || redisWriteAgeMs > redisLateMs;
+  if (isLate || redisTrouble !== null) reasons.push('redis');
   // Without Redis nobody knows of ticks and jobs.
   else if (tickAgeMs === null || tickAgeMs > ticksLateMs) reasons.push('ticks');
   if (stuck.length > 0) reasons.push('jobs');
   const details: Detail[] = [];
   if (configBroken) details.push('config_broken');
   if (paused.length > 0) details.push('queue_paused');
-  return { ready: reasons.length === 0, reasons, details, paused };
+  const redis = redisTrouble === null ? {} : { redis: redisTrouble };
+  return { ready: reasons.length === 0, reasons, details, paused, ...redis };
 }

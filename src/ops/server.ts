@@ -2,6 +2,7 @@
  * What operators see over HTTP: health, readiness, metrics, and the status as JSON and as a page. Reads only; holds no
  * link, code or token. Listens on loopback unless told otherwise.
  */
+import type { Server } from 'node:http';
 import fastify from 'fastify';
 import type { Logger } from '../log.ts';
 import { isOfConnection } from '../redis/trouble.ts';
@@ -44,8 +45,7 @@ export async function startOpsServer(options: OpsOptions): Promise<OpsServer> {
   // Trouble with Redis is told once, by its client.
   const report = (error: Error) =>
     log[isOfConnection(error) ? 'debug' : 'warn']({ event: 'ops.error', err: error }, 'the status cannot be read');
-  // Connections that ask nothing must not hold up the end: browsers open some ahead of time.
-  const app = fastify({ exposeHeadRoutes: true, forceCloseConnections: true });
+  const app = fastify({ exposeHeadRoutes: true });
   app.addHook('onSend', (_request, reply, payload, done) => {
     reply.headers({
       'cache-control': 'no-store',
@@ -80,8 +80,37 @@ export async function startOpsServer(options: OpsOptions): Promise<OpsServer> {
       .send(renderPage(read, judge(health()), view));
   });
 
-  const url = await app.listen({ host, port });
-  return { url, close: () => app.close() };
+  await app.ready();
+  await listen(app.server, host, port);
+  return {
+    url: urlOf(app.server, host),
+    async close() {
+      app.server.close();
+      // Connections that ask nothing must not hold up the end: browsers open some ahead of time.
+      app.server.closeAllConnections();
+      await app.close();
+    },
+  };
+}
+
+/**
+ * Not by fastify's own `listen`: for its log it asks for the machine's addresses, which a hardened system may refuse, and that
+ * would end the process.
+ */
+function listen(server: Server, host: string, port: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject);
+    server.listen({ host, port }, () => {
+      server.off('error', reject);
+      resolve();
+    });
+  });
+}
+
+function urlOf(server: Server, host: string): string {
+  const address = server.address();
+  const port = typeof address === 'object' && address !== null ? address.port : 0;
+  return `http://${host.includes(':') ? `[${host}]` : host}:${port}`;
 }
 
 /** One reading for all who ask while it is under way or shortly after. */

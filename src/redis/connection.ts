@@ -10,25 +10,43 @@
  *   during an outage would never work again.
  *
  * A command that waits for its answer when the connection is lost is sent again on the next one. It may have been done
- * already: whatever must not happen twice has to be safe in its script.
+ * already: whatever must not happen twice has to be safe in its script. So is one that Redis refuses for a while
+ * (`waitingClient.ts`).
  */
 import { lookup } from 'node:dns';
-import { Cluster, type ClusterOptions, Redis, type RedisOptions } from 'ioredis';
+import type { RedisOptions } from 'ioredis';
 import { keepSecret } from '../log.ts';
 import { RedisStartError } from './findServer.ts';
+import { createRefusals, type Refusals } from './refusals.ts';
 import type { RedisClient } from './scripts.ts';
 import { describeTarget, type Login, type RedisTarget } from './target.ts';
-import { connectionClosed, reasonOf, troubleWith } from './trouble.ts';
+import { connectionClosed, isOfLogin, reasonOf, refusalOf, troubleWith } from './trouble.ts';
+import { type Waiting, WaitingCluster, type WaitingClusterOptions, WaitingRedis } from './waitingClient.ts';
 
 export interface ConnectOptions {
   /** Told when the connection is lost, when another reason keeps it from coming back, and when it is back. */
   readonly onChange?: (connected: boolean, why: string) => void;
   /** A connection on which a command has waited this long without any answer is dead. Longer than BullMQ blocks. */
   readonly silenceMs?: number;
+  /** What Redis refuses for a while. Default: nobody is told. */
+  readonly refusals?: Refusals;
+  /** How long a command may be refused before it is rejected. Default: for as long as it takes. */
+  readonly refusedForMs?: number;
+  /** Ends the attempt to connect: rejects with the signal's reason. */
+  readonly signal?: AbortSignal;
+  /** Where a password comes from that may be changed meanwhile. Default: the target's own, for good. */
+  readonly logins?: Logins;
+}
+
+/** The target with its passwords, as they were last read. */
+export interface Logins {
+  readonly current: RedisTarget;
+  /** Reads them again. Where that fails, those in use stay in force. */
+  reread(): void;
 }
 
 const connectMs = 5_000;
-/** From a TCP connection to a server that answers and has loaded its data; a server that loads says so meanwhile. */
+/** How long a Sentinel or a node may take to answer. */
 const handshakeMs = 5_000;
 /** Between tries to reconnect at the most: an outage's end is noticed within a second. */
 const retryMs = 1_000;
@@ -38,36 +56,19 @@ const clusterRetryMs = 200;
 /** BullMQ blocks for 10 s at the most. */
 const silentMs = 12_000;
 
-/**
- * Once it was ready, gives up a new connection that does not answer: ioredis would wait for it as long as for one that
- * blocks, so an outage in which packets just vanish would last that much longer. So do its duplicates.
- */
-class HandshakingRedis extends Redis {
-  constructor(options: RedisOptions) {
-    super({ ...options, replyMapping: 'legacy' });
-    let wasReady = false;
-    let timer: NodeJS.Timeout | undefined;
-    this.on('ready', () => {
-      wasReady = true;
-    });
-    this.on('connect', () => {
-      clearTimeout(timer);
-      if (wasReady) timer = setTimeout(() => this.disconnect(true), handshakeMs);
-    });
-    for (const over of ['ready', 'close', 'end']) this.on(over, () => clearTimeout(timer));
-  }
-
-  override duplicate(override?: Partial<RedisOptions>): Redis {
-    return new HandshakingRedis({ ...this.options, ...override });
-  }
-}
-
 /** Resolves once Redis answers and has loaded its data; rejects with a `RedisStartError` if it cannot be reached now. */
 export async function connectRedis(target: RedisTarget, options: ConnectOptions = {}): Promise<RedisClient> {
-  const { onChange, silenceMs = silentMs } = options;
-  let connected = false;
+  const { onChange, silenceMs = silentMs, signal, logins = { current: target, reread() {} } } = options;
+  const { refusals = createRefusals(), refusedForMs = Number.POSITIVE_INFINITY } = options;
+  const waiting: Waiting = {
+    refusals,
+    refusedForMs,
+    wasReady: false,
+    login: () => passwordsOf(logins.current),
+    onWrongLogin: () => logins.reread(),
+  };
   /** Until the first connection stands there is no second try: whoever starts the program sees what is wrong. */
-  const retryAfter = (tries: number) => (connected ? Math.min(50 * 2 ** Math.min(tries, 10), retryMs) : null);
+  const retryAfter = (tries: number) => (waiting.wasReady ? Math.min(50 * 2 ** Math.min(tries, 10), retryMs) : null);
   const settings: RedisOptions = {
     connectionName: 'invite-rotator',
     maxRetriesPerRequest: null,
@@ -76,32 +77,47 @@ export async function connectRedis(target: RedisTarget, options: ConnectOptions 
     socketTimeout: silenceMs,
     keepAlive: keepAliveMs,
   };
+  signal?.throwIfAborted();
   const client =
     'cluster' in target
-      ? openCluster(target, settings, retryAfter)
-      : new HandshakingRedis(alone(target, settings, retryAfter));
+      ? openCluster(target, settings, { retryAfter, waiting })
+      : new WaitingRedis({ ...alone(target, settings, retryAfter), waiting });
   let reason = connectionClosed;
   const onError = (error: Error) => {
     reason = reasonOf(error);
   };
   client.on('error', onError);
-  client.on('node error', onError);
+  client.on('node error', (error: Error) => {
+    onError(error);
+    if (isOfLogin(refusalOf(error))) logins.reread();
+  });
   client.on('sentinelError', onError);
   await new Promise<void>((resolve, reject) => {
+    const abort = () => {
+      client.off('end', fail);
+      client.disconnect();
+      reject(signal?.reason);
+    };
     const fail = async () => {
       const why = await whyNone(target, reason);
+      signal?.removeEventListener('abort', abort);
       reject(new RedisStartError(`cannot reach Redis at ${describeTarget(target)}: ${why}`));
     };
+    signal?.addEventListener('abort', abort, { once: true });
     client.once('end', fail);
     client.once('ready', () => {
       client.off('end', fail);
+      signal?.removeEventListener('abort', abort);
       resolve();
     });
   });
-  connected = true;
+  waiting.wasReady = true;
   /** Reasons of this outage, each told once. */
   const told = new Set<string>();
   client.on('close', () => {
+    // A replica is left on purpose, to look for the primary: that it refuses is reported.
+    if (reason === connectionClosed && refusals.now() !== null) return;
+    refusals.clear();
     if (!told.has(reason)) onChange?.(false, reason);
     told.add(reason);
   });
@@ -145,8 +161,6 @@ function alone(
     ...settings,
     ...('sentinels' in target ? bySentinels(target, retryAfter) : addressOf(target)),
     retryStrategy: retryAfter,
-    // A failover leaves us at a replica: connect anew, and send the command again there.
-    reconnectOnError: (error) => (error.message.includes('READONLY') ? 2 : false),
   };
 }
 
@@ -175,9 +189,10 @@ function sentinelLogin({ login, sentinelPassword }: BySentinels): Pick<RedisOpti
 function openCluster(
   { cluster, login }: Extract<RedisTarget, { cluster: unknown }>,
   settings: RedisOptions,
-  retryAfter: RetryAfter,
-): Cluster {
-  const options: ClusterOptions = {
+  { retryAfter, waiting }: { readonly retryAfter: RetryAfter; readonly waiting: Waiting },
+): WaitingCluster {
+  const options: WaitingClusterOptions = {
+    waiting,
     clusterRetryStrategy: retryAfter,
     // A failover takes as long as the nodes need to agree: commands wait for it, as they do for a server alone.
     maxRedirections: Number.MAX_SAFE_INTEGER,
@@ -186,11 +201,11 @@ function openCluster(
     // Two nodes that point at each other meanwhile must not make us spin.
     retryDelayOnMoved: 20,
     slotsRefreshTimeout: handshakeMs,
-    redisOptions: { ...settings, ...loginOf(login), replyMapping: 'legacy' },
+    redisOptions: { ...settings, ...loginOf(login) },
     // A certificate is for a name, not for its address.
     dnsLookup: login.tls ? (host, done) => done(null, host, 0) : lookup,
   };
-  return new Cluster(
+  return new WaitingCluster(
     cluster.map((node) => ({ ...node })),
     options,
   );
@@ -217,6 +232,20 @@ function addressOf(target: Extract<RedisTarget, { url: string } | { path: string
     ...(pathname.length > 1 ? { db: Number(pathname.slice(1)) } : {}),
     ...(protocol === 'rediss:' ? { tls: {} } : {}),
     ...named,
+  };
+}
+
+/** What of a target's options may change while the program runs. */
+function passwordsOf(target: RedisTarget): Pick<RedisOptions, 'password' | 'sentinelPassword'> {
+  if ('url' in target || 'path' in target) {
+    const { password } = addressOf(target);
+    return password === undefined ? {} : { password };
+  }
+  const { password } = loginOf(target.login);
+  const { sentinelPassword } = 'sentinels' in target ? target : {};
+  return {
+    ...(password === undefined ? {} : { password }),
+    ...(sentinelPassword === undefined ? {} : { sentinelPassword: kept(sentinelPassword) }),
   };
 }
 

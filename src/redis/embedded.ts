@@ -4,12 +4,13 @@
  *
  * One owner at a time (`folderLock.ts`). If the owner was killed, its server is still running: the next owner takes it
  * over, so that no two servers ever write the same files. `embedded.json` in the folder tells which server that is, and
- * tells other commands where to find it. It does not start the server anew if that dies while we run.
+ * tells other commands where to find it. A server that ends while we run is started again.
  */
 import { existsSync, mkdirSync, readFileSync, realpathSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join, relative, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
+import { unlessAborted } from '../abort.ts';
 import { lastWordsIn, launch, logSize, pidAt, socketName, waitUntilReady } from './embeddedServer.ts';
 import { findServer, RedisStartError } from './findServer.ts';
 import { lockFolder } from './folderLock.ts';
@@ -23,6 +24,8 @@ export interface EmbeddedRedis {
   readonly adopted: boolean;
   /** Ends the server, which writes what it has to disk first, and gives the folder free. */
   stop(): Promise<void>;
+  /** Tells the server to end, and waits for nothing: for a process that ends at once itself. */
+  endAtOnce(): void;
 }
 
 export interface EmbeddedOptions {
@@ -31,6 +34,13 @@ export interface EmbeddedOptions {
   readonly env: NodeJS.ProcessEnv;
   /** One line for the user. */
   readonly say: (line: string) => void;
+  /** Gives up starting: rejects with its reason, and leaves no server behind. */
+  readonly signal?: AbortSignal;
+  /** Called when the server has ended by itself, with what it said last. It is started again then. */
+  readonly onDeath?: (pid: number, lastWords: string) => void;
+  readonly onRestart?: (pid: number) => void;
+  /** Called when it could not be started again; nothing is tried any more. */
+  readonly onFailure?: (error: unknown) => void;
 }
 
 const mark = z.object({ pid: z.int().positive(), startedAt: z.string().nullable() });
@@ -39,33 +49,44 @@ const note = z.object({ owner: mark, server: mark.nullable() });
 type Note = z.infer<typeof note>;
 
 const stopMs = 15_000;
+/** Between two looks whether the server still runs. */
+const lookEveryMs = 1_000;
 /** How long a server that was started, and whose owner died before noting it, may take to open its socket. */
 const unnotedMs = 2_000;
 /** Longer paths do not fit into a socket's address. */
 const longestPath = 100;
 
 /** Rejects with a `RedisStartError`. */
-export async function startEmbeddedRedis({ dataDir, env, say }: EmbeddedOptions): Promise<EmbeddedRedis> {
+export async function startEmbeddedRedis(options: EmbeddedOptions): Promise<EmbeddedRedis> {
+  const { dataDir, signal } = options;
   const folder = resolve(dataDir);
   const path = embeddedSocket(folder);
   const lock = takeFolder(folder);
   try {
-    const left = await findLeftover(folder, path);
-    const server = left ?? (await startServer(folder, path, { env, say }));
-    writeNote(folder, server);
+    const left = await findLeftover(folder, path, signal);
+    const watched = watchServer(left ?? (await startServer(folder, path, options)), { ...options, folder, path });
     let stopped: Promise<void> | null = null;
     const stop = async () => {
-      await endProcess(server, stopMs);
+      await endProcess(await watched.stop(), stopMs);
       removeNote(folder);
       lock.release();
     };
     return {
       path,
-      pid: server.pid,
+      get pid() {
+        return watched.server.pid;
+      },
       adopted: left !== null,
       stop() {
         stopped ??= stop();
         return stopped;
+      },
+      endAtOnce() {
+        try {
+          if (stopped === null && isRunning(watched.server)) process.kill(watched.server.pid, 'SIGTERM');
+        } catch {
+          // It has ended just now.
+        }
       },
     };
   } catch (error) {
@@ -73,6 +94,53 @@ export async function startEmbeddedRedis({ dataDir, env, say }: EmbeddedOptions)
     lock.release();
     throw asStartError(error, folder);
   }
+}
+
+interface WatchOptions extends EmbeddedOptions {
+  readonly folder: string;
+  readonly path: string;
+}
+
+/** Starts the server again whenever it has ended by itself. */
+function watchServer(first: ProcessMark, options: WatchOptions) {
+  const { folder, path, env, say, onDeath, onRestart, onFailure } = options;
+  let server = first;
+  let since = logSize(folder);
+  let restarting: Promise<void> | null = null;
+  writeNote(folder, server);
+
+  async function restart(): Promise<void> {
+    onDeath?.(server.pid, lastWordsIn(folder, since));
+    since = logSize(folder);
+    server = await startServer(folder, path, { env, say });
+    writeNote(folder, server);
+    onRestart?.(server.pid);
+  }
+  const timer = setInterval(() => {
+    if (restarting !== null || isRunning(server)) return;
+    restarting = restart().then(
+      () => {
+        restarting = null;
+      },
+      (error) => {
+        clearInterval(timer);
+        onFailure?.(error);
+      },
+    );
+  }, lookEveryMs);
+  timer.unref();
+
+  return {
+    get server() {
+      return server;
+    },
+    /** The server that runs in the end. */
+    async stop(): Promise<ProcessMark> {
+      clearInterval(timer);
+      await restarting;
+      return server;
+    },
+  };
 }
 
 /** The socket of a folder's server, in the shortest form that leads there from here. */
@@ -104,7 +172,7 @@ function takeFolder(folder: string): { release(): void } {
 }
 
 /** The server that an owner left behind when it was killed, ready for use; null: there is none. */
-async function findLeftover(folder: string, path: string): Promise<ProcessMark | null> {
+async function findLeftover(folder: string, path: string, signal?: AbortSignal): Promise<ProcessMark | null> {
   const noted = readNote(folder);
   let left = noted?.server ?? null;
   if (left === null || !isRunning(left)) {
@@ -126,12 +194,19 @@ async function findLeftover(folder: string, path: string): Promise<ProcessMark |
     return null;
   }
   const since = logSize(folder);
-  await waitUntilReady(
-    path,
-    () => isRunning(server),
-    () => lastWordsIn(folder, since),
-  );
+  const alive = () => !isAborted(signal) && isRunning(server);
+  try {
+    await waitUntilReady(path, alive, () => lastWordsIn(folder, since));
+  } catch (error) {
+    if (!isAborted(signal)) throw error;
+    await endProcess(server, stopMs);
+    throw signal?.reason;
+  }
   return server;
+}
+
+function isAborted(signal: AbortSignal | undefined): boolean {
+  return signal?.aborted === true;
 }
 
 async function firstPid(path: string, withinMs: number): Promise<number | null> {
@@ -146,9 +221,9 @@ async function firstPid(path: string, withinMs: number): Promise<number | null> 
 async function startServer(
   folder: string,
   path: string,
-  { env, say }: Pick<EmbeddedOptions, 'env' | 'say'>,
+  { env, say, signal }: Pick<EmbeddedOptions, 'env' | 'say' | 'signal'>,
 ): Promise<ProcessMark> {
-  const binary = await findServer({ env, say });
+  const binary = await unlessAborted(findServer({ env, say }), signal);
   rmSync(join(folder, socketName), { force: true });
   const since = logSize(folder);
   writeNote(folder, null);
@@ -157,13 +232,13 @@ async function startServer(
   try {
     if (server === null) throw new RedisStartError(`cannot run ${binary}`);
     writeNote(folder, server);
-    const alive = () => child.exitCode === null && child.signalCode === null;
+    const alive = () => !isAborted(signal) && child.exitCode === null && child.signalCode === null;
     await waitUntilReady(path, alive, () => lastWordsIn(folder, since));
     return server;
   } catch (error) {
     if (server !== null) await endProcess(server, stopMs);
     removeNote(folder);
-    throw error;
+    throw isAborted(signal) ? signal?.reason : error;
   }
 }
 

@@ -36,10 +36,23 @@ export async function inspectServer(server: Server, asCluster = false): Promise<
   if (field('aof_enabled') === '0' && (await savesSnapshots(server)) === false) {
     warnings.push('Redis keeps nothing on disk: a restart forgets every link and every job; set appendonly to yes');
   }
-  return { refusal: refusalOf(field('redis_version') ?? '0', field('redis_mode'), asCluster), warnings };
+  const refusal = refusalOfServer(field('redis_version') ?? '0', field('redis_mode'), asCluster);
+  return { refusal: refusal ?? refusalOfRole(info), warnings };
 }
 
-function refusalOf(version: string, mode: string | undefined, asCluster: boolean): string | null {
+/** What keeps a program that writes from working with this server; null: nothing. Clients of a cluster find the primary. */
+export async function refusalOfReplica(client: RedisClient): Promise<string | null> {
+  return client instanceof Cluster ? null : refusalOfRole(await client.info('replication'));
+}
+
+function refusalOfRole(info: string): string | null {
+  if (!/^role:slave\r?$/m.test(info)) return null;
+  const [, host] = /^master_host:(.*?)\r?$/m.exec(info) ?? [];
+  const [, port] = /^master_port:(.*?)\r?$/m.exec(info) ?? [];
+  return `this Redis is a replica and takes no writes: name its primary (${host}:${port}) instead`;
+}
+
+function refusalOfServer(version: string, mode: string | undefined, asCluster: boolean): string | null {
   const [major = 0, minor = 0] = version.split('.').map(Number);
   if (major < oldest[0] || (major === oldest[0] && minor < oldest[1])) {
     return `Redis ${version} is too old: ${oldest.join('.')} or newer is needed`;

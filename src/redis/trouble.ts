@@ -5,10 +5,56 @@ import { Redis, type RedisOptions } from 'ioredis';
 const connectionTrouble =
   /^(Connection is closed|All sentinels are unreachable|Failed to refresh slots cache|None of startup nodes|Cluster isn't ready)/;
 
-/** Whether the connection is the trouble, which is told once by its client, and not what was asked for. */
-export function isOfConnection({ code, message }: Error & { code?: unknown }): boolean {
+/** Whether Redis or the connection is the trouble, which its client reports once, and not what was asked for. */
+export function isOfConnection(error: Error & { code?: unknown }): boolean {
+  const { code, message } = error;
   // BullMQ's own errors have numbers.
-  return /^E[A-Z]+$/.test(String(code ?? '')) || connectionTrouble.test(message);
+  return /^E[A-Z]+$/.test(String(code ?? '')) || connectionTrouble.test(message) || refusalOf(error) !== null;
+}
+
+/**
+ * Replies by which Redis refuses a command for a while and leaves everything as it was. The table says why, as text. Such a
+ * command succeeds once the reason is over, so it is treated like one that meets a lost connection.
+ */
+export const refusalTexts = {
+  NOREPLICAS: 'too few replicas are connected (min-replicas-to-write)',
+  MISCONF: 'it cannot save to its disk',
+  OOM: 'its memory is full (maxmemory)',
+  READONLY: 'it is a replica',
+  UNBLOCKED: 'it became a replica',
+  LOADING: 'it is loading its data',
+  MASTERDOWN: 'it is a replica that has lost its primary',
+  CLUSTERDOWN: 'its cluster is down',
+  TRYAGAIN: 'its cluster is moving keys',
+  BUSY: 'it is busy with a long script',
+  NOAUTH: 'it requires a password',
+  WRONGPASS: 'wrong user or password',
+} as const;
+
+export type Refusal = keyof typeof refusalTexts;
+
+/**
+ * A reply begins with its code. Redis before 7 puts it behind the name of the script that failed, and BullMQ behind a
+ * sentence of its own.
+ */
+const refusalCode = new RegExp(
+  `^(?:ERR Error running script .*? |Failed to [^:]*: )?-?(${Object.keys(refusalTexts).join('|')}) `,
+);
+
+/** Why Redis cannot take this command now; null: the error is of another kind. */
+export function refusalOf(error: unknown): Refusal | null {
+  if (!(error instanceof Error)) return null;
+  const code = refusalCode.exec(error.message)?.[1];
+  if (code !== undefined) return code as Refusal;
+  // A transaction is refused as a whole, and carries why.
+  const { previousErrors } = error as { previousErrors?: unknown };
+  const causes = [error.cause, ...(Array.isArray(previousErrors) ? previousErrors : [])];
+  return causes.map(refusalOf).find((found) => found !== null) ?? null;
+}
+
+/** The user or the password is refused. */
+export function isOfLogin(reason: Refusal | null): boolean {
+  return reason === 'WRONGPASS' || reason === 'NOAUTH';
 }
 
 export const connectionClosed = 'connection closed';

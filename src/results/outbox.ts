@@ -96,13 +96,15 @@ export function createOutbox({ redis, keys, prefix, onError }: OutboxOptions): O
       const takenAt = performance.now();
       const waiting = (await runScript(redis, takeLua, pair, [publisher, leaseMs, batch])) as string[] | null;
       if (waiting === null) return published;
-      const events = waiting.map(parseEvent);
+      const events = firstOfEachGroup(waiting);
       if (events.length > 0) {
         // Frozen for longer than the lease: somebody else has published these, and perhaps newer ones.
         if (performance.now() - takenAt > leaseMs / 2) return published;
         await open(name).addBulk(events.map((event) => ({ name: event.type, data: event, opts: { jobId: event.id } })));
       }
-      const left = Number(await runScript(redis, strikeLua, pair, [publisher, events.length, waiting.at(-1) ?? '']));
+      const left = Number(
+        await runScript(redis, strikeLua, pair, [publisher, events.length, waiting[events.length - 1] ?? '']),
+      );
       published += events.length;
       if (left <= 0) return published;
     }
@@ -124,6 +126,20 @@ export function createOutbox({ redis, keys, prefix, onError }: OutboxOptions): O
       await Promise.all([...queues.values()].map((queue) => queue.close()));
     },
   };
+}
+
+/**
+ * The oldest events, up to the second one of a group: Redis may refuse one of many that are added at once and take it
+ * later, and the order within a group must not depend on that.
+ */
+function firstOfEachGroup(waiting: readonly string[]): readonly LinkEvent[] {
+  const events = new Map<string, LinkEvent>();
+  for (const json of waiting) {
+    const event = parseEvent(json);
+    if (events.has(event.group)) break;
+    events.set(event.group, event);
+  }
+  return [...events.values()];
 }
 
 function parseEvent(json: string): LinkEvent {

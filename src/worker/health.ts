@@ -25,6 +25,8 @@ export interface HealthDependencies {
   /** Queues that somebody has paused. */
   readonly paused: () => readonly string[];
   readonly ticks: Ticks;
+  /** Why Redis cannot be worked with now; null: it can. */
+  readonly redisTrouble: () => string | null;
 }
 
 const everyMs = 2_000;
@@ -38,7 +40,7 @@ const stuckMs = 60_000;
 const hungMs = 30_000;
 
 export function watchHealth(deps: HealthDependencies): HealthWatch {
-  const { redis, keys, waiting, recreate, log, configBroken, paused, ticks } = deps;
+  const { redis, keys, waiting, recreate, log, configBroken, paused, ticks, redisTrouble } = deps;
   let wroteAt: number | null = null;
   let stopping = false;
   /** When an instance with waiting jobs was last seen to move. */
@@ -93,6 +95,7 @@ export function watchHealth(deps: HealthDependencies): HealthWatch {
       stuck,
       configBroken: configBroken(),
       paused: paused(),
+      redisTrouble: redisTrouble(),
     }),
     async stop() {
       stopping = true;

@@ -1,8 +1,9 @@
 /** The worker that empties one instance's queue: a slow or refused number holds up nobody else. */
-import { type Job, type Queue, Worker } from 'bullmq';
+import type { Job, Queue, Worker } from 'bullmq';
 import { onRedisTime } from '../queues/redisTime.ts';
 import type { RedisClock } from '../redis/clock.ts';
 import type { RedisClient } from '../redis/scripts.ts';
+import { CalmWorker } from './calmWorker.ts';
 
 /** How a job is held that is being worked on. */
 export interface Hold {
@@ -73,7 +74,7 @@ export function createInstanceWorker(options: InstanceWorkerOptions): Worker {
     ...lockOptions,
     ...finished,
   };
-  const worker = new Worker(queue.name, take, workerOptions, onRedisTime(clock));
+  const worker = new CalmWorker(queue.name, take, workerOptions, onRedisTime(clock));
   worker.on('error', onError);
   return worker;
 }

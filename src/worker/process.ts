@@ -19,6 +19,7 @@ import { RecordError } from '../groups/store.ts';
 import type { Logger } from '../log.ts';
 import type { Observer } from '../ops/observer.ts';
 import type { RotationResult } from '../queues/request.ts';
+import { isOfConnection } from '../redis/trouble.ts';
 import { type Past, type RotateDependencies, type Rotation, rotate } from '../rotation/rotate.ts';
 import type { Work } from '../rotation/types.ts';
 import { errorCodes } from '../ryze/outcome.ts';
@@ -98,6 +99,8 @@ export async function processJob(
       deps.log.error({ event: 'group.unreadable', group: name }, error.message);
       throw new UnrecoverableError(`internal: ${error.message}`);
     }
+    // Redis is away: that says nothing of the job, and costs it no try.
+    if (error instanceof Error && isOfConnection(error)) return await delay(job, hold, unforeseenMs);
     deps.log.error({ event: 'job.unforeseen', group: name, err: error }, 'unexpected error in a job');
     if (past.tries + 1 >= deps.retry.attempts) throw new UnrecoverableError(`internal: ${messageOf(error)}`);
     return await delay(job, hold, unforeseenMs, { ...past, tries: past.tries + 1 });

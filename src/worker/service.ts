@@ -3,7 +3,8 @@
  * an edited file, and stops without leaving anything behind. The only module that knows all the others.
  */
 import { isDeepStrictEqual } from 'node:util';
-import { Queue, Worker } from 'bullmq';
+import { Queue } from 'bullmq';
+import { unlessAborted } from '../abort.ts';
 import { type Budget, createBudget } from '../budget/budget.ts';
 import { openGate, readGate } from '../budget/gate.ts';
 import type { Config, InstanceConfig } from '../config/config.ts';
@@ -24,6 +25,7 @@ import { type RedisClient, redisTime } from '../redis/scripts.ts';
 import { isOfConnection } from '../redis/trouble.ts';
 import { createOutbox } from '../results/outbox.ts';
 import { createRyzeClient } from '../ryze/client.ts';
+import { CalmWorker } from './calmWorker.ts';
 import { followClock } from './clock.ts';
 import { watchHealth } from './health.ts';
 import { limiter, lockOptions } from './instance.ts';
@@ -31,6 +33,7 @@ import { createInstances, type Instances } from './instances.ts';
 import { createLeftovers, lookEveryMs } from './leftovers.ts';
 import { createLimitReports } from './limitReports.ts';
 import { type ProcessDependencies, processJob, waitsForSlot } from './process.ts';
+import { createQueueErrors } from './queueErrors.ts';
 import { type Reconciling, startReconciling } from './reconcile.ts';
 import { createRegistering } from './registering.ts';
 import { createReloading } from './reloading.ts';
@@ -49,6 +52,10 @@ export interface ServiceOptions {
   readonly log: Logger;
   readonly random?: () => number;
   readonly observer?: Observer;
+  /** Gives up starting: rejects with its reason while no worker runs yet. */
+  readonly signal?: AbortSignal;
+  /** Why Redis cannot be worked with now; null: it can. */
+  readonly redisTrouble?: () => string | null;
 }
 
 export interface Service {
@@ -57,6 +64,8 @@ export interface Service {
   /** The configuration in force. */
   readonly config: Config;
   health(): Health;
+  /** Jobs that this process works on. */
+  jobsInHand(): number;
   /** Stops taking jobs, finishes what is in flight, publishes what is committed. */
   close(): Promise<void>;
 }
@@ -170,18 +179,27 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     publishing.add(run);
   }
 
+  const reportQueueError = createQueueErrors(log);
+  let jobsInHand = 0;
   const instances = createInstances({
     connection: redis,
     prefix,
     clock,
-    process: (name, queue, job, hold) => processJob(deps, queue, name, job, hold),
-    onError: (name, error) => reportQueueError(log, name, error),
+    async process(name, queue, job, hold) {
+      jobsInHand += 1;
+      try {
+        return await processJob(deps, queue, name, job, hold);
+      } finally {
+        jobsInHand -= 1;
+      }
+    },
+    onError: (name, error) => reportQueueError(name, error),
   });
 
   const leftovers = createLeftovers({ redis, keys, store, log, instances, inForce: () => reloading.inForce });
 
   const plans = new Queue(plannerQueue, { connection: redis, prefix }, onRedisTime(clock));
-  plans.on('error', (error) => reportQueueError(log, plannerQueue, error));
+  plans.on('error', (error) => reportQueueError(plannerQueue, error));
   const ticks = watchTicks();
   const scheduler = createScheduler(plans, ticks, log);
 
@@ -257,22 +275,28 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     return held.flat();
   }
 
+  const { redisTrouble = () => null, signal } = options;
   const health = watchHealth({
-    ...{ redis, keys, waiting, ticks, log, paused },
+    ...{ redis, keys, waiting, ticks, log, paused, redisTrouble },
     recreate: instances.recreate,
     configBroken: () => reloading.broken,
   });
 
-  await registering.register(reloading.inForce);
+  // Once a worker runs, it may be in the middle of a reset: then it is closed in good order.
+  try {
+    await unlessAborted(registering.register(reloading.inForce).then(scheduler.setUp), signal);
+  } catch (error) {
+    void health.stop();
+    throw error;
+  }
   await instances.bringInLine(reloading.inForce.instances);
   await leftovers.announce();
   const plannerOptions = { connection: redis, prefix, concurrency: 1, ...lockOptions };
-  const planner = new Worker(plannerQueue, plan, plannerOptions, onRedisTime(clock));
-  planner.on('error', (error) => reportQueueError(log, plannerQueue, error));
+  const planner = new CalmWorker(plannerQueue, plan, plannerOptions, onRedisTime(clock));
+  planner.on('error', (error) => reportQueueError(plannerQueue, error));
   planner.on('failed', (_job, error) =>
     log.error({ event: 'plan.failed', err: error }, 'a tick of the planner failed'),
   );
-  await scheduler.setUp();
   reconciling = await startReconciling({
     ...{ redis, keys, store, log, registering, scheduler },
     config: () => reloading.inForce,
@@ -317,6 +341,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
       return reloading.inForce;
     },
     health: () => health.now(),
+    jobsInHand: () => jobsInHand,
     reload() {
       tokensToo = true;
       reloads.now();
@@ -347,10 +372,6 @@ function instanceOf(config: Config, name: string): InstanceConfig {
 
 function gateMessage(instance: string, reason: string, opensInMs: number): string {
   return `${instance} is paused for ${Math.ceil(opensInMs / 1000)} s: ${reason}; its jobs wait`;
-}
-
-function reportQueueError(log: Logger, source: string, error: Error): void {
-  log[levelOf(error)]({ event: 'queue.error', source, err: error }, `${source}: ${error.message}`);
 }
 
 /** For a task on a timer: the same error again and again is one line. */

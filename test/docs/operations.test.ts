@@ -62,6 +62,11 @@ const patienceSeconds = (() => {
   return parsed.config.shutdownTimeoutMs / 1000;
 })();
 
+it('lets a hardened worker ask for the addresses of its machine', () => {
+  const [unit = ''] = blocks('ini');
+  expect(/^RestrictAddressFamilies=(.*)$/m.exec(unit)?.[1]?.split(' ')).toContain('AF_NETLINK');
+});
+
 it('gives the worker time to stop, in each of the three ways', () => {
   const [unit = ''] = blocks('ini');
   expect(Number(/^TimeoutStopSec=(\d+)$/m.exec(unit)?.[1])).toBeGreaterThan(patienceSeconds);

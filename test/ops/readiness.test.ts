@@ -26,3 +26,9 @@ it('tells of paused queues, which a person has decided on', () => {
   const paused = ['rotations-bot'];
   expect(judge({ ...well, paused })).toEqual({ ready: true, reasons: [], details: ['queue_paused'], paused });
 });
+
+it('is not ready while Redis refuses commands, and names the reason', () => {
+  expect(judge({ ...well, redisTrouble: 'NOREPLICAS' })).toEqual({
+    ...{ ready: false, reasons: ['redis'], details: [], paused: [], redis: 'NOREPLICAS' },
+  });
+});

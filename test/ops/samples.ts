@@ -11,6 +11,7 @@ export const well: Health = {
   stuck: [],
   configBroken: false,
   paused: [],
+  redisTrouble: null,
 };
 
 export function group(id: string, over: Partial<GroupStatus> = {}): GroupStatus {

@@ -3,13 +3,14 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Queue, Worker } from 'bullmq';
-import type { Redis } from 'ioredis';
+import type { Cluster, Redis } from 'ioredis';
 import { describe, expect, inject, it, onTestFinished } from 'vitest';
 import { type ConnectOptions, connectRedis } from '../../src/redis/connection.ts';
 import { inspectRedis, inspectServer } from '../../src/redis/inspect.ts';
+import { createRefusals } from '../../src/redis/refusals.ts';
 import { createFaultProxy } from '../support/faultProxy.ts';
 import { testRedis } from '../support/redis.ts';
-import { password, primaryName, sentinelPassword, startSentinels } from '../support/redisGroups.ts';
+import { password, primaryName, sentinelPassword, startCluster, startSentinels } from '../support/redisGroups.ts';
 import { freePort, type RedisServer, startRedisServer } from '../support/redisServer.ts';
 import { until } from '../support/until.ts';
 
@@ -167,6 +168,60 @@ describe('a connection', () => {
     onTestFinished(() => queue.close());
     await queue.add('job', 1);
     await until('the job to be done', () => done.length === 1);
+  });
+});
+
+describe('a command that Redis refuses for a while', () => {
+  it('is sent again until it is taken, and reported once', async () => {
+    const { url } = await ownServer();
+    const told: (string | null)[] = [];
+    const refusals = createRefusals((change) => told.push(change?.reason ?? null));
+    const client = await open({ url }, { refusals });
+    await client.config('SET', 'min-replicas-to-write', '1');
+    const asked = [client.set('one', 1), client.pipeline().set('two', 2).get('two').exec()] as const;
+    await until('it to be refused', () => refusals.now() === 'NOREPLICAS');
+    await client.config('SET', 'min-replicas-to-write', '0');
+    expect(await asked[0]).toBe('OK');
+    expect((await asked[1])?.map(([error]) => error)).toEqual([null, null]);
+    await until('its end to be told', () => told.length === 2);
+    expect(told).toEqual(['NOREPLICAS', null]);
+    expect(refusals.now()).toBeNull();
+  });
+
+  it('is rejected after the time that was given, and when the connection is closed', async () => {
+    const { url } = await ownServer();
+    const client = await open({ url }, { refusedForMs: 500 });
+    const patient = await open({ url });
+    await client.config('SET', 'min-replicas-to-write', '1');
+    await expect(client.set('one', 1)).rejects.toThrow(/^NOREPLICAS/);
+    const asked = patient.set('one', 1).catch((error: Error) => error.message);
+    await expect(client.set('one', 1)).rejects.toThrow(/^NOREPLICAS/);
+    patient.disconnect();
+    expect(await asked).toBe('Connection is closed.');
+  });
+
+  it('leaves a transaction whole', async () => {
+    const { url } = await ownServer();
+    const client = await open({ url });
+    await client.config('SET', 'min-replicas-to-write', '1');
+    await expect(client.multi().set('one', 1).set('two', 2).exec()).rejects.toThrow(/^EXECABORT/);
+    await client.config('SET', 'min-replicas-to-write', '0');
+    expect(await client.exists('one', 'two')).toBe(0);
+  });
+
+  it('is sent again in a cluster', async () => {
+    const { contacts } = await startCluster();
+    const refusals = createRefusals();
+    const client = await connectRedis({ cluster: contacts, login: { password, tls: false } }, { refusals });
+    onTestFinished(() => client.disconnect());
+    const nodes = (client as unknown as Cluster).nodes('master');
+    const need = async (replicas: number) =>
+      await Promise.all(nodes.map((node) => node.config('SET', 'min-replicas-to-write', replicas)));
+    await need(9);
+    const asked = client.set('one', 1);
+    await until('it to be refused', () => refusals.now() === 'NOREPLICAS');
+    await need(0);
+    expect(await asked).toBe('OK');
   });
 });
 

@@ -1,11 +1,13 @@
 import { Queue } from 'bullmq';
 import { Redis } from 'ioredis';
 import { expect, it, onTestFinished } from 'vitest';
+import { connectRedis } from '../../src/redis/connection.ts';
 import type { LinkEvent } from '../../src/results/event.ts';
 import { createOutbox } from '../../src/results/outbox.ts';
 import { createCommandProxy } from '../support/commandProxy.ts';
 import { eventOf } from '../support/event.ts';
 import { testRedis } from '../support/redis.ts';
+import { createRefusingProxy } from '../support/refusingProxy.ts';
 
 const event = (revision: number, group = 'vip') => eventOf(group, revision);
 
@@ -35,6 +37,22 @@ it('publishes in the order of the commits, and strikes off what is published', a
   expect(await redis.exists(keys.outbox('links'), keys.publisher('links'))).toBe(0);
   const job = await queue.getJob('vip.7');
   expect([job?.name, job?.data]).toEqual(['link.rotated', events[6]]);
+});
+
+it('keeps the order within a group where Redis refuses one of many, and takes those after it', async () => {
+  const base = testRedis();
+  const proxy = await createRefusingProxy(Number(new URL(base.url).port));
+  const client = await connectRedis({ url: `redis://127.0.0.1:${proxy.port}` });
+  onTestFinished(async () => {
+    client.disconnect();
+    await proxy.close();
+  });
+  const { outbox, commit, published } = make(client as Redis, base);
+  await commit(event(1), event(2), event(1, 'other'));
+  const refused = proxy.refuseFrom({ command: 'addStandardJob', nth: 1 }, '-OOM command not allowed').then(proxy.heal);
+  await outbox.publish('links');
+  await refused;
+  expect((await published()).filter((id) => id?.startsWith('vip'))).toEqual(['vip.1', 'vip.2']);
 });
 
 it('publishes an event once, however often it is added', async () => {

@@ -19,13 +19,15 @@ export interface Run {
 export interface RunOptions {
   readonly env?: Record<string, string>;
   readonly cwd?: string;
+  /** Where its output goes in place of a pipe. */
+  readonly stdout?: number;
 }
 
-export function run(args: readonly string[], { env = {}, cwd }: RunOptions = {}): Run {
+export function run(args: readonly string[], { env = {}, cwd, stdout }: RunOptions = {}): Run {
   const { REDIS_URL: _, ROTATOR_CONFIG: __, ...inherited } = process.env;
   const child = spawn(process.execPath, [cli, ...args], {
     env: { ...inherited, LOG_LEVEL: 'info', ...env },
-    stdio: ['ignore', 'pipe', 'pipe'],
+    stdio: ['ignore', stdout ?? 'pipe', 'pipe'],
     ...(cwd === undefined ? {} : { cwd }),
   });
   const started: Run = {
@@ -35,10 +37,10 @@ export function run(args: readonly string[], { env = {}, cwd }: RunOptions = {})
     ended: new Promise((resolve) => child.on('close', (code, signal) => resolve(code ?? signal))),
     json: () => started.stdout.split('\n').flatMap((line) => (line.startsWith('{') ? [JSON.parse(line)] : [])),
   };
-  child.stdout.on('data', (chunk) => {
+  child.stdout?.on('data', (chunk) => {
     started.stdout += chunk;
   });
-  child.stderr.on('data', (chunk) => {
+  child.stderr?.on('data', (chunk) => {
     started.stderr += chunk;
   });
   onTestFinished(async () => {

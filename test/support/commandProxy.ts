@@ -89,10 +89,15 @@ function commandsIn(piece: string): string[] {
   for (const [, command = '', first = ''] of piece.matchAll(
     /\*\d+\r\n\$\d+\r\n([a-z]+)\r\n(?:\$40\r\n([0-9a-f]{40}))?/gi,
   )) {
-    const name = command.toLowerCase();
-    found.push(name === 'evalsha' ? (scriptNames.get(first) ?? first) : name);
+    found.push(nameOf(command, first));
   }
   return found;
+}
+
+/** A command's name in lower case; a script's own name, where its digest is known. */
+export function nameOf(command: string, first: string): string {
+  const name = command.toLowerCase();
+  return name === 'evalsha' ? (scriptNames.get(first) ?? first) : name;
 }
 
 const scriptNames = new Map([...ownScripts(), ...scriptsOfBullmq()]);
