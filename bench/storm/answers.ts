@@ -1,10 +1,11 @@
 /** Whether every one-off ends as a link or a failure of its own. */
-import type { History, SeenRequestJob } from './history.ts';
+import { type History, isForgotten, type SeenRequestJob } from './history.ts';
 
 /** One machine's clocks are read at slightly different moments. */
 const toleranceMs = 50;
 /** An edit may come to a worker, and be registered, this much later: another worker's file may hold it up. */
 const editMs = 45_000;
+const registeredMs = 20_000;
 
 export function answered(history: History): string[] {
   return history.jobs.flatMap((job) => {
@@ -20,7 +21,9 @@ export function answered(history: History): string[] {
 }
 
 /** Who empties a queue takes its one-offs with it; the queue of an instance that is in no file is served by nobody. */
-function isExcused({ troubles, instances }: History, { state, queue, askedAt }: SeenRequestJob): boolean {
+function isExcused(history: History, { state, queue, askedAt }: SeenRequestJob): boolean {
+  const { troubles, instances, at } = history;
+  if (isForgotten(history, askedAt, at)) return true;
   if (state !== 'unknown') return !instances.includes(queue.replace(/^rotations-/, ''));
   return troubles.some((trouble) => trouble.kind === 'wipe' && trouble.queue === queue && trouble.to >= askedAt);
 }
@@ -44,8 +47,13 @@ function failed(history: History, job: SeenRequestJob): string[] {
   const { requestId, failedReason } = job;
   const reason = failedReason ?? '';
   const isRefused = refusals.test(reason) || duplicate.test(reason);
-  if (isRefused && !wasEdited(history, job)) return [`${requestId} failed although nobody edited its group: ${reason}`];
-  if (!isRefused && !/^[a-z_]+: /.test(reason)) return [`${requestId} failed without a code: ${failedReason}`];
+  // Until the groups are registered anew in an emptied Redis.
+  const isUnknown = isForgotten(history, job.askedAt - registeredMs, job.endedAt ?? history.at);
+  if (isRefused && !isUnknown && !wasEdited(history, job))
+    return [`${requestId} failed although nobody edited its group: ${reason}`];
+  if (!isRefused && !/^(?!internal)[a-z_]+: /.test(reason))
+    return [`${requestId} failed without a code: ${failedReason}`];
+  if (isForgotten(history, job.askedAt, history.at)) return [];
   return Object.entries(history.events).flatMap(([queue, seen]) =>
     history.quiet && !seen.some(({ type, request }) => type === 'rotation.failed' && request?.requestId === requestId)
       ? [`${queue}: no event tells that ${requestId} failed`]

@@ -4,7 +4,7 @@
  */
 import { answered } from './answers.ts';
 import { bounded } from './deadLinks.ts';
-import { type History, lastPlaces, type SeenEvent } from './history.ts';
+import { type History, isForgotten, lastPlaces, type SeenEvent } from './history.ts';
 import { neverAgain, ordered } from './order.ts';
 import { groupBy, type Span } from './support.ts';
 
@@ -25,6 +25,7 @@ const checks: Readonly<Record<string, Check>> = {
   'one at a time': oneAtATime,
   'answered: every one-off ends as a link or a failure': answered,
   'frugal: no reset while an earlier one could be read': frugal,
+  'contained: one group that is refused costs its instance no more than one pause': contained,
   'silent about secrets': silent,
 };
 
@@ -72,7 +73,8 @@ export function notRotated({ calmAt, events, ...history }: History): string[] {
 }
 
 /** Only a human may make a link stale between its being made and our telling of it. */
-function neverStale({ events, links }: History): string[] {
+function neverStale(history: History): string[] {
+  const { events, links } = history;
   const [queue, seen] = Object.entries(events)[0] ?? ['', []];
   return seen.flatMap(({ id, jid, inviteCode, rotatedAt, type }) => {
     if (jid === null || inviteCode === null || rotatedAt === null) return [];
@@ -81,6 +83,8 @@ function neverStale({ events, links }: History): string[] {
     if (at === -1) return [`${queue}: ${id} carries a link that ${jid} never had`];
     const next = all[at + 1];
     const lateMs = Date.parse(rotatedAt) - (next?.from ?? 0);
+    // What a cache showed to one that knows no older codes.
+    if (isForgotten(history, 0, Date.parse(rotatedAt))) return [];
     const isStale = type !== 'rotation.failed' && next?.by === 'us' && lateMs > toleranceMs;
     return isStale ? [`${queue}: ${id} carries a link that we had replaced ${lateMs} ms before`] : [];
   });
@@ -100,13 +104,15 @@ function withinLimit({ requests, limit: { max, perMs } }: History): string[] {
   return wrong.slice(0, 3);
 }
 
-function oneAtATime({ requests, links, settleMs }: History): string[] {
+function oneAtATime(history: History): string[] {
+  const { requests, links, settleMs } = history;
   return Object.keys(links).flatMap((jid) => {
     const resets = requests.filter((request) => request.endpoint === 'reset' && request.jid === jid);
     const wrong: string[] = [];
     let openUntil = Number.NEGATIVE_INFINITY;
     for (const { begin, end } of resets.sort((a, b) => a.begin - b.begin)) {
-      if (begin < openUntil)
+      // Of a call in flight an emptied Redis knows nothing.
+      if (begin < openUntil && !isForgotten(history, openUntil - 2 * settleMs, begin))
         wrong.push(`${jid}: a reset began ${Math.round(openUntil - begin)} ms before another ended`);
       // What nobody answers is over after the settle time.
       openUntil = Math.max(openUntil, Math.min(end ?? Number.POSITIVE_INFINITY, begin + settleMs));
@@ -119,7 +125,8 @@ function oneAtATime({ requests, links, settleMs }: History): string[] {
  * A link that we made and never told of is lost work. It may be where a human's link has hidden it, or was taken for that
  * of the call which made it later, and where a cache has hidden it. Every edit is followed by a read, so none explains it.
  */
-function frugal({ events, links, quiet, requests }: History): string[] {
+function frugal(history: History): string[] {
+  const { events, links, quiet, requests } = history;
   const seen = Object.values(events)[0] ?? [];
   const ofJid = groupBy(seen, ({ jid }) => jid);
   return Object.entries(links).flatMap(([jid, all]) => {
@@ -127,7 +134,7 @@ function frugal({ events, links, quiet, requests }: History): string[] {
     const told = new Map(own.map(({ inviteCode, reason }) => [inviteCode, reason]));
     return all.flatMap(({ code, by, from }, i) => {
       const [before, next] = [all[i - 1], all[i + 1]];
-      if (by !== 'us' || told.has(code)) return [];
+      if (by !== 'us' || told.has(code) || isForgotten(history, from, next?.from ?? history.at)) return [];
       // Events come in order, so one that another has overtaken does not come any more.
       if (!quiet && !all.slice(i).some((later) => told.has(later.code))) return [];
       if (next === undefined) return quiet ? [`${jid}: the last link made was never told of`] : [];
@@ -147,6 +154,12 @@ function isRepeated(requests: History['requests'], code: string): boolean {
 /** A cache showed an older link meanwhile. */
 function isHidden(requests: History['requests'], jid: string, { from, to }: Span): boolean {
   return requests.some((seen) => seen.jid === jid && seen.fault === 'stale' && seen.begin >= from && seen.begin < to);
+}
+
+function contained({ pauses, troubles }: History): string[] {
+  const poisonings = troubles.filter(({ kind }) => kind === 'poison').length;
+  // It is still going on where it is not noted yet.
+  return pauses.slice(poisonings + 1).map(({ instance, from }) => `${instance} was paused once more at ${from}`);
 }
 
 /** In one pass: megabytes are searched for thousands of secrets, each of which is longer than its beginning. */

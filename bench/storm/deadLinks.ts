@@ -2,7 +2,7 @@
  * How long consumers hold dead links: from the moment at which the server replaced a link until the first results
  * queue's consumer has received that link or a newer one, whatever id the WhatsApp group had.
  */
-import type { History, SeenEvent, SeenLink, SeenRequest, Trouble } from './history.ts';
+import { flushAfter, type History, type SeenEvent, type SeenLink, type SeenRequest, type Trouble } from './history.ts';
 import { groupBy, inAll, type Span } from './support.ts';
 
 /**
@@ -48,17 +48,26 @@ interface About {
 function deadLink(about: About, i: number): DeadLink {
   const { history, jid, links, events } = about;
   const { code, from } = links[i] as SeenLink;
+  const flush = flushAfter(history, from - history.settleMs);
   const good = new Set(links.slice(i).map((link) => link.code));
   const event = events.find(({ type, inviteCode }) => type !== 'rotation.failed' && good.has(inviteCode ?? ''));
   const end = { at: event?.receivedAt ?? history.at, publishedAt: publishedAt(history, event) };
-  const redis = spansOf(history, ['cut', 'restart']);
+  const redis = spansOf(history, ['cut', 'restart', 'refuse']);
   const outages = [...redis, ...spansOf(history, ['nobody'])];
   const isDuring = (span: Span) => span.from < end.at && span.to > from;
   // A consumer whose Redis was restarted may get an event only after BullMQ has found its job stalled: what counts then
   // is when the program had published it.
   const to = Math.max(from, redis.some(isDuring) ? end.publishedAt : end.at);
   const span = { from, to };
-  const excused = [...outages, ...failedReads(about, span), ...wipes(about, span), ...namelessSpans(about)];
+  const forgotten = flush === undefined ? [] : [{ from, to: flush.to + forgottenMs }];
+  const excused = [
+    ...outages,
+    ...forgotten,
+    ...pauses(about),
+    ...failedReads(about, span),
+    ...wipes(about, span),
+    ...namelessSpans(about),
+  ];
   return {
     jid,
     code,
@@ -75,6 +84,15 @@ function publishedAt({ added, at }: History, event: SeenEvent | undefined): numb
   if (event === undefined) return at;
   const [first = []] = Object.values(added);
   return Math.min(event.receivedAt, first.find(({ id }) => id === event.id)?.at ?? event.receivedAt);
+}
+
+/** An emptied Redis has forgotten what was reset: consumers get each link anew, as at first sight. */
+const forgottenMs = 30_000;
+
+/** The time in which the group's instance was paused because of a group that it refuses: once for each. */
+function pauses({ history, jid }: About): Span[] {
+  const instances = new Set((history.places[jid] ?? []).map(({ instance }) => instance));
+  return history.pauses.filter(({ instance }) => instances.has(instance));
 }
 
 /** Workers look for a Redis that is back, and for what is unsettled, each second, and jobs go on after one more. */

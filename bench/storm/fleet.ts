@@ -3,6 +3,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { Pause } from './history.ts';
 
 export interface Fleet {
   /** SIGKILL, and another takes its place after a moment. */
@@ -17,6 +18,8 @@ export interface Fleet {
   isUp(index: number): boolean;
   /** All that they wrote, by worker. */
   readonly output: readonly (readonly string[])[];
+  /** What they logged of pauses of their instances. */
+  readonly pauses: readonly Pause[];
   /** Where those that run show their pages. */
   readonly urls: readonly string[];
   /** SIGTERM to all; tells, in words, of each that did not end with 0 in time. */
@@ -31,11 +34,17 @@ export interface FleetOptions {
   readonly envOf: (index: number) => Readonly<Record<string, string>>;
 }
 
+function pauseOf({ instance, time, opensInMs }: { instance: string; time: string; opensInMs: number }): Pause {
+  const from = Date.parse(time);
+  return { instance, from, to: from + opensInMs };
+}
+
 const replaceAfterMs = 500;
 
 export function startFleet({ cli, size, envOf }: FleetOptions): Fleet {
   const output: string[][] = Array.from({ length: size }, () => []);
   const workers: ChildProcess[] = [];
+  const pauses: Pause[] = [];
   const urls = new Map<ChildProcess, string>();
   let stopping = false;
   const told = new WeakSet<ChildProcess>();
@@ -54,6 +63,7 @@ export function startFleet({ cli, size, envOf }: FleetOptions): Fleet {
     for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => output[index]?.push(String(chunk)));
     createInterface(child.stdout).on('line', (line) => {
       if (line.includes('"ops.listening"')) urls.set(child, JSON.parse(line).url);
+      if (line.includes('"gate.closed"')) pauses.push(pauseOf(JSON.parse(line)));
     });
     child.once('exit', () => {
       urls.delete(child);
@@ -71,6 +81,7 @@ export function startFleet({ cli, size, envOf }: FleetOptions): Fleet {
 
   return {
     output,
+    pauses,
     get urls() {
       return [...urls.values()];
     },

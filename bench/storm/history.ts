@@ -69,16 +69,32 @@ export interface Place {
 }
 
 /**
- * Something that was done to a worker (kill, freeze, partition), to Redis (cut, restart), or to a queue (wipe); `nobody`:
- * no worker was there, or none could reach Redis.
+ * Something that was done to a worker (kill, freeze, partition), to Redis (cut, restart, refuse: no writes, flush), to a
+ * queue (wipe), or to one group (poison: each reset is refused); `nobody`: no worker was there, or none could reach Redis.
  */
 export interface Trouble {
-  readonly kind: 'kill' | 'freeze' | 'partition' | 'cut' | 'restart' | 'wipe' | 'nobody';
+  readonly kind:
+    | 'kill'
+    | 'freeze'
+    | 'partition'
+    | 'cut'
+    | 'restart'
+    | 'refuse'
+    | 'flush'
+    | 'wipe'
+    | 'poison'
+    | 'nobody';
   readonly from: number;
   /** When it was over. */
   readonly to: number;
   /** The queue that was drained or obliterated. */
   readonly queue?: string;
+}
+
+export interface Pause {
+  readonly instance: string;
+  readonly from: number;
+  readonly to: number;
 }
 
 export interface History {
@@ -99,6 +115,8 @@ export interface History {
   /** The instances that the file has at last. */
   readonly instances: readonly string[];
   readonly troubles: readonly Trouble[];
+  /** When an instance made no calls because it seemed to be in trouble, as the workers told. */
+  readonly pauses: readonly Pause[];
   /** Whether workers read links back now and then to find those that people have changed. */
   readonly verify: boolean;
   readonly limit: { readonly max: number; readonly perMs: number };
@@ -119,4 +137,14 @@ export function lastPlaces({ places }: Pick<History, 'places'>): { jid: string; 
     const group = all.at(-1)?.group ?? null;
     return group === null ? [] : [{ jid, group }];
   });
+}
+
+/** The last time after that moment at which Redis was emptied. */
+export function flushAfter({ troubles }: Pick<History, 'troubles'>, from: number): Trouble | undefined {
+  return troubles.findLast(({ kind, to }) => kind === 'flush' && to >= from);
+}
+
+/** Whether Redis was emptied between two moments. */
+export function isForgotten({ troubles }: Pick<History, 'troubles'>, from: number, to: number): boolean {
+  return troubles.some((trouble) => trouble.kind === 'flush' && trouble.to >= from && trouble.from <= to);
 }

@@ -73,7 +73,8 @@ function tell(result: Storm): void {
   console.log(`calls ${result.calls}, ${result.faults} of them with a fault`);
   console.log(
     `kills ${counts.kills}, freezes ${counts.freezes}, partitions ${counts.partitions}, restarts ${counts.restarts}, ` +
-      `Redis cut ${counts.redisCuts} times and restarted ${counts.redisRestarts} times, links reset by hand ${counts.humans}`,
+      `Redis cut ${counts.redisCuts} times, restarted ${counts.redisRestarts}, refusing ${counts.refusals}, emptied ${counts.flushes}; ` +
+      `groups poisoned ${counts.poisonings}, links reset by hand ${counts.humans}`,
   );
   const kinds = Object.entries(result.edits).map(([kind, count]) => `${kind} ${count}`);
   console.log(`edits ${counts.edits} (${kinds.join(', ')}), queues emptied ${counts.wipes} times`);

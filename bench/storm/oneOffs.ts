@@ -14,6 +14,8 @@ export interface OneOffs {
   stop(): void;
   /** Drains or obliterates the queue of an instance that the file has; returns its name. */
   wipe(): Promise<string>;
+  /** Has BullMQ number the jobs of each queue as never before. */
+  number(): Promise<void>;
   /** How all of them stand. */
   jobs(): Promise<SeenRequestJob[]>;
   close(): Promise<void>;
@@ -36,21 +38,29 @@ export async function createOneOffs({ redis, random, file }: OneOffsOptions): Pr
   const asked: Asked[] = [];
   const ended = new Map<Asked, SeenRequestJob>();
   let producing = true;
-  // BullMQ numbers the jobs of each queue from 1, and anew when one was obliterated: here no number comes twice, so that
-  // what became of each job can be asked for by its id.
-  for (const [i, name] of [...queues.keys()].entries()) await redis.set(`bull:${name}:id`, (i + 1) * 1_000_000);
+  // BullMQ numbers the jobs of each queue from 1, and anew when one was obliterated, or Redis was emptied: here no number
+  // comes twice, so that what became of each job can be asked for by its id.
+  let numbered = 0;
+  async function number(): Promise<void> {
+    for (const name of queues.keys()) await redis.set(`bull:${name}:id`, ++numbered * 1_000_000);
+  }
+  await number();
 
   async function wipe(): Promise<string> {
     const name = `rotations-${random.pick(file().slots).name}`;
     const queue = queues.get(name) as Queue;
     await jobs();
-    if (random() < 0.5) await queue.drain(random() < 0.5);
-    else {
-      const number = await redis.get(`bull:${name}:id`);
-      await queue.obliterate({ force: true });
-      await redis.set(`bull:${name}:id`, Number(number) + 1_000);
-    }
+    const obliterates = random() < 0.5;
+    const empty = obliterates ? () => obliterate(name, queue) : () => queue.drain(random() < 0.5);
+    // While Redis refuses writes it may be half emptied.
+    await empty().catch(() => {});
     return name;
+  }
+
+  async function obliterate(name: string, queue: Queue): Promise<void> {
+    const last = await redis.get(`bull:${name}:id`);
+    await queue.obliterate({ force: true });
+    await redis.set(`bull:${name}:id`, Number(last) + 1_000);
   }
 
   async function ask(requestId: string, name: string, queue: string): Promise<void> {
@@ -105,7 +115,8 @@ export async function createOneOffs({ redis, random, file }: OneOffsOptions): Pr
       const burst = random() < 0.1 ? 8 : 1;
       for (let i = 0; i < burst; i++) {
         const name = random() < 0.5 ? entry.group : entry.jid;
-        await ask(`request-${n}-${i}`, name, `rotations-${slots[entry.slot].name}`);
+        // What Redis refuses was not accepted.
+        await ask(`request-${n}-${i}`, name, `rotations-${slots[entry.slot].name}`).catch(() => {});
       }
     }
   }
@@ -135,6 +146,7 @@ export async function createOneOffs({ redis, random, file }: OneOffsOptions): Pr
       producing = false;
     },
     wipe,
+    number,
     jobs,
     async close() {
       await client.close();

@@ -1,27 +1,40 @@
 /** Whether events are in order, per id of the file, and per WhatsApp group where it changes its id. */
-import type { History, SeenEvent } from './history.ts';
+import { type History, isForgotten, type SeenEvent } from './history.ts';
 
-export function ordered({ events, added }: History): string[] {
+export function ordered(history: History): string[] {
+  const { events, added } = history;
   return Object.entries(events).flatMap(([queue, seen]) => {
     const byId = new Map(seen.map((event) => [event.id, event]));
     const inOrder = [...new Set((added[queue] ?? []).map(({ id }) => id))].flatMap((id) => byId.get(id) ?? []);
-    return wrongOrder(inOrder.filter(({ type }) => type !== 'rotation.failed')).map((wrong) => `${queue}: ${wrong}`);
+    return wrongOrder(
+      inOrder.filter(({ type }) => type !== 'rotation.failed'),
+      history,
+    ).map((wrong) => `${queue}: ${wrong}`);
   });
 }
 
-function wrongOrder(events: readonly SeenEvent[]): string[] {
+function wrongOrder(events: readonly SeenEvent[], history: History): string[] {
   const lastOfId = new Map<string, SeenEvent>();
   const lastOfJid = new Map<string, SeenEvent>();
   return events.flatMap((event) => {
-    const [ofId, ofJid] = [lastOfId.get(event.group), lastOfJid.get(event.jid ?? '')];
+    const ofId = lastOfId.get(event.group);
+    const ofJid = lastOfJid.get(event.jid ?? '');
     lastOfId.set(event.group, event);
     lastOfJid.set(event.jid ?? '', event);
-    return [...wrongAlone(event), ...wrongAfter(event, ofId, ofJid)];
+    // An emptied Redis begins anew, with higher revisions: what it had before is told of by nobody.
+    const isNew = [ofId, ofJid].some((one) =>
+      isForgotten(history, one?.revision ?? event.receivedAt, event.receivedAt),
+    );
+    if (isNew && event.reason === 'adopted' && event.previousRevision === null) {
+      return [...wrongAlone(event), ...tooLow(event, ofId, ofJid)];
+    }
+    return [...wrongAlone(event), ...tooLow(event, ofId, ofJid), ...wrongAfter(event, ofId, ofJid)];
   });
 }
 
 /** A code that a WhatsApp group had before is never news: only the last one may be told again, under another id. */
-export function neverAgain({ events, added }: History): string[] {
+export function neverAgain(history: History): string[] {
+  const { events, added } = history;
   return Object.entries(events).flatMap(([queue, seen]) => {
     const byId = new Map(seen.map((event) => [event.id, event]));
     const told = new Map<string, string[]>();
@@ -31,7 +44,9 @@ export function neverAgain({ events, added }: History): string[] {
       const codes = told.get(event.jid) ?? [];
       const isAgain = codes.slice(0, -1).includes(event.inviteCode);
       if (codes.at(-1) !== event.inviteCode) told.set(event.jid, [...codes, event.inviteCode]);
-      return isAgain ? [`${queue}: ${id} carries a code that ${event.jid} had before`] : [];
+      // An emptied Redis has forgotten them.
+      const isExcused = isForgotten(history, 0, event.receivedAt);
+      return isAgain && !isExcused ? [`${queue}: ${id} carries a code that ${event.jid} had before`] : [];
     });
   });
 }
@@ -43,11 +58,15 @@ function wrongAlone({ id, group, revision, inviteCode, previousInviteCode }: See
   return wrong;
 }
 
-function wrongAfter(event: SeenEvent, ofId: SeenEvent | undefined, ofJid: SeenEvent | undefined): string[] {
-  const { id, jid, revision, previousRevision, reason } = event;
-  const wrong = [ofId, ofJid].flatMap((before) =>
+function tooLow({ id, revision }: SeenEvent, ...earlier: (SeenEvent | undefined)[]): string[] {
+  return earlier.flatMap((before) =>
     before !== undefined && (revision ?? 0) <= (before.revision ?? 0) ? [`${id} came after ${before.id}`] : [],
   );
+}
+
+function wrongAfter(event: SeenEvent, ofId: SeenEvent | undefined, ofJid: SeenEvent | undefined): string[] {
+  const { id, jid, previousRevision, reason } = event;
+  const wrong: string[] = [];
   if (ofJid === undefined && reason !== 'adopted') wrong.push(`${id} is the first of ${jid}, and not adopted`);
   // The id changed its WhatsApp group, or that its id: what comes before it is what either had.
   const before = ofId === ofJid ? [ofId] : [ofId, ofJid];

@@ -72,6 +72,7 @@ export async function storm({ cli, seed, forMs, verify, untilViolation, keep: ke
     calmAt,
     instances: edits.file.slots.map(({ name }) => name),
     troubles,
+    pauses: stage.fleet.pauses,
     verify,
     limit: settings.limit,
     settleMs,
@@ -154,6 +155,8 @@ function rageOn(stage: Stage, { forMs, ...raging }: Raging): Promise<void> {
         copies.spread(stage.text());
       },
       wipe: oneOffs.wipe,
+      refuseWrites: stage.refuseWrites,
+      flush: stage.flush,
       async restartRedis() {
         await stage.stopRedis();
         await sleep(raging.random.between(200, 2_000));

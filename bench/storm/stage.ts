@@ -2,6 +2,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import { findServer } from '../../src/redis/findServer.ts';
 import { type StandIn, startStandIn } from '../../src/standin/standIn.ts';
@@ -34,6 +35,10 @@ export interface Stage {
   text(): string;
   stopRedis(): Promise<void>;
   startRedis(): Promise<void>;
+  /** Every write is answered with an error for that time: memory is full, or no replica is there. */
+  refuseWrites(ms: number): Promise<void>;
+  /** Redis forgets everything. */
+  flush(): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -97,6 +102,17 @@ export async function setStage({ cli, random, verify }: StageOptions): Promise<S
     stopRedis: () => server.stop(),
     async startRedis() {
       server = await launch();
+    },
+    async refuseWrites(ms) {
+      const [setting, value, usual] = random() < 0.5 ? ['maxmemory', '1', '0'] : ['min-replicas-to-write', '1', '0'];
+      await redis.config('SET', setting, value);
+      await sleep(ms);
+      // A server that was restarted meanwhile has forgotten it.
+      await redis.config('SET', setting, usual);
+    },
+    async flush() {
+      await redis.flushall();
+      await oneOffs.number();
     },
     async close() {
       await pages.stop();

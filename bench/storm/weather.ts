@@ -20,6 +20,9 @@ export interface Counts {
   humans: number;
   edits: number;
   wipes: number;
+  refusals: number;
+  flushes: number;
+  poisonings: number;
 }
 
 export function noCounts(): Counts {
@@ -33,6 +36,9 @@ export function noCounts(): Counts {
     humans: 0,
     edits: 0,
     wipes: 0,
+    refusals: 0,
+    flushes: 0,
+    poisonings: 0,
   };
 }
 
@@ -45,6 +51,10 @@ export interface WeatherOptions {
   /** Between each worker and `proxy`. */
   readonly proxies: readonly FaultProxy[];
   readonly restartRedis: () => Promise<void>;
+  /** Redis answers every write with an error for that time. */
+  readonly refuseWrites: (ms: number) => Promise<void>;
+  /** Redis forgets everything. */
+  readonly flush: () => Promise<void>;
   /** Somebody edits the file. */
   readonly edit: () => void;
   /** The same, and what is being reset at that moment is in no schedule any more. */
@@ -60,6 +70,17 @@ export interface WeatherOptions {
   /** It is broken off: nothing may happen any more. */
   readonly isOver: () => boolean;
 }
+
+/** What one group alone is refused with, in words that are on no list, or that speak of its instance. */
+const poisons: readonly Fault[] = [
+  answer(403, 'Forbidden', null),
+  answer(401, 'not-authorized', null),
+  answer(429, 'rate-overlimit', null),
+  answer(404, 'Instance not found', null),
+  answer(428, 'Connection Closed', null),
+  answer(500, 'internal-server-error', null),
+  answer(400, 'bad-request', null),
+];
 
 function answer(status: number, message: string, effectAfterMs: number | null): Fault {
   return { kind: 'answer', status, body: { success: false, error: { message } }, effectAfterMs };
@@ -102,7 +123,12 @@ export function drawFault(random: Random, latestEffectMs: number): Fault | null 
 export async function rage(options: WeatherOptions, forMs: number): Promise<void> {
   const { random, standIn, fleet, proxy, proxies, counts } = options;
   const until = Date.now() + forMs;
-  standIn.faults.random(() => drawFault(random, options.latestEffectMs));
+  /** The group that is refused whatever it asks, and how. */
+  let poisoned: { readonly jid: string; readonly fault: Fault } | null = null;
+  standIn.faults.random(({ jid, endpoint }) => {
+    if (jid === poisoned?.jid && endpoint === 'reset') return poisoned.fault;
+    return drawFault(random, options.latestEffectMs);
+  });
 
   const every = async (leastMs: number, mostMs: number, happen: () => Promise<void> | void) => {
     for (;;) {
@@ -114,6 +140,7 @@ export async function rage(options: WeatherOptions, forMs: number): Promise<void
     }
   };
   const once = async (afterMs: number, happen: () => Promise<void>) => {
+    if (Date.now() + afterMs >= until) return;
     await sleep(afterMs);
     if (!options.isOver()) await happen();
   };
@@ -211,6 +238,22 @@ export async function rage(options: WeatherOptions, forMs: number): Promise<void
     every(20_000, 40_000, async () => {
       counts.redisRestarts += 1;
       await note('restart', options.restartRedis);
+    }),
+    every(15_000, 40_000, async () => {
+      counts.refusals += 1;
+      await note('refuse', () => options.refuseWrites(random.between(500, 5_000)));
+    }),
+    // In half of the storms of a minute, so that the others can hold the program to what it knew before.
+    once(random.between(20_000, 100_000), async () => {
+      counts.flushes += 1;
+      await note('flush', options.flush);
+    }),
+    once(random.between(5_000, 30_000), async () => {
+      counts.poisonings += 1;
+      poisoned = { jid: random.pick(options.jids), fault: random.pick(poisons) };
+      const forMs = Math.min(random.between(8_000, 20_000), until - Date.now());
+      await note('poison', () => sleep(forMs));
+      poisoned = null;
     }),
     every(2_000, 6_000, () => {
       counts.humans += 1;

@@ -76,6 +76,7 @@ const right: History = {
   calmAt: null,
   instances: ['bot'],
   troubles: [],
+  pauses: [],
   verify: true,
   limit: { max: 2, perMs: 2_000 },
   settleMs: 3_000,
