@@ -16,6 +16,7 @@ import { stampOf } from '../queues/stamp.ts';
 import { rotationsQueue } from '../redis/keys.ts';
 import { withoutCommand } from '../redis/replies.ts';
 import { type RedisClient, redisTime } from '../redis/scripts.ts';
+import { refusalOf } from '../redis/trouble.ts';
 import { isJid } from '../ryze/identifier.ts';
 import { pausedText } from '../status/words.ts';
 import { CommandError, type CommonOptions, type Connected, readConfig, withRedis } from './context.ts';
@@ -79,8 +80,8 @@ export async function rotate(names: readonly string[], options: RotateOptions): 
     try {
       const pushed = await push(connected, oneOffs, groups, options.wait ? signal : null, options.reason);
       isPushed = true;
-      if (options.wait) return await waitForAll({ ...connected, oneOffs }, pushed, options);
       await warnOfPauses(connected, pushed);
+      if (options.wait) return await waitForAll({ ...connected, oneOffs }, pushed, options);
       for (const { group, oneOff } of pushed) print(options, { group: group.id, status: 'queued', job: oneOff.jobId });
       return 0;
     } finally {
@@ -176,6 +177,7 @@ async function push(
       }),
     );
   } catch (error) {
+    if (error instanceof Error && refusalOf(error) !== null) throw error;
     throw new CommandError(1, `Redis does not take requests now: ${withoutCommand(error).message}`);
   }
 }
@@ -221,7 +223,9 @@ async function explain(waiting: Waiting, one: Pushed, error: unknown, timeout: s
   return `no link within ${timeout}${await Promise.race([asked, silence])}`;
 }
 
-async function whatHoldsUp({ redis, keys, oneOffs }: Waiting, { group, oneOff }: Pushed): Promise<string> {
+async function whatHoldsUp({ redis, keys, prefix, oneOffs }: Waiting, { group, oneOff }: Pushed): Promise<string> {
+  const queue = rotationsQueue(group.instance);
+  if (await isPaused(redis, prefix, queue)) return `: the queue ${queue} is paused; the request stays queued`;
   const gate = await readGate(redis, keys, group.instance, await redisTime(redis, keys));
   if (gate !== null) {
     const seconds = Math.ceil(gate.opensInMs / 1000);

@@ -1,12 +1,9 @@
 /** What the library makes of an error that Redis or its client answers with. */
-import { isOfConnection, reasonOf } from './trouble.ts';
+import { isOfConnection, isOfLogin, reasonOf, refusalOf } from './trouble.ts';
 
-/** Replies after which the same command works once Redis is well again: it was not done. Before Redis 7 a script's come after `-`. */
-const passing = /(^|\s-)(LOADING|BUSY|READONLY|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|OOM|MISCONF|NOREPLICAS|UNBLOCKED)\b/;
-
-/** Whether the same command may be tried again later. */
+/** Whether the same command may be tried again later: it was not done. A login that is refused is the caller's to put right. */
 export function isPassing(error: unknown): boolean {
-  return error instanceof Error && (passing.test(error.message) || isOfConnection(error));
+  return error instanceof Error && isOfConnection(error) && !isOfLogin(refusalOf(error));
 }
 
 /**

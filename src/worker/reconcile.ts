@@ -32,6 +32,8 @@ export interface ReconcileDependencies {
   readonly scheduler: Scheduler;
   /** The queue of an instance. */
   readonly queueOf: (instance: string) => Queue;
+  /** Reads Redis's clock again: BullMQ goes by what this process knows of it. */
+  readonly followClock: () => Promise<void>;
   /** Told what one of these looks could not do. */
   readonly onError: (error: unknown) => void;
 }
@@ -93,6 +95,7 @@ export async function startReconciling(deps: ReconcileDependencies): Promise<Rec
 
   /** Whatever waits for a time of day would wait for as long again as the clock was set back. */
   async function catchUp({ nowMs, beforeMs }: Setback): Promise<void> {
+    await deps.followClock();
     if (beforeMs > nowMs) {
       // Stamps up to here may have been made before the clock was set back, or after that.
       await redis.set(keys.clockDoubt, beforeMs + noticeMs, 'PX', doubtMs);
