@@ -121,6 +121,9 @@ function oneAtATime(history: History): string[] {
   });
 }
 
+/** A killed or frozen publisher's events lie in Redis for so long. */
+const publishedMs = 20_000;
+
 /**
  * A link that we made and never told of is lost work. It may be where a human's link has hidden it, or was taken for that
  * of the call which made it later, and where a cache has hidden it. Every edit is followed by a read, so none explains it.
@@ -134,7 +137,8 @@ function frugal(history: History): string[] {
     const told = new Map(own.map(({ inviteCode, reason }) => [inviteCode, reason]));
     return all.flatMap(({ code, by, from }, i) => {
       const [before, next] = [all[i - 1], all[i + 1]];
-      if (by !== 'us' || told.has(code) || isForgotten(history, from, next?.from ?? history.at)) return [];
+      if (by !== 'us' || told.has(code) || isForgotten(history, from, (next?.from ?? history.at) + publishedMs))
+        return [];
       // Events come in order, so one that another has overtaken does not come any more.
       if (!quiet && !all.slice(i).some((later) => told.has(later.code))) return [];
       if (next === undefined) return quiet ? [`${jid}: the last link made was never told of`] : [];

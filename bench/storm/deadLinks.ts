@@ -2,7 +2,9 @@
  * How long consumers hold dead links: from the moment at which the server replaced a link until the first results
  * queue's consumer has received that link or a newer one, whatever id the WhatsApp group had.
  */
+
 import { flushAfter, type History, type SeenEvent, type SeenLink, type SeenRequest, type Trouble } from './history.ts';
+import { releasedAgainMs } from './settings.ts';
 import { groupBy, inAll, type Span } from './support.ts';
 
 /**
@@ -59,7 +61,7 @@ function deadLink(about: About, i: number): DeadLink {
   // is when the program had published it.
   const to = Math.max(from, redis.some(isDuring) ? end.publishedAt : end.at);
   const span = { from, to };
-  const forgotten = flush === undefined ? [] : [{ from, to: flush.to + forgottenMs }];
+  const forgotten = flush === undefined ? [] : [{ from, to: adoptedAgain(history, flush) }];
   const excused = [
     ...outages,
     ...forgotten,
@@ -88,6 +90,13 @@ function publishedAt({ added, at }: History, event: SeenEvent | undefined): numb
 
 /** An emptied Redis has forgotten what was reset: consumers get each link anew, as at first sight. */
 const forgottenMs = 30_000;
+
+/** The planner queues a read again whose job was wiped off meanwhile, later. */
+function adoptedAgain({ troubles }: History, { to: from }: Trouble): number {
+  const to = from + forgottenMs;
+  const isWiped = troubles.some((trouble) => trouble.kind === 'wipe' && trouble.from <= to && trouble.to >= from);
+  return isWiped ? to + releasedAgainMs : to;
+}
 
 /** The time in which the group's instance was paused because of a group that it refuses: once for each. */
 function pauses({ history, jid }: About): Span[] {

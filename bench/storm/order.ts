@@ -17,6 +17,10 @@ function wrongOrder(events: readonly SeenEvent[], history: History): string[] {
   const lastOfId = new Map<string, SeenEvent>();
   const lastOfJid = new Map<string, SeenEvent>();
   return events.flatMap((event) => {
+    // What was under way to a queue when Redis was emptied may come after what was published since.
+    const last = lastOfId.get(event.group);
+    const isLate = (last?.revision ?? 0) > (event.revision ?? 0);
+    if (isLate && isForgotten(history, event.revision ?? 0, last?.revision ?? 0)) return [];
     const ofId = lastOfId.get(event.group);
     const ofJid = lastOfJid.get(event.jid ?? '');
     lastOfId.set(event.group, event);

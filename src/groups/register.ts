@@ -10,8 +10,11 @@ import { type Entry, type GroupRecord, newRecord } from './record.ts';
 export interface Wanted {
   readonly entry: Entry;
   readonly firstSeen: FirstSeen;
-  /** It was registered before: if it has no record, Redis has lost that. */
-  readonly isKnown?: boolean;
+  /**
+   * It was registered before, so if it has no record, Redis has lost that: then a call that nobody remembers may take effect
+   * until this time has passed. ms.
+   */
+  readonly settlesInMs?: number;
 }
 
 /** What consumers hold under an id; null: nothing. */
@@ -54,6 +57,7 @@ export function withEntry(
     lastResetAt,
     dueAt: dueAtOf({ ...record, lastResetAt }, wanted, nowMs),
     adopt,
+    verificationOwedAt: isLost(record, wanted) ? nowMs + (wanted.settlesInMs ?? 0) : record.verificationOwedAt,
     readDueAt: (adopt && record.readDueAt === null) || comesBack ? nowMs : record.readDueAt,
   };
 }
@@ -100,13 +104,18 @@ export function forgetting(record: GroupRecord): GroupRecord {
   return { ...newRecord, predecessor: publishedOf(record), failures: record.failures };
 }
 
-function dueAtOf(record: GroupRecord, { entry, firstSeen, isKnown }: Wanted, nowMs: number): number | null {
+function isLost({ entry }: GroupRecord, { settlesInMs }: Wanted): boolean {
+  return entry === null && settlesInMs !== undefined;
+}
+
+function dueAtOf(record: GroupRecord, wanted: Wanted, nowMs: number): number | null {
+  const { entry, firstSeen } = wanted;
   if (!entry.enabled) return null;
   const old = record.entry;
   const asBefore = old === null || (old.enabled && isDeepStrictEqual(old.schedule, entry.schedule));
   if (asBefore && record.dueAt !== null) return record.dueAt;
   if (record.lastResetAt !== null) return nextDue(entry.schedule, record.lastResetAt);
   // Nobody wants a link replaced because Redis has lost its schedule.
-  const isLost = old === null && isKnown === true;
-  return firstDue(entry.schedule, isLost && firstSeen === 'rotate' ? 'spread' : firstSeen, entry.group, nowMs);
+  const first = isLost(record, wanted) && firstSeen === 'rotate' ? 'spread' : firstSeen;
+  return firstDue(entry.schedule, first, entry.group, nowMs);
 }

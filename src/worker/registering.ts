@@ -63,7 +63,8 @@ export function createRegistering({ redis, keys, store, tokens, log }: Registeri
     return wanted;
   }
 
-  const withKnown = (group: Wanted): Wanted => ({ ...group, isKnown: known.has(nameOf(group)) });
+  const withKnown = (group: Wanted, { api }: Config): Wanted =>
+    known.has(nameOf(group)) ? { ...group, settlesInMs: api.settleTimeMs } : group;
 
   const reportUnreadable: Registering['reportUnreadable'] = (unreadable) => {
     for (const { group, reason } of unreadable) log.error({ event: 'group.unreadable', group }, reason);
@@ -90,7 +91,11 @@ export function createRegistering({ redis, keys, store, tokens, log }: Registeri
     await redis.sadd(keys.outboxes, ...config.results.queues);
     await noteBuckets(config);
     const { groups } = wantedOf(config);
-    const changes = await syncRegistry(deps, groups.map(withKnown), now);
+    const changes = await syncRegistry(
+      deps,
+      groups.map((group) => withKnown(group, config)),
+      now,
+    );
     standing = now;
     isComplete = true;
     for (const group of groups) known.add(nameOf(group));

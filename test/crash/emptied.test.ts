@@ -109,3 +109,25 @@ it('publishes the live link of a group whose reset was in flight when Redis was 
     expect(await worker.ended).toBe(0);
   }
 });
+
+it('publishes a link that is made after Redis was emptied, by a call without an answer', {
+  timeout: 90_000,
+}, async () => {
+  const server = await own();
+  const rig = await makeRig({ url: server.url, prefix: 'bull', redis: server.redis }, createFaultProxy, {
+    settleTime: '4s',
+  });
+  const worker = rig.start();
+  await logged(worker, 'started');
+  await rig.adopted(0, 1, 2, 3);
+  rig.standIn.faults.next({ kind: 'silence', effectAfterMs: 3_500 }, { endpoint: 'reset' });
+  await rig.ask('g0');
+  await until('the call', () => rig.standIn.log.of({ endpoint: 'reset' }).length === 1);
+  const before = rig.events.length;
+  await server.redis.flushall();
+  await until('the effect', () => rig.standIn.log.of({ endpoint: 'reset' })[0]?.effect);
+  const newest = () => rig.events.slice(before).findLast(({ group }) => group === 'g0');
+  await until('the live link', () => newest()?.inviteCode === rig.standIn.codeOf(jids[0]!), { withinMs: 20_000 });
+  worker.child.kill('SIGTERM');
+  expect(await worker.ended).toBe(0);
+});
