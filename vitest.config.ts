@@ -2,8 +2,8 @@ import { defineConfig } from 'vitest/config';
 
 export default defineConfig({
   test: {
-    // Many tests wait for timers, and many start processes: more at once, and these hold each other up.
-    maxWorkers: 3,
+    // Most tests wait for timers and processes; more of them at once hold each other up.
+    maxWorkers: 5,
     // No test replaces a module, so files that run in one process load what they share once.
     isolate: false,
     include: ['test/**/*.test.ts'],

@@ -14,18 +14,20 @@ import { jids, makeRig } from './rig.ts';
 const keys = makeKeys('bull');
 const g0 = `{ id: g0, identifier: "${jids[0]}" }`;
 
-it.each<[string, (redis: Redis) => Promise<unknown>, (redis: Redis) => Promise<unknown>]>([
+it.each<[string, string, (redis: Redis) => Promise<unknown>, (redis: Redis) => Promise<unknown>]>([
   [
     'refuses every write',
+    'redis.refuses',
     (redis) => redis.config('SET', 'maxmemory', '1'),
     (redis) => redis.config('SET', 'maxmemory', '0'),
   ],
   [
     'refuses what comes after the registration',
+    'config.unread',
     (redis) => redis.set(keys.gate('bot'), 'of another type'),
     (redis) => redis.del(keys.gate('bot')),
   ],
-])('is in force as soon as Redis, which %s, takes it', { timeout: 90_000 }, async (_how, refuse, accept) => {
+])('is in force as soon as Redis, which %s, takes it', { timeout: 90_000 }, async (_how, told, refuse, accept) => {
   const folder = mkdtempSync(join(tmpdir(), 'invite-rotator-refused-'));
   const server = await startRedisServer({ binary: inject('redisServer'), folder });
   const redis = new Redis(server.url, { maxRetriesPerRequest: null });
@@ -42,14 +44,14 @@ it.each<[string, (redis: Redis) => Promise<unknown>, (redis: Redis) => Promise<u
   await refuse(redis);
   rig.edit(`${g0}, { id: g1, identifier: "${jids[1]}" }`);
   worker.child.kill('SIGHUP');
-  await logged(worker, 'config.unread');
+  await logged(worker, told);
   const reloaded = () => worker.json().filter(({ event }) => event === 'config.reloaded');
   expect(reloaded()).toEqual([]);
   await accept(redis);
   await until('the edit to be in force', () => reloaded().length === 1);
   await rig.adopted(1);
   expect(await rig.rotate('g1')).toBe('completed');
-  expect(worker.json().filter(({ event, level }) => event === 'config.unread' && level === 50)).toHaveLength(1);
+  expect(worker.json().filter(({ event, level }) => event === told && level === 50)).toHaveLength(1);
   worker.child.kill('SIGTERM');
   expect(await worker.ended).toBe(0);
 });
