@@ -160,10 +160,15 @@ function isHidden(requests: History['requests'], jid: string, { from, to }: Span
   return requests.some((seen) => seen.jid === jid && seen.fault === 'stale' && seen.begin >= from && seen.begin < to);
 }
 
+/** Why an instance may be paused in a storm without a poisoned group: several groups in a row meet faults. */
+const ofFaults = ['server_error', 'bad_response', 'network_error', 'timeout', 'suspected'];
+
 function contained({ pauses, troubles }: History): string[] {
   const poisonings = troubles.filter(({ kind }) => kind === 'poison').length;
-  // It is still going on where it is not noted yet.
-  return pauses.slice(poisonings + 1).map(({ instance, from }) => `${instance} was paused once more at ${from}`);
+  const ofPoison = pauses.filter(({ reason }) => !ofFaults.includes(reason));
+  // One that is still going on is not noted yet.
+  const more = ofPoison.slice(Math.max(poisonings, 1));
+  return more.map(({ instance, reason, from }) => `${instance} was paused once more at ${from} (${reason})`);
 }
 
 /** In one pass: megabytes are searched for thousands of secrets, each of which is longer than its beginning. */

@@ -34,9 +34,13 @@ export interface FleetOptions {
   readonly envOf: (index: number) => Readonly<Record<string, string>>;
 }
 
-function pauseOf({ instance, time, opensInMs }: { instance: string; time: string; opensInMs: number }): Pause {
+function pauseOf({
+  time,
+  opensInMs,
+  ...pause
+}: Omit<Pause, 'from' | 'to'> & { time: string; opensInMs: number }): Pause {
   const from = Date.parse(time);
-  return { instance, from, to: from + opensInMs };
+  return { ...pause, from, to: from + opensInMs };
 }
 
 const replaceAfterMs = 500;

@@ -93,6 +93,7 @@ export interface Trouble {
 
 export interface Pause {
   readonly instance: string;
+  readonly reason: string;
   readonly from: number;
   readonly to: number;
 }

@@ -383,3 +383,28 @@ describe('dead-link time', () => {
     expect(deadLinks(byHand)[1]?.cause).toBe('by hand');
   });
 });
+
+describe('an emptied Redis', () => {
+  const flush = { kind: 'flush', from: t + 1_200, to: t + 1_210 } as const;
+  const again = adopted(t + 1_500, 'TWO', null);
+  const after = { ...right, ...published(first, one, two, again), at: t + 60_000 };
+
+  it('has its groups adopted again, with higher revisions and none before', () => {
+    expect(check({ ...after, troubles: [flush] })).toEqual([]);
+    expect(check(after)).toContainEqual(expect.objectContaining({ promise: expect.stringMatching(/^ordered/) }));
+  });
+  it('has forgotten the one-offs of before, and no later ones', () => {
+    const job = { ...right.jobs[0]!, state: 'unknown', endedAt: null, result: null };
+    expect(check({ ...after, troubles: [flush], jobs: [job] })).toEqual([]);
+    expect(check({ ...after, troubles: [flush], jobs: [{ ...job, askedAt: t + 2_000 }] })).not.toEqual([]);
+  });
+});
+
+it('allows one pause for each group that is refused', () => {
+  const pause = { instance: 'bot', reason: 'throttled', from: t + 500, to: t + 60_500 };
+  const troubles = [{ kind: 'poison', from: t, to: t + 1_000 }] as const;
+  expect(check({ ...right, troubles, pauses: [pause] })).toEqual([]);
+  expect(check({ ...right, troubles, pauses: [pause, pause] })).toMatchObject([
+    { promise: expect.stringMatching(/^contained/) },
+  ]);
+});
