@@ -8,10 +8,20 @@ const lateMs = 10_000;
 /** BullMQ keeps a delayed job's time in its score, and the job's number in the lowest 12 bits. */
 const scoreBits = 0x1000;
 
-/** `restAt`: the count at which a worker of this queue takes it for rate-limited. */
-export async function isRunnable(redis: RedisClient, queue: Queue, restAt: number): Promise<boolean> {
+export interface RunnableOptions {
+  /** By Redis's clock, as workers judge what is due. */
+  readonly nowMs: number;
+  /** The count at which a worker of this queue takes it for rate-limited. */
+  readonly restAt: number;
+}
+
+export async function isRunnable(
+  redis: RedisClient,
+  queue: Queue,
+  { nowMs, restAt }: RunnableOptions,
+): Promise<boolean> {
   const { waiting, delayed } = await countJobs(queue);
-  if (waiting === 0 && (delayed === 0 || !(await isOverdue(redis, queue)))) return false;
+  if (waiting === 0 && (delayed === 0 || !(await isOverdue(redis, queue, nowMs)))) return false;
   const [isPaused, restsForMs, isMaxed] = await Promise.all([
     queue.isPaused(),
     queue.getRateLimitTtl(restAt),
@@ -20,8 +30,7 @@ export async function isRunnable(redis: RedisClient, queue: Queue, restAt: numbe
   return !isPaused && restsForMs <= 0 && !isMaxed;
 }
 
-/** By this process's clock, as its worker would judge. */
-async function isOverdue(redis: RedisClient, queue: Queue): Promise<boolean> {
-  const latest = (Date.now() - lateMs) * scoreBits;
+async function isOverdue(redis: RedisClient, queue: Queue, nowMs: number): Promise<boolean> {
+  const latest = (nowMs - lateMs) * scoreBits;
   return (await redis.zcount(queue.toKey('delayed'), '-inf', latest)) > 0;
 }

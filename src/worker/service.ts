@@ -268,7 +268,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     const held = await Promise.all(
       reloading.inForce.instances.map(async ({ name }) => {
         if (paused().includes(rotationsQueue(name))) return [];
-        if (!(await isRunnable(redis, instances.queueOf(name), limiter.max))) return [];
+        if (!(await isRunnable(redis, instances.queueOf(name), { nowMs, restAt: limiter.max }))) return [];
         return (await readGate(redis, keys, name, nowMs)) === null ? [name] : [];
       }),
     );

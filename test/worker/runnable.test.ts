@@ -8,7 +8,8 @@ function make() {
   const { redis, prefix } = testRedis();
   const queue = new Queue('rotations-bot', { connection: redis, prefix });
   onTestFinished(() => queue.close());
-  return { redis, prefix, queue, runnable: () => isRunnable(redis, queue, limiter.max) };
+  const runnable = (nowMs = Date.now()) => isRunnable(redis, queue, { nowMs, restAt: limiter.max });
+  return { redis, prefix, queue, runnable };
 }
 
 it.each([
@@ -26,6 +27,14 @@ it('has none to take where all are delayed', async () => {
   const { queue, runnable } = make();
   await queue.add('rotate', {}, { delay: 1_000 });
   expect(await runnable()).toBe(false);
+});
+
+it("judges delays by Redis's time and not by this machine's", async () => {
+  const { queue, runnable } = make();
+  const nowMs = Date.now() - 600_000;
+  await queue.add('rotate', {}, { delay: 60_000, timestamp: nowMs });
+  expect(await runnable(nowMs)).toBe(false);
+  expect(await runnable(nowMs + 80_000)).toBe(true);
 });
 
 it('has none to take while it is paused, rests, or is as busy as somebody allows', async () => {
