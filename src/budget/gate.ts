@@ -17,6 +17,7 @@ import type { ErrorCode } from '../ryze/outcome.ts';
 
 const judgeLua = loadScript('judge', import.meta.url);
 const openLua = loadScript('openGate', import.meta.url);
+const rewindLua = loadScript('rewindGate', import.meta.url);
 
 /** Whose call it was. Groups are named by their records. */
 export interface Witness {
@@ -174,4 +175,14 @@ export async function openGate(redis: RedisClient, keys: Keys, instance: string)
     [],
   )) as string;
   return reason === '' ? null : reason;
+}
+
+/** Keeps a pause from lasting longer because Redis's clock was set back. */
+export async function rewindGate(redis: RedisClient, keys: Keys, instance: string, backMs: number): Promise<void> {
+  await runScript(
+    redis,
+    rewindLua,
+    [keys.gate(instance), keys.row(instance, 'reset'), keys.row(instance, 'read')],
+    [backMs],
+  );
 }

@@ -1,8 +1,9 @@
 /**
- * Puts right what would stand still after Redis's clock was set back: leases, read-backs and slots that end at a time which
- * has become the future, and groups that the planner has held back until then. May run in several workers at once.
+ * Puts right what would stand still after Redis's clock was set back: leases, read-backs, slots and pauses that end at a time
+ * which has become the future, and groups that the planner has held back until then. May run in several workers at once.
  */
 import { waitListKeys } from '../budget/budget.ts';
+import { rewindGate } from '../budget/gate.ts';
 import type { Config } from '../config/config.ts';
 import type { GroupStore } from '../groups/store.ts';
 import { readable } from '../groups/store.ts';
@@ -28,6 +29,7 @@ const sendWithinMs = 5_000;
 export async function rewind(deps: RewindDependencies, setback: Setback): Promise<void> {
   await rewindWorkers(deps, setback);
   await rewindSlots(deps, setback);
+  await rewindGates(deps, setback);
   await rewindGroups(deps, setback);
 }
 
@@ -54,6 +56,10 @@ async function rewindSlots({ redis, keys, config }: RewindDependencies, { nowMs 
     // So do the turns of those who wait: they ask again, and join anew.
     for (const key of waitListKeys(keys, bucket)) await redis.del(key);
   }
+}
+
+async function rewindGates({ redis, keys, config }: RewindDependencies, { beforeMs, nowMs }: Setback): Promise<void> {
+  for (const { name } of config.instances) await rewindGate(redis, keys, name, beforeMs - nowMs);
 }
 
 async function rewindGroups({ redis, keys, store, config }: RewindDependencies, setback: Setback): Promise<void> {

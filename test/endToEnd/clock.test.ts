@@ -3,6 +3,7 @@ import { expect, it, onTestFinished, vi } from 'vitest';
 import { createRotationClient } from '../../src/client/client.ts';
 import { judge } from '../../src/ops/readiness.ts';
 import { redisTime } from '../../src/redis/scripts.ts';
+import { failCall } from '../support/gates.ts';
 import { jids, makeRig } from '../support/rig.ts';
 import { until } from '../support/until.ts';
 import { type ShiftedRedis, shiftedRedis } from '../support/virtualRedis.ts';
@@ -95,4 +96,17 @@ it('gives slots back, as if the clock had not been set back', async () => {
   await setBack.redis(3_600_000);
   expect(await rig.ask('bot', { group: 'vip' })).toMatchObject({ status: 'rotated' });
   expect(await rig.ask('bot', { group: 'vip' })).toMatchObject({ status: 'rotated' });
+});
+
+it('ends a pause when it would have ended, as if the clock had not been set back', async () => {
+  const { rig, setBack, redis } = await started();
+  const { verdict } = await failCall(redis, rig.keys, 'bot', 'server_error', { group: 'a' });
+  expect(verdict).toBe('unproven');
+  const { change, gate } = await failCall(redis, rig.keys, 'bot', 'instance_disconnected', { group: 'b' });
+  expect(change).toBe('closed');
+  await redis.hset(rig.keys.gate('bot'), 'until', (await redisTime(redis, rig.keys)) + 3_000);
+  expect(gate.opensInMs).toBeLessThan(60_000);
+  await setBack.redis(3_600_000);
+  expect(await rig.ask('bot', { group: 'vip' })).toMatchObject({ status: 'rotated' });
+  expect(await redis.exists(rig.keys.gate('bot'), rig.keys.row('bot', 'reset'))).toBe(0);
 });

@@ -1,0 +1,38 @@
+--[[
+  Moves an instance's gate back with Redis's clock, so that its pause lasts no longer than it would have. A gate that was
+  moved already stays as it is, so several workers may do it at once.
+
+  KEYS[1]  gate: hash {reason, cause, until, blamedUntil, streak, closedAt, needs, last, stoodBackAt, probe, probeUntil}
+  KEYS[2]  row of resets: sorted set, cause/group by the time of its first failure
+  KEYS[3]  row of reads: the same
+
+  ARGV[1]  by how much the clock was set back, ms
+
+  Returns  1 if the gate was moved, else 0
+]]
+local gateKey, backMs = KEYS[1], tonumber(ARGV[1])
+
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+
+-- A failure of the future would outlast every call that works.
+redis.call('ZREMRANGEBYSCORE', KEYS[2], '(' .. now, '+inf')
+redis.call('ZREMRANGEBYSCORE', KEYS[3], '(' .. now, '+inf')
+
+local function field(name)
+  return tonumber(redis.call('HGET', gateKey, name) or 0)
+end
+
+if field('probeUntil') > now then
+  redis.call('HDEL', gateKey, 'probe', 'probeUntil')
+end
+if field('closedAt') <= now then
+  return 0
+end
+for _, name in ipairs({ 'until', 'blamedUntil', 'closedAt', 'stoodBackAt' }) do
+  local at = field(name)
+  if at > 0 then
+    redis.call('HSET', gateKey, name, at - backMs)
+  end
+end
+return 1
