@@ -35,6 +35,7 @@ export interface Outbox {
   publishAll(queues: readonly string[]): Promise<void>;
   /** Events that wait for this queue. */
   waiting(queue: string): Promise<number>;
+  queueOf(queue: string): Queue;
   close(): Promise<void>;
 }
 
@@ -48,7 +49,7 @@ export interface OutboxOptions {
 export function createOutbox({ redis, keys, prefix, onError }: OutboxOptions): Outbox {
   const queues = new Map<string, Queue>();
 
-  function open(name: string): Queue {
+  function queueOf(name: string): Queue {
     let queue = queues.get(name);
     if (queue === undefined) {
       queue = new Queue(name, { connection: redis, prefix, defaultJobOptions: jobOptions });
@@ -100,7 +101,9 @@ export function createOutbox({ redis, keys, prefix, onError }: OutboxOptions): O
       if (events.length > 0) {
         // Frozen for longer than the lease: somebody else has published these, and perhaps newer ones.
         if (performance.now() - takenAt > leaseMs / 2) return published;
-        await open(name).addBulk(events.map((event) => ({ name: event.type, data: event, opts: { jobId: event.id } })));
+        await queueOf(name).addBulk(
+          events.map((event) => ({ name: event.type, data: event, opts: { jobId: event.id } })),
+        );
       }
       const left = Number(
         await runScript(redis, strikeLua, pair, [publisher, events.length, waiting[events.length - 1] ?? '']),
@@ -122,6 +125,7 @@ export function createOutbox({ redis, keys, prefix, onError }: OutboxOptions): O
       );
     },
     waiting: (name) => redis.llen(keys.outbox(name)),
+    queueOf,
     async close() {
       await Promise.all([...queues.values()].map((queue) => queue.close()));
     },

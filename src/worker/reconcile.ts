@@ -32,6 +32,7 @@ export interface ReconcileDependencies {
   readonly scheduler: Scheduler;
   /** The queue of an instance. */
   readonly queueOf: (instance: string) => Queue;
+  readonly resultsQueueOf: (name: string) => Queue;
   /** Reads Redis's clock again: BullMQ goes by what this process knows of it. */
   readonly followClock: () => Promise<void>;
   /** Told what one of these looks could not do. */
@@ -101,10 +102,16 @@ export async function startReconciling(deps: ReconcileDependencies): Promise<Rec
       await redis.set(keys.clockDoubt, beforeMs + noticeMs, 'PX', doubtMs);
       await rewind({ redis, keys, store: deps.store, config: config() }, { nowMs, beforeMs });
     }
-    for (const { name } of config().instances) {
+    // Of instances that are gone too: jobs may lie on their queues.
+    const instances = new Set([
+      ...config().instances.map(({ name }) => name),
+      ...(await redis.zrange(keys.instances, '0', '-1')),
+    ]);
+    for (const name of instances) {
       await deps.queueOf(name).promoteJobs();
       await deps.queueOf(name).removeRateLimitKey();
     }
+    for (const name of config().results.queues) await deps.resultsQueueOf(name).promoteJobs();
     await scheduler.reset();
   }
 

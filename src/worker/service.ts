@@ -301,6 +301,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     ...{ redis, keys, store, log, registering, scheduler },
     config: () => reloading.inForce,
     queueOf: instances.queueOf,
+    resultsQueueOf: outbox.queueOf,
     followClock: clock.follow,
     onError: reporter(log, 'reconcile.failed', 'cannot compare what Redis holds with what it should hold now'),
   });

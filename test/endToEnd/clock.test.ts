@@ -1,4 +1,5 @@
 /** A worker whose machine's clock, or Redis's, or both are set back while it runs. */
+import { Queue } from 'bullmq';
 import { expect, it, onTestFinished, vi } from 'vitest';
 import { createRotationClient } from '../../src/client/client.ts';
 import { judge } from '../../src/ops/readiness.ts';
@@ -110,3 +111,17 @@ it('ends a pause when it would have ended, as if the clock had not been set back
   expect(await rig.ask('bot', { group: 'vip' })).toMatchObject({ status: 'rotated' });
   expect(await redis.exists(rig.keys.gate('bot'), rig.keys.row('bot', 'reset'))).toBe(0);
 });
+
+it.each(['invite-links', 'rotations-gone'])(
+  'takes up what was delayed on %s when the clock was set back',
+  async (name) => {
+    const { rig, setBack, redis } = await started();
+    await redis.zadd(rig.keys.instances, await redisTime(redis, rig.keys), 'gone');
+    const queue = new Queue(name, { connection: redis, prefix: rig.prefix });
+    onTestFinished(() => queue.close());
+    const job = await queue.add('later', {}, { delay: 600_000, timestamp: await redisTime(redis, rig.keys) });
+    expect(await job.isDelayed()).toBe(true);
+    await setBack.redis(3_600_000);
+    await until('it to be taken up', async () => !(await job.isDelayed()));
+  },
+);
