@@ -282,15 +282,19 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     configBroken: () => reloading.broken,
   });
 
+  async function prepare(): Promise<void> {
+    await registering.register(reloading.inForce);
+    await scheduler.setUp();
+    await leftovers.announce();
+  }
   // Once a worker runs, it may be in the middle of a reset: then it is closed in good order.
   try {
-    await unlessAborted(registering.register(reloading.inForce).then(scheduler.setUp), signal);
+    await unlessAborted(prepare(), signal);
   } catch (error) {
     void health.stop();
     throw error;
   }
   await instances.bringInLine(reloading.inForce.instances);
-  await leftovers.announce();
   const plannerOptions = { connection: redis, prefix, concurrency: 1, ...lockOptions };
   const planner = new CalmWorker(plannerQueue, plan, plannerOptions, onRedisTime(clock));
   planner.on('error', (error) => reportQueueError(plannerQueue, error));
