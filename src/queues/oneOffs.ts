@@ -9,7 +9,8 @@ import { knownLink } from '../groups/record.ts';
 import { createGroupStore } from '../groups/store.ts';
 import { type Keys, rotationsQueue } from '../redis/keys.ts';
 import type { RedisClient } from '../redis/scripts.ts';
-import { type RotationRequest, type RotationResult, requestJob, rotationResult } from './request.ts';
+import { isAnswered } from '../rotation/decide.ts';
+import { identityOf, type RotationRequest, type RotationResult, requestJob, rotationResult } from './request.ts';
 import { createJobWaiter, type JobWaiter, NoResultError } from './wait.ts';
 
 /** A request that bears Redis's time. */
@@ -71,13 +72,20 @@ export function createOneOffs({ redis, duplicate, keys, prefix }: OneOffsOptions
     memoize(waiters, instance, () => createJobWaiter({ redis, duplicate, prefix, queue: rotationsQueue(instance) }));
 
   /** A job that is gone may have been answered: its group's record tells. null: not as far as anybody knows. */
-  async function answerTo({ request }: OneOff): Promise<RotationResult | null> {
-    const found = await findGroup(redis, keys, store, request.group);
+  async function answerTo({ jobId, instance, request }: OneOff): Promise<RotationResult | null> {
+    const { group, requestedAt, seen } = request;
+    const found = await findGroup(redis, keys, store, group);
     if (found === null) return null;
-    const { record } = await store.load(found.recordId);
+    const { record, nowMs } = await store.load(found.recordId);
     const link = knownLink(record);
-    const isAnswered = record.resetBegunAt !== null && record.resetBegunAt >= request.requestedAt;
-    return link !== null && isAnswered ? { status: 'satisfied', group: found.entry.group, ...link } : null;
+    const asked = {
+      identity: identityOf({ queue: rotationsQueue(instance), jobId, timestamp: requestedAt, run: 0 }),
+      requestedAt,
+      attemptsSeen: seen?.record === found.recordId ? seen.attempts : null,
+      position: null,
+    };
+    if (link === null || !isAnswered(record, asked, nowMs)) return null;
+    return { status: 'satisfied', group: found.entry.group, ...link };
   }
 
   return {

@@ -32,6 +32,11 @@ export const rotationRequest = z.object({
 });
 export type RotationRequest = z.infer<typeof rotationRequest>;
 
+/** Who a one-off is. `run`: how often its job has ended before, as job ids are used again. */
+export function identityOf(job: { queue: string; jobId: string | undefined; timestamp: number; run: number }): string {
+  return [job.queue, job.jobId, job.timestamp, job.run].join(':');
+}
+
 /** Reads a job's data; the error is one line for the producer. */
 export function parseRequest(data: unknown): { ok: true; request: RotationRequest } | { ok: false; message: string } {
   const parsed = rotationRequest.safeParse(data);

@@ -56,8 +56,10 @@ function isBurst({ resetBegunAt }: GroupRecord, nowMs: number): boolean {
   return resetBegunAt !== null && resetBegunAt <= nowMs && nowMs < resetBegunAt + burstMs;
 }
 
+type Asked = Pick<Work & { kind: 'request' }, 'identity' | 'requestedAt' | 'attemptsSeen' | 'position'>;
+
 /** By counts, which only grow; by the clock only for a stamp that came without a count, and if the clock has not been set back. */
-function isAnswered(record: GroupRecord, work: Work & { kind: 'request' }, nowMs: number): boolean {
+export function isAnswered(record: GroupRecord, work: Asked, nowMs: number): boolean {
   const { revision, resetBegunAt, resetCovers } = record;
   if (revision === null) return false;
   if (record.answered.includes(work.identity)) return true;

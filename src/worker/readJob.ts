@@ -7,7 +7,7 @@ import type { z } from 'zod';
 import { type FoundGroup, findGroup } from '../groups/find.ts';
 import type { GroupStore } from '../groups/store.ts';
 import { scheduledData, scheduledJob, verifyData, verifyJob } from '../planner/release.ts';
-import { parseRequest, type RotationRequest, requestJob } from '../queues/request.ts';
+import { identityOf, parseRequest, type RotationRequest, requestJob } from '../queues/request.ts';
 import { type Keys, rotationsQueue } from '../redis/keys.ts';
 import { type RedisClient, redisTime } from '../redis/scripts.ts';
 import type { CallDependencies } from '../rotation/call.ts';
@@ -109,7 +109,7 @@ async function readRequest(
   const isRerun = job.attemptsMade > 0;
   const work: Request = {
     kind: 'request',
-    identity: `${queue}:${job.id}:${job.timestamp}:${job.attemptsMade}`,
+    identity: identityOf({ queue, jobId: job.id, timestamp: job.timestamp, run: job.attemptsMade }),
     // One that is run again, from a dashboard say, wants a link that is younger than that.
     requestedAt: requestedAt == null || isRerun ? null : await believed(deps, requestedAt, job.timestamp),
     attemptsSeen: null,

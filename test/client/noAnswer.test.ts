@@ -1,6 +1,9 @@
 /** Callers who wait for a link that will not come hear of it within seconds, and never get another group's. */
 import { expect, it, onTestFinished } from 'vitest';
+import { createGroupStore } from '../../src/groups/store.ts';
 import { RotationError } from '../../src/index.ts';
+import { makeKeys } from '../../src/redis/keys.ts';
+import { entry, settled } from '../rotation/samples.ts';
 import { until } from '../support/until.ts';
 import { queueName, resultOf, startProducerRig } from './producerRig.ts';
 
@@ -26,6 +29,28 @@ it('a job that was removed', async () => {
   const { ends } = await ask();
   for (const job of await queue.getWaiting()) await job.remove();
   expect(codes(await ends)).toEqual(['removed', 'removed', 'removed']);
+});
+
+it.each([
+  ['before it, by a clock that was set back since', 4, 'removed'],
+  ['after it, whatever the clock said', 5, 'satisfied'],
+])('a job that was removed, where the last reset began %s', async (_when, attempt, end) => {
+  const { redis, queue, ask } = await startRig();
+  const store = createGroupStore(redis, makeKeys('bull'));
+  const note = async (attempts: number, byMs: number) => {
+    for (const group of groups) {
+      const resetCovers = { queue: queueName, lastJob: 0, attempt: attempts };
+      const reset = { attempts, resetBegunAt: Date.now() + byMs, resetCovers };
+      await store.update(group, () => {
+        return { record: { ...settled, entry: { ...entry, group }, ...reset }, result: undefined };
+      });
+    }
+  };
+  await note(4, 3_600_000);
+  const { ends } = await ask();
+  if (attempt > 4) await note(attempt, -3_600_000);
+  for (const job of await queue.getWaiting()) await job.remove();
+  expect(codes(await ends).map((one) => (one as { status?: string }).status ?? one)).toEqual([end, end, end]);
 });
 
 it('a queue that was drained', async () => {
