@@ -166,14 +166,15 @@ async function believed(
   requestedAt: number,
   pushedAt: number,
 ): Promise<number | null> {
+  const doubtedUntil = Number((await redis.get(keys.clockDoubt)) ?? 0);
+  if (requestedAt <= doubtedUntil) return null;
   const aheadMs = requestedAt - Math.max(await redisTime(redis, keys), pushedAt);
   if (aheadMs > futureMs) {
     throw new UnrecoverableError(
       `bad request (requestedAt: is ${Math.round(aheadMs / 1000)} s in the future): leave it out, or take it from Redis's TIME`,
     );
   }
-  if (Math.abs(requestedAt - pushedAt) > stampSkewMs) return null;
-  return requestedAt > Number((await redis.get(keys.clockDoubt)) ?? 0) ? requestedAt : null;
+  return Math.abs(requestedAt - pushedAt) > stampSkewMs ? null : requestedAt;
 }
 
 /** null: the id is the producer's own, and says nothing of when the job was pushed. */

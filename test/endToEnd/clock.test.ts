@@ -50,6 +50,7 @@ it.each([
 ] as const)('goes on, ready, when the clock (%s) is set back by %i ms', async (whose, ms) => {
   const { rig, service, setBack, redis, client } = await started();
   const replaced = [(await client.rotate('vip')).inviteCode];
+  const requestedBefore = await redisTime(redis, rig.keys);
   await setBack[whose](ms);
 
   const seen = new Set([await rig.redis.get(rig.keys.lastTick)]);
@@ -66,6 +67,7 @@ it.each([
     () => rig.ask('bot', { group: 'vip' }),
     () => rig.ask('bot', { group: 'vip' }, 'rotate', { jobId: 'mine-1' }),
     () => rig.ask('bot', { group: 'vip', requestedAt }, 'rotate', { jobId: 'mine-2' }),
+    () => rig.ask('bot', { group: 'vip', requestedAt: requestedBefore }, 'rotate', { jobId: 'mine-3' }),
     () => client.rotate('vip'),
   ] as (() => Promise<{ status: string; inviteCode: string }>)[];
   for (const ask of asks) {
