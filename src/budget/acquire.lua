@@ -10,7 +10,7 @@
   long it is, a call does a bounded amount of work.
 
   KEYS[1]  slots: sorted set, slot id by the time at which it is given back
-  KEYS[2]  bucket: hash {known, limit, foreign, foreignUntil, closedUntil, probe, probeUntil, latency}
+  KEYS[2]  bucket: hash {known, limit, foreign, foreignUntil, closedUntil, refusals, probe, probeUntil, latency}
   KEYS[3]  wait list of one-offs: sorted set, waiter by its turn, the time at which it was first told to ask again
   KEYS[4]  lag of that list: ms by which every turn on it comes later than it was first told
   KEYS[5]  wait list of scheduled work, which comes after all one-offs

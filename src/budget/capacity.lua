@@ -2,7 +2,7 @@
   How many calls of scheduled work a token can serve within a horizon, and how much of its limit is used.
 
   KEYS[1]  slots: sorted set, slot id by the time at which it is given back
-  KEYS[2]  bucket: hash {known, limit, foreign, foreignUntil, closedUntil, probe, probeUntil, latency}
+  KEYS[2]  bucket: hash {known, limit, foreign, foreignUntil, closedUntil, refusals, probe, probeUntil, latency}
   KEYS[3]  wait list of one-offs: sorted set, waiter by its turn (acquire.lua)
   KEYS[4]  lag of that list, ms
   KEYS[5]  wait list of scheduled work
