@@ -11,7 +11,7 @@ import type { Keys } from '../redis/keys.ts';
 import { type RedisClient, redisTime } from '../redis/scripts.ts';
 import { tickMs } from './planner.ts';
 
-export interface CallDependencies {
+export interface CallEarlyDependencies {
   readonly redis: RedisClient;
   readonly keys: Keys;
   readonly budget: Budget;
@@ -26,7 +26,7 @@ export interface CallDependencies {
 const headSize = 200;
 
 /** Returns how many jobs were called. */
-export async function callEarly(deps: CallDependencies): Promise<number> {
+export async function callEarly(deps: CallEarlyDependencies): Promise<number> {
   const { redis, keys, budget, config, tokenOf, queueOf, waitsForSlot } = deps;
   let called = 0;
   for (const instance of config.instances) {
