@@ -209,14 +209,14 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     const shared = { redis, keys, budget, config, tokenOf: tokens.of, queueOf: instances.queueOf };
     const planned = await tick({ ...shared, store });
     ticks.ticked();
-    const called = await callEarly({ ...shared, waitsForSlot });
     const { unreadable, lost, ...counts } = planned;
-    log.debug({ event: 'plan.tick', ...counts, called }, 'planned');
     const { byJid } = lookUp(config);
     registering.reportUnreadable(
       unreadable.map(({ recordId, reason }) => ({ group: byJid.get(recordId)?.id ?? recordId, reason })),
     );
     if (lost.length > 0) await registering.registerLost(config, lost);
+    const called = await callEarly({ ...shared, waitsForSlot });
+    log.debug({ event: 'plan.tick', ...counts, called }, 'planned');
   }
 
   /** What a publisher left that was killed. */
