@@ -30,10 +30,10 @@ export function isReplaced({ replacedCodes, previous, link }: GroupRecord, code:
 /** A new revision of the link and the event that tells of it: the one place where revisions are made. */
 export function newRevision(record: GroupRecord, link: NewLink, found: Found, nowMs: number): Outcome {
   const { predecessor } = record;
-  const last = predecessor ?? { code: record.link?.code ?? null, revision: record.revision };
+  const last = predecessor ?? lastPublished(record);
   const revision = Math.max(nowMs, (record.revision ?? 0) + 1, (last.revision ?? 0) + 1);
   // A link that is published under another id has replaced what it replaced before.
-  const previous = last.code === link.code ? { ...last, code: record.previous.code } : last;
+  const previous = last.code === link.code && !isUnpublished(record) ? { ...last, code: record.previous.code } : last;
   const request = found.from?.request ?? null;
   const published: GroupRecord = {
     ...record,
@@ -55,8 +55,9 @@ export function newRevision(record: GroupRecord, link: NewLink, found: Found, no
     answered: request === null ? record.answered : [request.identity, ...record.answered].slice(0, keptAnswers),
   };
   if (record.entry === null || record.replaced) {
-    // No event, so no revision: consumers would miss it.
-    const unpublished = { revision: record.revision, previous: record.previous, predecessor };
+    // No event, so no revision: consumers would miss it. What they hold stays known, beside the link.
+    const previous = record.revision === null ? record.previous : lastPublished(record);
+    const unpublished = { revision: record.revision, previous, predecessor };
     return { record: { ...published, ...unpublished }, events: [], fenced: false };
   }
   const { group, instance } = record.entry;
@@ -78,6 +79,17 @@ export function newRevision(record: GroupRecord, link: NewLink, found: Found, no
     nextRotationAt: nextRotationAt(published),
   } as LinkEvent;
   return { record: published, events: [event], fenced: false };
+}
+
+/** The link was made while no id was the group's: the last one that was published is the one before it. */
+function isUnpublished({ revision, previous }: GroupRecord): boolean {
+  return revision !== null && previous.revision === revision;
+}
+
+/** The newest link that consumers were told of. */
+function lastPublished(record: GroupRecord): GroupRecord['previous'] {
+  if (isUnpublished(record)) return record.previous;
+  return { code: record.link?.code ?? null, revision: record.revision };
 }
 
 function replacedCodes({ link, replacedCodes: before }: GroupRecord, code: string): string[] {

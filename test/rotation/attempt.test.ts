@@ -120,6 +120,21 @@ describe('a reset that was answered', () => {
       expect(events).toEqual([]);
       expect(record).toMatchObject({ attempt: null, link: { code: 'NEW' }, revision: settled.revision });
     });
+    it.each(['NEW', 'LATER'])('and then its new id, as %s: the link before is the last that was published', (code) => {
+      const twice = apply(begin(commit({ removedAt: t, replaced: true }).record, attempt({ id: 'a2' })), {
+        kind: 'ended',
+        attempt: attempt({ id: 'a2' }),
+        result: { kind: 'reset', link: linkOf('NEWER') },
+      }).record;
+      for (const record of [commit({ removedAt: t, replaced: true }).record, twice]) {
+        const back = { ...record, entry: { ...entry, group: 'crew' }, removedAt: null, replaced: false, adopt: true };
+        const shown = record === twice && code === 'NEW' ? 'NEWER' : code;
+        const { events } = end(back, adopting(), { kind: 'read', link: linkOf(shown) }, t + 1_000);
+        expect(events).toMatchObject([
+          { inviteCode: shown, previousInviteCode: 'OLD', previousRevision: settled.revision, reason: 'adopted' },
+        ]);
+      }
+    });
   });
 });
 
