@@ -27,9 +27,11 @@ export async function consume(options: ConsumeOptions): Promise<number> {
       idle: () => Promise.resolve(),
       onError: onceAMinute(({ message }) => process.stderr.write(`${message}\n`)),
     });
+    // Before it is said: a signal that comes at once must not end it in the middle of a line.
+    const stopped = stopSignal();
     process.stderr.write(`consuming ${name}; Ctrl-C ends it\n`);
     const closed = new Promise<void>((resolve) => process.stdout.once('error', () => resolve()));
-    await Promise.race([stopSignal(), closed]);
+    await Promise.race([stopped, closed]);
     await worker.close();
     return 0;
   };

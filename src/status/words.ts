@@ -27,7 +27,11 @@ export function consumerTroubles(queue: string, { delayed, failed }: EventCounts
     ...(delayed > 0
       ? [`${delayed} events on ${queue} wait to be tried again: does the handler of their consumer fail?`]
       : []),
-    ...(failed > 0 ? [`${failed} events on ${queue} were given up: put their consumer right, then retry them`] : []),
+    ...(failed > 0
+      ? [
+          `${failed} events on ${queue} have failed: put their consumer right; \`consumeLinks\` tries them again by itself, others need a retry`,
+        ]
+      : []),
   ];
 }
 

@@ -261,6 +261,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
 
   let reconciling: Reconciling | null = null;
   const paused = () => reconciling?.paused ?? [];
+  const stopReconciling = async () => await reconciling?.stop();
 
   /** Instances with jobs that wait though their gate is open, their queue not paused, and nothing else holds it up. */
   async function waiting(): Promise<string[]> {
@@ -286,12 +287,21 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     await registering.register(reloading.inForce);
     await scheduler.setUp();
     await leftovers.announce();
+    reconciling = await startReconciling({
+      ...{ redis, keys, store, log, registering, scheduler },
+      config: () => reloading.inForce,
+      queueOf: instances.queueOf,
+      resultsQueueOf: outbox.queueOf,
+      followClock: clock.follow,
+      onError: reporter(log, 'reconcile.failed', 'cannot compare what Redis holds with what it should hold now'),
+    });
   }
   // Once a worker runs, it may be in the middle of a reset: then it is closed in good order.
   try {
     await unlessAborted(prepare(), signal);
   } catch (error) {
     void health.stop();
+    void stopReconciling();
     throw error;
   }
   await instances.bringInLine(reloading.inForce.instances);
@@ -301,14 +311,6 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   planner.on('failed', (_job, error) =>
     log.error({ event: 'plan.failed', err: error }, 'a tick of the planner failed'),
   );
-  reconciling = await startReconciling({
-    ...{ redis, keys, store, log, registering, scheduler },
-    config: () => reloading.inForce,
-    queueOf: instances.queueOf,
-    resultsQueueOf: outbox.queueOf,
-    followClock: clock.follow,
-    onError: reporter(log, 'reconcile.failed', 'cannot compare what Redis holds with what it should hold now'),
-  });
   let tokensToo = false;
   const reloads = repeat(
     reloadEveryMs,

@@ -42,7 +42,7 @@ it('counts events whose handler fails, waiting for another try or given up', asy
   expect(status.results).toEqual({ [name]: 3 });
   expect(status.resultsByState).toEqual({ [name]: { waiting: 0, active: 0, delayed: 2, failed: 1 } });
   const tried = `2 events on ${name} wait to be tried again: does the handler of their consumer fail?`;
-  const given = `1 events on ${name} were given up: put their consumer right, then retry them`;
+  const given = `1 events on ${name} have failed: put their consumer right; \`consumeLinks\` tries them again by itself, others need a retry`;
   const terminal = renderStatus(status);
   const page = renderPage(status, { ready: true, reasons: [], details: [], paused: [] }, { search: '', page: 1 });
   for (const text of [terminal, page]) {
