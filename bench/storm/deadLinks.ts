@@ -209,12 +209,16 @@ function someoneLeft({ troubles }: History, from: number, to: number): boolean {
 
 /** What the machine may add by being busy. */
 const slackMs = 5_000;
+/** And where processes and connections come back at once, after an outage. */
+const comingBackMs = 3_000;
 
 /** Dead links of ours that lasted longer than a lease and the settle time. */
 export function bounded(history: History): string[] {
   const boundMs = history.leaseMs + history.settleMs + slackMs;
   return deadLinks(history)
-    .filter(({ cause, ownMs }) => cause !== 'by hand' && ownMs > boundMs)
+    .filter(({ cause, ownMs, interrupted }) => {
+      return cause !== 'by hand' && ownMs > boundMs + (interrupted ? comingBackMs : 0);
+    })
     .map(({ jid, code, cause, from, to, over, ownMs }) => {
       const until = over ? '' : ', and longer';
       return `${jid}: consumers did not have ${code} (${cause}, made at ${from}) for ${to - from} ms${until}; ${ownMs} ms are ours`;
