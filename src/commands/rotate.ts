@@ -80,8 +80,8 @@ export async function rotate(names: readonly string[], options: RotateOptions): 
     try {
       const pushed = await push(connected, oneOffs, groups, options.wait ? signal : null, options.reason);
       isPushed = true;
-      await warnOfPauses(connected, pushed);
       if (options.wait) return await waitForAll({ ...connected, oneOffs }, pushed, options);
+      await warnOfPauses(connected, pushed);
       for (const { group, oneOff } of pushed) print(options, { group: group.id, status: 'queued', job: oneOff.jobId });
       return 0;
     } finally {

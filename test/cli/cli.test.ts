@@ -197,7 +197,7 @@ describe('clear messages', () => {
     onTestFinished(() => queue.close());
     await queue.pause();
     const paused = 'The queue rotations-bot is paused: its jobs wait until somebody resumes it';
-    const said = `${paused}.\nvip  failed  no link within 300ms: the queue rotations-bot is paused; the request stays queued\n`;
+    const said = `vip  failed  no link within 300ms: the queue rotations-bot is paused; the request stays queued\n`;
     expect(await end(['rotate', 'vip', '--wait', '--timeout', '300ms'], env)).toEqual([1, said, '']);
     const [code, , shown] = await end(['status'], env);
     expect([code, shown]).toEqual([0, expect.stringContaining(`\n${paused}.\n`)]);
