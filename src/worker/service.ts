@@ -2,6 +2,7 @@
  * The worker, whole: wires configuration, registry, planner, the instances' queues and publishing together, takes over
  * an edited file, and stops without leaving anything behind. The only module that knows all the others.
  */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
 import { Queue } from 'bullmq';
 import { unlessAborted } from '../abort.ts';
@@ -72,6 +73,9 @@ export interface Service {
 
 /** Half a tick: an edit is noticed within two ticks, whatever else goes on. */
 const reloadEveryMs = tickMs / 2;
+/** Longer than BullMQ takes to close workers without jobs. */
+const hungCloseMs = 5_000;
+const idleLookMs = 100;
 
 export async function startService(options: ServiceOptions): Promise<Service> {
   const { redis, log, tokens, watcher, observer = nobody } = options;
@@ -335,9 +339,17 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     repeat(settleEveryMs, settleLeftovers, reporter(log, 'settle.failed', 'cannot look for what is unsettled now')),
   ];
 
+  /** BullMQ's workers have hung at their end, too: who has no job in hand for so long is not waited for. */
+  async function idleForLong(): Promise<void> {
+    for (let idleMs = 0; idleMs < hungCloseMs; idleMs += idleLookMs) {
+      await sleep(idleLookMs, undefined, { ref: false });
+      if (jobsInHand > 0) idleMs = 0;
+    }
+  }
+
   async function close(): Promise<void> {
     for (const timer of [health, reconciling, ...timers]) await timer?.stop();
-    await Promise.all([planner.close(), instances.close()]);
+    await Promise.race([Promise.all([planner.close(), instances.close()]), idleForLong()]);
     await Promise.all(publishing);
     await publishLeftovers();
     await registering.close();
