@@ -45,7 +45,13 @@ const finished = {
   removeOnFail: { age: 7 * 24 * 3600, count: 10_000 },
 };
 
-export function createInstanceWorker(options: InstanceWorkerOptions): Worker {
+export interface InstanceWorker {
+  readonly worker: Worker;
+  /** Jobs that are run now. */
+  jobsInHand(): number;
+}
+
+export function createInstanceWorker(options: InstanceWorkerOptions): InstanceWorker {
   const { queue, concurrency, connection, prefix, clock, process, onError } = options;
   const inHand = new Set<Promise<unknown>>();
   const take = async (job: Job, lock = ''): Promise<unknown> => {
@@ -76,5 +82,5 @@ export function createInstanceWorker(options: InstanceWorkerOptions): Worker {
   };
   const worker = new CalmWorker(queue.name, take, workerOptions, onRedisTime(clock));
   worker.on('error', onError);
-  return worker;
+  return { worker, jobsInHand: () => inHand.size };
 }

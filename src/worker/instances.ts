@@ -1,11 +1,11 @@
 /** The instances' queues and workers, brought in line with the configuration in force. */
-import { type Job, Queue, type Worker } from 'bullmq';
+import { type Job, Queue } from 'bullmq';
 import type { InstanceConfig } from '../config/config.ts';
 import { onRedisTime } from '../queues/redisTime.ts';
 import type { RedisClock } from '../redis/clock.ts';
 import { rotationsQueue } from '../redis/keys.ts';
 import type { RedisClient } from '../redis/scripts.ts';
-import { createInstanceWorker, type Hold } from './instance.ts';
+import { createInstanceWorker, type Hold, type InstanceWorker } from './instance.ts';
 
 export interface Instances {
   /** An instance's queue, also before its worker runs and after it was stopped. */
@@ -19,13 +19,9 @@ export interface Instances {
    * because there is none, or jobs of it are run.
    */
   recreate(name: string): boolean;
+  /** Jobs that this process runs now. */
+  jobsInHand(): number;
   close(): Promise<void>;
-}
-
-interface Running {
-  readonly worker: Worker;
-  /** Jobs that are run now. */
-  readonly inHand: () => number;
 }
 
 export interface InstancesOptions {
@@ -41,8 +37,10 @@ const leftoverConcurrency = 2;
 
 export function createInstances({ connection, prefix, clock, process, onError }: InstancesOptions): Instances {
   const queues = new Map<string, Queue>();
-  const workers = new Map<string, Running>();
-  const leftoverWorkers = new Map<string, Running>();
+  const workers = new Map<string, InstanceWorker>();
+  /** All workers, those that are being closed included. */
+  const open = new Set<InstanceWorker>();
+  const leftoverWorkers = new Map<string, InstanceWorker>();
 
   function queueOf(name: string): Queue {
     let queue = queues.get(name);
@@ -54,32 +52,30 @@ export function createInstances({ connection, prefix, clock, process, onError }:
     return queue;
   }
 
-  function start(name: string, concurrency: number): Running {
+  function start(name: string, concurrency: number): InstanceWorker {
     const queue = queueOf(name);
-    let inHand = 0;
-    const worker = createInstanceWorker({
+    const running = createInstanceWorker({
       queue,
       concurrency,
       connection,
       prefix,
       clock,
-      async process(job, hold) {
-        inHand++;
-        try {
-          return await process(name, queue, job, hold);
-        } finally {
-          inHand--;
-        }
-      },
+      process: (job, hold) => process(name, queue, job, hold),
       onError: (error) => onError(name, error),
     });
-    return { worker, inHand: () => inHand };
+    open.add(running);
+    return running;
   }
 
-  async function stop(running: Map<string, Running>, isGone: (name: string) => boolean): Promise<void> {
+  async function stop(running: Map<string, InstanceWorker>, isGone: (name: string) => boolean): Promise<void> {
     const gone = [...running].filter(([name]) => isGone(name));
     for (const [name] of gone) running.delete(name);
-    await Promise.all(gone.map(([, { worker }]) => worker.close()));
+    await Promise.all(
+      gone.map(async ([, one]) => {
+        await one.worker.close();
+        open.delete(one);
+      }),
+    );
   }
 
   return {
@@ -101,12 +97,14 @@ export function createInstances({ connection, prefix, clock, process, onError }:
     },
     recreate(name) {
       const hung = workers.get(name);
-      if (hung === undefined || hung.inHand() > 0) return false;
+      if (hung === undefined || hung.jobsInHand() > 0) return false;
       workers.set(name, start(name, hung.worker.concurrency));
       // Whatever it waits for may never come.
+      open.delete(hung);
       hung.worker.close(true).catch((error: Error) => onError(name, error));
       return true;
     },
+    jobsInHand: () => [...open].reduce((sum, one) => sum + one.jobsInHand(), 0),
     async close() {
       await Promise.all([workers, leftoverWorkers].map((running) => stop(running, () => true)));
       await Promise.all([...queues.values()].map((queue) => queue.close()));

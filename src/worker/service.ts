@@ -184,19 +184,11 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   }
 
   const reportQueueError = createQueueErrors(log);
-  let jobsInHand = 0;
   const instances = createInstances({
     connection: redis,
     prefix,
     clock,
-    async process(name, queue, job, hold) {
-      jobsInHand += 1;
-      try {
-        return await processJob(deps, queue, name, job, hold);
-      } finally {
-        jobsInHand -= 1;
-      }
-    },
+    process: (name, queue, job, hold) => processJob(deps, queue, name, job, hold),
     onError: (name, error) => reportQueueError(name, error),
   });
 
@@ -343,7 +335,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   async function idleForLong(): Promise<void> {
     for (let idleMs = 0; idleMs < hungCloseMs; idleMs += idleLookMs) {
       await sleep(idleLookMs, undefined, { ref: false });
-      if (jobsInHand > 0) idleMs = 0;
+      if (instances.jobsInHand() > 0) idleMs = 0;
     }
   }
 
@@ -361,7 +353,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
       return reloading.inForce;
     },
     health: () => health.now(),
-    jobsInHand: () => jobsInHand,
+    jobsInHand: instances.jobsInHand,
     reload() {
       tokensToo = true;
       reloads.now();
