@@ -7,7 +7,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { Queue } from 'bullmq';
 import { unlessAborted } from '../abort.ts';
 import { type Budget, createBudget } from '../budget/budget.ts';
-import { openGate, readGate } from '../budget/gate.ts';
+import { readGate } from '../budget/gate.ts';
 import type { Config, InstanceConfig } from '../config/config.ts';
 import { lookUp } from '../config/lookup.ts';
 import type { ConfigWatcher } from '../config/watch.ts';
@@ -23,18 +23,18 @@ import { onRedisTime } from '../queues/redisTime.ts';
 import { isRunnable } from '../queues/runnable.ts';
 import { makeKeys, plannerQueue, rotationsQueue } from '../redis/keys.ts';
 import { type RedisClient, redisTime } from '../redis/scripts.ts';
-import { isOfConnection } from '../redis/trouble.ts';
 import { createOutbox } from '../results/outbox.ts';
 import { createRyzeClient } from '../ryze/client.ts';
 import { CalmWorker } from './calmWorker.ts';
 import { followClock } from './clock.ts';
+import { createQueueErrors, levelOf, reporter } from './errorReports.ts';
 import { watchHealth } from './health.ts';
 import { limiter, lockOptions } from './instance.ts';
 import { createInstances, type Instances } from './instances.ts';
 import { createLeftovers, lookEveryMs } from './leftovers.ts';
 import { createLimitReports } from './limitReports.ts';
+import { createPauses } from './pauses.ts';
 import { type ProcessDependencies, processJob, waitsForSlot } from './process.ts';
-import { createQueueErrors } from './queueErrors.ts';
 import { type Reconciling, startReconciling } from './reconcile.ts';
 import { createRegistering } from './registering.ts';
 import { createReloading } from './reloading.ts';
@@ -106,6 +106,8 @@ export async function startService(options: ServiceOptions): Promise<Service> {
       log[levelOf(error)]({ event: 'publish.failed', queue, err: error }, `cannot publish to ${queue} now`),
   });
 
+  const pauses = createPauses({ redis, keys, log, queueOf: (name) => instances.queueOf(name) });
+
   const deps: ProcessDependencies = {
     redis,
     keys,
@@ -149,34 +151,13 @@ export async function startService(options: ServiceOptions): Promise<Service> {
       return instance === undefined ? null : { instance, token: tokens.of(name) };
     },
     refreshToken: (name) => tokens.refresh(instanceOf(reloading.inForce, name)),
-    onGateClosed: (name, { reason, opensInMs, streak }) =>
-      log.error(
-        { event: 'gate.closed', instance: name, reason, opensInMs, streak },
-        gateMessage(name, reason, opensInMs),
-      ),
-    onGateExtended: (name, { reason, opensInMs, streak }) =>
-      log.info(
-        { event: 'gate.extended', instance: name, reason, opensInMs, streak },
-        gateMessage(name, reason, opensInMs),
-      ),
-    onGateOpened,
+    onGateClosed: pauses.closed,
+    onGateExtended: pauses.extended,
+    onGateOpened: pauses.opened,
     onLimitSeen: createLimitReports(log),
     onRecovered: (record, work) => reportRecovered({ log, observer }, record, work.kind),
     onCommitted: publish,
   };
-
-  function onGateOpened(instance: string, reason: string): void {
-    log.info({ event: 'gate.opened', instance, reason }, `${instance} works again (it was paused: ${reason})`);
-  }
-
-  /** A person has put in a new file, perhaps a new token: what the old one was refused for may be over. */
-  async function reopen(instance: string): Promise<void> {
-    const gate = await readGate(redis, keys, instance, await redisTime(redis, keys));
-    if (gate === null || gate.reason === 'throttled' || gate.reason === 'instance_disconnected') return;
-    const opened = await openGate(redis, keys, instance);
-    if (opened !== null) onGateOpened(instance, opened);
-    await instances.queueOf(instance).removeRateLimitKey();
-  }
 
   function publish(queues: readonly string[]): void {
     const run = outbox.publishAll(queues).finally(() => publishing.delete(run));
@@ -234,7 +215,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     const { inForce } = reloading;
     for (const problem of tokens.load(inForce)) log.error({ event: 'config.broken' }, problem);
     await registering.noteBuckets(inForce);
-    for (const { name } of inForce.instances) await reopen(name);
+    for (const { name } of inForce.instances) await pauses.reopen(name);
     log.info({ event: 'config.reread' }, 'the configuration file and the tokens are read again');
   }
 
@@ -249,7 +230,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     await leftovers.announce();
     await instances.bringInLine(next.instances);
     for (const instance of next.instances) {
-      await reopen(instance.name);
+      await pauses.reopen(instance.name);
       await recall(before, instance, instances);
     }
     await scheduler.tickNow();
@@ -380,24 +361,4 @@ function instanceOf(config: Config, name: string): InstanceConfig {
   const instance = config.instances.find((candidate) => candidate.name === name);
   if (instance === undefined) throw new Error(`instance ${name} is not in the configuration file`);
   return instance;
-}
-
-function gateMessage(instance: string, reason: string, opensInMs: number): string {
-  return `${instance} is paused for ${Math.ceil(opensInMs / 1000)} s: ${reason}; its jobs wait`;
-}
-
-/** For a task on a timer: the same error again and again is one line. */
-function reporter(log: Logger, event: string, message: string): (error: unknown) => void {
-  let last = '';
-  return (error) => {
-    const text = error instanceof Error ? error.message : String(error);
-    const level = text === last || !(error instanceof Error) ? 'debug' : levelOf(error);
-    last = text;
-    log[level]({ event, err: error }, message);
-  };
-}
-
-/** Trouble with the connection is told once, by the client itself. */
-function levelOf(error: Error): 'debug' | 'error' {
-  return isOfConnection(error) ? 'debug' : 'error';
 }

@@ -1,14 +1,16 @@
-/** Reports errors of BullMQ's queues and workers: each kind at most once a minute, however often it comes. */
+/** Reports errors that come again and again, and those of the connection, which its own client reports, in few lines. */
 import type { Logger } from '../log.ts';
 import { isOfConnection } from '../redis/trouble.ts';
 
 const reportEveryMs = 60_000;
+const maxKinds = 1_000;
 /**
  * A job's lock ran out, as it does in every outage of Redis. It costs a run of the job that finds its work done: the record
  * decides, not the lock.
  */
 const lockLost = /^(could not renew lock|Missing lock|Lock mismatch|Missing key for job)/;
 
+/** Of BullMQ's queues and workers: each kind at most once a minute, however often it comes. */
 export function createQueueErrors(log: Logger): (source: string, error: Error) => void {
   const reportedAt = new Map<string, number>();
   return (source, error) => {
@@ -24,4 +26,18 @@ export function createQueueErrors(log: Logger): (source: string, error: Error) =
   };
 }
 
-const maxKinds = 1_000;
+/** For a task on a timer: the same error again and again is one line. */
+export function reporter(log: Logger, event: string, message: string): (error: unknown) => void {
+  let last = '';
+  return (error) => {
+    const text = error instanceof Error ? error.message : String(error);
+    const level = text === last || !(error instanceof Error) ? 'debug' : levelOf(error);
+    last = text;
+    log[level]({ event, err: error }, message);
+  };
+}
+
+/** Trouble with the connection is reported once, by the client itself. */
+export function levelOf(error: Error): 'debug' | 'error' {
+  return isOfConnection(error) ? 'debug' : 'error';
+}
