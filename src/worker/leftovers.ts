@@ -95,7 +95,7 @@ export function createLeftovers(deps: LeftoversDependencies): Leftovers {
     const nowMs = await redisTime(redis, keys);
     if (!isKnown) await recallAll(deps, nowMs);
     isKnown = true;
-    await Promise.all([...mine].map((name) => redis.zadd(keys.instances, nowMs, name)));
+    if (mine.size > 0) await redis.zadd(keys.instances, ...[...mine].flatMap((name) => [nowMs, name]));
   }
 
   async function look(): Promise<void> {
@@ -146,7 +146,7 @@ async function recallAll({ redis, keys }: LeftoversDependencies, nowMs: number):
       if (known !== null) names.add(known.entry.instance);
     }
   }
-  await Promise.all([...names].map((name) => redis.zadd(keys.instances, 'NX', nowMs, name)));
+  if (names.size > 0) await redis.zadd(keys.instances, 'NX', ...[...names].flatMap((name) => [nowMs, name]));
 }
 
 /** Whether a one-off on this queue is for a group that one of our instances serves. */

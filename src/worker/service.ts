@@ -182,7 +182,6 @@ export async function startService(options: ServiceOptions): Promise<Service> {
 
   async function plan(): Promise<void> {
     const config = reloading.inForce;
-    await publishLeftovers();
     const shared = { redis, keys, budget, config, tokenOf: tokens.of, queueOf: instances.queueOf };
     const planned = await tick({ ...shared, store });
     ticks.ticked();
