@@ -149,7 +149,7 @@ export function createBudget(redis: RedisClient, keys: Keys, { callTimeoutMs, on
   }
 
   /** For this long a slot without an answer counts. */
-  const holdMs = (perMs: number) => sendWithinMs + callTimeoutMs + perMs;
+  const holdMs = (perMs: number) => slotHoldMs(callTimeoutMs, perMs);
 
   const ask: Budget['ask'] = async ({ name, rateLimit, paceMs }, token, purpose, waiter, witness) => {
     const bucket = bucketOf(token);
@@ -237,6 +237,11 @@ export function createBudget(redis: RedisClient, keys: Keys, { callTimeoutMs, on
 
     capacity: (instance, token, horizonMs) => capacityOfBucket(redis, keys, bucketOf(token), instance, horizonMs),
   };
+}
+
+/** For how long a slot without an answer counts. */
+export function slotHoldMs(callTimeoutMs: number, perMs: number): number {
+  return sendWithinMs + callTimeoutMs + perMs;
 }
 
 /** Of both classes: list, lag, list, lag. */

@@ -27,7 +27,7 @@ import { askOthers } from './secondOpinion.ts';
 /** Between two ticks of the `plan` job. */
 export const tickMs = 5_000;
 /** A released group is looked at again after this time, in case its job was lost. */
-const holdMs = 60_000;
+export const holdMs = 60_000;
 /** A group that its instance's pace leaves for later is looked at again at the next tick. */
 const pacedOutMs = 1_000;
 /** Groups read per instance and tick at most: more than any token serves in that time. */

@@ -2,11 +2,12 @@
  * Puts right what would stand still after Redis's clock was set back: leases, read-backs, slots and pauses that end at a time
  * which has become the future, and groups that the planner has held back until then. May run in several workers at once.
  */
-import { waitListKeys } from '../budget/budget.ts';
+import { slotHoldMs, waitListKeys } from '../budget/budget.ts';
 import { rewindGate } from '../budget/gate.ts';
 import type { Config } from '../config/config.ts';
 import type { GroupStore } from '../groups/store.ts';
 import { readable } from '../groups/store.ts';
+import { holdMs } from '../planner/planner.ts';
 import type { Keys } from '../redis/keys.ts';
 import type { RedisClient } from '../redis/scripts.ts';
 import { maxLeaseMs } from '../rotation/call.ts';
@@ -19,12 +20,8 @@ export interface RewindDependencies {
   readonly config: Config;
 }
 
-/** The planner holds a group back for no longer than this. */
-const maxHoldMs = 60_000;
 /** Groups rewritten at the same time. */
 const chunk = 250;
-/** From taking a slot to sending its call. */
-const sendWithinMs = 5_000;
 
 export async function rewind(deps: RewindDependencies, setback: Setback): Promise<void> {
   await rewindWorkers(deps, setback);
@@ -48,7 +45,7 @@ async function rewindSlots({ redis, keys, config }: RewindDependencies, { nowMs 
     }
     const bucket = buckets[name];
     if (bucket === undefined) continue;
-    const lastMs = nowMs + sendWithinMs + config.api.timeoutMs + rateLimit.perMs;
+    const lastMs = nowMs + slotHoldMs(config.api.timeoutMs, rateLimit.perMs);
     const late = await redis.zrangebyscore(keys.slots(bucket), `(${lastMs}`, '+inf');
     if (late.length > 0) await redis.zadd(keys.slots(bucket), 'XX', ...late.flatMap((slot) => [lastMs, slot]));
     // What is known of the server's count goes by the clock as well: the next answer tells it anew.
@@ -66,7 +63,7 @@ async function rewindGroups({ redis, keys, store, config }: RewindDependencies, 
   const times = { leaseMs: maxLeaseMs, settleTimeMs: config.api.settleTimeMs };
   const found = new Set(await redis.zrangebyscore(keys.unsettled, `(${setback.nowMs}`, '+inf'));
   for (const { name } of config.instances) {
-    const heldUntil = setback.beforeMs + maxHoldMs;
+    const heldUntil = setback.beforeMs + holdMs;
     for (const id of await redis.zrangebyscore(keys.due(name), `(${setback.nowMs}`, heldUntil)) found.add(id);
   }
   const ids = [...found];
