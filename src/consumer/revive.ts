@@ -2,7 +2,7 @@
  * Puts events that lie among the failed ones back on their queue. Versions before 0.2 gave an event up after ten tries;
  * what became outdated meanwhile is dropped when it is taken again.
  */
-import { Queue } from 'bullmq';
+import { openQuietQueue } from '../queues/quietQueue.ts';
 import type { RedisClient } from '../redis/scripts.ts';
 import { linkEvent } from '../results/event.ts';
 
@@ -11,15 +11,7 @@ const pageSize = 500;
 
 /** Now and then until `stop` is called. What is no event stays where it is. */
 export function reviveFailed(name: string, redis: RedisClient, prefix: string): { stop(): void } {
-  const options = {
-    connection: redis,
-    prefix,
-    skipWaitingForReady: true,
-    skipVersionCheck: true,
-    skipMetasUpdate: true,
-  };
-  const queue = new Queue(name, options);
-  queue.on('error', () => {});
+  const queue = openQuietQueue(name, redis, prefix);
   let isLooking = false;
 
   async function look(): Promise<void> {

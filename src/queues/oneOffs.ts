@@ -3,13 +3,14 @@
  * push that is sent again after a lost connection makes no second job, and no other job's result is ever taken for its
  * own, not even after Redis was emptied.
  */
-import { Queue } from 'bullmq';
+import type { Queue } from 'bullmq';
 import { findGroup } from '../groups/find.ts';
 import { knownLink } from '../groups/record.ts';
 import { createGroupStore } from '../groups/store.ts';
 import { type Keys, rotationsQueue } from '../redis/keys.ts';
 import type { RedisClient } from '../redis/scripts.ts';
 import { isAnswered } from '../rotation/decide.ts';
+import { openQuietQueue } from './quietQueue.ts';
 import { identityOf, type RotationRequest, type RotationResult, requestJob, rotationResult } from './request.ts';
 import { createJobWaiter, type JobWaiter, NoResultError } from './wait.ts';
 
@@ -54,19 +55,8 @@ export function createOneOffs({ redis, duplicate, keys, prefix }: OneOffsOptions
   const queues = new Map<string, Queue>();
   const waiters = new Map<string, JobWaiter>();
 
-  /** Asks Redis nothing when it is made: a queue whose first question is refused never works again. */
   const queueOf = (instance: string) =>
-    memoize(queues, instance, () => {
-      const connection = { connection: redis, prefix, skipWaitingForReady: true };
-      const queue = new Queue(rotationsQueue(instance), {
-        ...connection,
-        skipVersionCheck: true,
-        skipMetasUpdate: true,
-      });
-      queue.on('error', () => {});
-      queue.setMaxListeners(0);
-      return queue;
-    });
+    memoize(queues, instance, () => openQuietQueue(rotationsQueue(instance), redis, prefix).setMaxListeners(0));
 
   const waiterOf = (instance: string) =>
     memoize(waiters, instance, () => createJobWaiter({ redis, duplicate, prefix, queue: rotationsQueue(instance) }));

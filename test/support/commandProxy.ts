@@ -9,6 +9,7 @@ import { createRequire } from 'node:module';
 import { connect, createServer, type Socket } from 'node:net';
 import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { listen, tie } from './sockets.ts';
 
 export interface Moment {
   /** A script, or a command in lower case. */
@@ -45,7 +46,7 @@ export async function createCommandProxy(targetPort: number): Promise<CommandPro
   const server = createServer((client) => {
     const target = connect({ port: targetPort, host: '127.0.0.1' });
     let cutAtReply = false;
-    open.add(client).add(target);
+    tie(client, target, open);
     client.on('data', (piece) => {
       cutAtReply ||= isTheOne(commandsIn(piece.toString('latin1')));
       target.write(piece);
@@ -54,20 +55,8 @@ export async function createCommandProxy(targetPort: number): Promise<CommandPro
       if (cutAtReply) return cut();
       client.write(piece);
     });
-    for (const [from, to] of [
-      [client, target],
-      [target, client],
-    ] as const) {
-      from.on('error', () => {});
-      from.on('close', () => {
-        open.delete(from);
-        to.destroy();
-      });
-    }
   });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as { port: number };
+  const port = await listen(server);
   return {
     port,
     cutAt: (moment) =>

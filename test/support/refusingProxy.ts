@@ -5,6 +5,7 @@
 import { once } from 'node:events';
 import { connect, createServer, type Socket } from 'node:net';
 import { type Moment, nameOf } from './commandProxy.ts';
+import { listen, tie } from './sockets.ts';
 
 export interface RefusingProxy {
   readonly port: number;
@@ -40,7 +41,7 @@ export async function createRefusingProxy(targetPort: number): Promise<RefusingP
   const server = createServer((client) => {
     const target = connect({ port: targetPort, host: '127.0.0.1' });
     let rest: Buffer = Buffer.alloc(0);
-    open.add(client).add(target);
+    tie(client, target, open);
     client.on('data', (piece) => {
       const { commands, left } = parse(Buffer.concat([rest, piece]));
       rest = left;
@@ -50,20 +51,8 @@ export async function createRefusingProxy(targetPort: number): Promise<RefusingP
       }
     });
     target.on('data', (piece) => client.write(piece));
-    for (const [from, to] of [
-      [client, target],
-      [target, client],
-    ] as const) {
-      from.on('error', () => {});
-      from.on('close', () => {
-        open.delete(from);
-        to.destroy();
-      });
-    }
   });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as { port: number };
+  const port = await listen(server);
   return {
     port,
     refuseFrom: (moment, text) =>
