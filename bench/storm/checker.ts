@@ -4,7 +4,7 @@
  */
 import { answered } from './answers.ts';
 import { bounded } from './deadLinks.ts';
-import { type History, isForgotten, lastPlaces, type SeenEvent } from './history.ts';
+import { type History, isForgotten, isRelearning, lastPlaces, type SeenEvent } from './history.ts';
 import { neverAgain, ordered } from './order.ts';
 import { groupBy, type Span } from './support.ts';
 
@@ -84,7 +84,7 @@ function neverStale(history: History): string[] {
     const next = all[at + 1];
     const lateMs = Date.parse(rotatedAt) - (next?.from ?? 0);
     // What a cache showed to one that knows no older codes.
-    if (isForgotten(history, 0, Date.parse(rotatedAt))) return [];
+    if (isRelearning(history, Date.parse(rotatedAt))) return [];
     const isStale = type !== 'rotation.failed' && next?.by === 'us' && lateMs > toleranceMs;
     return isStale ? [`${queue}: ${id} carries a link that we had replaced ${lateMs} ms before`] : [];
   });

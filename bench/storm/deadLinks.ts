@@ -61,7 +61,7 @@ function deadLink(about: About, i: number): DeadLink {
   // is when the program had published it.
   const to = Math.max(from, redis.some(isDuring) ? end.publishedAt : end.at);
   const span = { from, to };
-  const forgotten = flush === undefined ? [] : [{ from, to: adoptedAgain(history, flush) }];
+  const forgotten = flush === undefined ? [] : [{ from: Math.max(from, flush.from), to: adoptedAgain(history, flush) }];
   const excused = [
     ...outages,
     ...forgotten,

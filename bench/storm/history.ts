@@ -145,6 +145,14 @@ export function flushAfter({ troubles }: Pick<History, 'troubles'>, from: number
   return troubles.findLast(({ kind, to }) => kind === 'flush' && to >= from);
 }
 
+/** By then every group has been adopted again after Redis was emptied: what its record knows is of the time since. */
+const relearntMs = 100_000;
+
+/** Whether Redis was emptied so shortly before that a cache may show a link that nobody knows to be old. */
+export function isRelearning(history: Pick<History, 'troubles'>, at: number): boolean {
+  return isForgotten(history, at - relearntMs, at);
+}
+
 /** Whether Redis was emptied between two moments. */
 export function isForgotten({ troubles }: Pick<History, 'troubles'>, from: number, to: number): boolean {
   return troubles.some((trouble) => trouble.kind === 'flush' && trouble.to >= from && trouble.from <= to);

@@ -1,5 +1,5 @@
 /** Whether events are in order, per id of the file, and per WhatsApp group where it changes its id. */
-import { type History, isForgotten, type SeenEvent } from './history.ts';
+import { type History, isForgotten, isRelearning, type SeenEvent } from './history.ts';
 
 export function ordered(history: History): string[] {
   const { events, added } = history;
@@ -49,7 +49,7 @@ export function neverAgain(history: History): string[] {
       const isAgain = codes.slice(0, -1).includes(event.inviteCode);
       if (codes.at(-1) !== event.inviteCode) told.set(event.jid, [...codes, event.inviteCode]);
       // An emptied Redis has forgotten them.
-      const isExcused = isForgotten(history, 0, event.receivedAt);
+      const isExcused = isRelearning(history, event.receivedAt);
       return isAgain && !isExcused ? [`${queue}: ${id} carries a code that ${event.jid} had before`] : [];
     });
   });
