@@ -17,7 +17,7 @@ export interface QueueWorkerOptions {
   readonly prefix: string;
   readonly concurrency: number;
   readonly take: (job: Job, lock: string) => Promise<void>;
-  /** Resolves when nothing runs that was begun for an event, whatever Redis still has to be told of it. */
+  /** Resolves when nothing runs that was begun for an event, whether or not Redis knows how it ended. */
   readonly idle: () => Promise<void>;
   readonly onError: (error: Error) => void;
 }

@@ -28,7 +28,7 @@ export interface Readiness {
   readonly reasons: readonly Reason[];
   /** What is wrong and no reason to send work elsewhere. */
   readonly details: readonly Detail[];
-  /** The queues that `queue_paused` tells of. */
+  /** The queues that `queue_paused` stands for. */
   readonly paused: readonly string[];
   /** Why Redis cannot be worked with now, such as `NOREPLICAS` or `connection refused`, where that is known. */
   readonly redis?: string;

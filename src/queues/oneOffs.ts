@@ -61,7 +61,7 @@ export function createOneOffs({ redis, duplicate, keys, prefix }: OneOffsOptions
   const waiterOf = (instance: string) =>
     memoize(waiters, instance, () => createJobWaiter({ redis, duplicate, prefix, queue: rotationsQueue(instance) }));
 
-  /** A job that is gone may have been answered: its group's record tells. null: not as far as anybody knows. */
+  /** A job that is gone may have been answered: its group's record shows. null: not as far as anybody knows. */
   async function answerTo({ jobId, instance, request }: OneOff): Promise<RotationResult | null> {
     const { group, requestedAt, seen } = request;
     const found = await findGroup(redis, keys, store, group);

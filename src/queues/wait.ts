@@ -1,6 +1,6 @@
 /**
  * Waits for the ends of jobs on one queue: one connection reads the queue's events, however many jobs are waited for. What
- * no event tells (a drained, obliterated or paused queue, an event that was trimmed) is found out by looking at the
+ * no event shows (a drained, obliterated or paused queue, an event that was trimmed) is found out by looking at the
  * jobs now and then, some of them at a time.
  */
 import { loadScript, type RedisClient, runScript } from '../redis/scripts.ts';

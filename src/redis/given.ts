@@ -18,11 +18,11 @@ export interface Opened {
   close(): Promise<void>;
 }
 
-/** BullMQ and the library block for 10 s at the most: a connection that is silent for longer is dead. */
+/** BullMQ and the library block for 10 s at most: a connection that is silent for longer is dead. */
 const silentMs = 15_000;
 const connectMs = 5_000;
 const keepAliveMs = 15_000;
-/** Between tries to reconnect at the most. */
+/** The longest time between two tries to reconnect. */
 const retryMs = 1_000;
 /** For the answer to QUIT. */
 const quitMs = 500;
@@ -41,7 +41,7 @@ export function openConnection(connection: Connection): Opened {
     socketTimeout: silentMs,
     keepAlive: keepAliveMs,
     retryStrategy,
-    // A failover leaves us at a replica: connect anew, and send the command again there.
+    // A failover leaves us at a replica: reconnect, and send the command again there.
     reconnectOnError: (error: Error) => (error.message.startsWith('READONLY') ? 2 : false),
   } satisfies RedisOptions;
 

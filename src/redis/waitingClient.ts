@@ -17,7 +17,7 @@ export interface Waiting {
   readonly refusedForMs: number;
   /** The first connection was ready: from then on, trouble is waited out. */
   wasReady: boolean;
-  /** Read anew for each connection: a password may have been changed. */
+  /** Read again for each connection: a password may have been changed. */
   login(): Pick<RedisOptions, 'password' | 'sentinelPassword'>;
   /** Called when Redis does not accept it. */
   onWrongLogin(): void;

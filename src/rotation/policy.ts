@@ -7,7 +7,7 @@
  *   call      nobody; three groups for 5 s: the instance   tried again with full jitter, `retry.attempts` in all
  *   instance  the instance, until another group's call     its gate closes, jobs wait and lose no try
  *             of the same kind works
- *   token     the token                                    its bucket closes until the server counts anew; jobs wait
+ *   token     the token                                    its bucket closes until the server's counter resets; jobs wait
  *
  * Which of group and instance a failure belongs to is judged in `budget/judge.lua`.
  */

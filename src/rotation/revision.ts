@@ -86,7 +86,7 @@ function isUnpublished({ revision, previous }: GroupRecord): boolean {
   return revision !== null && previous.revision === revision;
 }
 
-/** The newest link that consumers were told of. */
+/** The newest link that was published. */
 function lastPublished(record: GroupRecord): GroupRecord['previous'] {
   if (isUnpublished(record)) return record.previous;
   return { code: record.link?.code ?? null, revision: record.revision };

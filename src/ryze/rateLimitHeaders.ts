@@ -6,7 +6,7 @@ export type Headers = Readonly<Record<string, string | string[] | undefined>>;
 /**
  * null unless all three headers are there and make sense. `X-RateLimit-Reset` is in seconds since 1970 by the server's
  * clock, so it is compared with the answer's own `Date` where there is one, else with `nowMs`. Proxies have sent it in
- * milliseconds, and as a time from now: its size tells which.
+ * milliseconds, and as a time from now: its size shows which.
  */
 export function readRateLimit(headers: Headers, nowMs: number): RateLimitReading | null {
   const limit = count(headers['x-ratelimit-limit']);

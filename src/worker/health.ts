@@ -18,7 +18,7 @@ export interface HealthDependencies {
   readonly keys: Keys;
   /** Instances with jobs that wait though nothing holds them up. */
   readonly waiting: () => Promise<readonly string[]>;
-  /** Creates the worker of an instance anew that takes none of its jobs; false: it has some in hand. */
+  /** Recreates the worker of an instance that takes none of its jobs; false: it has some in hand. */
   readonly recreate: (instance: string) => boolean;
   readonly log: Logger;
   readonly configBroken: () => boolean;
@@ -36,7 +36,7 @@ const queuesEveryMs = 10_000;
 const outageMs = 10_000;
 /** Jobs that wait for so long, while none is taken, are stuck. */
 const stuckMs = 60_000;
-/** Before that, and again after each such time, their worker is created anew: BullMQ's have hung after an outage. */
+/** Before that, and again after each such time, their worker is recreated: BullMQ's have hung after an outage. */
 const hungMs = 30_000;
 
 export function watchHealth(deps: HealthDependencies): HealthWatch {
@@ -46,7 +46,7 @@ export function watchHealth(deps: HealthDependencies): HealthWatch {
   /** When an instance with waiting jobs was last seen to move. */
   const moved = new Map<string, number>();
   let stuck: readonly string[] = [];
-  /** When the worker of such an instance was last created anew. */
+  /** When the worker of such an instance was last recreated. */
   const recreated = new Map<string, number>();
 
   async function look(): Promise<void> {
@@ -74,7 +74,7 @@ export function watchHealth(deps: HealthDependencies): HealthWatch {
     if (!recreated.has(instance)) {
       log.warn(
         { event: 'worker.recreated', instance },
-        `${instance}: jobs wait, nothing holds them up, and none is taken: their worker is created anew`,
+        `${instance}: jobs wait, nothing holds them up, and none is taken: their worker is recreated`,
       );
     }
     recreated.set(instance, performance.now());

@@ -15,7 +15,7 @@ export interface Instances {
   /** Works off the queues of these instances as well, which are not wanted, until they are named no more. */
   serveLeftovers(names: readonly string[]): Promise<void>;
   /**
-   * Closes an instance's worker, which takes no jobs though it should, and creates it anew. false: nothing was done,
+   * Closes an instance's worker, which takes no jobs though it should, and recreates it. false: nothing was done,
    * because there is none, or jobs of it are run.
    */
   recreate(name: string): boolean;

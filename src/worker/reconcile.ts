@@ -64,7 +64,7 @@ export async function startReconciling(deps: ReconcileDependencies): Promise<Rec
     if (await dataset.isOther()) {
       log.error(
         { event: 'redis.emptied' },
-        'Redis has lost everything that it held: groups are registered again and their links read again; schedules begin anew',
+        'Redis has lost everything that it held: groups are registered again and their links read again; schedules start again',
       );
       isEmptied = true;
     }

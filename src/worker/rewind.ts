@@ -48,9 +48,9 @@ async function rewindSlots({ redis, keys, config }: RewindDependencies, { nowMs 
     const lastMs = nowMs + slotHoldMs(config.api.timeoutMs, rateLimit.perMs);
     const late = await redis.zrangebyscore(keys.slots(bucket), `(${lastMs}`, '+inf');
     if (late.length > 0) await redis.zadd(keys.slots(bucket), 'XX', ...late.flatMap((slot) => [lastMs, slot]));
-    // What is known of the server's count goes by the clock as well: the next answer tells it anew.
+    // What is known of the server's count goes by the clock as well: the next answer shows it.
     await redis.del(keys.bucket(bucket));
-    // So do the turns of those who wait: they ask again, and join anew.
+    // So do the turns of those who wait: they ask again, and join the list again.
     for (const key of waitListKeys(keys, bucket)) await redis.del(key);
   }
 }
@@ -69,7 +69,7 @@ async function rewindGroups({ redis, keys, store, config }: RewindDependencies, 
   const ids = [...found];
   for (let from = 0; from < ids.length; from += chunk) {
     const some = ids.slice(from, from + chunk);
-    // Each goes to its places in the indexes anew; one that cannot be read stays where it is.
+    // Each goes to its new places in the indexes; one that cannot be read stays where it is.
     await Promise.all(
       some.map((id) =>
         readable(
