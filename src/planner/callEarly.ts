@@ -2,22 +2,13 @@
  * Lets jobs that wait for a slot come before the time that they were told, where slots are idle: those that waited before
  * them have been removed, or never came. Each asks the budget as ever, so one that is called for nothing only waits again.
  */
-import type { Job, Queue } from 'bullmq';
-import type { Budget } from '../budget/budget.ts';
+import type { Job } from 'bullmq';
 import { readGate } from '../budget/gate.ts';
-import type { Config } from '../config/config.ts';
 import { countJobs } from '../queues/counts.ts';
-import type { Keys } from '../redis/keys.ts';
-import { type RedisClient, redisTime } from '../redis/scripts.ts';
-import { tickMs } from './planner.ts';
+import { redisTime } from '../redis/scripts.ts';
+import { type PlannerDependencies, tickMs } from './planner.ts';
 
-export interface CallEarlyDependencies {
-  readonly redis: RedisClient;
-  readonly keys: Keys;
-  readonly budget: Budget;
-  readonly config: Pick<Config, 'instances'>;
-  readonly tokenOf: (instance: string) => string;
-  readonly queueOf: (instance: string) => Queue;
+export interface CallEarlyDependencies extends Omit<PlannerDependencies, 'store'> {
   /** Whether a delayed job waits for a slot, rather than for its next try. */
   readonly waitsForSlot: (job: Job) => boolean;
 }
