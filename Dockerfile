@@ -1,5 +1,6 @@
 # syntax=docker/dockerfile:1
-# Two stages: one that compiles with all dependencies, one that runs with those of production alone.
+# Compiles with all dependencies, and runs with those of production alone. `docker build .` makes the worker's image,
+# `docker build --target demo .` the demo's.
 
 FROM node:24-slim AS build
 WORKDIR /app
@@ -7,16 +8,24 @@ COPY package.json package-lock.json .npmrc ./
 RUN npm ci --ignore-scripts
 COPY tsconfig.json tsconfig.build.json ./
 COPY src ./src
-RUN npm run build && npm prune --omit=dev
+RUN npm run build
 
-FROM node:24-slim
+FROM build AS build-demo
+COPY tsconfig.dev.json ./
+COPY dev ./dev
+RUN npm run build:dev
+
+FROM build AS production
+RUN npm prune --omit=dev
+
+FROM node:24-slim AS runtime
 LABEL org.opencontainers.image.title="invite-rotator" \
       org.opencontainers.image.licenses="MIT"
 ENV NODE_ENV=production
 WORKDIR /app
-COPY --from=build /app/package.json ./
-COPY --from=build /app/node_modules ./node_modules
-COPY --from=build /app/dist ./dist
+COPY --from=production /app/package.json ./
+COPY --from=production /app/node_modules ./node_modules
+COPY --from=production /app/dist ./dist
 # The user `node`, by number, so that Kubernetes can tell that it is not root. All files belong to root: the program
 # cannot change itself. It writes nothing to disk, so the root file system may be read-only.
 USER 1000:1000
@@ -24,6 +33,14 @@ USER 1000:1000
 EXPOSE 9400
 HEALTHCHECK --interval=10s --timeout=5s --start-period=20s \
   CMD ["node", "-e", "fetch('http://127.0.0.1:9400/readyz').then(({ ok }) => process.exit(ok ? 0 : 1), () => process.exit(1))"]
+
+FROM runtime AS demo
+COPY --from=build-demo /app/dist-dev ./dist-dev
+ENTRYPOINT ["node", "dist-dev/dev/demo/main.js"]
+CMD []
+HEALTHCHECK NONE
+
+FROM runtime AS worker
 # The program itself is process 1: it handles SIGTERM and SIGINT, and starts no children when it is told of a Redis.
 ENTRYPOINT ["node", "dist/cli.js"]
 CMD ["start"]

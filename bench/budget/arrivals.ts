@@ -1,7 +1,7 @@
 /**
  * When calls come in, and the least time in which any client could make them. Times are milliseconds since 1970.
  */
-import type { WindowKind } from '../../src/standin/limiter.ts';
+import type { WindowKind } from '../../dev/standin/limiter.ts';
 
 export interface Limit {
   readonly window: WindowKind;

@@ -6,8 +6,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { Queue } from 'bullmq';
 import { Redis } from 'ioredis';
+import { type StandIn, startStandIn } from '../../dev/standin/standIn.ts';
 import { startEmbeddedRedis } from '../../src/redis/embedded.ts';
-import { type StandIn, startStandIn } from '../../src/standin/standIn.ts';
 import { type Child, startChild } from '../support/process.ts';
 import { arrivalTimes, idealTimes, type Limit } from './arrivals.ts';
 

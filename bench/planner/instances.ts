@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { Queue } from 'bullmq';
-import { startStandIn } from '../../src/standin/standIn.ts';
+import { startStandIn } from '../../dev/standin/standIn.ts';
 import { jidOf, setStage } from '../budget/contest.ts';
 import { startChild } from '../support/process.ts';
 

@@ -5,8 +5,8 @@
  */
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
+import { createLimiter, type WindowKind } from '../../dev/standin/limiter.ts';
 import { type Budget, createBudget, type Slot } from '../../src/budget/budget.ts';
-import { createLimiter, type WindowKind } from '../../src/standin/limiter.ts';
 import { testRedis } from '../support/redis.ts';
 import { virtualRedis } from '../support/virtualRedis.ts';
 

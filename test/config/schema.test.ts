@@ -1,6 +1,6 @@
 /** What editors get to show of the file's keys. That the shipped JSON Schema is this one, `examples.test.ts` sees to. */
 import { expect, it } from 'vitest';
-import { jsonSchemas } from '../../src/jsonSchemas.ts';
+import { jsonSchemas } from '../../dev/jsonSchemas.ts';
 
 const schema = JSON.parse(jsonSchemas['config/rotation.schema.json']);
 

@@ -3,7 +3,7 @@
  * published that the group did not have or had before, and no more calls are made than the answer leaves open.
  */
 import { expect, it } from 'vitest';
-import type { Fault } from '../../src/standin/faults.ts';
+import type { Fault } from '../../dev/standin/faults.ts';
 import { file, started } from '../support/edited.ts';
 import { jids } from '../support/rig.ts';
 import { until } from '../support/until.ts';

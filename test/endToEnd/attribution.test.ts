@@ -4,8 +4,8 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, it, onTestFinished } from 'vitest';
+import type { Fault } from '../../dev/standin/faults.ts';
 import { makeKeys } from '../../src/redis/keys.ts';
-import type { Fault } from '../../src/standin/faults.ts';
 import { endPause } from '../support/gates.ts';
 import { jids, makeRig, type Rig } from '../support/rig.ts';
 import { until } from '../support/until.ts';

@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
+import type { StandInOptions } from '../../dev/standin/standIn.ts';
 import { bucketOf } from '../../src/budget/budget.ts';
-import type { StandInOptions } from '../../src/standin/standIn.ts';
 import { jids, makeRig, token } from '../support/rig.ts';
 import { until } from '../support/until.ts';
 

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, inject, it, onTestFinished } from 'vitest';
-import { startStandIn } from '../../src/standin/standIn.ts';
+import { startStandIn } from '../../dev/standin/standIn.ts';
 import { freePort, startRedisServer } from '../support/redisServer.ts';
 import { until } from '../support/until.ts';
 

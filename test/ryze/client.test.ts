@@ -4,8 +4,8 @@ import { createServer, type Server, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import fc from 'fast-check';
 import { expect, it, onTestFinished } from 'vitest';
+import { type StandInOptions, startStandIn } from '../../dev/standin/standIn.ts';
 import { createRyzeClient } from '../../src/ryze/client.ts';
-import { type StandInOptions, startStandIn } from '../../src/standin/standIn.ts';
 import { freePort } from '../support/redisServer.ts';
 
 const jid = '120363406289005073@g.us';

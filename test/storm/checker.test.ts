@@ -1,8 +1,8 @@
 /** The storm's checker against histories that are right, and wrong in one thing each. */
 import { describe, expect, it } from 'vitest';
-import { check } from '../../bench/storm/checker.ts';
-import { deadLinks, deadTimes } from '../../bench/storm/deadLinks.ts';
-import type { History, SeenEvent, SeenRequest } from '../../bench/storm/history.ts';
+import { check } from './checker.ts';
+import { deadLinks, deadTimes } from './deadLinks.ts';
+import type { History, SeenEvent, SeenRequest } from './history.ts';
 
 const t = 1_763_802_000_000;
 const jid = '120363406289005073@g.us';

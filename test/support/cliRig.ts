@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { inject, onTestFinished } from 'vitest';
-import { startStandIn } from '../../src/standin/standIn.ts';
+import { startStandIn } from '../../dev/standin/standIn.ts';
 import { testRedis } from './redis.ts';
 
 export const jid = '120363406289005073@g.us';

@@ -10,13 +10,13 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { parseArgs, styleText } from 'node:util';
 import { Redis } from 'ioredis';
-import { parseDuration } from '../config/duration.ts';
-import { parseConfig } from '../config/load.ts';
-import { connectRedis } from '../redis/connection.ts';
-import { startEmbeddedRedis } from '../redis/embedded.ts';
-import { RedisStartError } from '../redis/findServer.ts';
-import { namedRedis } from '../redis/target.ts';
-import { type LinkEvent, linkEvent } from '../results/event.ts';
+import { parseDuration } from '../../src/config/duration.ts';
+import { parseConfig } from '../../src/config/load.ts';
+import { connectRedis } from '../../src/redis/connection.ts';
+import { startEmbeddedRedis } from '../../src/redis/embedded.ts';
+import { RedisStartError } from '../../src/redis/findServer.ts';
+import { namedRedis } from '../../src/redis/target.ts';
+import { type LinkEvent, linkEvent } from '../../src/results/event.ts';
 import { type StandIn, startStandIn } from '../standin/standIn.ts';
 import { runCli } from './child.ts';
 
@@ -158,7 +158,7 @@ async function startServer(): Promise<StandIn> {
 
 /** config/demo.yaml with this server's address and this demo's keys. */
 function writeConfig(standIn: StandIn, folder: string, prefix: string): string {
-  const source = fileURLToPath(new URL('../../config/demo.yaml', import.meta.url));
+  const source = fileURLToPath(new URL('../../../config/demo.yaml', import.meta.url));
   const own = readFileSync(source, 'utf8').replace(/baseUrl: \S+/, `baseUrl: ${standIn.url}`);
   const text = `${own}\nredis: { prefix: ${prefix} }\n`;
   const file = join(folder, 'demo.yaml');

@@ -5,9 +5,9 @@
 import { writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
-import { fileSchema } from './config/schema.ts';
-import { rotationRequest, rotationResult } from './queues/request.ts';
-import { linkEvent } from './results/event.ts';
+import { fileSchema } from '../src/config/schema.ts';
+import { rotationRequest, rotationResult } from '../src/queues/request.ts';
+import { linkEvent } from '../src/results/event.ts';
 
 /** By their place in the package. Unknown keys are allowed in messages: a later version may add some. */
 export const jsonSchemas = {
@@ -23,5 +23,6 @@ function text(title: string, schema: z.ZodType): string {
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  for (const [path, json] of Object.entries(jsonSchemas)) writeFileSync(new URL(`../${path}`, import.meta.url), json);
+  for (const [path, json] of Object.entries(jsonSchemas))
+    writeFileSync(new URL(`../../${path}`, import.meta.url), json);
 }

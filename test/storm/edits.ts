@@ -2,7 +2,7 @@
  * The edits that people make while calls are in flight: periods, ids, instances, groups that are disabled, removed and
  * put back, ids that change their WhatsApp groups, an instance that is replaced by another, and edits that are undone.
  */
-import type { StandIn } from '../../src/standin/standIn.ts';
+import type { StandIn } from '../../dev/standin/standIn.ts';
 import type { Entry, FileModel, Slot } from './file.ts';
 import { latePeriods, restoreFile, settleFile, soonPeriods } from './file.ts';
 import type { Place } from './history.ts';

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { type StandInOptions, startStandIn } from '../../src/standin/standIn.ts';
+import { type StandInOptions, startStandIn } from '../../dev/standin/standIn.ts';
 
 const [jid, other] = ['120363406289005073@g.us', '120363406289005074@g.us'];
 

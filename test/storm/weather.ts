@@ -1,8 +1,8 @@
 /** What goes wrong in a storm, and when: faults of the API, of the processes and of the network to Redis. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Fault } from '../../src/standin/faults.ts';
-import type { StandIn } from '../../src/standin/standIn.ts';
-import type { FaultProxy } from '../../test/support/faultProxy.ts';
+import type { Fault } from '../../dev/standin/faults.ts';
+import type { StandIn } from '../../dev/standin/standIn.ts';
+import type { FaultProxy } from '../support/faultProxy.ts';
 import type { Fleet } from './fleet.ts';
 import type { Trouble } from './history.ts';
 import type { Random } from './random.ts';
