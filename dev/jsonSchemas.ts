@@ -6,8 +6,8 @@ import { writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
 import { fileSchema } from '../src/config/schema.ts';
-import { rotationRequest, rotationResult } from '../src/queues/request.ts';
-import { linkEvent } from '../src/results/event.ts';
+import { linkEvent } from '../src/contract/event.ts';
+import { rotationRequest, rotationResult } from '../src/contract/request.ts';
 
 /** By their place in the package. Unknown keys are allowed in messages: a later version may add some. */
 export const jsonSchemas = {

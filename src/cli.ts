@@ -2,10 +2,10 @@
 /** The command line: names, options and help. What a command does is in `commands/`; only the one that runs is loaded. */
 import { Command, CommanderError } from 'commander';
 import { CommandError, defaultConfigFile } from './commands/context.ts';
-import { ConfigError } from './config/problem.ts';
+import { ConfigError } from './config/problems.ts';
+import { RedisStartError } from './localRedis/findServer.ts';
 import { withoutSecrets } from './log.ts';
-import { RedisStartError } from './redis/findServer.ts';
-import { refusalOf, refusalTexts } from './redis/trouble.ts';
+import { refusalOf, refusalTexts } from './redis/errors.ts';
 import { version } from './version.ts';
 
 /** Set by the command that ran. */

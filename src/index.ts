@@ -1,4 +1,6 @@
 /** The package's entry: for programs that ask for rotations, and for those that use the links. */
+
+export type { RetryOptions } from './client/backOff.ts';
 export {
   type CallOptions,
   type CurrentLink,
@@ -9,11 +11,9 @@ export {
   type RotationClient,
   type RotationClientOptions,
 } from './client/client.ts';
+export { type ConsumeLinksOptions, consumeLinks, type LinkConsumer } from './client/consumer.ts';
 export { RotationError, type RotationErrorCode } from './client/error.ts';
-export type { RetryOptions } from './consumer/backOff.ts';
-export { type ConsumeLinksOptions, consumeLinks, type LinkConsumer } from './consumer/consumer.ts';
-export { type RotationRequest, type RotationResult, rotationRequest, rotationResult } from './queues/request.ts';
-export type { Connection } from './redis/given.ts';
+export { type ErrorCode, errorCodes } from './contract/errorCodes.ts';
 export {
   type LinkEvent,
   linkChanged,
@@ -22,5 +22,6 @@ export {
   type NewLinkEvent,
   type RotationFailedEvent,
   rotationFailed,
-} from './results/event.ts';
-export { type ErrorCode, errorCodes } from './ryze/outcome.ts';
+} from './contract/event.ts';
+export { type RotationRequest, type RotationResult, rotationRequest, rotationResult } from './contract/request.ts';
+export type { Connection } from './redis/connectionOptions.ts';

@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { Queue } from 'bullmq';
 import { Redis } from 'ioredis';
 import { type StandIn, startStandIn } from '../../dev/standin/standIn.ts';
-import { startEmbeddedRedis } from '../../src/redis/embedded.ts';
+import { startEmbeddedRedis } from '../../src/localRedis/embedded.ts';
 import { type Child, startChild } from '../support/process.ts';
 import { arrivalTimes, idealTimes, type Limit } from './arrivals.ts';
 

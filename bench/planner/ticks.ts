@@ -11,8 +11,8 @@ import { allWanted } from '../../src/groups/entries.ts';
 import { createFiles } from '../../src/groups/files.ts';
 import { syncRegistry } from '../../src/groups/registry.ts';
 import { createGroupStore, type GroupStore } from '../../src/groups/store.ts';
+import { startEmbeddedRedis } from '../../src/localRedis/embedded.ts';
 import { tick } from '../../src/planner/planner.ts';
-import { startEmbeddedRedis } from '../../src/redis/embedded.ts';
 import { makeKeys } from '../../src/redis/keys.ts';
 
 export interface TickCosts {

@@ -12,11 +12,11 @@ import { parseArgs, styleText } from 'node:util';
 import { Redis } from 'ioredis';
 import { parseDuration } from '../../src/config/duration.ts';
 import { parseConfig } from '../../src/config/load.ts';
+import { type LinkEvent, linkEvent } from '../../src/contract/event.ts';
+import { startEmbeddedRedis } from '../../src/localRedis/embedded.ts';
+import { RedisStartError } from '../../src/localRedis/findServer.ts';
 import { connectRedis } from '../../src/redis/connection.ts';
-import { startEmbeddedRedis } from '../../src/redis/embedded.ts';
-import { RedisStartError } from '../../src/redis/findServer.ts';
 import { namedRedis } from '../../src/redis/target.ts';
-import { type LinkEvent, linkEvent } from '../../src/results/event.ts';
 import { type StandIn, startStandIn } from '../standin/standIn.ts';
 import { runCli } from './child.ts';
 

@@ -10,10 +10,11 @@
  *
  * Not done here: what an error code means (`rotation/policy.ts`), and what becomes of the job (`rotation/rotate.ts`).
  */
+
+import type { ErrorCode } from '../contract/errorCodes.ts';
 import type { Keys } from '../redis/keys.ts';
 import { loadScript, type RedisClient, runScript } from '../redis/scripts.ts';
 import { causeOf, type PauseReason, policies, type Scope } from '../rotation/policy.ts';
-import type { ErrorCode } from '../ryze/outcome.ts';
 
 const judgeLua = loadScript('judge', import.meta.url);
 const openLua = loadScript('openGate', import.meta.url);

@@ -4,18 +4,18 @@
  */
 import { randomUUID } from 'node:crypto';
 import { closest } from 'fastest-levenshtein';
+import { type RotationRequest, type RotationResult, rotationRequest } from '../contract/request.ts';
 import { type FoundGroup, findGroup } from '../groups/find.ts';
 import { isScheduled, type KnownLink, knownLink } from '../groups/record.ts';
 import { parseRegistration } from '../groups/registration.ts';
 import { createGroupStore } from '../groups/store.ts';
-import { createOneOffs, type OneOff } from '../queues/oneOffs.ts';
-import { type RotationRequest, type RotationResult, rotationRequest } from '../queues/request.ts';
-import { stampOf } from '../queues/stamp.ts';
-import { type Connection, openConnection } from '../redis/given.ts';
+import { type Connection, openConnection } from '../redis/connectionOptions.ts';
 import { makeKeys } from '../redis/keys.ts';
 import { isJid } from '../ryze/identifier.ts';
 import { createCalls, untilDone, untilReady } from './calls.ts';
 import { RotationError } from './error.ts';
+import { createOneOffs, type OneOff } from './requests.ts';
+import { stampOf } from './stamp.ts';
 
 export interface RotationClientOptions {
   /**

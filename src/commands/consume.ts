@@ -1,7 +1,7 @@
 /** `invite-rotator consume`: takes events off a results queue, one JSON object a line on stdout. */
-import { onceAMinute } from '../consumer/onceAMinute.ts';
-import { startQueueWorker } from '../consumer/queueWorker.ts';
-import { linkEvent } from '../results/event.ts';
+import { onceAMinute } from '../client/onceAMinute.ts';
+import { startQueueWorker } from '../client/queueWorker.ts';
+import { linkEvent } from '../contract/event.ts';
 import { type CommonOptions, type Connected, readConfig, stopSignal, withRedis } from './context.ts';
 
 export interface ConsumeOptions extends CommonOptions {

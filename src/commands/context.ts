@@ -5,7 +5,7 @@
 import { resolve } from 'node:path';
 import type { Config } from '../config/config.ts';
 import { loadConfig } from '../config/load.ts';
-import { ConfigError } from '../config/problem.ts';
+import { ConfigError } from '../config/problems.ts';
 import { connectRedis } from '../redis/connection.ts';
 import { refusalOfReplica } from '../redis/inspect.ts';
 import { type Keys, makeKeys } from '../redis/keys.ts';

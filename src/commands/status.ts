@@ -1,7 +1,7 @@
 /** `invite-rotator status`: how every group and instance is doing, as a table or as JSON. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { styleText } from 'node:util';
-import { type GroupState, readStatus, type Status } from '../status/status.ts';
+import { span, whenFrom } from '../format.ts';
 import {
   budgetText,
   consumerTroubles,
@@ -11,8 +11,8 @@ import {
   pausedText,
   queueText,
   remarksText,
-} from '../status/words.ts';
-import { span, whenFrom } from '../text.ts';
+} from '../status/format.ts';
+import { type GroupState, readStatus, type Status } from '../status/status.ts';
 import { type CommonOptions, readConfig, stopSignal, withRedis } from './context.ts';
 import { plainTable } from './table.ts';
 

@@ -5,17 +5,17 @@
 import type { z } from 'zod';
 import type { Config } from './config.ts';
 import { found } from './describe.ts';
+import { reportTwins } from './duplicates.ts';
 import { formatDuration } from './duration.ts';
 import { checkFeasibility } from './feasibility.ts';
 import { readGroups } from './groups.ts';
 import { readInstances } from './instances.ts';
-import type { Finding, Report } from './problem.ts';
+import type { Finding, Report } from './problems.ts';
 import { isMap, readMap, reportUnknownKeys } from './readMap.ts';
 import { readRedis } from './redis.ts';
 import { apiMap, opsMap } from './schema/connections.ts';
 import { resultsMap, retryMap, verifyMap } from './schema/running.ts';
 import { fileSchema } from './schema.ts';
-import { reportTwins } from './twins.ts';
 
 export type Built =
   | { readonly config: Config; readonly findings: [] }

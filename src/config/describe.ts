@@ -3,7 +3,7 @@
  * no secret.
  */
 import type { z } from 'zod';
-import { type Finding, type Path, short } from './problem.ts';
+import { type Finding, type Path, short } from './problems.ts';
 import { didYouMean } from './suggest.ts';
 
 /** A token, a password or an invite code may stand here, also by mistake. */

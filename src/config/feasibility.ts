@@ -6,7 +6,7 @@
 import { meanPeriodMs } from '../schedule/schedule.ts';
 import type { Config, GroupConfig, InstanceConfig } from './config.ts';
 import { formatDuration, formatDurationUp } from './duration.ts';
-import type { Report } from './problem.ts';
+import type { Report } from './problems.ts';
 
 export interface Demand {
   /** Instances that share one token, as far as the file shows. */

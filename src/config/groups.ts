@@ -7,12 +7,12 @@ import type { Schedule } from '../schedule/schedule.ts';
 import type { Window } from '../schedule/window.ts';
 import type { GroupConfig } from './config.ts';
 import { found } from './describe.ts';
+import { reportTwins } from './duplicates.ts';
 import { listWanted } from './instances.ts';
-import { type Path, pathText, type Report, short } from './problem.ts';
+import { type Path, pathText, type Report, short } from './problems.ts';
 import { isMap, type MapRead, readMap, valueAt } from './readMap.ts';
 import { defaultsMap, groupMap, windowMap } from './schema/groups.ts';
 import { didYouMean } from './suggest.ts';
-import { reportTwins } from './twins.ts';
 
 /** `defaults` or a group: its own keys, and its window, which is a map within. */
 interface Settings {

@@ -1,11 +1,11 @@
 /** Reads the list `instances`. Names are checked and known also where something else about their instance is wrong. */
 import type { InstanceConfig, SecretSource } from './config.ts';
 import { found } from './describe.ts';
-import { pathText, type Report } from './problem.ts';
+import { type Named, reportTwins } from './duplicates.ts';
+import { pathText, type Report } from './problems.ts';
 import { type MapRead, readMap, valueAt } from './readMap.ts';
 import { instanceMap, rateLimitMap } from './schema/instances.ts';
 import { secretSource } from './secrets.ts';
-import { type Named, reportTwins } from './twins.ts';
 
 export interface InstancesRead {
   /** The name of every entry that has one. */

@@ -5,7 +5,7 @@
 import { createReadStream } from 'node:fs';
 import { buildConfig } from './build.ts';
 import type { Config } from './config.ts';
-import { type Problem, pathText } from './problem.ts';
+import { type Problem, pathText } from './problems.ts';
 import { readYaml } from './yaml.ts';
 
 export type Loaded =

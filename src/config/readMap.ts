@@ -4,7 +4,7 @@
  */
 import { z } from 'zod';
 import { describeIssue, found, unknownKey } from './describe.ts';
-import type { Path, Report } from './problem.ts';
+import type { Path, Report } from './problems.ts';
 
 export interface MapRead<S extends z.ZodRawShape> {
   /** Where the map stands. */

@@ -2,7 +2,7 @@
 import type { NodeAddress, RedisConfig, RedisLogin, RedisServers } from './config.ts';
 import { found } from './describe.ts';
 import { listWanted } from './instances.ts';
-import type { Report } from './problem.ts';
+import type { Report } from './problems.ts';
 import { type MapRead, readMap, valueAt } from './readMap.ts';
 import { nodeMap, redisMap, sentinelMap } from './schema/connections.ts';
 import { secretSource } from './secrets.ts';

@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import type { SecretName, SecretSource } from './config.ts';
-import type { Report } from './problem.ts';
+import type { Report } from './problems.ts';
 import type { MapRead } from './readMap.ts';
 
 export type SecretResult =

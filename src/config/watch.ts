@@ -7,7 +7,7 @@ import { createHash } from 'node:crypto';
 import { stat } from 'node:fs/promises';
 import type { Config } from './config.ts';
 import { type Loaded, type LoadedText, parseConfig, readConfigText } from './load.ts';
-import type { Problem } from './problem.ts';
+import type { Problem } from './problems.ts';
 
 export type Poll =
   /** Nothing was edited, or nothing that makes a difference. */

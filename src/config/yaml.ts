@@ -15,7 +15,7 @@ import {
   visit,
   type YAMLError,
 } from 'yaml';
-import { type Finding, type Path, short } from './problem.ts';
+import { type Finding, type Path, short } from './problems.ts';
 
 interface Place {
   /** From 1. */

@@ -8,6 +8,7 @@
  * are when an entry of the file is renamed, moved to another instance, disabled, or removed and added again.
  */
 import { z } from 'zod';
+import { linkReasons, requestInfo } from '../contract/event.ts';
 import { weekdays } from '../schedule/window.ts';
 
 const time = z.int().nonnegative();
@@ -38,21 +39,6 @@ export const entry = z.looseObject({
   verifyEveryMs: z.int().positive().nullable(),
 });
 export type Entry = z.infer<typeof entry>;
-
-/** Who asked for a one-off, as its events repeat it. */
-export const requestInfo = z.object({
-  requestId: z.string().nullable(),
-  requestedBy: z.string().nullable(),
-  reason: z.string().nullable(),
-});
-export type RequestInfo = z.infer<typeof requestInfo>;
-
-/**
- * Why a link was published. `adopted`: read at first sight; `recovery`: our own, read back after a lost answer; `drift`:
- * somebody else's.
- */
-export const linkReasons = ['schedule', 'request', 'recovery', 'drift', 'adopted'] as const;
-export type LinkReason = (typeof linkReasons)[number];
 
 /** Which one-offs were there when an attempt began. No clock is needed to tell. */
 const covers = z.object({

@@ -4,9 +4,10 @@
  * places in the planner's indexes and their events are one atomic step. Publishing those events is not done here
  * (`results/outbox.ts`).
  */
+
+import type { LinkEvent } from '../contract/event.ts';
 import type { Keys } from '../redis/keys.ts';
 import { loadScript, type RedisClient, redisTime, runScript } from '../redis/scripts.ts';
-import type { LinkEvent } from '../results/event.ts';
 import { indexEntries } from './indexes.ts';
 import { type GroupRecord, groupRecord, historyMs, newRecord } from './record.ts';
 import { parseRegistration, type Registration } from './registration.ts';

@@ -2,7 +2,8 @@
  * The status page: rendered here, light and dark, fit for a phone. First what needs a person, then how many groups are
  * in which state, the instances, and the groups, worst first. Everything that came from outside is escaped.
  */
-import { type GroupState, type GroupStatus, groupStates, type InstanceStatus, type Status } from '../status/status.ts';
+
+import { span, whenFrom } from '../format.ts';
 import {
   adviceText,
   budgetText,
@@ -13,8 +14,8 @@ import {
   pausedText,
   queueText,
   remarksText,
-} from '../status/words.ts';
-import { span, whenFrom } from '../text.ts';
+} from '../status/format.ts';
+import { type GroupState, type GroupStatus, groupStates, type InstanceStatus, type Status } from '../status/status.ts';
 import { type Html, html, raw } from './html.ts';
 import { refreshSeconds, script, style } from './pageAssets.ts';
 import type { Readiness } from './readiness.ts';

@@ -5,7 +5,7 @@
 import type { Server } from 'node:http';
 import fastify from 'fastify';
 import type { Logger } from '../log.ts';
-import { isOfConnection } from '../redis/trouble.ts';
+import { isOfConnection } from '../redis/errors.ts';
 import type { Status } from '../status/status.ts';
 import type { Metrics } from './metrics.ts';
 import { renderPage } from './page.ts';

@@ -4,7 +4,7 @@
  */
 import type { Job } from 'bullmq';
 import { readGate } from '../budget/gate.ts';
-import { countJobs } from '../queues/counts.ts';
+import { countJobs } from '../bullmq/counts.ts';
 import { redisTime } from '../redis/scripts.ts';
 import { type PlannerDependencies, tickMs } from './planner.ts';
 

@@ -11,11 +11,11 @@
 import type { Queue } from 'bullmq';
 import { type Budget, bucketOf } from '../budget/budget.ts';
 import { readGate, readProbing } from '../budget/gate.ts';
+import { countJobs } from '../bullmq/counts.ts';
 import type { Config, InstanceConfig } from '../config/config.ts';
 import { lookAt } from '../groups/indexes.ts';
 import type { GroupRecord } from '../groups/record.ts';
 import { type GroupStore, RecordError, readable } from '../groups/store.ts';
-import { countJobs } from '../queues/counts.ts';
 import type { Keys } from '../redis/keys.ts';
 import { type RedisClient, redisTime } from '../redis/scripts.ts';
 import { slideIntoWindow } from '../schedule/schedule.ts';

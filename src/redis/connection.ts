@@ -15,12 +15,12 @@
  */
 import { lookup } from 'node:dns';
 import type { RedisOptions } from 'ioredis';
+import { RedisStartError } from '../localRedis/findServer.ts';
 import { keepSecret } from '../log.ts';
-import { RedisStartError } from './findServer.ts';
+import { connectionClosed, isOfLogin, reasonOf, refusalOf, troubleWith } from './errors.ts';
 import { createRefusals, type Refusals } from './refusals.ts';
 import type { RedisClient } from './scripts.ts';
 import { describeTarget, type Login, type RedisTarget } from './target.ts';
-import { connectionClosed, isOfLogin, reasonOf, refusalOf, troubleWith } from './trouble.ts';
 import { type Waiting, WaitingCluster, type WaitingClusterOptions, WaitingRedis } from './waitingClient.ts';
 
 export interface ConnectOptions {

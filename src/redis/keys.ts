@@ -3,14 +3,6 @@
  * that one prefix (with a `{hash tag}` on Redis Cluster) holds an installation together.
  */
 
-/** BullMQ's queue of one-offs and released rotations for one instance; part of the contract. */
-export function rotationsQueue(instance: string): string {
-  return `rotations-${instance}`;
-}
-
-/** BullMQ's queue of the repeatable job `plan`; internal, and apart from the others so that no gate ever stops it. */
-export const plannerQueue = 'rotation-planner';
-
 export interface Keys {
   /** Hash `{version, record}`: a group's state (`groups/record.ts`). `recordId`: its JID, or its id until that is known. */
   group(recordId: string): string;

@@ -1,8 +1,8 @@
 /** What the log says of a Redis that cannot be worked with, and what `/readyz` and the metrics name as the reason. */
 import type { Logger } from '../log.ts';
 import type { ConnectOptions } from './connection.ts';
+import { connectionClosed } from './errors.ts';
 import { createRefusals } from './refusals.ts';
-import { connectionClosed } from './trouble.ts';
 
 export interface Outage extends Required<Pick<ConnectOptions, 'onChange' | 'refusals'>> {
   /** The code of the reply by which Redis refuses commands now, or why it is not reachable; null: neither. */

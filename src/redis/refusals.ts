@@ -2,7 +2,7 @@
  * What Redis refuses at the moment, seen over all connections of the process (see `refusalOf`). It reports each reason at
  * most once a minute, and its end once, however many commands are refused meanwhile.
  */
-import { type Refusal, refusalTexts } from './trouble.ts';
+import { type Refusal, refusalTexts } from './errors.ts';
 
 export interface Refusals {
   /** Called for each refused command. */

@@ -1,5 +1,5 @@
 /** What the library makes of an error that Redis or its client answers with. */
-import { isOfConnection, isOfLogin, reasonOf, refusalOf } from './trouble.ts';
+import { isOfConnection, isOfLogin, reasonOf, refusalOf } from './errors.ts';
 
 /** Whether the same command may be tried again later: it was not done. A login that is refused is the caller's to put right. */
 export function isPassing(error: unknown): boolean {

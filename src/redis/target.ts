@@ -1,8 +1,8 @@
 /** Which Redis: what the environment and the file name, or the embedded one that runs here. */
 import type { NodeAddress, RedisConfig, RedisLogin, RedisServers, SecretSource } from '../config/config.ts';
 import { readSecret } from '../config/secrets.ts';
-import { embeddedSocket, isEmbeddedRunning } from './embedded.ts';
-import { RedisStartError } from './findServer.ts';
+import { embeddedSocket, isEmbeddedRunning } from '../localRedis/embedded.ts';
+import { RedisStartError } from '../localRedis/findServer.ts';
 
 /** Where the embedded Redis keeps its data, from where the program was started. */
 export const dataDir = 'data';

@@ -7,8 +7,8 @@
  * Not guaranteed: that commands sent at once are taken in their order, where some of them are refused.
  */
 import { Cluster, type ClusterNode, type ClusterOptions, type Command, Redis, type RedisOptions } from 'ioredis';
+import { isOfLogin, refusalOf } from './errors.ts';
 import type { Refusals } from './refusals.ts';
-import { isOfLogin, refusalOf } from './trouble.ts';
 
 /** What all connections of one client share. */
 export interface Waiting {

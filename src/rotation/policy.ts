@@ -12,7 +12,7 @@
  * Which of group and instance a failure belongs to is judged in `budget/judge.lua`.
  */
 import type { RetryConfig } from '../config/config.ts';
-import type { ErrorCode } from '../ryze/outcome.ts';
+import type { ErrorCode } from '../contract/errorCodes.ts';
 
 export type Scope = 'group' | 'call' | 'instance' | 'token';
 

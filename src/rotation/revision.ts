@@ -1,6 +1,7 @@
 /** Revisions of a group's link, and the events that tell of them and of rotations that failed. Pure. */
-import { type Attempt, type GroupRecord, isScheduled, type LinkReason, type RequestInfo } from '../groups/record.ts';
-import type { LinkEvent } from '../results/event.ts';
+
+import type { LinkEvent, LinkReason, RequestInfo } from '../contract/event.ts';
+import { type Attempt, type GroupRecord, isScheduled } from '../groups/record.ts';
 import type { Failure, Outcome, Work } from './types.ts';
 
 export interface NewLink {

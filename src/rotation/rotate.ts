@@ -17,7 +17,8 @@ import {
   type Verdict,
 } from '../budget/gate.ts';
 import type { InstanceConfig, RetryConfig } from '../config/config.ts';
-import type { GroupRecord, LinkReason } from '../groups/record.ts';
+import type { LinkReason } from '../contract/event.ts';
+import type { GroupRecord } from '../groups/record.ts';
 import type { CallFailure } from '../ryze/outcome.ts';
 import { type CallDependencies, makeCall, type Target } from './call.ts';
 import { decide } from './decide.ts';

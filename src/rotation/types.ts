@@ -1,6 +1,7 @@
 /** The terms in which the rotation of one group is told: why, by which calls, how they ended, what happened, what is next. */
-import type { Attempt, GroupRecord, RequestInfo } from '../groups/record.ts';
-import type { LinkEvent } from '../results/event.ts';
+
+import type { LinkEvent, RequestInfo } from '../contract/event.ts';
+import type { Attempt, GroupRecord } from '../groups/record.ts';
 import type { CallFailure } from '../ryze/outcome.ts';
 import type { NewLink } from './revision.ts';
 

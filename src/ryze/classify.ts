@@ -25,9 +25,11 @@
  * `ended` is true only where the API's own envelope was read, and speaks neither of time nor of a connection: the call is
  * over on its side, whatever it did.
  */
+
+import type { ErrorCode } from '../contract/errorCodes.ts';
 import { errorEnvelope } from './answers.ts';
-import type { CallFailure, ErrorCode, Sent } from './outcome.ts';
-import { fitToRepeat } from './text.ts';
+import type { CallFailure, Sent } from './outcome.ts';
+import { fitToRepeat } from './redact.ts';
 
 interface Refusal {
   readonly statuses: readonly number[];

@@ -7,9 +7,9 @@ import type { z } from 'zod';
 import { infoBody, resetBody } from './answers.ts';
 import { classifyAnswer, classifySilence, contradiction } from './classify.ts';
 import { type ExchangeRequest, exchange } from './exchange.ts';
+import { readRateLimit, readRetryAfter } from './headers.ts';
 import { inviteCodeOf, inviteLinkOf, isInviteCode, isJid } from './identifier.ts';
 import type { CallOutcome, InfoAnswer, ResetAnswer } from './outcome.ts';
-import { readRateLimit, readRetryAfter } from './rateLimitHeaders.ts';
 
 export interface RyzeCall {
   readonly instance: string;

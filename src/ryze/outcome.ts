@@ -2,25 +2,7 @@
  * How a call to RyzeAPI can end. Every way is a member of one union, classified once, by `classify.ts`; nobody else
  * reads statuses or message texts.
  */
-
-/** The contract's error codes, in the order in which docs list them. */
-export const errorCodes = [
-  'not_admin',
-  'group_not_found',
-  'instance_not_found',
-  'unauthorized',
-  'wrong_instance',
-  'instance_disconnected',
-  'throttled',
-  'rate_limited',
-  'invalid_request',
-  'server_error',
-  'bad_response',
-  'network_error',
-  'timeout',
-] as const;
-
-export type ErrorCode = (typeof errorCodes)[number];
+import type { ErrorCode } from '../contract/errorCodes.ts';
 
 /**
  * What is known of a failed call's effect: `no`, it never reached the server; `yes`, it did and was refused, so nothing

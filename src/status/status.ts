@@ -6,14 +6,15 @@
 import { Queue } from 'bullmq';
 import { capacityOfBucket } from '../budget/budget.ts';
 import { readGate } from '../budget/gate.ts';
+import { countEvents, countJobs, type EventCounts, type JobCounts } from '../bullmq/counts.ts';
+import { pausedQueues } from '../bullmq/paused.ts';
 import type { Config, GroupConfig, InstanceConfig } from '../config/config.ts';
-import { type GroupRecord, type LinkReason, newRecord } from '../groups/record.ts';
+import type { LinkReason } from '../contract/event.ts';
+import { rotationsQueue } from '../contract/queueNames.ts';
+import { type GroupRecord, newRecord } from '../groups/record.ts';
 import { parseRegistration } from '../groups/registration.ts';
 import { createGroupStore, RecordError, readable } from '../groups/store.ts';
-import { countEvents, countJobs, type EventCounts, type JobCounts } from '../queues/counts.ts';
-import { pausedQueues } from '../queues/paused.ts';
 import type { Keys } from '../redis/keys.ts';
-import { rotationsQueue } from '../redis/keys.ts';
 import { type RedisClient, redisTime } from '../redis/scripts.ts';
 import { nextDue } from '../schedule/schedule.ts';
 

@@ -1,6 +1,6 @@
 /** Reports errors that come again and again, and those of the connection, which its own client reports, in few lines. */
 import type { Logger } from '../log.ts';
-import { isOfConnection } from '../redis/trouble.ts';
+import { isOfConnection } from '../redis/errors.ts';
 
 const reportEveryMs = 60_000;
 const maxKinds = 1_000;

@@ -1,9 +1,10 @@
 /** The worker that empties one instance's queue: a slow or refused number holds up nobody else. */
 import type { Job, Queue, Worker } from 'bullmq';
-import { onRedisTime } from '../queues/redisTime.ts';
+import { limiter, lockOptions } from '../bullmq/options.ts';
+import { onRedisTime } from '../bullmq/redisTime.ts';
+import { CalmWorker } from '../bullmq/worker.ts';
 import type { RedisClock } from '../redis/clock.ts';
 import type { RedisClient } from '../redis/scripts.ts';
-import { CalmWorker } from './calmWorker.ts';
 
 /** How a job is held that is being worked on. */
 export interface Hold {
@@ -24,19 +25,6 @@ export interface InstanceWorkerOptions {
   readonly onError: (error: Error) => void;
 }
 
-/**
- * How this program's workers hold their jobs. A killed process's job is taken up again once its lock has run out and a
- * check has seen that; what it was doing is told by the group's record, so no number of such restarts fails a job.
- */
-export const lockOptions = {
-  lockDuration: 5_000,
-  stalledInterval: 2_000,
-  maxStalledCount: 1_000_000,
-  runRetryDelay: 1_000,
-};
-
-/** BullMQ heeds a manual rate limit only on workers that have a limiter: this one never limits by itself. */
-export const limiter = { max: 1_000_000_000, duration: 1_000 };
 /** A queue that was reopened early is noticed after this time at the latest. */
 const maximumRateLimitDelay = 5_000;
 /** For one-offs of producers that say nothing themselves: results can be read for a day. */

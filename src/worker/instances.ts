@@ -1,9 +1,9 @@
 /** The instances' queues and workers, brought in line with the configuration in force. */
 import { type Job, Queue } from 'bullmq';
+import { onRedisTime } from '../bullmq/redisTime.ts';
 import type { InstanceConfig } from '../config/config.ts';
-import { onRedisTime } from '../queues/redisTime.ts';
+import { rotationsQueue } from '../contract/queueNames.ts';
 import type { RedisClock } from '../redis/clock.ts';
-import { rotationsQueue } from '../redis/keys.ts';
 import type { RedisClient } from '../redis/scripts.ts';
 import { createInstanceWorker, type Hold, type InstanceWorker } from './instance.ts';
 

@@ -8,14 +8,14 @@
  * on which nothing lies costs its counts a look, and is forgotten after 30 days.
  */
 import type { Queue } from 'bullmq';
+import { countJobs } from '../bullmq/counts.ts';
 import type { Config } from '../config/config.ts';
+import { parseRequest, requestJob } from '../contract/request.ts';
 import { findGroup } from '../groups/find.ts';
 import { historyMs } from '../groups/record.ts';
 import { parseRegistration } from '../groups/registration.ts';
 import type { GroupStore } from '../groups/store.ts';
 import type { Logger } from '../log.ts';
-import { countJobs } from '../queues/counts.ts';
-import { parseRequest, requestJob } from '../queues/request.ts';
 import type { Keys } from '../redis/keys.ts';
 import { type RedisClient, redisTime } from '../redis/scripts.ts';
 import type { Instances } from './instances.ts';

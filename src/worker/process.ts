@@ -14,15 +14,15 @@
 import { isDeepStrictEqual } from 'node:util';
 import { DelayedError, type Job, type Queue, UnrecoverableError, WaitingError } from 'bullmq';
 import { z } from 'zod';
+import { errorCodes } from '../contract/errorCodes.ts';
+import type { RotationResult } from '../contract/request.ts';
 import { type GroupRecord, knownLink } from '../groups/record.ts';
 import { RecordError } from '../groups/store.ts';
 import type { Logger } from '../log.ts';
 import type { Observer } from '../ops/observer.ts';
-import type { RotationResult } from '../queues/request.ts';
-import { isOfConnection } from '../redis/trouble.ts';
+import { isOfConnection } from '../redis/errors.ts';
 import { type Past, type RotateDependencies, type Rotation, rotate } from '../rotation/rotate.ts';
 import type { Work } from '../rotation/types.ts';
-import { errorCodes } from '../ryze/outcome.ts';
 import type { Hold } from './instance.ts';
 import { type ReadJobDependencies, readJob, type Understood, unknownGroup } from './readJob.ts';
 import { type RefuseDependencies, reportRefused } from './refuse.ts';

@@ -4,11 +4,12 @@
  */
 import { type Job, UnrecoverableError } from 'bullmq';
 import type { z } from 'zod';
+import { rotationsQueue } from '../contract/queueNames.ts';
+import { identityOf, parseRequest, type RotationRequest, requestJob } from '../contract/request.ts';
 import { type FoundGroup, findGroup } from '../groups/find.ts';
 import type { GroupStore } from '../groups/store.ts';
 import { scheduledData, scheduledJob, verifyData, verifyJob } from '../planner/release.ts';
-import { identityOf, parseRequest, type RotationRequest, requestJob } from '../queues/request.ts';
-import { type Keys, rotationsQueue } from '../redis/keys.ts';
+import type { Keys } from '../redis/keys.ts';
 import { type RedisClient, redisTime } from '../redis/scripts.ts';
 import type { CallDependencies } from '../rotation/call.ts';
 import type { JobPosition, Work } from '../rotation/types.ts';

@@ -6,13 +6,14 @@
  * A paused queue is a person's decision: it is only reported.
  */
 import type { Queue } from 'bullmq';
+import { pausedQueues } from '../bullmq/paused.ts';
 import type { Config } from '../config/config.ts';
+import { plannerQueue } from '../contract/queueNames.ts';
 import type { GroupStore } from '../groups/store.ts';
 import type { Logger } from '../log.ts';
 import { tickMs } from '../planner/planner.ts';
-import { pausedQueues } from '../queues/paused.ts';
 import { watchClock } from '../redis/clockWatch.ts';
-import { type Keys, plannerQueue } from '../redis/keys.ts';
+import type { Keys } from '../redis/keys.ts';
 import { type RedisClient, redisTime } from '../redis/scripts.ts';
 import type { Setback } from '../rotation/rewound.ts';
 import { watchDataset } from './dataset.ts';

@@ -1,8 +1,9 @@
 /** The failure event of a one-off that names a group and is not served: every accepted one-off is answered by an event. */
+
+import type { RotationFailedEvent } from '../contract/event.ts';
 import type { GroupStore } from '../groups/store.ts';
 import type { Keys } from '../redis/keys.ts';
 import type { RedisClient } from '../redis/scripts.ts';
-import type { RotationFailedEvent } from '../results/event.ts';
 import { transition } from '../rotation/transition.ts';
 import { isJid } from '../ryze/identifier.ts';
 import type { Refused } from './readJob.ts';

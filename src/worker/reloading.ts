@@ -4,7 +4,7 @@
  */
 import { isDeepStrictEqual } from 'node:util';
 import type { Config } from '../config/config.ts';
-import { formatProblem } from '../config/problem.ts';
+import { formatProblem } from '../config/problems.ts';
 import type { ConfigWatcher } from '../config/watch.ts';
 import type { Logger } from '../log.ts';
 import type { Observer } from '../ops/observer.ts';

@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { createBudget, type Slot } from '../../src/budget/budget.ts';
 import { judgeFailure, openGate, readGate, readStanding, type Witness } from '../../src/budget/gate.ts';
-import type { ErrorCode } from '../../src/ryze/outcome.ts';
+import type { ErrorCode } from '../../src/contract/errorCodes.ts';
 import { testRedis } from '../support/redis.ts';
 import { virtualRedis } from '../support/virtualRedis.ts';
 

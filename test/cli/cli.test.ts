@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { Queue } from 'bullmq';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { isRunning, markOf } from '../../src/redis/process.ts';
+import { isRunning, markOf } from '../../src/localRedis/process.ts';
 import { cli, logged, run } from '../support/cli.ts';
 import { jid, makeCliRig, token } from '../support/cliRig.ts';
 import { freePort } from '../support/redisServer.ts';

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { Queue } from 'bullmq';
 import { Redis } from 'ioredis';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { isRunning, markOf } from '../../src/redis/process.ts';
+import { isRunning, markOf } from '../../src/localRedis/process.ts';
 import { logged, type Run, run } from '../support/cli.ts';
 import { makeCliRig } from '../support/cliRig.ts';
 import { ownServer } from '../support/ownServer.ts';

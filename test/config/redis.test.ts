@@ -1,7 +1,7 @@
 /** The section `redis`: one server, Sentinels or a cluster. */
 import { describe, expect, it } from 'vitest';
 import { parseConfig } from '../../src/config/load.ts';
-import { formatProblem } from '../../src/config/problem.ts';
+import { formatProblem } from '../../src/config/problems.ts';
 
 const head = `instances: [{ name: bot, tokenEnv: TOKEN }]
 groups: [{ id: vip, identifier: "120363406289005073@g.us", every: 1d }]

@@ -1,7 +1,7 @@
 /** What a broken file's report holds beyond one mistake at a time: everything, once, in order, and nothing secret. */
 import { describe, expect, it } from 'vitest';
 import { parseConfig } from '../../src/config/load.ts';
-import { formatProblem } from '../../src/config/problem.ts';
+import { formatProblem } from '../../src/config/problems.ts';
 
 function problems(text: string): string[] {
   const parsed = parseConfig(text, '/etc/rotation.yaml');

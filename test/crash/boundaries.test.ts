@@ -119,7 +119,7 @@ it('rotates once, whenever it dies in a one-off', timeout, async () => {
       ['settle', 1],
       ['take', 1],
       ['addStandardJob', 1],
-      ['strike', 1],
+      ['ack', 1],
       ['moveToFinished', 1],
     ],
     deaths: [{ api: 'arrival' }, { api: 'effect' }],
@@ -142,7 +142,7 @@ it('publishes a link once at first sight, whenever it dies before its code is re
       ['settle', 1],
       ['take', 1],
       ['addStandardJob', 1],
-      ['strike', 1],
+      ['ack', 1],
     ],
   });
 });
@@ -186,7 +186,7 @@ it('rotates what is due once, whenever it dies in its start or in a tick', timeo
       ['save', 5],
       ['settle', 2],
       ['addStandardJob', 2],
-      ['strike', 1],
+      ['ack', 1],
       ['moveToFinished', 1],
     ],
   });

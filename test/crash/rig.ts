@@ -5,8 +5,8 @@ import { join } from 'node:path';
 import { type Job, type JobsOptions, Queue, Worker } from 'bullmq';
 import { expect, onTestFinished } from 'vitest';
 import { type StandInOptions, startStandIn } from '../../dev/standin/standIn.ts';
+import { type LinkEvent, linkEvent } from '../../src/contract/event.ts';
 import type { RedisClient } from '../../src/redis/scripts.ts';
-import { type LinkEvent, linkEvent } from '../../src/results/event.ts';
 import { type Run, run } from '../support/cli.ts';
 import { until } from '../support/until.ts';
 

@@ -1,7 +1,7 @@
 /** What somebody deletes, drains or silences is set up again; what somebody pauses is only told of. */
 import { Queue } from 'bullmq';
 import { expect, it, onTestFinished } from 'vitest';
-import { pausedQueues } from '../../src/queues/paused.ts';
+import { pausedQueues } from '../../src/bullmq/paused.ts';
 import { readStatus } from '../../src/status/status.ts';
 import { jids, makeRig, type Rig } from '../support/rig.ts';
 import { until } from '../support/until.ts';

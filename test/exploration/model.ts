@@ -1,7 +1,8 @@
 /** The program's own functions as the exploration calls them, and what is common to all steps. */
+
+import type { LinkEvent } from '../../src/contract/event.ts';
 import { lookAt, settleAt } from '../../src/groups/indexes.ts';
 import { replaced, withEntry, withoutEntry } from '../../src/groups/register.ts';
-import type { LinkEvent } from '../../src/results/event.ts';
 import { decide } from '../../src/rotation/decide.ts';
 import { transition } from '../../src/rotation/transition.ts';
 import type { Input, Outcome } from '../../src/rotation/types.ts';

@@ -5,13 +5,13 @@
 import { randomUUID } from 'node:crypto';
 import type { Config } from '../../src/config/config.ts';
 import { parseConfig } from '../../src/config/load.ts';
+import type { LinkEvent } from '../../src/contract/event.ts';
 import { allWanted } from '../../src/groups/entries.ts';
 import { createFiles } from '../../src/groups/files.ts';
 import type { Attempt, GroupRecord } from '../../src/groups/record.ts';
 import { parseRegistration } from '../../src/groups/registration.ts';
 import { type RegistryChanges, syncRegistry } from '../../src/groups/registry.ts';
 import { createGroupStore } from '../../src/groups/store.ts';
-import type { LinkEvent } from '../../src/results/event.ts';
 import { resolveGroup } from '../../src/rotation/resolve.ts';
 import type { NewLink } from '../../src/rotation/revision.ts';
 import { transition } from '../../src/rotation/transition.ts';

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
+import type { LinkEvent } from '../../src/contract/event.ts';
 import { type GroupRecord, newRecord } from '../../src/groups/record.ts';
 import { createGroupStore } from '../../src/groups/store.ts';
-import type { LinkEvent } from '../../src/results/event.ts';
 import { entry, jid, settled, uncertain } from '../rotation/samples.ts';
 import { testRedis } from '../support/redis.ts';
 

@@ -2,8 +2,8 @@
 import { readFileSync } from 'node:fs';
 import { expect, it } from 'vitest';
 import { parse } from 'yaml';
+import { errorCodes } from '../../src/contract/errorCodes.ts';
 import { createMetrics } from '../../src/ops/metrics.ts';
-import { errorCodes } from '../../src/ryze/outcome.ts';
 import { groupStates } from '../../src/status/status.ts';
 import { healthy, instance, well } from './samples.ts';
 

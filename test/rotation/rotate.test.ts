@@ -1,12 +1,13 @@
 /** A piece of work from the record to what became of it, against a RyzeAPI that answers as the test says. */
 import { describe, expect, it } from 'vitest';
 import { createBudget } from '../../src/budget/budget.ts';
+import type { ErrorCode } from '../../src/contract/errorCodes.ts';
 import { settleAt } from '../../src/groups/indexes.ts';
 import type { GroupRecord } from '../../src/groups/record.ts';
 import { createGroupStore } from '../../src/groups/store.ts';
 import { type Past, type RotateDependencies, type Rotation, rotate } from '../../src/rotation/rotate.ts';
 import type { Work } from '../../src/rotation/types.ts';
-import type { CallFailure, CallOutcome, ErrorCode, InfoAnswer, ResetAnswer } from '../../src/ryze/outcome.ts';
+import type { CallFailure, CallOutcome, InfoAnswer, ResetAnswer } from '../../src/ryze/outcome.ts';
 import { failCall } from '../support/gates.ts';
 import { testRedis } from '../support/redis.ts';
 import {

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { classifyAnswer, classifySilence } from '../../src/ryze/classify.ts';
-import { readRateLimit } from '../../src/ryze/rateLimitHeaders.ts';
-import { fitToRepeat } from '../../src/ryze/text.ts';
+import { readRateLimit } from '../../src/ryze/headers.ts';
+import { fitToRepeat } from '../../src/ryze/redact.ts';
 
 const envelope = (message: string) => JSON.stringify({ success: false, error: { message } });
 

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import { type StandIn, startStandIn } from '../../dev/standin/standIn.ts';
-import { findServer } from '../../src/redis/findServer.ts';
+import { findServer } from '../../src/localRedis/findServer.ts';
 import { createFaultProxy, type FaultProxy } from '../support/faultProxy.ts';
 import { freePort, startRedisServer } from '../support/redisServer.ts';
 import { type Consumers, startConsumers } from './consumers.ts';

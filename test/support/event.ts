@@ -1,5 +1,5 @@
 /** An event as the worker would publish it. */
-import type { LinkEvent } from '../../src/results/event.ts';
+import type { LinkEvent } from '../../src/contract/event.ts';
 
 export function eventOf(group: string, revision: number, over: object = {}): LinkEvent {
   return {

@@ -1,8 +1,8 @@
 /** Closes an instance's gate as a failed call does. */
 import { type Judgement, judgeFailure, type Witness } from '../../src/budget/gate.ts';
+import type { ErrorCode } from '../../src/contract/errorCodes.ts';
 import type { Keys } from '../../src/redis/keys.ts';
 import { type RedisClient, redisTime } from '../../src/redis/scripts.ts';
-import type { ErrorCode } from '../../src/ryze/outcome.ts';
 
 /** The call began now, unless `begunAt` says otherwise; its slot is one that nobody took. */
 export async function failCall(

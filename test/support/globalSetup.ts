@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestProject } from 'vitest/node';
-import { findServer } from '../../src/redis/findServer.ts';
+import { findServer } from '../../src/localRedis/findServer.ts';
 import { startRedisServer } from './redisServer.ts';
 
 declare module 'vitest' {

@@ -1,6 +1,6 @@
 /** The sections `retry`, `verify`, `results` and the key `shutdownTimeout`: how the program goes about its work. */
 import { z } from 'zod';
-import { plannerQueue, rotationsQueue } from '../../redis/keys.ts';
+import { plannerQueue, rotationsQueue } from '../../contract/queueNames.ts';
 import { count, dayMs, duration, hourMs } from './values.ts';
 
 export const retryMap = z.strictObject({

@@ -1,9 +1,9 @@
 import { Queue } from 'bullmq';
 import { Redis } from 'ioredis';
 import { expect, it, onTestFinished } from 'vitest';
+import type { LinkEvent } from '../../src/contract/event.ts';
+import { createOutbox } from '../../src/outbox/outbox.ts';
 import { connectRedis } from '../../src/redis/connection.ts';
-import type { LinkEvent } from '../../src/results/event.ts';
-import { createOutbox } from '../../src/results/outbox.ts';
 import { createCommandProxy } from '../support/commandProxy.ts';
 import { eventOf } from '../support/event.ts';
 import { testRedis } from '../support/redis.ts';
@@ -80,7 +80,7 @@ it('publishes each event once when many publish at once, and leaves nothing behi
   expect(await redis.exists(keys.outbox('links'), keys.publisher('links'))).toBe(0);
 });
 
-it.each(['take', 'addStandardJob', 'strike'])(
+it.each(['take', 'addStandardJob', 'ack'])(
   'publishes each event once when the answer to %s is lost with the connection',
   async (command) => {
     const base = testRedis();

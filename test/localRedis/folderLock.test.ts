@@ -4,7 +4,7 @@ import { mkdtempSync, readdirSync, rmSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, it, onTestFinished } from 'vitest';
-import { lockFolder } from '../../src/redis/folderLock.ts';
+import { lockFolder } from '../../src/localRedis/folderLock.ts';
 
 function makeFolder(): string {
   const folder = mkdtempSync(join(tmpdir(), 'invite-rotator-lock-'));
@@ -37,7 +37,7 @@ it.each([
 /** Takes and releases the lock over and over, alone in a room of one while holding it, and dies with the lock held. */
 const contender = `
   import { mkdirSync, rmdirSync } from 'node:fs';
-  import { lockFolder } from ${JSON.stringify(new URL('../../dist/redis/folderLock.js', import.meta.url).href)};
+  import { lockFolder } from ${JSON.stringify(new URL('../../dist/localRedis/folderLock.js', import.meta.url).href)};
   const [folder, room] = process.argv.slice(1);
   let held = 0;
   const until = Date.now() + 400;

@@ -1,10 +1,10 @@
 /** Hands events over one at a time for each group, in any number of processes, and never an older one after a newer one. */
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { LinkEvent, NewLinkEvent } from '../contract/event.ts';
 import type { Keys } from '../redis/keys.ts';
 import { isPassing } from '../redis/replies.ts';
 import { loadScript, type RedisClient, runScript } from '../redis/scripts.ts';
-import type { LinkEvent, NewLinkEvent } from '../results/event.ts';
 
 const claimLua = loadScript('claim', import.meta.url);
 const finishLua = loadScript('finish', import.meta.url);

@@ -3,8 +3,22 @@
  * A consumer keeps the highest `revision` of a group and drops the rest.
  */
 import { z } from 'zod';
-import { linkReasons, requestInfo } from '../groups/record.ts';
-import { errorCodes } from '../ryze/outcome.ts';
+import { errorCodes } from './errorCodes.ts';
+
+/** Who asked for a one-off, as its events repeat it. */
+export const requestInfo = z.object({
+  requestId: z.string().nullable(),
+  requestedBy: z.string().nullable(),
+  reason: z.string().nullable(),
+});
+export type RequestInfo = z.infer<typeof requestInfo>;
+
+/**
+ * Why a link was published. `adopted`: read at first sight; `recovery`: our own, read back after a lost answer; `drift`:
+ * somebody else's.
+ */
+export const linkReasons = ['schedule', 'request', 'recovery', 'drift', 'adopted'] as const;
+export type LinkReason = (typeof linkReasons)[number];
 
 const time = z.iso.datetime();
 const revision = z.int().nonnegative();

@@ -2,9 +2,9 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { onTestFinished } from 'vitest';
-import type { EmbeddedRedis } from '../../src/redis/embedded.ts';
+import type { EmbeddedRedis } from '../../src/localRedis/embedded.ts';
 
-const built = new URL('../../dist/redis/embedded.js', import.meta.url).href;
+const built = new URL('../../dist/localRedis/embedded.js', import.meta.url).href;
 
 /** Says how starting went as one line of JSON; stops on SIGTERM, and where its owner has gone. */
 const script = `

@@ -1,8 +1,9 @@
 /** What a one-off says of the moment at which it was asked for, so that a reset that begins later answers it. */
+
+import type { RotationRequest } from '../contract/request.ts';
 import { type GroupStore, RecordError, readable } from '../groups/store.ts';
 import type { Keys } from '../redis/keys.ts';
 import { type RedisClient, redisTime } from '../redis/scripts.ts';
-import type { RotationRequest } from './request.ts';
 
 export type Stamp = Pick<RotationRequest, 'seen'> & { readonly requestedAt: number };
 

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { isOfConnection, refusalOf } from '../../src/redis/trouble.ts';
+import { isOfConnection, refusalOf } from '../../src/redis/errors.ts';
 
 it.each([
   ['NOREPLICAS', 'NOREPLICAS Not enough good replicas to write.'],

@@ -4,15 +4,22 @@
  * own, not even after Redis was emptied.
  */
 import type { Queue } from 'bullmq';
+import { openQuietQueue } from '../bullmq/queues.ts';
+import { createJobWaiter, type JobWaiter, NoResultError } from '../bullmq/wait.ts';
+import { rotationsQueue } from '../contract/queueNames.ts';
+import {
+  identityOf,
+  type RotationRequest,
+  type RotationResult,
+  requestJob,
+  rotationResult,
+} from '../contract/request.ts';
 import { findGroup } from '../groups/find.ts';
 import { knownLink } from '../groups/record.ts';
 import { createGroupStore } from '../groups/store.ts';
-import { type Keys, rotationsQueue } from '../redis/keys.ts';
+import type { Keys } from '../redis/keys.ts';
 import type { RedisClient } from '../redis/scripts.ts';
 import { isAnswered } from '../rotation/decide.ts';
-import { openQuietQueue } from './quietQueue.ts';
-import { identityOf, type RotationRequest, type RotationResult, requestJob, rotationResult } from './request.ts';
-import { createJobWaiter, type JobWaiter, NoResultError } from './wait.ts';
 
 /** A request that bears Redis's time. */
 export type StampedRequest = RotationRequest & { readonly requestedAt: number };

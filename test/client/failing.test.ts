@@ -4,11 +4,11 @@ import { inspect } from 'node:util';
 import { type JobsOptions, Queue, Worker } from 'bullmq';
 import { expect, it, onTestFinished } from 'vitest';
 import { type ConsumeLinksOptions, consumeLinks, type LinkEvent, type NewLinkEvent } from '../../src/index.ts';
-import { startProducerRig } from '../client/producerRig.ts';
 import { eventOf } from '../support/event.ts';
 import { createFaultProxy } from '../support/faultProxy.ts';
 import { testRedis } from '../support/redis.ts';
 import { until } from '../support/until.ts';
+import { startProducerRig } from './producerRig.ts';
 
 /** As the outbox publishes them, but for the time between two tries. */
 const published: JobsOptions = { attempts: 10, backoff: { type: 'fixed', delay: 1 } };

@@ -7,12 +7,12 @@
  */
 import { randomUUID } from 'node:crypto';
 import { Queue } from 'bullmq';
+import { type LinkEvent, linkEvent } from '../contract/event.ts';
 import type { Keys } from '../redis/keys.ts';
 import { loadScript, type RedisClient, runScript } from '../redis/scripts.ts';
-import { type LinkEvent, linkEvent } from './event.ts';
 
 const takeLua = loadScript('take', import.meta.url);
-const strikeLua = loadScript('strike', import.meta.url);
+const ackLua = loadScript('ack', import.meta.url);
 
 const leaseMs = 5_000;
 const batch = 100;
@@ -106,7 +106,7 @@ export function createOutbox({ redis, keys, prefix, onError }: OutboxOptions): O
         );
       }
       const left = Number(
-        await runScript(redis, strikeLua, pair, [publisher, events.length, waiting[events.length - 1] ?? '']),
+        await runScript(redis, ackLua, pair, [publisher, events.length, waiting[events.length - 1] ?? '']),
       );
       published += events.length;
       if (left <= 0) return published;

@@ -9,10 +9,10 @@
  * handed over: then the older one is dropped. So no outage of what a handler writes to loses the newest link.
  */
 import { DelayedError, type Job, UnrecoverableError } from 'bullmq';
-import { type Connection, openOwn } from '../redis/given.ts';
+import { type LinkEvent, linkEvent, type NewLinkEvent, type RotationFailedEvent } from '../contract/event.ts';
+import { type Connection, openOwn } from '../redis/connectionOptions.ts';
 import { makeKeys } from '../redis/keys.ts';
 import { withoutCommand } from '../redis/replies.ts';
-import { type LinkEvent, linkEvent, type NewLinkEvent, type RotationFailedEvent } from '../results/event.ts';
 import { createBackOff, type RetryOptions } from './backOff.ts';
 import { createTurns, handOver, isOutdated, type Place } from './handOver.ts';
 import { onceAMinute } from './onceAMinute.ts';

@@ -13,9 +13,14 @@ import {
 import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
+import {
+  type EmbeddedRedis,
+  embeddedSocket,
+  isEmbeddedRunning,
+  startEmbeddedRedis,
+} from '../../src/localRedis/embedded.ts';
+import { endProcess, isRunning, markOf } from '../../src/localRedis/process.ts';
 import { connectRedis } from '../../src/redis/connection.ts';
-import { type EmbeddedRedis, embeddedSocket, isEmbeddedRunning, startEmbeddedRedis } from '../../src/redis/embedded.ts';
-import { endProcess, isRunning, markOf } from '../../src/redis/process.ts';
 import type { RedisClient } from '../../src/redis/scripts.ts';
 import { until } from '../support/until.ts';
 import { startOwner } from './owner.ts';

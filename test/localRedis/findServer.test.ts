@@ -2,7 +2,7 @@ import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync 
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { findServer } from '../../src/redis/findServer.ts';
+import { findServer } from '../../src/localRedis/findServer.ts';
 
 interface Machine {
   readonly bin: string;

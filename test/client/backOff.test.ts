@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { createBackOff } from '../../src/consumer/backOff.ts';
+import { createBackOff } from '../../src/client/backOff.ts';
 
 it('doubles up to its cap, from a half of it on, and begins anew after a success', () => {
   const longest = createBackOff({ baseDelayMs: 100, maxDelayMs: 1_000 }, () => 0);

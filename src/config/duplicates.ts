@@ -1,5 +1,5 @@
 /** Things that must be unique in a list: each later one is reported, and says which came before it. */
-import type { Path, Report } from './problem.ts';
+import type { Path, Report } from './problems.ts';
 
 export interface Named {
   /** Two with the same key are twins. */

@@ -11,10 +11,10 @@ import { join, relative, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
 import { unlessAborted } from '../abort.ts';
-import { lastWordsIn, launch, logSize, pidAt, socketName, waitUntilReady } from './embeddedServer.ts';
 import { findServer, RedisStartError } from './findServer.ts';
 import { lockFolder } from './folderLock.ts';
 import { endProcess, isRunning, markOf, type ProcessMark, workingFolder } from './process.ts';
+import { lastWordsIn, launch, logSize, pidAt, socketName, waitUntilReady } from './server.ts';
 
 export interface EmbeddedRedis {
   /** The socket's path. */

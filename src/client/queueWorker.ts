@@ -4,12 +4,12 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Job, Worker } from 'bullmq';
-import { onRedisTime } from '../queues/redisTime.ts';
+import { lockOptions } from '../bullmq/options.ts';
+import { onRedisTime } from '../bullmq/redisTime.ts';
+import { CalmWorker } from '../bullmq/worker.ts';
 import { createRedisClock } from '../redis/clock.ts';
 import { makeKeys } from '../redis/keys.ts';
 import type { RedisClient } from '../redis/scripts.ts';
-import { CalmWorker } from '../worker/calmWorker.ts';
-import { lockOptions } from '../worker/instance.ts';
 
 export interface QueueWorkerOptions {
   readonly queue: string;

@@ -1,6 +1,6 @@
 /** Which BullMQ queues somebody has paused, with a dashboard's button say. Whoever paused a queue resumes it. */
 import type { Config } from '../config/config.ts';
-import { plannerQueue, rotationsQueue } from '../redis/keys.ts';
+import { plannerQueue, rotationsQueue } from '../contract/queueNames.ts';
 import type { RedisClient } from '../redis/scripts.ts';
 
 /** Those that this file's worker reads from or writes to: the planner's, the instances', then the results queues. */

@@ -1,7 +1,7 @@
 /** A status in words, for the terminal and the page alike. Tells no link, code or token. */
-import type { EventCounts } from '../queues/counts.ts';
+import type { EventCounts } from '../bullmq/counts.ts';
+import { span } from '../format.ts';
 import { adviceFor } from '../rotation/policy.ts';
-import { span } from '../text.ts';
 import type { GroupStatus, InstanceStatus } from './status.ts';
 
 export function budgetText({ budget }: InstanceStatus): string {

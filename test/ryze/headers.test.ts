@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { readRateLimit, readRetryAfter } from '../../src/ryze/rateLimitHeaders.ts';
+import { readRateLimit, readRetryAfter } from '../../src/ryze/headers.ts';
 
 const now = Date.parse('2025-11-22T09:00:00Z');
 const date = new Date(now + 60_000).toUTCString();

@@ -2,9 +2,9 @@
  * Puts events that lie among the failed ones back on their queue. Versions before 0.2 gave an event up after ten tries;
  * what became outdated meanwhile is dropped when it is taken again.
  */
-import { openQuietQueue } from '../queues/quietQueue.ts';
+import { openQuietQueue } from '../bullmq/queues.ts';
+import { linkEvent } from '../contract/event.ts';
 import type { RedisClient } from '../redis/scripts.ts';
-import { linkEvent } from '../results/event.ts';
 
 const everyMs = 60_000;
 const pageSize = 500;

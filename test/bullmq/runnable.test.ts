@@ -1,7 +1,7 @@
 import { Queue, Worker } from 'bullmq';
 import { expect, it, onTestFinished } from 'vitest';
-import { isRunnable } from '../../src/queues/runnable.ts';
-import { limiter } from '../../src/worker/instance.ts';
+import { limiter } from '../../src/bullmq/options.ts';
+import { isRunnable } from '../../src/bullmq/runnable.ts';
 import { testRedis } from '../support/redis.ts';
 
 function make() {
