@@ -30,10 +30,10 @@ export interface RequestLog {
   add(request: Omit<LoggedRequest, 'id'>): LoggedRequest;
   of(filter: Partial<Pick<LoggedRequest, 'endpoint' | 'instance' | 'jid' | 'token' | 'status'>>): LoggedRequest[];
   inFlightAt(ms: number): LoggedRequest[];
-  /** The most resets of one group that were ever in flight together. */
-  mostResetsInFlight(jid: string): number;
-  /** The most requests of a token that were counted in any window of that length, wherever it begins. */
-  mostInAnyWindow(token: string, perMs: number): number;
+  /** The maximum number of resets of one group that were in flight at once. */
+  maxResetsInFlight(jid: string): number;
+  /** The maximum number of requests of a token that were counted in any window of that length, wherever it starts. */
+  maxInAnyWindow(token: string, perMs: number): number;
 }
 
 export function createRequestLog(): RequestLog {
@@ -50,7 +50,7 @@ export function createRequestLog(): RequestLog {
       return all.filter((request) => wanted.every(([key, value]) => request[key as keyof LoggedRequest] === value));
     },
     inFlightAt: (ms) => all.filter(({ begin, end }) => begin <= ms && (end === null || end > ms)),
-    mostResetsInFlight(jid) {
+    maxResetsInFlight(jid) {
       const resets = all.filter((request) => request.endpoint === 'reset' && request.jid === jid);
       return Math.max(
         0,
@@ -59,18 +59,18 @@ export function createRequestLog(): RequestLog {
         ),
       );
     },
-    mostInAnyWindow(token, perMs) {
+    maxInAnyWindow(token, perMs) {
       const times = all
         .filter((request) => request.token === token && request.countedAt !== null)
         .map(({ countedAt }) => countedAt as number)
         .sort((a, b) => a - b);
-      let most = 0;
+      let max = 0;
       let from = 0;
       for (let to = 0; to < times.length; to++) {
         while ((times[to] ?? 0) - (times[from] ?? 0) >= perMs) from++;
-        most = Math.max(most, to - from + 1);
+        max = Math.max(max, to - from + 1);
       }
-      return most;
+      return max;
     },
   };
 }

@@ -102,7 +102,7 @@ async function play({ calls, window, offsetMs, processes }: Scenario, rule: 'kep
   return { counted, refused, denied, sendable: calls.filter(({ end }) => end !== 'neverSent').length };
 }
 
-function mostInAnyWindow(times: number[]): number {
+function maxInAnyWindow(times: number[]): number {
   const sorted = [...times].sort((a, b) => a - b);
   return Math.max(0, ...sorted.map((from) => sorted.filter((at) => at >= from && at < from + perMs).length));
 }
@@ -111,7 +111,7 @@ it('no window of the server ever holds more than the limit, and every call is ma
   await fc.assert(
     fc.asyncProperty(scenario, async (drawn) => {
       const { counted, refused, sendable } = await play(drawn, 'kept');
-      expect(mostInAnyWindow(counted)).toBeLessThanOrEqual(max);
+      expect(maxInAnyWindow(counted)).toBeLessThanOrEqual(max);
       expect(refused).toBe(0);
       expect(counted).toHaveLength(sendable);
     }),
@@ -149,7 +149,7 @@ it('finds a window over the limit when slots are given back `per` after they are
   const broken = fc.asyncProperty(scenario, async (drawn) => {
     const { counted, refused } = await play(drawn, 'broken');
     expect(refused).toBe(0);
-    expect(mostInAnyWindow(counted)).toBeLessThanOrEqual(max);
+    expect(maxInAnyWindow(counted)).toBeLessThanOrEqual(max);
   });
   // It ends at the first that is found, which is mostly within fifty.
   const found = await fc.check(broken, { numRuns: 1_000, endOnFailure: true });

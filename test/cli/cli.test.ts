@@ -84,7 +84,7 @@ describe('start, rotate, status and consume together', () => {
     await logged(next, 'started');
     expect(await rotated.ended).toBe(0);
     expect(rotated.stdout).toContain(standIn.linkOf(jid));
-    expect(standIn.log.mostResetsInFlight(jid)).toBe(1);
+    expect(standIn.log.maxResetsInFlight(jid)).toBe(1);
   });
 
   it('settle what a killed worker had in flight', async () => {

@@ -127,7 +127,7 @@ ops: ${ops}`;
     );
     const revisions = own().map(({ revision }) => revision!);
     expect(revisions).toEqual([...new Set(revisions)].sort((a, b) => a - b));
-    expect(standIn.log.mostResetsInFlight(jids[group]!)).toBe(1);
+    expect(standIn.log.maxResetsInFlight(jids[group]!)).toBe(1);
   };
   return {
     standIn,

@@ -106,7 +106,7 @@ describe('limits the requests of a token', () => {
     await sleep(1_050);
     expect((await reset(jid)).status).toBe(200);
     expect((await reset(jid)).status).toBe(429);
-    expect(standIn.log.mostInAnyWindow('account', 2_000)).toBe(2);
+    expect(standIn.log.maxInAnyWindow('account', 2_000)).toBe(2);
   });
   it('in a window that is fixed to the clock', async () => {
     const { reset } = await start({ limit: { window: 'fixed', perMs: 1_500, limit: 2 } });
@@ -166,5 +166,5 @@ it('tells which requests were in flight when', async () => {
   expect(standIn.log.inFlightAt(performance.timeOrigin + performance.now())).toHaveLength(2);
   await both;
   await reset(jid);
-  expect(standIn.log.mostResetsInFlight(jid)).toBe(2);
+  expect(standIn.log.maxResetsInFlight(jid)).toBe(2);
 });

@@ -45,7 +45,7 @@ it('keeps one limit for two instances with one token', async () => {
   await rig.start();
   await until('all of both', () => rig.standIn.log.of({ endpoint: 'reset', status: 200 }).length === 14);
   expect(rig.standIn.log.of({ status: 429 })).toEqual([]);
-  expect(rig.standIn.log.mostInAnyWindow(token, 1_500)).toBeLessThanOrEqual(6);
+  expect(rig.standIn.log.maxInAnyWindow(token, 1_500)).toBeLessThanOrEqual(6);
 });
 
 it('says once that the limit is higher than the file says, and keeps to the file', async () => {
@@ -55,7 +55,7 @@ it('says once that the limit is higher than the file says, and keeps to the file
   });
   await rig.start();
   await until('all seven', () => rig.standIn.log.of({ endpoint: 'reset', status: 200 }).length === 7);
-  expect(rig.standIn.log.mostInAnyWindow(token, 1_000)).toBeLessThanOrEqual(3);
+  expect(rig.standIn.log.maxInAnyWindow(token, 1_000)).toBeLessThanOrEqual(3);
   const said = rig.logged.filter(({ event }) => String(event).startsWith('limit.'));
   expect(said).toMatchObject([{ event: 'limit.higher', limit: 50, configured: 3 }]);
 });

@@ -51,7 +51,7 @@ it('makes no second reset of a group that is renamed during one', async () => {
   expect(await asked).toMatchObject({ status: 'rotated', group: 'important' });
   expect(await again).toMatchObject({ status: 'rotated' });
   await expectLive(rig, 'important', 0);
-  expect(rig.standIn.log.mostResetsInFlight(jids[0]!)).toBe(1);
+  expect(rig.standIn.log.maxResetsInFlight(jids[0]!)).toBe(1);
   const ends = resets(rig, 0);
   expect(ends[1]!.begin).toBeGreaterThanOrEqual(ends[0]!.end!);
 });
@@ -81,7 +81,7 @@ it('goes on with two groups whose identifiers are exchanged in one edit', async 
   await asked.catch(() => {});
   await expectLive(rig, 'a', 1);
   await expectLive(rig, 'b', 0);
-  expect(rig.standIn.log.mostResetsInFlight(jids[0]!)).toBe(1);
+  expect(rig.standIn.log.maxResetsInFlight(jids[0]!)).toBe(1);
   for (const id of ['a', 'b']) {
     const revisions = rig.eventsOf(id).map(({ revision }) => revision!);
     expect(revisions).toEqual([...new Set(revisions)].sort((x, y) => x - y));
