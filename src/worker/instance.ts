@@ -7,9 +7,9 @@ import type { RedisClock } from '../redis/clock.ts';
 import type { RedisClient } from '../redis/scripts.ts';
 
 /** How a job is held that is being worked on. */
-export interface Hold {
+export interface JobLock {
   /** BullMQ's token of the job's lock. */
-  readonly lock: string;
+  readonly token: string;
   /** Resolves when this worker is done with every job that it took after this one. */
   readonly laterJobsDone: () => Promise<void>;
 }
@@ -21,7 +21,7 @@ export interface InstanceWorkerOptions {
   readonly connection: RedisClient;
   readonly prefix: string;
   readonly clock: RedisClock;
-  readonly process: (job: Job, hold: Hold) => Promise<unknown>;
+  readonly process: (job: Job, lock: JobLock) => Promise<unknown>;
   readonly onError: (error: Error) => void;
 }
 
@@ -42,7 +42,7 @@ export interface InstanceWorker {
 export function createInstanceWorker(options: InstanceWorkerOptions): InstanceWorker {
   const { queue, concurrency, connection, prefix, clock, process, onError } = options;
   const inHand = new Set<Promise<unknown>>();
-  const take = async (job: Job, lock = ''): Promise<unknown> => {
+  const take = async (job: Job, token = ''): Promise<unknown> => {
     let done = () => {};
     const mine = new Promise<void>((resolve) => {
       done = resolve;
@@ -53,7 +53,7 @@ export function createInstanceWorker(options: InstanceWorkerOptions): InstanceWo
       await Promise.all(all.slice(all.indexOf(mine) + 1));
     };
     try {
-      return await process(job, { lock, laterJobsDone });
+      return await process(job, { token, laterJobsDone });
     } finally {
       inHand.delete(mine);
       done();

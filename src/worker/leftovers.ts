@@ -18,7 +18,7 @@ import type { GroupStore } from '../groups/store.ts';
 import type { Logger } from '../log.ts';
 import type { Keys } from '../redis/keys.ts';
 import { type RedisClient, redisTime } from '../redis/scripts.ts';
-import type { Instances } from './instances.ts';
+import type { Instances } from './queues.ts';
 
 /** How often each worker says which instances it has, and looks at the others' queues. */
 export const lookEveryMs = 5_000;
@@ -30,12 +30,12 @@ const droppedAfterMs = 1.5 * lookEveryMs;
 const headSize = 50;
 
 /**
- * Who has an instance: this worker's file; another worker's (`elsewhere`), as far as anybody knows; or nobody's any more.
+ * Whose file has an instance: this worker's (`self`), another live worker's as far as is known (`other`), or `none`.
  */
-export type Standing = 'here' | 'elsewhere' | 'gone';
+export type InstanceOwner = 'self' | 'other' | 'none';
 
 export interface Leftovers {
-  standingOf(instance: string): Standing;
+  instanceOwner(instance: string): InstanceOwner;
   /** Says which instances this worker's file has: at the start, after an edit, and again at each look. */
   announce(): Promise<void>;
   /** Works off what this worker can of the other instances' queues. */
@@ -69,10 +69,10 @@ export function createLeftovers(deps: LeftoversDependencies): Leftovers {
   const isGone = ({ unchangedSince, isDropped }: Absent) =>
     performance.now() - unchangedSince >= (isDropped ? droppedAfterMs : goneAfterMs);
 
-  function standingOf(instance: string): Standing {
-    if (inForce().instances.some(({ name }) => name === instance)) return 'here';
+  function instanceOwner(instance: string): InstanceOwner {
+    if (inForce().instances.some(({ name }) => name === instance)) return 'self';
     const known = absent.get(instance);
-    return known !== undefined && isGone(known) ? 'gone' : 'elsewhere';
+    return known !== undefined && isGone(known) ? 'none' : 'other';
   }
 
   /** Judged by whether it changes: no two clocks are compared. */
@@ -134,7 +134,7 @@ export function createLeftovers(deps: LeftoversDependencies): Leftovers {
     await redis.zrem(keys.instances, instance);
   }
 
-  return { standingOf, announce, look };
+  return { instanceOwner, announce, look };
 }
 
 /** Versions that did not remember instances left their names in other places. */

@@ -23,7 +23,7 @@ import type { Observer } from '../ops/observer.ts';
 import { isOfConnection } from '../redis/errors.ts';
 import { type Past, type RotateDependencies, type Rotation, rotate } from '../rotation/rotate.ts';
 import type { Work } from '../rotation/types.ts';
-import type { Hold } from './instance.ts';
+import type { JobLock } from './instance.ts';
 import { type ReadJobDependencies, readJob, type Understood, unknownGroup } from './readJob.ts';
 import { type RefuseDependencies, reportRefused } from './refuse.ts';
 import { reportRotation } from './report.ts';
@@ -68,7 +68,7 @@ export async function processJob(
   queue: Queue,
   instance: string,
   job: Job,
-  hold: Hold,
+  lock: JobLock,
 ): Promise<RotationResult | null> {
   deps.onTaken(instance);
   const past = pastOf(job);
@@ -83,7 +83,7 @@ export async function processJob(
       await reportRefused(deps, instance, understood);
       throw new UnrecoverableError(understood.message);
     }
-    if (understood.kind === 'notNow') return await delay(job, hold, notNowMs);
+    if (understood.kind === 'notNow') return await delay(job, lock, notNowMs);
     if (understood.kind === 'obsolete') return null;
     work = understood.work;
     servedBy = understood.servedBy;
@@ -100,10 +100,10 @@ export async function processJob(
       throw new UnrecoverableError(`internal: ${error.message}`);
     }
     // Redis is away: that says nothing of the job, and costs it no try.
-    if (error instanceof Error && isOfConnection(error)) return await delay(job, hold, unforeseenMs);
+    if (error instanceof Error && isOfConnection(error)) return await delay(job, lock, unforeseenMs);
     deps.log.error({ event: 'job.unforeseen', group: name, err: error }, 'unexpected error in a job');
     if (past.tries + 1 >= deps.retry.attempts) throw new UnrecoverableError(`internal: ${messageOf(error)}`);
-    return await delay(job, hold, unforeseenMs, { ...past, tries: past.tries + 1 });
+    return await delay(job, lock, unforeseenMs, { ...past, tries: past.tries + 1 });
   }
 
   reportRotation(deps, { group: name, instance: servedBy, work: work.kind }, rotation);
@@ -119,13 +119,13 @@ export async function processJob(
       throw new UnrecoverableError(unknownGroup(name));
     case 'wait':
       if (rotation.past !== undefined && !isDeepStrictEqual(rotation.past, past)) await note(job, rotation.past);
-      if (servedBy !== instance) return await delay(job, hold, Math.min(rotation.ms, foreignMs));
-      if (!rotation.closed) return await delay(job, hold, rotation.ms);
-      return await putBack(queue, job, hold, rotation.ms);
+      if (servedBy !== instance) return await delay(job, lock, Math.min(rotation.ms, foreignMs));
+      if (!rotation.closed) return await delay(job, lock, rotation.ms);
+      return await putBack(queue, job, lock, rotation.ms);
     case 'retry':
-      return await delay(job, hold, rotation.ms, { ...past, tries: past.tries + 1 });
+      return await delay(job, lock, rotation.ms, { ...past, tries: past.tries + 1 });
     case 'doubted':
-      return await delay(job, hold, rotation.ms, { ...past, doubted: rotation.failure });
+      return await delay(job, lock, rotation.ms, { ...past, doubted: rotation.failure });
     case 'gaveUp':
       throw new UnrecoverableError(`${rotation.failure.code}: ${rotation.failure.message}`);
   }
@@ -133,13 +133,13 @@ export async function processJob(
 
 /** No file has the group, and nobody's the instance that could still look what became of its link. */
 function isOrphaned(
-  { callerOf, standingOf }: ProcessDependencies,
+  { callerOf, instanceOwner }: ProcessDependencies,
   instance: string,
   servedBy: string,
   rotation: Rotation,
 ): boolean {
   if (rotation.status !== 'wait' || rotation.why !== 'elsewhere') return false;
-  return standingOf(instance) === 'gone' && callerOf(servedBy) === null;
+  return instanceOwner(instance) === 'none' && callerOf(servedBy) === null;
 }
 
 /** A Redis that was just emptied may know nothing yet of a group that the file has. */
@@ -166,9 +166,9 @@ async function note(job: Job, past: Past): Promise<void> {
 }
 
 /** Puts the job aside, with a new note if there is one; always throws, which is how BullMQ is told. */
-async function delay(job: Job, { lock }: Hold, ms: number, past?: Past): Promise<never> {
+async function delay(job: Job, { token }: JobLock, ms: number, past?: Past): Promise<never> {
   if (past !== undefined) await note(job, past);
-  await job.moveToDelayed(Date.now() + ms, lock);
+  await job.moveToDelayed(Date.now() + ms, token);
   throw new DelayedError();
 }
 
@@ -176,10 +176,10 @@ async function delay(job: Job, { lock }: Hold, ms: number, past?: Past): Promise
  * Lets the queue rest and puts the job back to its front; always throws, which is how BullMQ is told. Jobs that were
  * taken later are put back before it, or they would stand in reverse order.
  */
-async function putBack(queue: Queue, job: Job, hold: Hold, ms: number): Promise<never> {
+async function putBack(queue: Queue, job: Job, lock: JobLock, ms: number): Promise<never> {
   await queue.rateLimit(ms);
-  await hold.laterJobsDone();
-  await job.moveToWait(hold.lock);
+  await lock.laterJobsDone();
+  await job.moveToWait(lock.token);
   throw new WaitingError();
 }
 

@@ -13,17 +13,17 @@ import type { Keys } from '../redis/keys.ts';
 import { type RedisClient, redisTime } from '../redis/scripts.ts';
 import type { CallDependencies } from '../rotation/call.ts';
 import type { JobPosition, Work } from '../rotation/types.ts';
-import type { Standing } from './leftovers.ts';
+import type { InstanceOwner } from './leftovers.ts';
 
 export interface ReadJobDependencies {
   readonly redis: RedisClient;
   readonly keys: Keys;
   readonly store: GroupStore;
   readonly lastJobOn: CallDependencies['lastJobOn'];
-  /** Who has that instance in a file. */
-  readonly standingOf: (instance: string) => Standing;
+  /** Whose configuration file has that instance. */
+  readonly instanceOwner: (instance: string) => InstanceOwner;
   /** Whether this worker's file says something that is not in force yet; makes that happen soon. */
-  readonly isBehind: () => Promise<boolean>;
+  readonly hasPendingEdit: () => Promise<boolean>;
 }
 
 export type Request = Work & { readonly kind: 'request' };
@@ -80,18 +80,18 @@ export async function readJob(deps: ReadJobDependencies, instance: string, job: 
 }
 
 function ofPlanner(
-  { standingOf }: ReadJobDependencies,
+  { instanceOwner }: ReadJobDependencies,
   instance: string,
   recordId: string,
   name: string,
   work: Work,
 ): Understood {
-  switch (standingOf(instance)) {
-    case 'here':
+  switch (instanceOwner(instance)) {
+    case 'self':
       return { kind: 'work', recordId, work, name, servedBy: instance, registered: true };
-    case 'elsewhere':
+    case 'other':
       return { kind: 'notNow', name };
-    case 'gone':
+    case 'none':
       return { kind: 'obsolete', name };
   }
 }
@@ -118,20 +118,20 @@ async function readRequest(
     request: { requestId: requestId ?? null, requestedBy: requestedBy ?? null, reason: reason ?? null },
   };
   const found = await findGroup(deps.redis, deps.keys, deps.store, name);
-  const standing = deps.standingOf(instance);
+  const owner = deps.instanceOwner(instance);
   if (found === null) {
-    if (standing === 'elsewhere' || (await deps.isBehind())) return { kind: 'notNow', name };
+    if (owner === 'other' || (await deps.hasPendingEdit())) return { kind: 'notNow', name };
     return { kind: 'refused', name, work, message: unknownGroup(name), recordId: null };
   }
   const { recordId, entry, registered } = found;
   const attemptsSeen = !isRerun && seen?.record === recordId ? seen.attempts : null;
   const of = { recordId, name: entry.group, servedBy: entry.instance, registered };
   const understood = { kind: 'work', work: { ...work, attemptsSeen }, ...of } as const;
-  if (!registered && (standing === 'elsewhere' || (await deps.isBehind()))) return { kind: 'notNow', name };
-  if (standing !== 'here' || isServedHere(found, instance, job)) return understood;
+  if (!registered && (owner === 'other' || (await deps.hasPendingEdit()))) return { kind: 'notNow', name };
+  if (owner !== 'self' || isServedHere(found, instance, job)) return understood;
   if (await wasServedHere(deps, recordId, requestedAt ?? job.timestamp)) return understood;
   // An older file lacks the instance that has the group: the worker with the newer one decides.
-  if (deps.standingOf(entry.instance) !== 'here' || (await deps.isBehind())) return { kind: 'notNow', name };
+  if (deps.instanceOwner(entry.instance) !== 'self' || (await deps.hasPendingEdit())) return { kind: 'notNow', name };
   const message = `group ${quote(name)} belongs to instance "${entry.instance}": push it to the queue "${rotationsQueue(entry.instance)}"`;
   return { kind: 'refused', name, work, message, recordId };
 }

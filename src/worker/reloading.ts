@@ -15,7 +15,7 @@ export interface Reloading {
   /** The file was edited and is broken. */
   readonly broken: boolean;
   /** Whether the file says something that is not in force yet. */
-  isBehind(): Promise<boolean>;
+  hasPendingEdit(): Promise<boolean>;
   /** Looks whether the file was edited, and applies an edit; `atOnce`: without waiting whether it goes on. */
   look(atOnce: boolean): Promise<void>;
 }
@@ -88,7 +88,7 @@ export function createReloading({ watcher, tokens, observer, log, apply }: Reloa
     get broken() {
       return broken;
     },
-    isBehind: async () => unapplied !== null || (await watcher.isEdited()),
+    hasPendingEdit: async () => unapplied !== null || (await watcher.isEdited()),
     async look(atOnce) {
       const next = await edited(atOnce);
       if (next === null) {

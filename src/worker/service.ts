@@ -31,11 +31,11 @@ import { createRyzeClient } from '../ryze/client.ts';
 import { followClock } from './clock.ts';
 import { createQueueErrors, levelOf, reporter } from './errorReports.ts';
 import { watchHealth } from './health.ts';
-import { createInstances, type Instances } from './instances.ts';
 import { createLeftovers, lookEveryMs } from './leftovers.ts';
 import { createLimitReports } from './limitReports.ts';
 import { createPauses } from './pauses.ts';
 import { type ProcessDependencies, processJob, waitsForSlot } from './process.ts';
+import { createInstances, type Instances } from './queues.ts';
 import { type Reconciling, startReconciling } from './reconcile.ts';
 import { createRegistering } from './registering.ts';
 import { createReloading } from './reloading.ts';
@@ -129,11 +129,11 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     get settleTimeMs() {
       return reloading.inForce.api.settleTimeMs;
     },
-    standingOf: (instance) => leftovers.standingOf(instance),
-    async isBehind() {
-      const isBehind = await reloading.isBehind();
-      if (isBehind) reloads.now();
-      return isBehind;
+    instanceOwner: (instance) => leftovers.instanceOwner(instance),
+    async hasPendingEdit() {
+      const isPending = await reloading.hasPendingEdit();
+      if (isPending) reloads.now();
+      return isPending;
     },
     async onUnknown(name) {
       const { byId, byJid } = lookUp(reloading.inForce);
@@ -170,7 +170,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     connection: redis,
     prefix,
     clock,
-    process: (name, queue, job, hold) => processJob(deps, queue, name, job, hold),
+    process: (name, queue, job, lock) => processJob(deps, queue, name, job, lock),
     onError: (name, error) => reportQueueError(name, error),
   });
 
@@ -228,7 +228,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     }
     await registering.register(next);
     await leftovers.announce();
-    await instances.bringInLine(next.instances);
+    await instances.reconcile(next.instances);
     for (const instance of next.instances) {
       await pauses.reopen(instance.name);
       await recall(before, instance, instances);
@@ -281,7 +281,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     void stopReconciling();
     throw error;
   }
-  await instances.bringInLine(reloading.inForce.instances);
+  await instances.reconcile(reloading.inForce.instances);
   const plannerOptions = { connection: redis, prefix, concurrency: 1, ...lockOptions };
   const planner = new CalmWorker(plannerQueue, plan, plannerOptions, onRedisTime(clock));
   planner.on('error', (error) => reportQueueError(plannerQueue, error));

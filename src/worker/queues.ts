@@ -5,13 +5,13 @@ import type { InstanceConfig } from '../config/config.ts';
 import { rotationsQueue } from '../contract/queueNames.ts';
 import type { RedisClock } from '../redis/clock.ts';
 import type { RedisClient } from '../redis/scripts.ts';
-import { createInstanceWorker, type Hold, type InstanceWorker } from './instance.ts';
+import { createInstanceWorker, type InstanceWorker, type JobLock } from './instance.ts';
 
 export interface Instances {
   /** An instance's queue, also before its worker runs and after it was stopped. */
   queueOf(name: string): Queue;
   /** Starts what is new, adjusts what stays, and stops what is gone, once its jobs in flight have ended. */
-  bringInLine(wanted: readonly InstanceConfig[]): Promise<void>;
+  reconcile(wanted: readonly InstanceConfig[]): Promise<void>;
   /** Works off the queues of these instances as well, which are not wanted, until they are named no more. */
   serveLeftovers(names: readonly string[]): Promise<void>;
   /**
@@ -28,7 +28,7 @@ export interface InstancesOptions {
   readonly connection: RedisClient;
   readonly prefix: string;
   readonly clock: RedisClock;
-  readonly process: (instance: string, queue: Queue, job: Job, hold: Hold) => Promise<unknown>;
+  readonly process: (instance: string, queue: Queue, job: Job, lock: JobLock) => Promise<unknown>;
   readonly onError: (instance: string, error: Error) => void;
 }
 
@@ -60,7 +60,7 @@ export function createInstances({ connection, prefix, clock, process, onError }:
       connection,
       prefix,
       clock,
-      process: (job, hold) => process(name, queue, job, hold),
+      process: (job, lock) => process(name, queue, job, lock),
       onError: (error) => onError(name, error),
     });
     open.add(running);
@@ -80,7 +80,7 @@ export function createInstances({ connection, prefix, clock, process, onError }:
 
   return {
     queueOf,
-    async bringInLine(wanted) {
+    async reconcile(wanted) {
       for (const { name, concurrency } of wanted) {
         const running = workers.get(name);
         if (running === undefined) workers.set(name, start(name, concurrency));
