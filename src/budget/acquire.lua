@@ -15,7 +15,7 @@
   KEYS[4]  lag of that list: ms by which every turn on it comes later than it was first told
   KEYS[5]  wait list of scheduled work, which comes after all one-offs
   KEYS[6]  lag of that list
-  KEYS[7]  gate of the instance: hash {reason, cause, until, blamedUntil, streak, closedAt, needs, last, stoodBackAt,
+  KEYS[7]  gate of the instance: hash {reason, cause, until, blamedUntil, streak, closedAt, since, needs, last, stoodBackAt,
            probe, probeUntil}
   KEYS[8]  pace of the instance: time of its last scheduled reset
   KEYS[9]  blamed: hash of the groups whose failures closed the gate

@@ -141,11 +141,22 @@ export async function readStanding(
   };
 }
 
-/** The gate as it stands; null: open. */
-export async function readGate(redis: RedisClient, keys: Keys, instance: string, nowMs: number): Promise<Gate | null> {
-  const [reason, until, streak] = await redis.hmget(keys.gate(instance), 'reason', 'until', 'streak');
+export interface ClosedGate extends Gate {
+  /** Time since the first pause in a row began. Null if an older version closed the gate. */
+  readonly closedForMs: number | null;
+}
+
+/** The gate's current state. Null while it is open. */
+export async function readGate(
+  redis: RedisClient,
+  keys: Keys,
+  instance: string,
+  nowMs: number,
+): Promise<ClosedGate | null> {
+  const [reason, until, streak, since] = await redis.hmget(keys.gate(instance), 'reason', 'until', 'streak', 'since');
   if (!reason) return null;
-  return { reason, opensInMs: Math.max(Number(until) - nowMs, 0), streak: Number(streak) };
+  const closedForMs = since ? Math.max(nowMs - Number(since), 0) : null;
+  return { reason, opensInMs: Math.max(Number(until) - nowMs, 0), streak: Number(streak), closedForMs };
 }
 
 /** What the planner needs to know of a gate that waits for its probe. */

@@ -5,7 +5,8 @@
   A failure belongs to the group if another group's call of the same kind works afterwards (settle.lua convicts the
   blamed), and to the instance if that fails too.
 
-  KEYS[1]  gate: hash {reason, cause, until, blamedUntil, streak, closedAt, needs, last, stoodBackAt, probe, probeUntil}
+  KEYS[1]  gate: hash {reason, cause, until, blamedUntil, streak, closedAt, since, needs, last, stoodBackAt, probe,
+           probeUntil}; closedAt: start of this pause; since: start of the first pause in a row
   KEYS[2]  row of resets: sorted set, cause/group by the time of its first failure that no later success disproves
   KEYS[3]  row of reads: the same
   KEYS[4]  blamed: hash, group by the kind of call whose failure closed the gate or kept it closed
@@ -107,9 +108,10 @@ end
 
 local function closeForAll(nth)
   local ms = pause(nth)
+  local since = redis.call('HGET', gateKey, 'since') or now
   redis.call('DEL', gateKey)
   redis.call('HSET', gateKey, 'reason', reason, 'cause', cause, 'needs', needs, 'until', now + ms, 'streak', nth)
-  redis.call('HSET', gateKey, 'closedAt', now, 'last', group)
+  redis.call('HSET', gateKey, 'closedAt', now, 'since', since, 'last', group)
   keepFor(ms)
   return ms
 end

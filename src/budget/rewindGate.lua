@@ -2,7 +2,8 @@
   Moves an instance's gate back with Redis's clock, so that its pause lasts no longer than it would have. A gate that was
   moved already stays as it is, so several workers may do it at once.
 
-  KEYS[1]  gate: hash {reason, cause, until, blamedUntil, streak, closedAt, needs, last, stoodBackAt, probe, probeUntil}
+  KEYS[1]  gate: hash {reason, cause, until, blamedUntil, streak, closedAt, since, needs, last, stoodBackAt, probe,
+           probeUntil}; closedAt: start of this pause; since: start of the first pause in a row
   KEYS[2]  row of resets: sorted set, cause/group by the time of its first failure
   KEYS[3]  row of reads: the same
 
@@ -29,7 +30,7 @@ end
 if field('closedAt') <= now then
   return 0
 end
-for _, name in ipairs({ 'until', 'blamedUntil', 'closedAt', 'stoodBackAt' }) do
+for _, name in ipairs({ 'until', 'blamedUntil', 'closedAt', 'since', 'stoodBackAt' }) do
   local at = field(name)
   if at > 0 then
     redis.call('HSET', gateKey, name, at - backMs)

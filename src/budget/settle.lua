@@ -4,7 +4,7 @@
   KEYS[1]  slots: sorted set, slot id by the time at which it is given back
   KEYS[2]  bucket: hash {known, limit, foreign, foreignUntil, closedUntil, refusals, probe, probeUntil,
            latency}
-  KEYS[3]  gate of the instance: hash {reason, cause, until, blamedUntil, streak, closedAt, needs, last, stoodBackAt,
+  KEYS[3]  gate of the instance: hash {reason, cause, until, blamedUntil, streak, closedAt, since, needs, last, stoodBackAt,
            probe, probeUntil}
   KEYS[4]  row of resets: sorted set, cause/group by the time of its first failure that no later success disproves
   KEYS[5]  row of reads: the same

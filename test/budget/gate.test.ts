@@ -86,6 +86,7 @@ describe('a gate', () => {
   ] as const)('that each probe finds closed for %s doubles its time up to a maximum', async (code, seconds) => {
     for (const scheduled of [['a'], undefined]) {
       const { fail, pass, keys, redis, gate } = await make(scheduled);
+      let closedForS = 0;
       for (const [i, closedFor] of seconds.entries()) {
         // A single group probes itself; else there is always another one.
         const group = scheduled === undefined ? `group-${i}` : 'a';
@@ -94,8 +95,11 @@ describe('a gate', () => {
           change: i === 0 ? 'closed' : 'extended',
           gate: { streak: i + 1, opensInMs: closedFor * 1_000 },
         });
-        expect(await gate()).toMatchObject({ streak: i + 1 });
+        const now = await gate();
+        expect(now).toMatchObject({ streak: i + 1 });
+        expect(Math.floor(now!.closedForMs! / 1_000)).toBe(closedForS);
         pass(closedFor * 1_000);
+        closedForS += closedFor;
       }
       await openGate(redis, keys, 'bot');
       expect(await fail('a', code)).toMatchObject({ gate: { streak: 1, opensInMs: seconds[0] * 1_000 } });
