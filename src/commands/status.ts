@@ -1,7 +1,6 @@
 /** `invite-rotator status`: how every group and instance is doing, as a table or as JSON. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { styleText } from 'node:util';
-import { span, whenFrom } from '../format.ts';
 import {
   budgetText,
   consumerTroubles,
@@ -10,7 +9,9 @@ import {
   outcomeText,
   pausedText,
   queueText,
+  relativeTime,
   remarksText,
+  span,
 } from '../status/format.ts';
 import { type GroupState, readStatus, type Status } from '../status/status.ts';
 import { type CommonOptions, readConfig, stopSignal, withRedis } from './context.ts';
@@ -60,7 +61,7 @@ export function renderStatus(status: Status): string {
       colour === undefined ? state : styleText(colour, state, { stream: process.stdout }),
       linkAgeMs === null ? '-' : span(linkAgeMs),
       revision === null ? '-' : String(revision),
-      nextRotationAt === null ? '-' : whenFrom(Date.parse(nextRotationAt) - nowMs),
+      nextRotationAt === null ? '-' : relativeTime(Date.parse(nextRotationAt) - nowMs),
       outcomeText(group),
       remarksText(group) || '-',
     ]);

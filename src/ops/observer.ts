@@ -1,15 +1,39 @@
-/** What the worker tells those who watch it run. Cheap enough to be called for every call; tells no link or token. */
+/** What the worker reports to its metrics. Cheap enough to be called for each call; receives no link, code or token. */
+import type { RyzeClient } from '../ryze/client.ts';
+import type { CallOutcome } from '../ryze/outcome.ts';
+
+type Endpoint = 'resetLink' | 'info';
+
 export interface Observer {
-  /** A call to RyzeAPI ended; `status`: the HTTP status, or why there was none. */
-  call(instance: string, endpoint: 'resetLink' | 'info', status: string, seconds: number): void;
-  /** A job took a rotation to an end: `rotated`, `recovered`, `satisfied`, `failed`. */
+  /** A call to RyzeAPI ended. `status`: the HTTP status, or the error code if there was no answer. */
+  call(instance: string, endpoint: Endpoint, status: string, seconds: number): void;
+  /** A rotation ended: `rotated`, `recovered`, `satisfied` or `failed`. */
   rotation(instance: string, outcome: string): void;
-  /** A link was found changed by somebody else. */
+  /** A link was found to have been changed by someone else. */
   drift(instance: string): void;
-  /** A link could not be verified: the read failed, or showed no link. */
+  /** A link could not be verified: the read failed, or its answer contained no link. */
   unverified(instance: string): void;
-  /** The configuration file was read again: `applied` or `broken`. */
   reload(outcome: 'applied' | 'broken'): void;
 }
 
-export const nobody: Observer = { call() {}, rotation() {}, drift() {}, unverified() {}, reload() {} };
+export const noopObserver: Observer = { call() {}, rotation() {}, drift() {}, unverified() {}, reload() {} };
+
+/** A RyzeAPI client that reports each call to an observer. */
+export function observeClient(client: RyzeClient, observer: Observer): RyzeClient {
+  async function observed<T>(
+    instance: string,
+    endpoint: Endpoint,
+    call: () => Promise<CallOutcome<T>>,
+  ): Promise<CallOutcome<T>> {
+    const startedAt = performance.now();
+    const outcome = await call();
+    const status = outcome.ok ? '200' : String(outcome.httpStatus ?? outcome.code);
+    observer.call(instance, endpoint, status, (performance.now() - startedAt) / 1000);
+    return outcome;
+  }
+  return {
+    resetLink: (call) => observed(call.instance, 'resetLink', () => client.resetLink(call)),
+    groupInfo: (call) => observed(call.instance, 'info', () => client.groupInfo(call)),
+    close: () => client.close(),
+  };
+}

@@ -3,7 +3,6 @@
  * in which state, the instances, and the groups, worst first. Everything that came from outside is escaped.
  */
 
-import { span, whenFrom } from '../format.ts';
 import {
   adviceText,
   budgetText,
@@ -13,7 +12,9 @@ import {
   outcomeText,
   pausedText,
   queueText,
+  relativeTime,
   remarksText,
+  span,
 } from '../status/format.ts';
 import { type GroupState, type GroupStatus, groupStates, type InstanceStatus, type Status } from '../status/status.ts';
 import { type Html, html, raw } from './html.ts';
@@ -138,7 +139,7 @@ function groupRow(group: GroupStatus, nowMs: number): Html {
   const { state, linkAgeMs, periodMs, nextRotationAt } = group;
   const share = linkAgeMs === null || periodMs === null ? html`` : bar(linkAgeMs / periodMs, 'of its period');
   const age = linkAgeMs === null ? html`-` : html`<div>${share} ${span(linkAgeMs)}</div>`;
-  const next = nextRotationAt === null ? '-' : whenFrom(Date.parse(nextRotationAt) - nowMs);
+  const next = nextRotationAt === null ? '-' : relativeTime(Date.parse(nextRotationAt) - nowMs);
   return html`<tr><td data-of="Group">${group.group}<td data-of="Instance">${group.instance}<td data-of="State" class="short ${state}">${state}<td data-of="Link age" class="short">${age}<td data-of="Next rotation" class="short" title="${nextRotationAt ?? ''}">${next}<td data-of="Last outcome">${outcomeText(group)}<td data-of="Last error">${remarksText(group)}</tr>
 `;
 }

@@ -1,6 +1,5 @@
 /** A status in words, for the terminal and the page alike. Tells no link, code or token. */
 import type { EventCounts } from '../bullmq/counts.ts';
-import { span } from '../format.ts';
 import { adviceFor } from '../rotation/policy.ts';
 import type { GroupStatus, InstanceStatus } from './status.ts';
 
@@ -73,4 +72,27 @@ export function remarksText({ lastError, unverified }: Pick<GroupStatus, 'lastEr
   if (unverified > 0)
     remarks.push(`its link could not be verified ${unverified === 1 ? 'once' : `${unverified} times in a row`}`);
   return remarks.join('; ');
+}
+
+/** `3d 4h`, `12m 5s`: the two largest units. */
+export function span(ms: number): string {
+  const seconds = Math.round(ms / 1000);
+  const units: [string, number][] = [
+    ['d', Math.floor(seconds / 86_400)],
+    ['h', Math.floor(seconds / 3_600) % 24],
+    ['m', Math.floor(seconds / 60) % 60],
+    ['s', seconds % 60],
+  ];
+  const first = units.findIndex(([, count]) => count > 0);
+  if (first === -1) return '0s';
+  return units
+    .slice(first, first + 2)
+    .filter(([, count]) => count > 0)
+    .map(([unit, count]) => `${count}${unit}`)
+    .join(' ');
+}
+
+/** `in 3h`, `5m ago`. */
+export function relativeTime(ms: number): string {
+  return ms >= 0 ? `in ${span(ms)}` : `${span(-ms)} ago`;
 }

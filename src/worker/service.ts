@@ -18,8 +18,7 @@ import type { ConfigWatcher } from '../config/watch.ts';
 import { plannerQueue, rotationsQueue } from '../contract/queueNames.ts';
 import { createGroupStore } from '../groups/store.ts';
 import type { Logger } from '../log.ts';
-import { observeClient } from '../ops/observeClient.ts';
-import { nobody, type Observer } from '../ops/observer.ts';
+import { noopObserver, type Observer, observeClient } from '../ops/observer.ts';
 import type { Health } from '../ops/readiness.ts';
 import { createOutbox } from '../outbox/outbox.ts';
 import { callEarly } from '../planner/callEarly.ts';
@@ -79,7 +78,7 @@ const hungCloseMs = 5_000;
 const idleLookMs = 100;
 
 export async function startService(options: ServiceOptions): Promise<Service> {
-  const { redis, log, tokens, watcher, observer = nobody } = options;
+  const { redis, log, tokens, watcher, observer = noopObserver } = options;
   const { prefix } = watcher.current.redis;
   const keys = makeKeys(prefix);
   const store = createGroupStore(redis, keys);

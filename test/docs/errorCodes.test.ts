@@ -3,8 +3,8 @@ import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { expect, it } from 'vitest';
 import { errorCodes } from '../../src/contract/errorCodes.ts';
-import { span } from '../../src/format.ts';
 import { adviceFor, policies } from '../../src/rotation/policy.ts';
+import { span } from '../../src/status/format.ts';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 const page = readFileSync(`${root}docs/operations.md`, 'utf8');

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { expect, it, onTestFinished } from 'vitest';
 import type { Config } from '../../src/config/config.ts';
 import { watchConfig } from '../../src/config/watch.ts';
-import { nobody } from '../../src/ops/observer.ts';
+import { noopObserver } from '../../src/ops/observer.ts';
 import { createReloading } from '../../src/worker/reloading.ts';
 import { createTokens } from '../../src/worker/tokens.ts';
 import { testLog } from './logged.ts';
@@ -32,7 +32,7 @@ async function make() {
   const reloading = createReloading({
     watcher: watched.watcher,
     tokens,
-    observer: { ...nobody, reload: (outcome) => told.push(outcome) },
+    observer: { ...noopObserver, reload: (outcome) => told.push(outcome) },
     log,
     apply: (next, before) => {
       if (failing.times-- > 0) return Promise.reject(new Error('OOM command not allowed'));
