@@ -1,6 +1,6 @@
 /** `invite-rotator check`: validates the file and prints the plan. Needs no Redis and no token. */
 import { formatDurationUp, parseDuration } from '../config/duration.ts';
-import { askedPerMinute, rate } from '../config/feasibility.ts';
+import { rate } from '../config/feasibility.ts';
 import { type FirstStart, makePlan, type Plan, type PlannedInstance } from '../config/plan.ts';
 import { type Preview, previewOf } from '../config/preview.ts';
 import { CommandError, type CommonOptions, readConfig } from './context.ts';
@@ -19,9 +19,7 @@ export async function check(options: CheckOptions): Promise<number> {
   const config = await readConfig(options);
   const nowMs = Date.now();
   const shown =
-    previewMs === null
-      ? makePlan(config, askedPerMinute, nowMs)
-      : { file: config.file, ...previewOf(config.groups, nowMs, previewMs) };
+    previewMs === null ? makePlan(config, nowMs) : { file: config.file, ...previewOf(config.groups, nowMs, previewMs) };
   if (options.json) process.stdout.write(`${JSON.stringify('rotations' in shown ? withDates(shown) : shown)}\n`);
   else process.stdout.write(`${'rotations' in shown ? renderPreview(shown) : renderPlan(shown)}\n`);
   return 0;

@@ -3,7 +3,7 @@
  * Nothing hides anything else: what is wrong in one place does not keep the others from being checked.
  */
 import type { z } from 'zod';
-import type { Config } from './config.ts';
+import { type Config, indexGroups } from './config.ts';
 import { found } from './describe.ts';
 import { reportTwins } from './duplicates.ts';
 import { formatDuration } from './duration.ts';
@@ -21,7 +21,7 @@ export type Built =
   | { readonly config: Config; readonly findings: [] }
   | { readonly config: null; readonly findings: Finding[] };
 
-export function buildConfig(values: unknown, file: string, nowMs: number): Built {
+export function buildConfig(values: unknown, file: string): Built {
   const findings: Finding[] = [];
   const report: Report = (path, message, atKey = false) => findings.push({ path, message, atKey });
   if (!isMap(values)) {
@@ -40,7 +40,7 @@ export function buildConfig(values: unknown, file: string, nowMs: number): Built
   const queues = readQueues(values.results, report);
   const redis = readRedis(values.redis, file, report);
   const ops = readOps(values.ops, report);
-  checkFeasibility(instances.built, groups, nowMs, report);
+  checkFeasibility(instances.built, groups, report);
   if (findings.length > 0) return { config: null, findings };
 
   const config = {
@@ -48,6 +48,7 @@ export function buildConfig(values: unknown, file: string, nowMs: number): Built
     api: { baseUrl: api.baseUrl, timeoutMs: api.timeout, settleTimeMs: api.settleTime },
     instances: [...instances.built.values()],
     groups,
+    ...indexGroups(groups),
     retry: { attempts: retry.attempts, baseDelayMs: retry.baseDelay, maxDelayMs: retry.maxDelay },
     verify,
     results: { queues },

@@ -19,7 +19,7 @@ export interface Demand {
 }
 
 /** One entry a token, in the order of the file. */
-export function demands({ instances, groups }: Pick<Config, 'instances' | 'groups'>, nowMs = Date.now()): Demand[] {
+export function demands({ instances, groups }: Pick<Config, 'instances' | 'groups'>): Demand[] {
   const byToken = new Map<string, InstanceConfig[]>();
   for (const instance of instances) {
     const source = JSON.stringify(instance.token);
@@ -31,16 +31,16 @@ export function demands({ instances, groups }: Pick<Config, 'instances' | 'group
     const names = new Set(sharing.map(({ name }) => name));
     const served = groups.filter(({ instance }) => names.has(instance));
     const allowed = Math.min(...sharing.map(shareOf));
-    return { instances: sharing, groups: served, asked: askedPerMinute(served, nowMs), allowed };
+    return { instances: sharing, groups: served, asked: askedPerMinute(served), allowed };
   });
 }
 
 /** Resets a minute that the enabled ones among these groups ask for, on average. */
-export function askedPerMinute(groups: readonly GroupConfig[], nowMs = Date.now()): number {
+export function askedPerMinute(groups: readonly GroupConfig[]): number {
   const count = new Map<number, number>();
   for (const { schedule, enabled } of groups) {
     if (!enabled) continue;
-    const period = meanPeriodMs(schedule, nowMs);
+    const period = meanPeriodMs(schedule);
     count.set(period, (count.get(period) ?? 0) + 1);
   }
   // Summed by period, so that many groups that just fit are not too many by a rounding error.
@@ -51,18 +51,17 @@ export function askedPerMinute(groups: readonly GroupConfig[], nowMs = Date.now(
 export function checkFeasibility(
   instances: ReadonlyMap<number, InstanceConfig>,
   groups: readonly GroupConfig[],
-  nowMs: number,
   report: Report,
 ): void {
   const indexOf = new Map([...instances].map(([index, { name }]) => [name, index]));
   const pathOf = ({ name }: InstanceConfig) => ['instances', indexOf.get(name) ?? 0] as const;
-  for (const demand of demands({ instances: [...instances.values()], groups }, nowMs)) {
+  for (const demand of demands({ instances: [...instances.values()], groups })) {
     const [first] = demand.instances;
     if (first !== undefined && exceeds(demand.asked, demand.allowed)) report(pathOf(first), shareMessage(demand));
     for (const instance of demand.instances) {
       if (instance.paceMs === 0) continue;
       const own = groups.filter(({ instance: name, enabled }) => name === instance.name && enabled);
-      const asked = askedPerMinute(own, nowMs);
+      const asked = askedPerMinute(own);
       const allowed = 60_000 / instance.paceMs;
       if (exceeds(asked, allowed)) report([...pathOf(instance), 'pace'], paceMessage(instance, own, asked, allowed));
     }

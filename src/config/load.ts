@@ -16,11 +16,6 @@ export type LoadedText =
   | { readonly ok: true; readonly text: string }
   | { readonly ok: false; readonly problems: readonly Problem[] };
 
-export interface ParseOptions {
-  /** Milliseconds since 1970, for what depends on the calendar. */
-  readonly nowMs?: number;
-}
-
 /** Some 200,000 groups. */
 const mostBytes = 32 * 1024 * 1024;
 
@@ -60,7 +55,7 @@ export async function readConfigText(file: string): Promise<LoadedText> {
 }
 
 /** `file`: an absolute path, used in messages and to resolve a relative `tokenFile`. */
-export function parseConfig(text: string, file: string, { nowMs = Date.now() }: ParseOptions = {}): Loaded {
+export function parseConfig(text: string, file: string): Loaded {
   const yaml = readYaml(text);
   const problems: Problem[] = yaml.faults.map(({ line, column, message }) => ({
     file,
@@ -70,7 +65,7 @@ export function parseConfig(text: string, file: string, { nowMs = Date.now() }: 
     message,
   }));
   if (yaml.values !== null) {
-    const built = buildConfig(yaml.values.root, file, nowMs);
+    const built = buildConfig(yaml.values.root, file);
     if (built.config !== null && problems.length === 0) return { ok: true, config: built.config };
     for (const finding of built.findings) {
       problems.push({ file, ...yaml.placeOf(finding), path: pathText(finding.path), message: finding.message });

@@ -7,7 +7,7 @@ import { firstDue } from '../schedule/schedule.ts';
 import { type Weekday, weekdays } from '../schedule/window.ts';
 import type { Config, GroupConfig } from './config.ts';
 import { formatDuration } from './duration.ts';
-import { type Demand, demands } from './feasibility.ts';
+import { askedPerMinute, type Demand, demands } from './feasibility.ts';
 import { clashOf } from './preview.ts';
 
 export interface PlannedInstance {
@@ -55,12 +55,8 @@ export interface Plan {
 
 const shown = 5;
 
-export function makePlan(
-  config: Config,
-  askedPerMinute: (groups: readonly GroupConfig[]) => number,
-  nowMs: number,
-): Plan {
-  const allDemands = demands(config, nowMs).map((demand) => ({ ...demand, clash: clashOf(demand, nowMs) }));
+export function makePlan(config: Config, nowMs: number): Plan {
+  const allDemands = demands(config).map((demand) => ({ ...demand, clash: clashOf(demand, nowMs) }));
   return {
     file: config.file,
     firstStart: firstStartOf(config, allDemands, nowMs),

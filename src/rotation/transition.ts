@@ -248,7 +248,7 @@ function postpone(record: GroupRecord, nowMs: number): GroupRecord {
 function giveUp(record: GroupRecord, work: Work, failure: Failure, nowMs: number): Outcome {
   const count = (record.failure?.count ?? 0) + 1;
   const { entry } = record;
-  const periodMs = entry === null ? failureMs.max : meanPeriodMs(entry.schedule, nowMs);
+  const periodMs = entry === null ? failureMs.max : meanPeriodMs(entry.schedule);
   const retryAt = nowMs + Math.min(failureMs.first * 2 ** Math.min(count - 1, 20), failureMs.max, periodMs);
   // A failed one-off leaves the schedule alone, unless it leaves behind a link that may be dead.
   const moves = work.kind === 'scheduled' || (record.uncertain !== null && retryAt < (record.dueAt ?? 0));

@@ -15,7 +15,7 @@ interface Pattern {
   /** In UTC, so that it can be asked about readings of any wall clock. */
   readonly expression: CronExpression;
   readonly months: ReadonlySet<number>;
-  readonly everyHour: boolean;
+  readonly isHourly: boolean;
   /** Minutes since midnight, in order. */
   readonly timesOfDay: readonly number[];
 }
@@ -25,25 +25,9 @@ const fieldRanges = ['0 to 59', '0 to 23', '1 to 31', '1 to 12 or JAN to DEC', '
 
 /** The longest time without a 29 February, and a year for the rest. */
 const searchDays = 9 * 366;
-/** The calendar's weekdays and leap years repeat after so many years (but for 1900 and 2100). */
-const cycleYears = 28;
-
-/** What is wrong with an expression, in words; null: nothing. */
-export function cronProblem(cron: string): string | null {
-  return kept(problems, cron, () => {
-    const fields = cron.trim().split(/\s+/);
-    if (fields.length !== fieldNames.length) {
-      return `expected five fields (minute hour day month weekday), found ${fields[0] === '' ? 0 : fields.length}`;
-    }
-    const wrong = fields.findIndex((field, index) => !isField(field, index));
-    if (wrong !== -1) {
-      const text = fields[wrong]?.slice(0, 20);
-      return `its ${fieldNames[wrong]} "${text}" is not right: expected ${fieldRanges[wrong]}, *, a list (1,2), a range (1-5) or a step (*/2)`;
-    }
-    const comesUp = parses(cron) && !occurrences(cron, 'UTC', 0).next().done;
-    return comesUp ? null : 'it names a day that never comes';
-  });
-}
+const maxMemoized = 10_000;
+/** Weekdays and leap years repeat every 28 years (except across 1900 and 2100). */
+const cycle = { fromMs: Date.UTC(2000, 0, 1), toMs: Date.UTC(2028, 0, 1) };
 
 /** The first occurrence after a moment. Throws where `cronProblem` finds one. */
 export function nextOccurrence(cron: string, timezone: string, afterMs: number): number {
@@ -59,7 +43,7 @@ export function* occurrences(cron: string, timezone: string, afterMs: number): G
   // From the day before, whose latest times a change may have put off until after midnight.
   let midnight = midnightOf(readingAt(timezone, afterMs)) - dayMs;
   for (let idleDays = 0; idleDays <= searchDays; midnight += dayMs, idleDays++) {
-    if (!meansDay(pattern, midnight)) continue;
+    if (!namesDay(pattern, midnight)) continue;
     for (const moment of momentsOn(pattern, timezone, midnight)) {
       if (moment <= last) continue;
       last = moment;
@@ -69,21 +53,22 @@ export function* occurrences(cron: string, timezone: string, afterMs: number): G
   }
 }
 
-/** The mean time between occurrences over the calendar's whole cycle, in milliseconds. */
-export function meanInterval(cron: string, fromMs: number): number {
-  return dayMs / (patternOf(cron).timesOfDay.length * shareOfDays(cron, new Date(fromMs).getUTCFullYear()));
+/** The mean time between occurrences over a whole cycle of the calendar, in milliseconds. */
+export function meanInterval(cron: string): number {
+  const days = cron.trim().split(/\s+/).slice(2).join(' ');
+  return dayMs / (patternOf(cron).timesOfDay.length * shareOfDays(days));
 }
 
-function momentsOn({ everyHour, timesOfDay }: Pattern, timezone: string, midnight: number): number[] {
+function momentsOn({ isHourly, timesOfDay }: Pattern, timezone: string, midnight: number): number[] {
   const readings = timesOfDay.map((minute) => midnight + minute * minuteMs);
   const offset = steadyOffsetMs(timezone, midnight);
   if (offset !== null) return readings.map((reading) => reading - offset);
   return readings
-    .flatMap((reading) => (everyHour ? momentsOf(timezone, reading) : [momentOf(timezone, reading)]))
+    .flatMap((reading) => (isHourly ? momentsOf(timezone, reading) : [momentOf(timezone, reading)]))
     .sort((a, b) => a - b);
 }
 
-function meansDay({ expression, months, timesOfDay }: Pattern, midnight: number): boolean {
+function namesDay({ expression, months, timesOfDay }: Pattern, midnight: number): boolean {
   if (!months.has(new Date(midnight).getUTCMonth() + 1)) return false;
   return expression.includesDate(new Date(midnight + (timesOfDay[0] ?? 0) * minuteMs));
 }
@@ -103,42 +88,52 @@ function parses(cron: string): boolean {
   }
 }
 
-/** Reading an expression takes a tenth of a millisecond, and a hundred thousand groups may share one. */
-const problems = new Map<string, string | null>();
-const patterns = new Map<string, Pattern>();
-const shares = new Map<string, number>();
-const mostKept = 10_000;
+/** What is wrong with an expression; null if it is valid. */
+export const cronProblem = memoize((cron): string | null => {
+  const fields = cron.trim().split(/\s+/);
+  if (fields.length !== fieldNames.length) {
+    return `expected five fields (minute hour day month weekday), found ${fields[0] === '' ? 0 : fields.length}`;
+  }
+  const wrong = fields.findIndex((field, index) => !isField(field, index));
+  if (wrong !== -1) {
+    const text = fields[wrong]?.slice(0, 20);
+    return `its ${fieldNames[wrong]} "${text}" is not right: expected ${fieldRanges[wrong]}, *, a list (1,2), a range (1-5) or a step (*/2)`;
+  }
+  const isReal = parses(cron) && !occurrences(cron, 'UTC', 0).next().done;
+  return isReal ? null : 'it names a day that never comes';
+});
 
-function patternOf(cron: string): Pattern {
-  return kept(patterns, cron, () => {
-    const expression = CronExpressionParser.parse(cron, { tz: 'UTC' });
-    const { month, hour, minute } = expression.fields;
-    return {
-      expression,
-      months: new Set(month.values),
-      everyHour: hour.values.length === 24,
-      timesOfDay: hour.values.flatMap((h) => minute.values.map((m) => h * 60 + m)),
-    };
-  });
-}
+const patternOf = memoize((cron): Pattern => {
+  const expression = CronExpressionParser.parse(cron, { tz: 'UTC' });
+  const { month, hour, minute } = expression.fields;
+  return {
+    expression,
+    months: new Set(month.values),
+    isHourly: hour.values.length === 24,
+    timesOfDay: hour.values.flatMap((h) => minute.values.map((m) => h * 60 + m)),
+  };
+});
 
-/** How many of all days an expression means, from 0 to 1. */
-function shareOfDays(cron: string, year: number): number {
-  const days = cron.trim().split(/\s+/).slice(2).join(' ');
-  return kept(shares, `${year} ${days}`, () => {
-    const pattern = patternOf(`0 0 ${days}`);
-    const [first, end] = [Date.UTC(year, 0, 1), Date.UTC(year + cycleYears, 0, 1)];
-    let meant = 0;
-    for (let midnight = first; midnight < end; midnight += dayMs) if (meansDay(pattern, midnight)) meant++;
-    return (meant * dayMs) / (end - first);
-  });
-}
+/** The share of all days that the last three fields name, from 0 to 1. */
+const shareOfDays = memoize((days): number => {
+  const pattern = patternOf(`0 0 ${days}`);
+  let named = 0;
+  for (let midnight = cycle.fromMs; midnight < cycle.toMs; midnight += dayMs) if (namesDay(pattern, midnight)) named++;
+  return (named * dayMs) / (cycle.toMs - cycle.fromMs);
+});
 
-function kept<V>(cache: Map<string, V>, key: string, make: () => V): V {
-  const known = cache.get(key);
-  if (known !== undefined) return known;
-  if (cache.size >= mostKept) cache.clear();
-  const made = make();
-  cache.set(key, made);
-  return made;
+/**
+ * Expressions come as text, from the file and from Redis. Reading one takes a tenth of a millisecond, and a hundred
+ * thousand groups may share it.
+ */
+function memoize<V>(compute: (text: string) => V): (text: string) => V {
+  const known = new Map<string, V>();
+  return (text) => {
+    const before = known.get(text);
+    if (before !== undefined) return before;
+    if (known.size >= maxMemoized) known.clear();
+    const value = compute(text);
+    known.set(text, value);
+    return value;
+  };
 }

@@ -49,8 +49,8 @@ export function slideIntoWindow({ window, timezone }: Schedule, atMs: number): n
 }
 
 /** The mean time between two rotations, were there no window: in one that is open for less, they can only be fewer. */
-export function meanPeriodMs(schedule: Schedule, fromMs: number): number {
-  return schedule.kind === 'every' ? schedule.everyMs : meanInterval(schedule.cron, fromMs);
+export function meanPeriodMs(schedule: Schedule): number {
+  return schedule.kind === 'every' ? schedule.everyMs : meanInterval(schedule.cron);
 }
 
 /** A number in [0, 1) that stays the same for an id, on every machine. */

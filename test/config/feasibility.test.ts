@@ -44,7 +44,7 @@ describe('what a token can serve', () => {
 
 it('adds up what the enabled groups ask for', () => {
   const loaded = load('', 10, 'every: 5m');
-  expect(loaded.ok && askedPerMinute(loaded.config.groups, 0)).toBe(2);
+  expect(loaded.ok && askedPerMinute(loaded.config.groups)).toBe(2);
 });
 
 it('writes rates short', () => {

@@ -1,5 +1,4 @@
 import { expect, it } from 'vitest';
-import { askedPerMinute } from '../../src/config/feasibility.ts';
 import { parseConfig } from '../../src/config/load.ts';
 import { makePlan } from '../../src/config/plan.ts';
 
@@ -21,9 +20,9 @@ groups:
 `;
 
 function plan() {
-  const loaded = parseConfig(text, '/etc/rotation.yaml', { nowMs });
+  const loaded = parseConfig(text, '/etc/rotation.yaml');
   if (!loaded.ok) throw new Error(JSON.stringify(loaded.problems));
-  return makePlan(loaded.config, askedPerMinute, nowMs);
+  return makePlan(loaded.config, nowMs);
 }
 
 it('says what a first start does to the links in use', () => {
@@ -35,10 +34,9 @@ it('says what a first start does to the links in use', () => {
   const loaded = parseConfig(
     `instances: [{ name: a, tokenEnv: T }]\ndefaults: { every: 7d }\ngroups: [${many.join(', ')}]`,
     '/f.yaml',
-    { nowMs },
   );
   if (!loaded.ok) throw new Error('the file is broken');
-  expect(makePlan(loaded.config, askedPerMinute, nowMs).firstStart).toMatchObject({
+  expect(makePlan(loaded.config, nowMs).firstStart).toMatchObject({
     ...{ linksRead: 300, readsTakeMs: 180_000, replacedAtOnce: 0 },
   });
 });

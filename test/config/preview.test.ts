@@ -10,7 +10,6 @@ function configOf(groups: string, instance = '') {
   const parsed = parseConfig(
     `instances: [{ name: bot, tokenEnv: T${instance} }]\ngroups:\n${groups}`,
     '/rotation.yaml',
-    { nowMs },
   );
   if (!parsed.ok) throw new Error(JSON.stringify(parsed.problems));
   return parsed.config;
@@ -49,12 +48,12 @@ it('breaks off where there are too many, and says up to when it told all', () =>
 
 it('tells how long the last one waits where many fall due together', () => {
   const config = configOf(many(200, 'cron: "0 9 * * *", firstSeen: wait'));
-  const [demand] = demands(config, nowMs);
+  const [demand] = demands(config);
   // 90 at once, 90 a minute later, the last 20 after two.
   expect(clashOf(demand!, nowMs)).toEqual({ at: Date.UTC(2026, 0, 6, 9), due: 200, lastWaitsMs: 120_000 });
 });
 
 it('tells of no clash where everybody finds room', () => {
   const config = configOf(many(90, 'cron: "0 9 * * *", firstSeen: wait'));
-  expect(clashOf(demands(config, nowMs)[0]!, nowMs)).toBeNull();
+  expect(clashOf(demands(config)[0]!, nowMs)).toBeNull();
 });

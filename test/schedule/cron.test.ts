@@ -277,7 +277,7 @@ describe('the mean interval', () => {
     ['0 9 29 2 *', (28 * 365.25 * dayMs) / 7],
   ];
   test.each(rows)('of %s', (text, expected) => {
-    expect(meanInterval(text, Date.UTC(2026, 5, 1))).toBeCloseTo(expected, 3);
+    expect(meanInterval(text)).toBeCloseTo(expected, 3);
   });
 });
 

@@ -119,8 +119,8 @@ it('spread shares a period evenly between groups', () => {
 });
 
 it('the mean period is that of the interval, or of the times a cron expression names', () => {
-  expect(meanPeriodMs(every(hour), 0)).toBe(hour);
-  expect(meanPeriodMs(cron('0 9 * * MON', 'Europe/Berlin'), 0)).toBe(7 * 24 * hour);
+  expect(meanPeriodMs(every(hour))).toBe(hour);
+  expect(meanPeriodMs(cron('0 9 * * MON', 'Europe/Berlin'))).toBe(7 * 24 * hour);
 });
 
 describe('whatever the schedule', () => {
