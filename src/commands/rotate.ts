@@ -10,7 +10,6 @@ import { createOneOffs, type ExpectedResult, type OneOff, type OneOffs } from '.
 import { stampOf } from '../client/stamp.ts';
 import type { Config, GroupConfig } from '../config/config.ts';
 import { parseDuration } from '../config/duration.ts';
-import { lookUp } from '../config/lookup.ts';
 import { rotationsQueue } from '../contract/queueNames.ts';
 import { findGroup } from '../groups/find.ts';
 import { createGroupStore } from '../groups/store.ts';
@@ -121,13 +120,12 @@ async function findGroups(
   config: Config,
   names: readonly string[],
 ): Promise<GroupConfig[]> {
-  const { byId, byJid } = lookUp(config);
   const store = createGroupStore(redis, keys);
   const found = new Map<string, GroupConfig>();
   const unknown: string[] = [];
   for (const name of names) {
     const id = isJid(name) ? (await findGroup(redis, keys, store, name))?.entry.group : name;
-    const group = byId.get(id ?? name) ?? byJid.get(name);
+    const group = config.groupsById.get(id ?? name) ?? config.groupsByJid.get(name);
     if (group === undefined) unknown.push(name);
     else found.set(group.id, group);
   }

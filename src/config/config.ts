@@ -90,6 +90,9 @@ export interface Config {
   };
   readonly instances: readonly InstanceConfig[];
   readonly groups: readonly GroupConfig[];
+  readonly groupsById: ReadonlyMap<string, GroupConfig>;
+  /** Only groups that the file names by their JID. */
+  readonly groupsByJid: ReadonlyMap<string, GroupConfig>;
   readonly retry: RetryConfig;
   /** null: verification is off. */
   readonly verify: { readonly everyMs: number } | null;
@@ -98,4 +101,11 @@ export interface Config {
   /** Where health, metrics and status are shown; null: nowhere. */
   readonly ops: { readonly host: string; readonly port: number } | null;
   readonly shutdownTimeoutMs: number;
+}
+
+export function indexGroups(groups: readonly GroupConfig[]): Pick<Config, 'groupsById' | 'groupsByJid'> {
+  const named = groups.flatMap((group) =>
+    group.identifier.kind === 'jid' ? [[group.identifier.jid, group] as const] : [],
+  );
+  return { groupsById: new Map(groups.map((group) => [group.id, group])), groupsByJid: new Map(named) };
 }

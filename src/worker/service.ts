@@ -13,7 +13,6 @@ import { onRedisTime } from '../bullmq/redisTime.ts';
 import { isRunnable } from '../bullmq/runnable.ts';
 import { CalmWorker } from '../bullmq/worker.ts';
 import type { Config, InstanceConfig } from '../config/config.ts';
-import { lookUp } from '../config/lookup.ts';
 import type { ConfigWatcher } from '../config/watch.ts';
 import { plannerQueue, rotationsQueue } from '../contract/queueNames.ts';
 import { createGroupStore } from '../groups/store.ts';
@@ -135,8 +134,8 @@ export async function startService(options: ServiceOptions): Promise<Service> {
       return isPending;
     },
     async onUnknown(name) {
-      const { byId, byJid } = lookUp(reloading.inForce);
-      if (!byId.has(name) && !byJid.has(name)) return false;
+      const { groupsById, groupsByJid } = reloading.inForce;
+      if (!groupsById.has(name) && !groupsByJid.has(name)) return false;
       await registering.reconcile(reloading.inForce);
       return true;
     },
@@ -186,9 +185,8 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     const planned = await tick({ ...shared, store });
     ticks.ticked();
     const { unreadable, lost, ...counts } = planned;
-    const { byJid } = lookUp(config);
     registering.reportUnreadable(
-      unreadable.map(({ recordId, reason }) => ({ group: byJid.get(recordId)?.id ?? recordId, reason })),
+      unreadable.map(({ recordId, reason }) => ({ group: config.groupsByJid.get(recordId)?.id ?? recordId, reason })),
     );
     if (lost.length > 0) await registering.registerLost(config, lost);
     const called = await callEarly({ ...shared, waitsForSlot });

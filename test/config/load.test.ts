@@ -301,6 +301,14 @@ describe('a good file', () => {
   }
 
   it('has the defaults of the contract', () => {
+    const group = {
+      id: 'vip',
+      identifier: { kind: 'jid', jid: '120363406289005073@g.us' },
+      instance: 'bot',
+      schedule: { kind: 'every', everyMs: 86_400_000, timezone: 'UTC', window: null },
+      firstSeen: 'spread',
+      enabled: true,
+    };
     expect(config(head)).toEqual({
       file,
       api: { baseUrl: 'https://ryzeapi.cloud', timeoutMs: 30_000, settleTimeMs: 90_000 },
@@ -313,16 +321,9 @@ describe('a good file', () => {
           paceMs: 0,
         },
       ],
-      groups: [
-        {
-          id: 'vip',
-          identifier: { kind: 'jid', jid: '120363406289005073@g.us' },
-          instance: 'bot',
-          schedule: { kind: 'every', everyMs: 86_400_000, timezone: 'UTC', window: null },
-          firstSeen: 'spread',
-          enabled: true,
-        },
-      ],
+      groups: [group],
+      groupsById: new Map([['vip', group]]),
+      groupsByJid: new Map([['120363406289005073@g.us', group]]),
       retry: { attempts: 6, baseDelayMs: 2_000, maxDelayMs: 300_000 },
       verify: { everyMs: 86_400_000 },
       results: { queues: ['invite-links'] },
