@@ -3,9 +3,8 @@
 import { Command, CommanderError } from 'commander';
 import { CommandError, defaultConfigFile } from './commands/context.ts';
 import { ConfigError } from './config/problems.ts';
-import { RedisStartError } from './localRedis/findServer.ts';
-import { withoutSecrets } from './log.ts';
-import { refusalOf, refusalTexts } from './redis/errors.ts';
+import { redactSecrets } from './log.ts';
+import { RedisStartError, refusalOf, refusalReasons } from './redis/errors.ts';
 import { version } from './version.ts';
 
 /** Set by the command that ran. */
@@ -104,10 +103,10 @@ function replyText(error: Error & { command?: { name?: string; args?: unknown[] 
   // A script's own arguments may be links; its first key is none.
   const key = /^eval/.test(name) ? args[2] : args[0];
   const about = /one of the keys/.test(error.message) ? `${name} ${String(key)}` : name;
-  return `Redis refuses ${about}: ${reason === null ? error.message : refusalTexts[reason]}`;
+  return `Redis refuses ${about}: ${reason === null ? error.message : refusalReasons[reason]}`;
 }
 
 function fail(message: string, code: number): number {
-  process.stderr.write(`${withoutSecrets(message)}\n`);
+  process.stderr.write(`${redactSecrets(message)}\n`);
   return code;
 }

@@ -10,13 +10,13 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { parseArgs, styleText } from 'node:util';
 import { Redis } from 'ioredis';
+import { configuredRedis } from '../../src/commands/redisTarget.ts';
 import { parseDuration } from '../../src/config/duration.ts';
 import { parseConfig } from '../../src/config/load.ts';
 import { type LinkEvent, linkEvent } from '../../src/contract/event.ts';
 import { startEmbeddedRedis } from '../../src/localRedis/embedded.ts';
-import { RedisStartError } from '../../src/localRedis/findServer.ts';
 import { connectRedis } from '../../src/redis/connection.ts';
-import { namedRedis } from '../../src/redis/target.ts';
+import { RedisStartError } from '../../src/redis/errors.ts';
 import { type StandIn, startStandIn } from '../standin/standIn.ts';
 import { runCli } from './child.ts';
 
@@ -71,7 +71,7 @@ async function main(): Promise<number> {
 /** The Redis that REDIS_URL names, which is left without a trace of the demo; else one of its own. */
 async function openRedis(folder: string, prefix: string): Promise<{ url: string; close: () => Promise<void> }> {
   const { env } = process;
-  const named = namedRedis({ servers: null, prefix }, env);
+  const named = configuredRedis({ servers: null, prefix }, env);
   if (named === null) {
     const embedded = await startEmbeddedRedis({ dataDir: folder, env, say: (line) => say('demo', 'dim', line) });
     // Its path may be a relative one, which no address can hold.

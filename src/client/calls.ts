@@ -3,7 +3,7 @@
  * rejects with nothing but a `RotationError`.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { isPassing } from '../redis/replies.ts';
+import { isTransient } from '../redis/errors.ts';
 import type { RedisClient } from '../redis/scripts.ts';
 import { RotationError, rotationErrorOf } from './error.ts';
 
@@ -80,7 +80,7 @@ export async function untilDone<T>(redis: RedisClient, signal: AbortSignal, act:
       return await act();
     } catch (error) {
       if (redis.status === 'end') throw new RotationError('closed', 'the Redis client that was given has been closed');
-      if (!isPassing(error)) throw error;
+      if (!isTransient(error)) throw error;
     }
     await sleep(retryMs, undefined, { signal });
   }

@@ -10,9 +10,9 @@
  */
 import { DelayedError, type Job, UnrecoverableError } from 'bullmq';
 import { type LinkEvent, linkEvent, type NewLinkEvent, type RotationFailedEvent } from '../contract/event.ts';
-import { type Connection, openOwn } from '../redis/connectionOptions.ts';
+import { type Connection, openDedicated } from '../redis/connectionOptions.ts';
+import { withoutCommand } from '../redis/errors.ts';
 import { makeKeys } from '../redis/keys.ts';
-import { withoutCommand } from '../redis/replies.ts';
 import { createBackOff, type RetryOptions } from './backOff.ts';
 import { createTurns, handOver, isOutdated, type Place } from './handOver.ts';
 import { onceAMinute } from './onceAMinute.ts';
@@ -54,7 +54,7 @@ export function consumeLinks(options: ConsumeLinksOptions): LinkConsumer {
   const { queue = 'invite-links', prefix = 'bull', concurrency = 10, handler, onFailed } = options;
   const { onError = (error: Error) => console.error(`${queue}: ${error.message}`) } = options;
   const backOff = createBackOff(options.retry);
-  const { redis, close } = openOwn(options.connection);
+  const { redis, close } = openDedicated(options.connection);
   const place: Place = { redis, keys: makeKeys(prefix), queue };
   const turns = createTurns();
   const calls = createRunning();

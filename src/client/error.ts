@@ -1,7 +1,7 @@
 /** How a one-off's failure is told to the program that asked for it. */
 import { NoResultError } from '../bullmq/wait.ts';
 import { type ErrorCode, errorCodes } from '../contract/errorCodes.ts';
-import { withoutCommand } from '../redis/replies.ts';
+import { withoutCommand } from '../redis/errors.ts';
 
 /** Of the library itself, beside the codes of events. */
 export const ownCodes = [

@@ -2,8 +2,8 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { LinkEvent, NewLinkEvent } from '../contract/event.ts';
+import { isTransient } from '../redis/errors.ts';
 import type { Keys } from '../redis/keys.ts';
-import { isPassing } from '../redis/replies.ts';
 import { loadScript, type RedisClient, runScript } from '../redis/scripts.ts';
 
 const claimLua = loadScript('claim', import.meta.url);
@@ -56,7 +56,7 @@ async function untilTaken(redis: RedisClient, act: () => Promise<unknown>): Prom
       await act();
       return;
     } catch (error) {
-      if (tries === takeTries || redis.status === 'end' || !isPassing(error)) throw error;
+      if (tries === takeTries || redis.status === 'end' || !isTransient(error)) throw error;
     }
     await sleep(takeRetryMs);
   }

@@ -1,5 +1,5 @@
 /** Trouble that repeats itself, as that of an outage does, is reported once a minute, and without the command that failed. */
-import { withoutCommand } from '../redis/replies.ts';
+import { withoutCommand } from '../redis/errors.ts';
 
 const minuteMs = 60_000;
 

@@ -9,9 +9,9 @@ import { ConfigError } from '../config/problems.ts';
 import { connectRedis } from '../redis/connection.ts';
 import { refusalOfReplica } from '../redis/inspect.ts';
 import { type Keys, makeKeys } from '../redis/keys.ts';
-import { createRefusals } from '../redis/refusals.ts';
+import { createRefusals } from '../redis/outage.ts';
 import type { RedisClient } from '../redis/scripts.ts';
-import { findRunningRedis } from '../redis/target.ts';
+import { runningRedis } from './redisTarget.ts';
 
 /** A failure that is told in words, without a stack trace. */
 export class CommandError extends Error {
@@ -68,7 +68,7 @@ export async function withRedis<T>(
   const refusals = createRefusals((change) => {
     if (change !== null) process.stderr.write(`Redis refuses commands: ${change.why}; waiting\n`);
   });
-  const redis = await connectRedis(findRunningRedis(config, process.env), { refusedForMs, refusals });
+  const redis = await connectRedis(runningRedis(config, process.env), { refusedForMs, refusals });
   try {
     const replica = writes ? await refusalOfReplica(redis) : null;
     if (replica !== null) throw new CommandError(1, replica);

@@ -5,23 +5,22 @@ import { unlessAborted } from '../abort.ts';
 import type { Config } from '../config/config.ts';
 import { ConfigError } from '../config/problems.ts';
 import { watchConfig } from '../config/watch.ts';
-import { type EmbeddedOptions, type EmbeddedRedis, startEmbeddedRedis } from '../localRedis/embedded.ts';
-import { createLog, type Logger, logLevels } from '../log.ts';
-import { createLogStream } from '../logStream.ts';
+import { dataDir, type EmbeddedOptions, type EmbeddedRedis, startEmbeddedRedis } from '../localRedis/embedded.ts';
+import { createLog, createLogStream, type Logger, logLevels } from '../log.ts';
 import { createMetrics, type Metrics } from '../ops/metrics.ts';
 import { type OpsServer, startOpsServer } from '../ops/server.ts';
-import { connectRedis } from '../redis/connection.ts';
+import { connectRedis, createLogins } from '../redis/connection.ts';
 import { inspectRedis } from '../redis/inspect.ts';
 import { makeKeys } from '../redis/keys.ts';
-import { createLogins } from '../redis/logins.ts';
 import { createOutage, type Outage } from '../redis/outage.ts';
 import type { RedisClient } from '../redis/scripts.ts';
-import { dataDir, describeTarget, namedRedis, type RedisTarget } from '../redis/target.ts';
+import { describeTarget, type RedisTarget } from '../redis/target.ts';
 import { readStatus } from '../status/status.ts';
 import { version } from '../version.ts';
 import { type Service, startService } from '../worker/service.ts';
 import { createTokens } from '../worker/tokens.ts';
 import { abortOn, CommandError, type CommonOptions, configFile, stopSignal } from './context.ts';
+import { configuredRedis } from './redisTarget.ts';
 
 export async function start(options: CommonOptions): Promise<number> {
   const stopped = stopSignal();
@@ -56,7 +55,7 @@ async function runUntil(
   process.on('exit', () => embedded?.endAtOnce());
   try {
     const outage = createOutage(log);
-    const logins = createLogins(target, () => namedRedis(config.redis, process.env));
+    const logins = createLogins(target, () => configuredRedis(config.redis, process.env));
     reload = logins.reread;
     const redis = await connectRedis(target, { ...outage, logins, signal });
     try {
@@ -165,7 +164,7 @@ async function findRedis(
   log: Logger,
   signal: AbortSignal,
 ): Promise<{ target: RedisTarget; embedded: EmbeddedRedis | null }> {
-  const named = namedRedis(config.redis, process.env);
+  const named = configuredRedis(config.redis, process.env);
   if (named !== null) return { target: named, embedded: null };
   const say = (line: string) => log.info({ event: 'redis.install' }, line);
   const embedded = await startEmbeddedRedis({ dataDir, env: process.env, say, signal, ...watchEmbedded(log) });

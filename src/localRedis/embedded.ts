@@ -11,10 +11,14 @@ import { join, relative, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
 import { unlessAborted } from '../abort.ts';
-import { findServer, RedisStartError } from './findServer.ts';
+import { RedisStartError } from '../redis/errors.ts';
+import { findServer } from './findServer.ts';
 import { lockFolder } from './folderLock.ts';
-import { endProcess, isRunning, markOf, type ProcessMark, workingFolder } from './process.ts';
+import { endProcess, identifyProcess, isRunning, type ProcessIdentity, workingFolder } from './process.ts';
 import { lastWordsIn, launch, logSize, pidAt, socketName, waitUntilReady } from './server.ts';
+
+/** Where `start` keeps the data, relative to the working directory. */
+export const dataDir = 'data';
 
 export interface EmbeddedRedis {
   /** The socket's path. */
@@ -102,7 +106,7 @@ interface WatchOptions extends EmbeddedOptions {
 }
 
 /** Starts the server again whenever it has ended by itself. */
-function watchServer(first: ProcessMark, options: WatchOptions) {
+function watchServer(first: ProcessIdentity, options: WatchOptions) {
   const { folder, path, env, say, onDeath, onRestart, onFailure } = options;
   let server = first;
   let since = logSize(folder);
@@ -135,7 +139,7 @@ function watchServer(first: ProcessMark, options: WatchOptions) {
       return server;
     },
     /** The server that runs in the end. */
-    async stop(): Promise<ProcessMark> {
+    async stop(): Promise<ProcessIdentity> {
       clearInterval(timer);
       await restarting;
       return server;
@@ -172,7 +176,7 @@ function takeFolder(folder: string): { release(): void } {
 }
 
 /** The server that an owner left behind when it was killed, ready for use; null: there is none. */
-async function findLeftover(folder: string, path: string, signal?: AbortSignal): Promise<ProcessMark | null> {
+async function findLeftover(folder: string, path: string, signal?: AbortSignal): Promise<ProcessIdentity | null> {
   const noted = readNote(folder);
   let left = noted?.server ?? null;
   if (left === null || !isRunning(left)) {
@@ -185,7 +189,7 @@ async function findLeftover(folder: string, path: string, signal?: AbortSignal):
         `${join(shown(folder), socketName)} is served by a Redis that is not ours: stop it first`,
       );
     }
-    left = markOf(pid);
+    left = identifyProcess(pid);
   }
   const server = left;
   if (!existsSync(path)) {
@@ -222,13 +226,13 @@ async function startServer(
   folder: string,
   path: string,
   { env, say, signal }: Pick<EmbeddedOptions, 'env' | 'say' | 'signal'>,
-): Promise<ProcessMark> {
+): Promise<ProcessIdentity> {
   const binary = await unlessAborted(findServer({ env, say }), signal);
   rmSync(join(folder, socketName), { force: true });
   const since = logSize(folder);
   writeNote(folder, null);
   const child = launch(binary, folder, env);
-  const server = child.pid === undefined ? null : markOf(child.pid);
+  const server = child.pid === undefined ? null : identifyProcess(child.pid);
   try {
     if (server === null) throw new RedisStartError(`cannot run ${binary}`);
     writeNote(folder, server);
@@ -251,8 +255,8 @@ function readNote(folder: string): Note | null {
 }
 
 /** Whole or not at all: other commands read it at any time. */
-function writeNote(folder: string, server: ProcessMark | null): void {
-  const text: Note = { owner: markOf(process.pid), server };
+function writeNote(folder: string, server: ProcessIdentity | null): void {
+  const text: Note = { owner: identifyProcess(process.pid), server };
   const draft = join(folder, 'embedded.json.new');
   writeFileSync(draft, JSON.stringify(text), { mode: 0o600 });
   renameSync(draft, join(folder, 'embedded.json'));

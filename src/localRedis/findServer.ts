@@ -9,11 +9,7 @@ import { spawn } from 'node:child_process';
 import { accessSync, constants, statSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-
-/** Fit to be shown to a user as it is. */
-export class RedisStartError extends Error {
-  override readonly name = 'RedisStartError';
-}
+import { RedisStartError } from '../redis/errors.ts';
 
 export interface FindOptions {
   readonly env: NodeJS.ProcessEnv;

@@ -11,7 +11,7 @@
  */
 import { readdirSync, readlinkSync, renameSync, rmSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
-import { isRunning, markOf, type ProcessMark } from './process.ts';
+import { identifyProcess, isRunning, type ProcessIdentity } from './process.ts';
 
 export type FolderLock = { readonly taken: true; release(): void } | { readonly taken: false; readonly by: number };
 
@@ -38,7 +38,7 @@ function numbersIn(folder: string): number[] {
     .sort((a, b) => a - b);
 }
 
-function ownerOf(folder: string, number: number): ProcessMark | null {
+function ownerOf(folder: string, number: number): ProcessIdentity | null {
   try {
     const [pid, startedAt] = readlinkSync(join(folder, `lock.${number}`)).split('@');
     return /^[1-9]\d*$/.test(pid ?? '') ? { pid: Number(pid), startedAt: startedAt || null } : null;
@@ -48,7 +48,7 @@ function ownerOf(folder: string, number: number): ProcessMark | null {
 }
 
 function claim(folder: string, number: number): boolean {
-  const { pid, startedAt } = markOf(process.pid);
+  const { pid, startedAt } = identifyProcess(process.pid);
   try {
     symlinkSync(`${pid}@${startedAt ?? ''}`, join(folder, `lock.${number}`));
     return true;

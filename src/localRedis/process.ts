@@ -7,17 +7,17 @@ import { existsSync, readFileSync, readlinkSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 /** Marks one run of a process: a number that was given to another process since does not match. */
-export interface ProcessMark {
+export interface ProcessIdentity {
   readonly pid: number;
   /** When it started, in terms of this system alone; null where that cannot be read. */
   readonly startedAt: string | null;
 }
 
-export function markOf(pid: number): ProcessMark {
+export function identifyProcess(pid: number): ProcessIdentity {
   return { pid, startedAt: lookAt(pid).startedAt };
 }
 
-export function isRunning({ pid, startedAt }: ProcessMark): boolean {
+export function isRunning({ pid, startedAt }: ProcessIdentity): boolean {
   try {
     process.kill(pid, 0);
   } catch (error) {
@@ -28,7 +28,7 @@ export function isRunning({ pid, startedAt }: ProcessMark): boolean {
 }
 
 /** SIGTERM, and SIGKILL where that was not heeded within `patienceMs`. Touches no process but the one marked. */
-export async function endProcess(mark: ProcessMark, patienceMs: number): Promise<void> {
+export async function endProcess(mark: ProcessIdentity, patienceMs: number): Promise<void> {
   for (const signal of ['SIGTERM', 'SIGKILL'] as const) {
     if (!isRunning(mark)) return;
     try {

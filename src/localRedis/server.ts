@@ -7,7 +7,7 @@ import { closeSync, openSync, readFileSync, statSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { RedisStartError } from './findServer.ts';
+import { RedisStartError } from '../redis/errors.ts';
 
 /** Without an answer for this long, it will not come up; loading its data counts as an answer. */
 const startMs = 30_000;

@@ -5,7 +5,7 @@
 import type { Server } from 'node:http';
 import fastify from 'fastify';
 import type { Logger } from '../log.ts';
-import { isOfConnection } from '../redis/errors.ts';
+import { isConnectionError } from '../redis/errors.ts';
 import type { Status } from '../status/status.ts';
 import type { Metrics } from './metrics.ts';
 import { renderPage } from './page.ts';
@@ -44,7 +44,7 @@ export async function startOpsServer(options: OpsOptions): Promise<OpsServer> {
     });
   // Trouble with Redis is told once, by its client.
   const report = (error: Error) =>
-    log[isOfConnection(error) ? 'debug' : 'warn']({ event: 'ops.error', err: error }, 'the status cannot be read');
+    log[isConnectionError(error) ? 'debug' : 'warn']({ event: 'ops.error', err: error }, 'the status cannot be read');
   const app = fastify({ exposeHeadRoutes: true });
   app.addHook('onSend', (_request, reply, payload, done) => {
     reply.headers({

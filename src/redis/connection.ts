@@ -15,10 +15,9 @@
  */
 import { lookup } from 'node:dns';
 import type { RedisOptions } from 'ioredis';
-import { RedisStartError } from '../localRedis/findServer.ts';
-import { keepSecret } from '../log.ts';
-import { connectionClosed, isOfLogin, reasonOf, refusalOf, troubleWith } from './errors.ts';
-import { createRefusals, type Refusals } from './refusals.ts';
+import { registerSecret } from '../log.ts';
+import { connectionClosed, isLoginError, RedisStartError, reasonOf, refusalOf, troubleWith } from './errors.ts';
+import { createRefusals, type Refusals } from './outage.ts';
 import type { RedisClient } from './scripts.ts';
 import { describeTarget, type Login, type RedisTarget } from './target.ts';
 import { type Waiting, WaitingCluster, type WaitingClusterOptions, WaitingRedis } from './waitingClient.ts';
@@ -89,7 +88,7 @@ export async function connectRedis(target: RedisTarget, options: ConnectOptions 
   client.on('error', onError);
   client.on('node error', (error: Error) => {
     onError(error);
-    if (isOfLogin(refusalOf(error))) logins.reread();
+    if (isLoginError(refusalOf(error))) logins.reread();
   });
   client.on('sentinelError', onError);
   await new Promise<void>((resolve, reject) => {
@@ -251,6 +250,29 @@ function passwordsOf(target: RedisTarget): Pick<RedisOptions, 'password' | 'sent
 
 /** A password is struck out of the log, wherever an error may repeat it. */
 function kept(password: string): string {
-  keepSecret(password);
+  registerSecret(password);
   return password;
+}
+
+/** Redis may refuse many connections at once. */
+const rereadEveryMs = 500;
+
+/** `read` throws where a password cannot be read, and says null where nothing names a Redis. */
+export function createLogins(first: RedisTarget, read: () => RedisTarget | null): Logins {
+  let current = first;
+  let readAt = Number.NEGATIVE_INFINITY;
+  return {
+    get current() {
+      return current;
+    },
+    reread() {
+      if (performance.now() - readAt < rereadEveryMs) return;
+      readAt = performance.now();
+      try {
+        current = read() ?? current;
+      } catch {
+        // A file that is being replaced: the next refusal reads it again.
+      }
+    },
+  };
 }

@@ -3,9 +3,8 @@
  * that is away for as long as that lasts, and ends at once when it is closed, whether Redis answers or not.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Cluster, Redis, type RedisOptions } from 'ioredis';
+import { type Cluster, type ClusterOptions, Redis, type RedisOptions } from 'ioredis';
 import type { RedisClient } from './scripts.ts';
-import { refuseUnsuitable } from './unsuitable.ts';
 
 /** A URL (`redis://`, `rediss://`), ioredis's options, or a client with `maxRetriesPerRequest: null`. */
 export type Connection = string | RedisOptions | Redis | Cluster;
@@ -81,7 +80,7 @@ export function openConnection(connection: Connection): Opened {
 }
 
 /** The same for who needs a connection of its own: a client that is given is only duplicated. */
-export function openOwn(connection: Connection): Omit<Opened, 'duplicate'> {
+export function openDedicated(connection: Connection): Omit<Opened, 'duplicate'> {
   const { redis, duplicate, close } = openConnection(connection);
   return { redis: redis === connection ? duplicate() : redis, close };
 }
@@ -96,4 +95,56 @@ async function end(client: RedisClient): Promise<void> {
 /** By what it can do: it may come from another copy of ioredis. */
 function isClient(connection: Connection): connection is Redis | Cluster {
   return typeof connection === 'object' && 'duplicate' in connection && typeof connection.duplicate === 'function';
+}
+
+/** What would be right, for each option that a client that is given must not have. */
+const refused: readonly {
+  readonly option: keyof RedisOptions;
+  readonly isWrong: (value: unknown) => boolean;
+  readonly right: string;
+}[] = [
+  {
+    option: 'maxRetriesPerRequest',
+    isWrong: (value) => value !== null,
+    right: 'set it to null, so that its commands wait for a Redis that is away',
+  },
+  {
+    option: 'enableOfflineQueue',
+    isWrong: (value) => value === false,
+    right: 'leave it out, so that its commands wait while it connects',
+  },
+  {
+    option: 'commandTimeout',
+    isWrong: (value) => value !== undefined && value !== null,
+    right: 'leave it out: a command that is given up may still take effect. To limit a call, use timeoutMs',
+  },
+  {
+    option: 'keyPrefix',
+    isWrong: (value) => value !== undefined && value !== null && value !== '',
+    right: "leave it out: BullMQ's keys begin with the option prefix",
+  },
+];
+
+/** Throws a `TypeError` that names the option and what would be right. */
+function refuseUnsuitable(client: Redis | Cluster): void {
+  // node-redis has a `duplicate` as well.
+  if (typeof client.defineCommand !== 'function' || typeof client.evalsha !== 'function') {
+    throw new TypeError('connection: expected a URL, options of ioredis, or a client of ioredis');
+  }
+  if (client.status === 'end') throw new TypeError('connection: this client has been closed');
+  const own = client.isCluster ? optionsOfCluster((client as Cluster).options) : (client as Redis).options;
+  for (const { option, isWrong, right } of refused) {
+    const value = own[option];
+    if (isWrong(value)) throw new TypeError(`connection: this client has ${option} ${String(value)}; ${right}`);
+  }
+}
+
+/** A cluster's client tries for ever, and the limit of its nodes' is never reached. */
+function optionsOfCluster({ redisOptions, enableOfflineQueue, keyPrefix }: ClusterOptions): Partial<RedisOptions> {
+  return {
+    maxRetriesPerRequest: null,
+    ...redisOptions,
+    ...(enableOfflineQueue === undefined ? {} : { enableOfflineQueue }),
+    ...(keyPrefix ? { keyPrefix } : {}),
+  };
 }

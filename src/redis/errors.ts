@@ -1,12 +1,17 @@
 /** What is wrong with a connection to Redis, in our own words. */
 import { Redis, type RedisOptions } from 'ioredis';
 
+/** Fit to be shown to a user as it is. */
+export class RedisStartError extends Error {
+  override readonly name = 'RedisStartError';
+}
+
 /** What ioredis says of a connection without a code. */
 const connectionTrouble =
   /^(Connection is closed|All sentinels are unreachable|Failed to refresh slots cache|None of startup nodes|Cluster isn't ready)/;
 
 /** Whether Redis or the connection is the trouble, which its client reports once, and not what was asked for. */
-export function isOfConnection(error: Error & { code?: unknown }): boolean {
+export function isConnectionError(error: Error & { code?: unknown }): boolean {
   const { code, message } = error;
   // BullMQ's own errors have numbers.
   return /^E[A-Z]+$/.test(String(code ?? '')) || connectionTrouble.test(message) || refusalOf(error) !== null;
@@ -16,7 +21,7 @@ export function isOfConnection(error: Error & { code?: unknown }): boolean {
  * Replies by which Redis refuses a command for a while and leaves everything as it was. The table says why, as text. Such a
  * command succeeds once the reason is over, so it is treated like one that meets a lost connection.
  */
-export const refusalTexts = {
+export const refusalReasons = {
   NOREPLICAS: 'too few replicas are connected (min-replicas-to-write)',
   MISCONF: 'it cannot save to its disk',
   OOM: 'its memory is full (maxmemory)',
@@ -31,14 +36,14 @@ export const refusalTexts = {
   WRONGPASS: 'wrong user or password',
 } as const;
 
-export type Refusal = keyof typeof refusalTexts;
+export type Refusal = keyof typeof refusalReasons;
 
 /**
  * A reply begins with its code. Redis before 7 puts it behind the name of the script that failed, and BullMQ behind a
  * sentence of its own.
  */
 const refusalCode = new RegExp(
-  `^(?:ERR Error running script .*? |Failed to [^:]*: )?-?(${Object.keys(refusalTexts).join('|')}) `,
+  `^(?:ERR Error running script .*? |Failed to [^:]*: )?-?(${Object.keys(refusalReasons).join('|')}) `,
 );
 
 /** Why Redis cannot take this command now; null: the error is of another kind. */
@@ -53,7 +58,7 @@ export function refusalOf(error: unknown): Refusal | null {
 }
 
 /** The user or the password is refused. */
-export function isOfLogin(reason: Refusal | null): boolean {
+export function isLoginError(reason: Refusal | null): boolean {
   return reason === 'WRONGPASS' || reason === 'NOAUTH';
 }
 
@@ -89,4 +94,17 @@ export async function troubleWith(server: RedisOptions): Promise<string | null> 
   } finally {
     client.disconnect();
   }
+}
+
+/** Whether the same command may be tried again later: it was not done. A login that is refused is the caller's to put right. */
+export function isTransient(error: unknown): boolean {
+  return error instanceof Error && isConnectionError(error) && !isLoginError(refusalOf(error));
+}
+
+/**
+ * The error without the command that failed: ioredis attaches its arguments, which may be a password or a link, and
+ * whoever prints the error prints them too.
+ */
+export function withoutCommand(error: unknown): Error {
+  return new Error(error instanceof Error ? reasonOf(error) : String(error));
 }

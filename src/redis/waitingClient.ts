@@ -7,8 +7,8 @@
  * Not guaranteed: that commands sent at once are taken in their order, where some of them are refused.
  */
 import { Cluster, type ClusterNode, type ClusterOptions, type Command, Redis, type RedisOptions } from 'ioredis';
-import { isOfLogin, refusalOf } from './errors.ts';
-import type { Refusals } from './refusals.ts';
+import { isLoginError, refusalOf } from './errors.ts';
+import type { Refusals } from './outage.ts';
 
 /** What all connections of one client share. */
 export interface Waiting {
@@ -70,7 +70,7 @@ export class WaitingRedis extends Redis {
     }
     const { refusals, refusedForMs, onWrongLogin } = this.options.waiting;
     refusals.refused(reason);
-    if (isOfLogin(reason)) onWrongLogin();
+    if (isLoginError(reason)) onWrongLogin();
     const sinceMs = this.firstRefusedAt.get(command) ?? performance.now();
     this.firstRefusedAt.set(command, sinceMs);
     if (performance.now() - sinceMs >= refusedForMs) {
@@ -79,7 +79,7 @@ export class WaitingRedis extends Redis {
     }
     // It is sent alone from now on, and a closed connection must not count it as a part of its pipeline.
     delete command.pipelineIndex;
-    this.mustReconnect ||= reason === 'READONLY' || isOfLogin(reason);
+    this.mustReconnect ||= reason === 'READONLY' || isLoginError(reason);
     this.refused.push(command);
     this.timer ??= setTimeout(() => this.resend(), resendMs);
   }
@@ -89,7 +89,7 @@ export class WaitingRedis extends Redis {
    * waits; they wait for the next connection instead.
    */
   override recoverFromFatalError(commandError: Error, error: Error, options: FlushOptions): void {
-    if (isOfLogin(refusalOf(error))) this.options.waiting.onWrongLogin();
+    if (isLoginError(refusalOf(error))) this.options.waiting.onWrongLogin();
     const waits = this.condition?.handshake === true && this.options.waiting.wasReady;
     super.recoverFromFatalError(commandError, error, waits ? { ...options, offlineQueue: false } : options);
   }

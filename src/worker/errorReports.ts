@@ -1,6 +1,6 @@
 /** Reports errors that come again and again, and those of the connection, which its own client reports, in few lines. */
 import type { Logger } from '../log.ts';
-import { isOfConnection } from '../redis/errors.ts';
+import { isConnectionError } from '../redis/errors.ts';
 
 const reportEveryMs = 60_000;
 const maxKinds = 1_000;
@@ -18,7 +18,7 @@ export function createQueueErrors(log: Logger): (source: string, error: Error) =
     // The same for every job: ids are left out.
     const kind = `${source} ${error.message.replace(/\d+|[0-9a-f-]{16,}/g, '')}`;
     const isRecent = nowMs - (reportedAt.get(kind) ?? Number.NEGATIVE_INFINITY) < reportEveryMs;
-    const isExpected = isOfConnection(error) || lockLost.test(error.message);
+    const isExpected = isConnectionError(error) || lockLost.test(error.message);
     if (!isRecent && !isExpected) reportedAt.set(kind, nowMs);
     const level = isRecent || isExpected ? 'debug' : 'error';
     log[level]({ event: 'queue.error', source, err: error }, `${source}: ${error.message}`);
@@ -39,5 +39,5 @@ export function reporter(log: Logger, event: string, message: string): (error: u
 
 /** Trouble with the connection is reported once, by the client itself. */
 export function levelOf(error: Error): 'debug' | 'error' {
-  return isOfConnection(error) ? 'debug' : 'error';
+  return isConnectionError(error) ? 'debug' : 'error';
 }

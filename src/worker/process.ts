@@ -20,7 +20,7 @@ import { type GroupRecord, knownLink } from '../groups/record.ts';
 import { RecordError } from '../groups/store.ts';
 import type { Logger } from '../log.ts';
 import type { Observer } from '../ops/observer.ts';
-import { isOfConnection } from '../redis/errors.ts';
+import { isConnectionError } from '../redis/errors.ts';
 import { type Past, type RotateDependencies, type Rotation, rotate } from '../rotation/rotate.ts';
 import type { Work } from '../rotation/types.ts';
 import type { JobLock } from './instance.ts';
@@ -100,7 +100,7 @@ export async function processJob(
       throw new UnrecoverableError(`internal: ${error.message}`);
     }
     // Redis is away: that says nothing of the job, and costs it no try.
-    if (error instanceof Error && isOfConnection(error)) return await delay(job, lock, unforeseenMs);
+    if (error instanceof Error && isConnectionError(error)) return await delay(job, lock, unforeseenMs);
     deps.log.error({ event: 'job.unforeseen', group: name, err: error }, 'unexpected error in a job');
     if (past.tries + 1 >= deps.retry.attempts) throw new UnrecoverableError(`internal: ${messageOf(error)}`);
     return await delay(job, lock, unforeseenMs, { ...past, tries: past.tries + 1 });

@@ -12,7 +12,7 @@ import { plannerQueue } from '../contract/queueNames.ts';
 import type { GroupStore } from '../groups/store.ts';
 import type { Logger } from '../log.ts';
 import { tickMs } from '../planner/planner.ts';
-import { watchClock } from '../redis/clockWatch.ts';
+import { watchClock } from '../redis/clock.ts';
 import type { Keys } from '../redis/keys.ts';
 import { type RedisClient, redisTime } from '../redis/scripts.ts';
 import type { Setback } from '../rotation/rewound.ts';

@@ -1,7 +1,7 @@
 /** The instances' tokens: read at the start, on every reload, and again after the API refused one. Memory only. */
 import type { Config, InstanceConfig } from '../config/config.ts';
 import { readSecret } from '../config/secrets.ts';
-import { keepSecret } from '../log.ts';
+import { registerSecret } from '../log.ts';
 
 export interface Tokens {
   /** Reads the tokens of all instances; returns what is wrong, one line each. Earlier values stay in force. */
@@ -18,7 +18,7 @@ export function createTokens(env: NodeJS.ProcessEnv): Tokens {
   function read(instance: InstanceConfig): string | null {
     const result = readSecret(instance.token, env);
     if (!result.ok) return `instance ${instance.name}: ${result.message}`;
-    keepSecret(result.secret);
+    registerSecret(result.secret);
     tokens.set(instance.name, result.secret);
     return null;
   }

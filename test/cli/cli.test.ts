@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { Queue } from 'bullmq';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { isRunning, markOf } from '../../src/localRedis/process.ts';
+import { identifyProcess, isRunning } from '../../src/localRedis/process.ts';
 import { cli, logged, run } from '../support/cli.ts';
 import { jid, makeCliRig, token } from '../support/cliRig.ts';
 import { freePort } from '../support/redisServer.ts';
@@ -121,7 +121,7 @@ it('start a Redis of their own where none is named, keep its data, and end it', 
   expect(await consumer.ended).toBe(0);
   worker.child.kill('SIGTERM');
   expect(await worker.ended).toBe(0);
-  expect(isRunning(markOf(Number(pid)))).toBe(false);
+  expect(isRunning(identifyProcess(Number(pid)))).toBe(false);
 
   const next = run(['start'], here);
   await logged(next, 'started');

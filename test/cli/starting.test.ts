@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { Queue } from 'bullmq';
 import { Redis } from 'ioredis';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { isRunning, markOf } from '../../src/localRedis/process.ts';
+import { identifyProcess, isRunning } from '../../src/localRedis/process.ts';
 import { logged, type Run, run } from '../support/cli.ts';
 import { makeCliRig } from '../support/cliRig.ts';
 import { ownServer } from '../support/ownServer.ts';
@@ -85,7 +85,7 @@ describe('a signal before "started"', () => {
     const worker = run(['start'], { env: { ...rest, PATH: bin }, cwd: folder });
     const pid = await until('the server', () => notedServer(folder));
     await endsPromptly(worker, 'SIGTERM', 0);
-    expect(isRunning(markOf(pid))).toBe(false);
+    expect(isRunning(identifyProcess(pid))).toBe(false);
     expect(existsSync(join(folder, 'data', 'embedded.json'))).toBe(false);
   });
 });
@@ -193,7 +193,7 @@ describe('an embedded Redis', () => {
     expect(resets()).toHaveLength(2);
     const second = notedServer(folder)!;
     await endsPromptly(worker, 'SIGTERM', 0);
-    expect(isRunning(markOf(second))).toBe(false);
+    expect(isRunning(identifyProcess(second))).toBe(false);
   });
 
   it('ends with a start that is ended by a second signal', async () => {
@@ -201,7 +201,7 @@ describe('an embedded Redis', () => {
     standIn.faults.next({ kind: 'slow', ms: 20_000 }, { endpoint: 'reset' });
     expect(await run(['rotate', 'vip'], { env, cwd: folder }).ended).toBe(0);
     await until('the call', () => standIn.log.of({ endpoint: 'reset' }).length === 1);
-    const mark = markOf(notedServer(folder)!);
+    const mark = identifyProcess(notedServer(folder)!);
     worker.child.kill('SIGTERM');
     await logged(worker, 'stopping');
     await endsPromptly(worker, 'SIGINT', 1);

@@ -19,7 +19,7 @@ import {
   isEmbeddedRunning,
   startEmbeddedRedis,
 } from '../../src/localRedis/embedded.ts';
-import { endProcess, isRunning, markOf } from '../../src/localRedis/process.ts';
+import { endProcess, identifyProcess, isRunning } from '../../src/localRedis/process.ts';
 import { connectRedis } from '../../src/redis/connection.ts';
 import type { RedisClient } from '../../src/redis/scripts.ts';
 import { until } from '../support/until.ts';
@@ -56,7 +56,7 @@ async function withClient<T>(path: string, use: (client: RedisClient) => Promise
   }
 }
 
-const running = (pid: number) => isRunning(markOf(pid));
+const running = (pid: number) => isRunning(identifyProcess(pid));
 
 describe('an embedded Redis', () => {
   it('keeps its data from one run to the next, and leaves no process and no lock behind', async () => {
@@ -148,7 +148,10 @@ describe('the owner of a folder', () => {
   it.each([
     ['before it noted its server', (data: string) => noteServer(data, null)],
     ['and its note was lost', (data: string) => rmSync(join(data, 'embedded.json'))],
-    ['and the number of its server is another process now', (data: string) => noteServer(data, markOf(process.pid))],
+    [
+      'and the number of its server is another process now',
+      (data: string) => noteServer(data, identifyProcess(process.pid)),
+    ],
   ])('was killed %s: its server is found on the socket', async (_case, tamper) => {
     const { folder, data } = makeFolder();
     const owner = startOwner({ folder });
@@ -161,7 +164,7 @@ describe('the owner of a folder', () => {
     await next.stop();
   });
 
-  function noteServer(data: string, server: ReturnType<typeof markOf> | null): void {
+  function noteServer(data: string, server: ReturnType<typeof identifyProcess> | null): void {
     const noted = readNote(data);
     const stale = server === null ? null : { ...server, startedAt: 'long ago' };
     writeFileSync(join(data, 'embedded.json'), JSON.stringify({ ...noted, server: stale }));
@@ -286,7 +289,7 @@ describe('one clear line tells', () => {
     mkdirSync(elsewhere);
     const stranger = startOwner({ folder: elsewhere });
     const { pid } = await stranger.started;
-    onTestFinished(() => endProcess(markOf(pid!), 5_000));
+    onTestFinished(() => endProcess(identifyProcess(pid!), 5_000));
     mkdirSync(data);
     symlinkSync(join(elsewhere, 'data', 'redis.sock'), join(data, 'redis.sock'));
     await expect(start(data)).rejects.toThrow('is served by a Redis that is not ours: stop it first');

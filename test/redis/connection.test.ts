@@ -7,7 +7,7 @@ import type { Cluster, Redis } from 'ioredis';
 import { describe, expect, inject, it, onTestFinished } from 'vitest';
 import { type ConnectOptions, connectRedis } from '../../src/redis/connection.ts';
 import { inspectRedis, inspectServer } from '../../src/redis/inspect.ts';
-import { createRefusals } from '../../src/redis/refusals.ts';
+import { createRefusals } from '../../src/redis/outage.ts';
 import { createFaultProxy } from '../support/faultProxy.ts';
 import { testRedis } from '../support/redis.ts';
 import { password, primaryName, sentinelPassword, startCluster, startSentinels } from '../support/redisGroups.ts';

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { isOfConnection, refusalOf } from '../../src/redis/errors.ts';
+import { isConnectionError, refusalOf } from '../../src/redis/errors.ts';
 
 it.each([
   ['NOREPLICAS', 'NOREPLICAS Not enough good replicas to write.'],
@@ -23,7 +23,7 @@ it.each([
   ['WRONGPASS', 'WRONGPASS invalid username-password pair or user is disabled.'],
 ])('%s is found in: %s', (reason, message) => {
   expect(refusalOf(new Error(message))).toBe(reason);
-  expect(isOfConnection(new Error(message))).toBe(true);
+  expect(isConnectionError(new Error(message))).toBe(true);
 });
 
 it('is found in the errors of a transaction', () => {

@@ -2,8 +2,9 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
+import { configuredRedis } from '../../src/commands/redisTarget.ts';
 import type { RedisConfig, RedisServers } from '../../src/config/config.ts';
-import { describeTarget, namedRedis } from '../../src/redis/target.ts';
+import { describeTarget } from '../../src/redis/target.ts';
 
 const none: RedisConfig = { prefix: 'bull', servers: null };
 const given = (servers: RedisServers): RedisConfig => ({ prefix: 'bull', servers });
@@ -16,21 +17,21 @@ const sentinels = [
 describe('which Redis', () => {
   it('is what REDIS_URL says, then what the file says, then none', () => {
     const file = at('redis://file:6379');
-    expect(namedRedis(file, { REDIS_URL: 'redis://env:6379/2' })).toEqual({ url: 'redis://env:6379/2' });
-    expect(namedRedis(file, { REDIS_URL: '' })).toEqual({ url: 'redis://file:6379' });
-    expect(namedRedis(none, {})).toBeNull();
-    expect(namedRedis(none, { REDIS_URL: 'unix:///run/my%20redis.sock' })).toEqual({ path: '/run/my redis.sock' });
+    expect(configuredRedis(file, { REDIS_URL: 'redis://env:6379/2' })).toEqual({ url: 'redis://env:6379/2' });
+    expect(configuredRedis(file, { REDIS_URL: '' })).toEqual({ url: 'redis://file:6379' });
+    expect(configuredRedis(none, {})).toBeNull();
+    expect(configuredRedis(none, { REDIS_URL: 'unix:///run/my%20redis.sock' })).toEqual({ path: '/run/my redis.sock' });
   });
 
   it('is never asked in the clear because of capital letters', () => {
-    expect(namedRedis(none, { REDIS_URL: 'REDISS://h:1' })).toEqual({ url: 'rediss://h:1' });
+    expect(configuredRedis(none, { REDIS_URL: 'REDISS://h:1' })).toEqual({ url: 'rediss://h:1' });
   });
 
   it.each(['localhost:6379', 'http://h', 'redis:', 's3cret'])('is refused where it is no address: %s', (text) => {
-    const message = 'is no address like redis://host:6379';
-    expect(() => namedRedis(none, { REDIS_URL: text })).toThrow(`REDIS_URL ${message}`);
-    expect(() => namedRedis(at(text), {})).toThrow(`redis.url ${message}`);
-    expect(() => namedRedis(none, { REDIS_URL: text })).not.toThrow('s3cret');
+    const message = 'is not an address such as redis://host:6379';
+    expect(() => configuredRedis(none, { REDIS_URL: text })).toThrow(`REDIS_URL ${message}`);
+    expect(() => configuredRedis(at(text), {})).toThrow(`redis.url ${message}`);
+    expect(() => configuredRedis(none, { REDIS_URL: text })).not.toThrow('s3cret');
   });
 
   it('gets its passwords from where the file says', () => {
@@ -39,20 +40,20 @@ describe('which Redis', () => {
     const path = join(folder, 'password');
     writeFileSync(path, 's3cret\n');
     const password = { name: 'password', from: 'file', path } as const;
-    expect(namedRedis(given({ kind: 'single', url: 'redis://h', password }), {})).toEqual({
+    expect(configuredRedis(given({ kind: 'single', url: 'redis://h', password }), {})).toEqual({
       url: 'redis://h',
       password: 's3cret',
     });
     const sentinelPassword = { name: 'sentinelPassword', from: 'env', variable: 'SPW' } as const;
     const login = { username: 'me', password, tls: true };
     const config = given({ kind: 'sentinel', sentinels, name: 'mymaster', sentinelPassword, login });
-    expect(namedRedis(config, { SPW: 'other' })).toEqual({
+    expect(configuredRedis(config, { SPW: 'other' })).toEqual({
       sentinels,
       name: 'mymaster',
       sentinelPassword: 'other',
       login: { username: 'me', password: 's3cret', tls: true },
     });
-    expect(() => namedRedis(config, {})).toThrow(
+    expect(() => configuredRedis(config, {})).toThrow(
       'redis: the environment variable SPW (sentinelPasswordEnv) is not set',
     );
   });
@@ -60,8 +61,8 @@ describe('which Redis', () => {
   it('is what REDIS_URL says also where the file names Sentinels or a cluster', () => {
     const login = { password: null, tls: false };
     const config = given({ kind: 'cluster', nodes: sentinels, login });
-    expect(namedRedis(config, {})).toEqual({ cluster: sentinels, login: { tls: false } });
-    expect(namedRedis(config, { REDIS_URL: 'redis://env:1' })).toEqual({ url: 'redis://env:1' });
+    expect(configuredRedis(config, {})).toEqual({ cluster: sentinels, login: { tls: false } });
+    expect(configuredRedis(config, { REDIS_URL: 'redis://env:1' })).toEqual({ url: 'redis://env:1' });
   });
 
   it('is told without user and password', () => {

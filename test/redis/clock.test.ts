@@ -1,5 +1,5 @@
 import { expect, it, onTestFinished, vi } from 'vitest';
-import { watchClock } from '../../src/redis/clockWatch.ts';
+import { watchClock } from '../../src/redis/clock.ts';
 
 /** A clock, beside a steady one that goes on by `pass`. */
 function clocks() {
