@@ -1,20 +1,21 @@
-/** How many jobs an instance's queue, or a results queue, holds. */
+/** What a queue holds, and whether its workers can take jobs from it. */
 import type { Queue } from 'bullmq';
+import type { RedisClient } from '../redis/scripts.ts';
+import { limiter } from './options.ts';
 
 export interface JobCounts {
-  /** With a priority or without. */
+  /** With or without a priority. */
   readonly waiting: number;
   readonly active: number;
   readonly delayed: number;
 }
 
-/** Events of a results queue that no consumer is done with. */
+/** Events on a results queue that have not been handled yet. `delayed`: mostly those that wait for a retry. */
 export interface EventCounts extends JobCounts {
-  /** Given up by BullMQ, or no events of this version. */
+  /** BullMQ gave them up, or they are not events of this version. */
   readonly failed: number;
 }
 
-/** `delayed`: mostly those whose consumer failed, and which are tried again. */
 export async function countEvents(queue: Queue): Promise<EventCounts> {
   const [counts, failed] = await Promise.all([countJobs(queue), queue.getFailedCount()]);
   return { ...counts, failed };
@@ -28,4 +29,32 @@ export async function countJobs(queue: Queue): Promise<JobCounts> {
     delayed = 0,
   } = await queue.getJobCounts('wait', 'prioritized', 'active', 'delayed');
   return { waiting: wait + prioritized, active, delayed };
+}
+
+/** Those of the queues that are paused, for example with a dashboard. This program never resumes them. */
+export async function pausedQueues(redis: RedisClient, prefix: string, queues: readonly string[]): Promise<string[]> {
+  const paused = await Promise.all(queues.map((queue) => redis.hexists(`${prefix}:${queue}:meta`, 'paused')));
+  return queues.filter((_, i) => paused[i] === 1);
+}
+
+/** Workers look for delayed jobs at least this often, so a delayed job may be taken this late. */
+const lateMs = 10_000;
+/** BullMQ's score of a delayed job is its time, followed by 12 bits of the job's number. */
+const scoreBits = 0x1000;
+
+/** Whether the queue has a job that a worker should be taking now. `nowMs`: by Redis's clock. */
+export async function isRunnable(redis: RedisClient, queue: Queue, nowMs: number): Promise<boolean> {
+  const { waiting, delayed } = await countJobs(queue);
+  if (waiting === 0 && (delayed === 0 || !(await isOverdue(redis, queue, nowMs)))) return false;
+  const [isPaused, limitedForMs, isMaxed] = await Promise.all([
+    queue.isPaused(),
+    queue.getRateLimitTtl(limiter.max),
+    queue.isMaxed(),
+  ]);
+  return !isPaused && limitedForMs <= 0 && !isMaxed;
+}
+
+async function isOverdue(redis: RedisClient, queue: Queue, nowMs: number): Promise<boolean> {
+  const latest = (nowMs - lateMs) * scoreBits;
+  return (await redis.zcount(queue.toKey('delayed'), '-inf', latest)) > 0;
 }

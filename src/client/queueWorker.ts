@@ -4,9 +4,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Job, Worker } from 'bullmq';
-import { lockOptions } from '../bullmq/options.ts';
-import { onRedisTime } from '../bullmq/redisTime.ts';
-import { CalmWorker } from '../bullmq/worker.ts';
+import { openWorker } from '../bullmq/queues.ts';
 import { createRedisClock } from '../redis/clock.ts';
 import { makeKeys } from '../redis/keys.ts';
 import type { RedisClient } from '../redis/scripts.ts';
@@ -43,8 +41,8 @@ export function startQueueWorker(options: QueueWorkerOptions): QueueWorker {
   const reading = setInterval(readClock, readClockEveryMs);
   readClock();
   function make(): Worker {
-    const workerOptions = { connection: redis, prefix, concurrency, autorun: false, ...lockOptions };
-    const worker = new CalmWorker(queue, (job, lock = '') => take(job, lock), workerOptions, onRedisTime(clock));
+    const settings = { redis, prefix, clock, concurrency, autorun: false };
+    const worker = openWorker(queue, (job, lock = '') => take(job, lock), settings);
     worker.on('error', report);
     worker.on('failed', (job, error) => report(new Error(`${job?.id ?? 'an event'}: ${error.message}`)));
     return worker;

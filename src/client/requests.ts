@@ -3,8 +3,7 @@
  * push that is sent again after a lost connection makes no second job, and no other job's result is ever taken for its
  * own, not even after Redis was emptied.
  */
-import type { Queue } from 'bullmq';
-import { openQuietQueue } from '../bullmq/queues.ts';
+import { openQueues } from '../bullmq/queues.ts';
 import { createJobWaiter, type JobWaiter, NoResultError } from '../bullmq/wait.ts';
 import { rotationsQueue } from '../contract/queueNames.ts';
 import {
@@ -59,11 +58,8 @@ export interface OneOffsOptions {
 
 export function createOneOffs({ redis, duplicate, keys, prefix }: OneOffsOptions): OneOffs {
   const store = createGroupStore(redis, keys);
-  const queues = new Map<string, Queue>();
+  const queues = openQueues({ redis, prefix, queueName: rotationsQueue });
   const waiters = new Map<string, JobWaiter>();
-
-  const queueOf = (instance: string) =>
-    memoize(queues, instance, () => openQuietQueue(rotationsQueue(instance), redis, prefix).setMaxListeners(0));
 
   const waiterOf = (instance: string) =>
     memoize(waiters, instance, () => createJobWaiter({ redis, duplicate, prefix, queue: rotationsQueue(instance) }));
@@ -88,7 +84,7 @@ export function createOneOffs({ redis, duplicate, keys, prefix }: OneOffsOptions
   return {
     /** The job's own time is Redis's too: a producer's clock may be wrong, and the worker compares the two. */
     async push({ jobId, instance, request }) {
-      await queueOf(instance).add(requestJob, request, { jobId, timestamp: request.requestedAt });
+      await queues.queueOf(instance).add(requestJob, request, { jobId, timestamp: request.requestedAt });
     },
 
     expect(oneOff, signal) {
@@ -106,12 +102,12 @@ export function createOneOffs({ redis, duplicate, keys, prefix }: OneOffsOptions
       return { pushed, result };
     },
 
-    stateOf: ({ jobId, instance }) => queueOf(instance).getJobState(jobId),
+    stateOf: ({ jobId, instance }) => queues.queueOf(instance).getJobState(jobId),
 
     close() {
       for (const waiter of waiters.values()) waiter.close();
       // They share a connection that stays open, so there is nothing to wait for.
-      for (const queue of queues.values()) queue.close().catch(() => {});
+      queues.close().catch(() => {});
     },
   };
 }

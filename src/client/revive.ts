@@ -2,7 +2,7 @@
  * Puts events that lie among the failed ones back on their queue. Versions before 0.2 gave an event up after ten tries;
  * what became outdated meanwhile is dropped when it is taken again.
  */
-import { openQuietQueue } from '../bullmq/queues.ts';
+import { openQueue } from '../bullmq/queues.ts';
 import { linkEvent } from '../contract/event.ts';
 import type { RedisClient } from '../redis/scripts.ts';
 
@@ -11,7 +11,7 @@ const pageSize = 500;
 
 /** Now and then until `stop` is called. What is no event stays where it is. */
 export function reviveFailed(name: string, redis: RedisClient, prefix: string): { stop(): void } {
-  const queue = openQuietQueue(name, redis, prefix);
+  const queue = openQueue(name, { redis, prefix });
   let isLooking = false;
 
   async function look(): Promise<void> {

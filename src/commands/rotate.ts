@@ -5,7 +5,7 @@ import { createInterface } from 'node:readline/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { closest } from 'fastest-levenshtein';
 import { readGate } from '../budget/gate.ts';
-import { isPaused } from '../bullmq/paused.ts';
+import { pausedQueues } from '../bullmq/counts.ts';
 import { createOneOffs, type ExpectedResult, type OneOff, type OneOffs } from '../client/requests.ts';
 import { stampOf } from '../client/stamp.ts';
 import type { Config, GroupConfig } from '../config/config.ts';
@@ -182,9 +182,7 @@ async function push(
 /** A paused queue takes requests, and nobody answers them. */
 async function warnOfPauses({ redis, prefix }: Connected, pushed: readonly Pushed[]): Promise<void> {
   const queues = new Set(pushed.map(({ oneOff }) => rotationsQueue(oneOff.instance)));
-  for (const name of queues) {
-    if (await isPaused(redis, prefix, name)) process.stderr.write(`${pausedText(name)}.\n`);
-  }
+  for (const name of await pausedQueues(redis, prefix, [...queues])) process.stderr.write(`${pausedText(name)}.\n`);
 }
 
 async function waitForAll(waiting: Waiting, pushed: readonly Pushed[], options: RotateOptions): Promise<number> {
@@ -222,7 +220,8 @@ async function explain(waiting: Waiting, one: Pushed, error: unknown, timeout: s
 
 async function whatHoldsUp({ redis, keys, prefix, oneOffs }: Waiting, { group, oneOff }: Pushed): Promise<string> {
   const queue = rotationsQueue(group.instance);
-  if (await isPaused(redis, prefix, queue)) return `: the queue ${queue} is paused; the request stays queued`;
+  const [paused] = await pausedQueues(redis, prefix, [queue]);
+  if (paused !== undefined) return `: the queue ${queue} is paused; the request stays queued`;
   const gate = await readGate(redis, keys, group.instance, await redisTime(redis, keys));
   if (gate !== null) {
     const seconds = Math.ceil(gate.opensInMs / 1000);

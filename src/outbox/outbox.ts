@@ -6,7 +6,9 @@
  * an id that its queue still knows. One publisher at a time and queue, by a lease; who loses it stops.
  */
 import { randomUUID } from 'node:crypto';
-import { Queue } from 'bullmq';
+import type { Queue } from 'bullmq';
+import { eventOptions } from '../bullmq/options.ts';
+import { openQueues } from '../bullmq/queues.ts';
 import { type LinkEvent, linkEvent } from '../contract/event.ts';
 import type { Keys } from '../redis/keys.ts';
 import { loadScript, type RedisClient, runScript } from '../redis/scripts.ts';
@@ -16,17 +18,6 @@ const ackLua = loadScript('ack', import.meta.url);
 
 const leaseMs = 5_000;
 const batch = 100;
-
-/**
- * How events lie in a results queue: a failing consumer is retried by BullMQ (`consumeLinks` retries without end), and
- * finished ones are kept for a while, so that an event published twice is still recognised by its id.
- */
-const jobOptions = {
-  attempts: 10,
-  backoff: { type: 'exponential', delay: 1_000, jitter: 0.5 },
-  removeOnComplete: { age: 7 * 24 * 3600, count: 10_000 },
-  removeOnFail: { age: 30 * 24 * 3600, count: 10_000 },
-} as const;
 
 export interface Outbox {
   /** Publishes what is waiting for one queue; returns how many events that were. Rejects if the queue refuses. */
@@ -47,17 +38,7 @@ export interface OutboxOptions {
 }
 
 export function createOutbox({ redis, keys, prefix, onError }: OutboxOptions): Outbox {
-  const queues = new Map<string, Queue>();
-
-  function queueOf(name: string): Queue {
-    let queue = queues.get(name);
-    if (queue === undefined) {
-      queue = new Queue(name, { connection: redis, prefix, defaultJobOptions: jobOptions });
-      queue.on('error', (error) => onError(name, error));
-      queues.set(name, queue);
-    }
-    return queue;
-  }
+  const queues = openQueues({ redis, prefix, jobOptions: eventOptions, onError });
 
   /** Publishing under way in this process; `again`: events were committed since that it may not have seen. */
   const running = new Map<string, { again: boolean; done: Promise<number> }>();
@@ -101,9 +82,9 @@ export function createOutbox({ redis, keys, prefix, onError }: OutboxOptions): O
       if (events.length > 0) {
         // Frozen for longer than the lease: somebody else has published these, and perhaps newer ones.
         if (performance.now() - takenAt > leaseMs / 2) return published;
-        await queueOf(name).addBulk(
-          events.map((event) => ({ name: event.type, data: event, opts: { jobId: event.id } })),
-        );
+        await queues
+          .queueOf(name)
+          .addBulk(events.map((event) => ({ name: event.type, data: event, opts: { jobId: event.id } })));
       }
       const left = Number(
         await runScript(redis, ackLua, pair, [publisher, events.length, waiting[events.length - 1] ?? '']),
@@ -125,10 +106,7 @@ export function createOutbox({ redis, keys, prefix, onError }: OutboxOptions): O
       );
     },
     waiting: (name) => redis.llen(keys.outbox(name)),
-    queueOf,
-    async close() {
-      await Promise.all([...queues.values()].map((queue) => queue.close()));
-    },
+    ...queues,
   };
 }
 

@@ -4,6 +4,7 @@
  */
 import type { Queue } from 'bullmq';
 import { z } from 'zod';
+import { releasedRetention } from '../bullmq/options.ts';
 
 export const scheduledJob = 'scheduled';
 export const verifyJob = 'verify';
@@ -19,8 +20,6 @@ export const verifyData = z.object({ record: z.string(), group: z.string() });
 export type ReadKind = 'unsettled' | 'opinion' | 'owed' | 'idle';
 
 const priorities = { unsettled: 5, opinion: 5, scheduled: 10, owed: 10, idle: 20 };
-/** BullMQ ignores a job whose id exists: one that failed would keep its due time from being released again. */
-const finished = { removeOnComplete: true, removeOnFail: true };
 
 export interface Release {
   readonly recordId: string;
@@ -44,7 +43,7 @@ export async function releaseScheduled(queue: Queue, releases: readonly Release[
         priority: priorities.scheduled,
         timestamp: releasedAt,
         delay: delayMs,
-        ...finished,
+        ...releasedRetention,
       },
     })),
   );
@@ -76,7 +75,7 @@ export async function releaseReads(queue: Queue, kind: ReadKind, reads: readonly
       opts: {
         jobId: [kind, ...(attempts === undefined ? [] : [attempts]), recordId].join('.'),
         priority: priorities[kind],
-        ...finished,
+        ...releasedRetention,
       },
     })),
   );

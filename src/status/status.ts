@@ -3,14 +3,14 @@
  * be shown anywhere.
  */
 
-import { Queue } from 'bullmq';
+import type { Queue } from 'bullmq';
 import { capacityOfBucket } from '../budget/budget.ts';
 import { readGate } from '../budget/gate.ts';
-import { countEvents, countJobs, type EventCounts, type JobCounts } from '../bullmq/counts.ts';
-import { pausedQueues } from '../bullmq/paused.ts';
+import { countEvents, countJobs, type EventCounts, type JobCounts, pausedQueues } from '../bullmq/counts.ts';
+import { openQueue } from '../bullmq/queues.ts';
 import type { Config, GroupConfig, InstanceConfig } from '../config/config.ts';
 import type { LinkReason } from '../contract/event.ts';
-import { rotationsQueue } from '../contract/queueNames.ts';
+import { queuesOf, rotationsQueue } from '../contract/queueNames.ts';
 import { type GroupRecord, newRecord } from '../groups/record.ts';
 import { parseRegistration } from '../groups/registration.ts';
 import { createGroupStore, RecordError, readable } from '../groups/store.ts';
@@ -102,7 +102,7 @@ export async function readStatus(redis: RedisClient, keys: Keys, config: Config)
     ),
     Promise.all(config.instances.map((instance) => instanceStatus(redis, keys, prefix, instance, nowMs))),
     redis.get(keys.lastTick),
-    pausedQueues(redis, config),
+    pausedQueues(redis, prefix, queuesOf(config)),
     Promise.all(queues.map(async (queue) => [queue, await redis.llen(keys.outbox(queue))] as const)),
     Promise.all(queues.map(async (queue) => [queue, await counts(redis, prefix, queue, countEvents)] as const)),
   ]);
@@ -221,8 +221,7 @@ async function counts<T>(
   name: string,
   count: (queue: Queue) => Promise<T>,
 ): Promise<T> {
-  const queue = new Queue(name, { connection: redis, prefix, skipMetasUpdate: true });
-  queue.on('error', () => {});
+  const queue = openQueue(name, { redis, prefix });
   try {
     return await count(queue);
   } finally {

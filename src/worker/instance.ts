@@ -1,8 +1,7 @@
 /** The worker that empties one instance's queue: a slow or refused number holds up nobody else. */
 import type { Job, Queue, Worker } from 'bullmq';
-import { limiter, lockOptions } from '../bullmq/options.ts';
-import { onRedisTime } from '../bullmq/redisTime.ts';
-import { CalmWorker } from '../bullmq/worker.ts';
+import { limiter, requestRetention } from '../bullmq/options.ts';
+import { openWorker } from '../bullmq/queues.ts';
 import type { RedisClock } from '../redis/clock.ts';
 import type { RedisClient } from '../redis/scripts.ts';
 
@@ -27,11 +26,6 @@ export interface InstanceWorkerOptions {
 
 /** A queue that was reopened early is noticed after this time at the latest. */
 const maximumRateLimitDelay = 5_000;
-/** For one-offs of producers that say nothing themselves: results can be read for a day. */
-const finished = {
-  removeOnComplete: { age: 24 * 3600, count: 10_000 },
-  removeOnFail: { age: 7 * 24 * 3600, count: 10_000 },
-};
 
 export interface InstanceWorker {
   readonly worker: Worker;
@@ -59,16 +53,10 @@ export function createInstanceWorker(options: InstanceWorkerOptions): InstanceWo
       done();
     }
   };
-  const workerOptions = {
-    connection,
-    prefix,
-    concurrency,
-    limiter,
-    maximumRateLimitDelay,
-    ...lockOptions,
-    ...finished,
-  };
-  const worker = new CalmWorker(queue.name, take, workerOptions, onRedisTime(clock));
+  const worker = openWorker(queue.name, take, {
+    ...{ redis: connection, prefix, clock, concurrency },
+    ...{ limiter, maximumRateLimitDelay, ...requestRetention },
+  });
   worker.on('error', onError);
   return { worker, jobsInHand: () => inHand.size };
 }

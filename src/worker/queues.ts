@@ -1,6 +1,6 @@
 /** The instances' queues and workers, brought in line with the configuration in force. */
-import { type Job, Queue } from 'bullmq';
-import { onRedisTime } from '../bullmq/redisTime.ts';
+import type { Job, Queue } from 'bullmq';
+import { openQueues } from '../bullmq/queues.ts';
 import type { InstanceConfig } from '../config/config.ts';
 import { rotationsQueue } from '../contract/queueNames.ts';
 import type { RedisClock } from '../redis/clock.ts';
@@ -36,21 +36,12 @@ export interface InstancesOptions {
 const leftoverConcurrency = 2;
 
 export function createInstances({ connection, prefix, clock, process, onError }: InstancesOptions): Instances {
-  const queues = new Map<string, Queue>();
+  const queues = openQueues({ redis: connection, prefix, clock, queueName: rotationsQueue, onError });
+  const { queueOf } = queues;
   const workers = new Map<string, InstanceWorker>();
   /** All workers, those that are being closed included. */
   const open = new Set<InstanceWorker>();
   const leftoverWorkers = new Map<string, InstanceWorker>();
-
-  function queueOf(name: string): Queue {
-    let queue = queues.get(name);
-    if (queue === undefined) {
-      queue = new Queue(rotationsQueue(name), { connection, prefix }, onRedisTime(clock));
-      queue.on('error', (error) => onError(name, error));
-      queues.set(name, queue);
-    }
-    return queue;
-  }
 
   function start(name: string, concurrency: number): InstanceWorker {
     const queue = queueOf(name);
@@ -107,7 +98,7 @@ export function createInstances({ connection, prefix, clock, process, onError }:
     jobsInHand: () => [...open].reduce((sum, one) => sum + one.jobsInHand(), 0),
     async close() {
       await Promise.all([workers, leftoverWorkers].map((running) => stop(running, () => true)));
-      await Promise.all([...queues.values()].map((queue) => queue.close()));
+      await queues.close();
     },
   };
 }

@@ -6,9 +6,9 @@
  * A paused queue is a person's decision: it is only reported.
  */
 import type { Queue } from 'bullmq';
-import { pausedQueues } from '../bullmq/paused.ts';
+import { pausedQueues } from '../bullmq/counts.ts';
 import type { Config } from '../config/config.ts';
-import { plannerQueue } from '../contract/queueNames.ts';
+import { plannerQueue, queuesOf } from '../contract/queueNames.ts';
 import type { GroupStore } from '../groups/store.ts';
 import type { Logger } from '../log.ts';
 import { tickMs } from '../planner/planner.ts';
@@ -117,7 +117,7 @@ export async function startReconciling(deps: ReconcileDependencies): Promise<Rec
   }
 
   async function lookAtPauses(): Promise<void> {
-    const now = await pausedQueues(redis, config());
+    const now = await pausedQueues(redis, config().redis.prefix, queuesOf(config()));
     for (const queue of now.filter((one) => !paused.includes(one))) {
       log.warn({ event: 'queue.paused', queue }, `${queue} is paused: its jobs wait until somebody resumes it`);
     }

@@ -3,6 +3,7 @@
  * may look sound: its next job was removed, or lies in the future because the clock was set back.
  */
 import type { Queue } from 'bullmq';
+import { releasedRetention, tickRetention } from '../bullmq/options.ts';
 import type { Logger } from '../log.ts';
 import { tickMs } from '../planner/planner.ts';
 import type { Ticks } from './ticks.ts';
@@ -27,12 +28,11 @@ export function createScheduler(plans: Queue, ticks: Ticks, log: Logger): Schedu
   let triedAt = Number.NEGATIVE_INFINITY;
 
   const tickNow = async () => {
-    await plans.add('plan', {}, { removeOnComplete: true, removeOnFail: true });
+    await plans.add('plan', {}, releasedRetention);
   };
 
   async function setUp(): Promise<void> {
-    const finished = { removeOnComplete: true, removeOnFail: { count: 100 } };
-    await plans.upsertJobScheduler(schedulerId, { every: tickMs }, { name: 'plan', opts: finished });
+    await plans.upsertJobScheduler(schedulerId, { every: tickMs }, { name: 'plan', opts: tickRetention });
     await tickNow();
   }
 

@@ -4,14 +4,11 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
-import { Queue } from 'bullmq';
 import { unlessAborted } from '../abort.ts';
 import { type Budget, createBudget } from '../budget/budget.ts';
 import { readGate } from '../budget/gate.ts';
-import { limiter, lockOptions } from '../bullmq/options.ts';
-import { onRedisTime } from '../bullmq/redisTime.ts';
-import { isRunnable } from '../bullmq/runnable.ts';
-import { CalmWorker } from '../bullmq/worker.ts';
+import { isRunnable } from '../bullmq/counts.ts';
+import { openQueue, openWorker } from '../bullmq/queues.ts';
 import type { Config, InstanceConfig } from '../config/config.ts';
 import type { ConfigWatcher } from '../config/watch.ts';
 import { plannerQueue, rotationsQueue } from '../contract/queueNames.ts';
@@ -174,8 +171,8 @@ export async function startService(options: ServiceOptions): Promise<Service> {
 
   const leftovers = createLeftovers({ redis, keys, store, log, instances, inForce: () => reloading.inForce });
 
-  const plans = new Queue(plannerQueue, { connection: redis, prefix }, onRedisTime(clock));
-  plans.on('error', (error) => reportQueueError(plannerQueue, error));
+  const onPlannerError = (error: Error) => reportQueueError(plannerQueue, error);
+  const plans = openQueue(plannerQueue, { redis, prefix, clock, onError: onPlannerError });
   const ticks = watchTicks();
   const scheduler = createScheduler(plans, ticks, log);
 
@@ -243,7 +240,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     const held = await Promise.all(
       reloading.inForce.instances.map(async ({ name }) => {
         if (paused().includes(rotationsQueue(name))) return [];
-        if (!(await isRunnable(redis, instances.queueOf(name), { nowMs, restAt: limiter.max }))) return [];
+        if (!(await isRunnable(redis, instances.queueOf(name), nowMs))) return [];
         return (await readGate(redis, keys, name, nowMs)) === null ? [name] : [];
       }),
     );
@@ -279,9 +276,8 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     throw error;
   }
   await instances.reconcile(reloading.inForce.instances);
-  const plannerOptions = { connection: redis, prefix, concurrency: 1, ...lockOptions };
-  const planner = new CalmWorker(plannerQueue, plan, plannerOptions, onRedisTime(clock));
-  planner.on('error', (error) => reportQueueError(plannerQueue, error));
+  const planner = openWorker(plannerQueue, plan, { redis, prefix, clock, concurrency: 1 });
+  planner.on('error', onPlannerError);
   planner.on('failed', (_job, error) =>
     log.error({ event: 'plan.failed', err: error }, 'a tick of the planner failed'),
   );

@@ -1,7 +1,8 @@
 /** What somebody deletes, drains or silences is set up again; what somebody pauses is only told of. */
 import { Queue } from 'bullmq';
 import { expect, it, onTestFinished } from 'vitest';
-import { pausedQueues } from '../../src/bullmq/paused.ts';
+import { pausedQueues } from '../../src/bullmq/counts.ts';
+import { queuesOf } from '../../src/contract/queueNames.ts';
 import { readStatus } from '../../src/status/status.ts';
 import { jids, makeRig, type Rig } from '../support/rig.ts';
 import { until } from '../support/until.ts';
@@ -69,6 +70,6 @@ it('tells of every queue that is paused until it is resumed, and goes on then', 
   await until('the worker to notice', () => service.health().paused.length === 0);
   expect(logged('queue.resumed').map((line) => line.queue)).toEqual(names);
   await ticksGoOn(rig);
-  expect(await pausedQueues(rig.redis, service.config)).toEqual([]);
+  expect(await pausedQueues(rig.redis, rig.prefix, queuesOf(service.config))).toEqual([]);
   expect([...logged('plan.late'), ...logged('plan.unscheduled')]).toEqual([]);
 });

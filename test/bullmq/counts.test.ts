@@ -1,14 +1,13 @@
 import { Queue, Worker } from 'bullmq';
 import { expect, it, onTestFinished } from 'vitest';
-import { limiter } from '../../src/bullmq/options.ts';
-import { isRunnable } from '../../src/bullmq/runnable.ts';
+import { isRunnable } from '../../src/bullmq/counts.ts';
 import { testRedis } from '../support/redis.ts';
 
 function make() {
   const { redis, prefix } = testRedis();
   const queue = new Queue('rotations-bot', { connection: redis, prefix });
   onTestFinished(() => queue.close());
-  const runnable = (nowMs = Date.now()) => isRunnable(redis, queue, { nowMs, restAt: limiter.max });
+  const runnable = (nowMs = Date.now()) => isRunnable(redis, queue, nowMs);
   return { redis, prefix, queue, runnable };
 }
 
