@@ -7,8 +7,7 @@ import { Redis } from 'ioredis';
 import { createBudget } from '../../src/budget/budget.ts';
 import type { Config } from '../../src/config/config.ts';
 import { parseConfig } from '../../src/config/load.ts';
-import { allWanted } from '../../src/groups/entries.ts';
-import { createFiles } from '../../src/groups/files.ts';
+import { createWorkerFiles, groupsFile } from '../../src/groups/files.ts';
 import { syncRegistry } from '../../src/groups/registry.ts';
 import { createGroupStore, type GroupStore } from '../../src/groups/store.ts';
 import { startEmbeddedRedis } from '../../src/localRedis/embedded.ts';
@@ -44,12 +43,11 @@ export async function measureTicks(count: number): Promise<TickCosts> {
   try {
     const heapBefore = heapMb();
     const [parseMs, config] = await timed(() => parse(yaml(count)));
-    const files = createFiles(redis, keys);
-    /** What a worker does with a file that it takes over. */
+    const files = createWorkerFiles(redis, keys);
+    /** What a worker does to apply a file. */
     const sync = async (next: Config) => {
-      const wanted = allWanted(next);
-      const standing = await files.announce(wanted.map(({ entry }) => entry));
-      return await syncRegistry({ redis, keys, store, files }, wanted, standing);
+      const file = groupsFile(next);
+      return await syncRegistry({ redis, keys, store, files }, file.groups, await files.announce(file));
     };
     const [syncMs] = await timed(() => sync(config));
     const edited = parse(yaml(count).replace('every: 30d', 'every: 29d'));

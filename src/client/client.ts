@@ -5,9 +5,8 @@
 import { randomUUID } from 'node:crypto';
 import { closest } from 'fastest-levenshtein';
 import { type RotationRequest, type RotationResult, rotationRequest } from '../contract/request.ts';
-import { type FoundGroup, findGroup } from '../groups/find.ts';
+import { type FoundGroup, findGroup } from '../groups/jids.ts';
 import { isScheduled, type KnownLink, knownLink } from '../groups/record.ts';
-import { parseRegistration } from '../groups/registration.ts';
 import { createGroupStore } from '../groups/store.ts';
 import { type Connection, openConnection } from '../redis/connectionOptions.ts';
 import { makeKeys } from '../redis/keys.ts';
@@ -78,10 +77,10 @@ export function createRotationClient({ connection, prefix = 'bull' }: RotationCl
   const calls = createCalls();
 
   async function find(name: string): Promise<FoundGroup> {
-    const found = await findGroup(redis, keys, store, name);
+    const found = await findGroup(store, name);
     if (found?.registered) return found;
-    const known = Object.entries(await redis.hgetall(keys.registered))
-      .filter(([, json]) => parseRegistration(json)?.removedAt === null)
+    const known = [...(await store.registrations())]
+      .filter(([, registration]) => registration?.removedAt === null)
       .map(([group]) => group);
     if (known.length === 0) {
       throw new RotationError(

@@ -13,7 +13,7 @@ import {
   requestJob,
   rotationResult,
 } from '../contract/request.ts';
-import { findGroup } from '../groups/find.ts';
+import { findGroup } from '../groups/jids.ts';
 import { knownLink } from '../groups/record.ts';
 import { createGroupStore } from '../groups/store.ts';
 import type { Keys } from '../redis/keys.ts';
@@ -67,7 +67,7 @@ export function createOneOffs({ redis, duplicate, keys, prefix }: OneOffsOptions
   /** A job that is gone may have been answered: its group's record shows. null: not as far as anybody knows. */
   async function answerTo({ jobId, instance, request }: OneOff): Promise<RotationResult | null> {
     const { group, requestedAt, seen } = request;
-    const found = await findGroup(redis, keys, store, group);
+    const found = await findGroup(store, group);
     if (found === null) return null;
     const { record, nowMs } = await store.load(found.recordId);
     const link = knownLink(record);

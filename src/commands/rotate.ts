@@ -11,7 +11,7 @@ import { stampOf } from '../client/stamp.ts';
 import type { Config, GroupConfig } from '../config/config.ts';
 import { parseDuration } from '../config/duration.ts';
 import { rotationsQueue } from '../contract/queueNames.ts';
-import { findGroup } from '../groups/find.ts';
+import { findGroup } from '../groups/jids.ts';
 import { createGroupStore } from '../groups/store.ts';
 import { refusalOf, withoutCommand } from '../redis/errors.ts';
 import { type RedisClient, redisTime } from '../redis/scripts.ts';
@@ -123,7 +123,7 @@ async function findGroups(
   const found = new Map<string, GroupConfig>();
   const unknown: string[] = [];
   for (const name of names) {
-    const id = isJid(name) ? (await findGroup(redis, keys, store, name))?.entry.group : name;
+    const id = isJid(name) ? (await findGroup(store, name))?.entry.group : name;
     const group = config.groupsById.get(id ?? name) ?? config.groupsByJid.get(name);
     if (group === undefined) unknown.push(name);
     else found.set(group.id, group);
@@ -158,7 +158,7 @@ async function push(
     return await Promise.all(
       groups.map(async (group) => {
         const named = group.identifier.kind === 'jid' ? group.identifier.jid : group.id;
-        const recordId = (await findGroup(redis, keys, store, group.id))?.recordId ?? named;
+        const recordId = (await findGroup(store, group.id))?.recordId ?? named;
         const request = {
           group: group.id,
           requestId: randomUUID(),

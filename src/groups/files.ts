@@ -1,82 +1,90 @@
 /**
- * The files that live workers go by. Every worker announces a digest of what its file says of groups, together with the
- * ids in it, so that workers whose files differ for a while, or for good, do not undo each other's registrations: an
- * older file never replaces what a newer one has registered, and no group leaves the schedule while a live worker's file
- * has it.
+ * The configuration files of live workers. Each worker announces a digest of its file's groups and stores their ids. So
+ * workers with different files, during a roll-out or permanently, do not undo each other's registrations: an older file
+ * never replaces what a newer one has registered, and a group stays scheduled while any live worker's file has it.
  */
 import { createHash, randomUUID } from 'node:crypto';
+import type { Config, GroupConfig } from '../config/config.ts';
 import type { Keys } from '../redis/keys.ts';
 import { loadScript, type RedisClient, runScript } from '../redis/scripts.ts';
+import { identifierText } from '../ryze/identifier.ts';
+import type { DesiredGroup } from './entries.ts';
 import type { Entry } from './record.ts';
 
 const announceLua = loadScript('announce', import.meta.url);
 
 /** A worker that announces nothing for this long is presumed dead. */
 const deadAfterMs = 20_000;
-/** Ids of a file are kept for as long as somebody goes by it, and a day. */
+/** The ids of a file are kept for a day after its last announcement. */
 const idsSeconds = 24 * 3600;
 /** Ids sent in one command. */
 const chunk = 5_000;
 
-/** What a worker's file is among those of the others. */
-export interface FileStanding {
+/** The groups of a configuration file, as they are registered. */
+export interface GroupsFile {
+  readonly groups: readonly DesiredGroup[];
+  readonly digest: string;
+}
+
+/** How a worker's file compares with those of the others. */
+export interface FileRank {
   readonly digest: string;
   /** Higher is newer. */
   readonly generation: number;
   /**
-   * What it registers may replace what files up to this generation have registered: those up to its own while another live
-   * worker has a newer one, and all that there ever were when nobody has.
+   * The highest generation whose registrations this file may replace: its own while a live worker has a newer file, otherwise
+   * the newest that ever was.
    */
-  readonly authority: number;
-  /** Nobody knew this file: it is new, or Redis has lost what was announced before. */
+  readonly overridesUpTo: number;
+  /** No worker had this file before, or Redis has lost the announcements. */
   readonly isNew: boolean;
-  /** Digests of the files of other live workers that are not this one. */
+  /** Digests of other live workers' files, without this one. */
   readonly others: readonly string[];
 }
 
-export interface Files {
-  /** Announces the file with these entries, at the start, after an edit, and again and again while it is in force. */
-  announce(entries: readonly Entry[]): Promise<FileStanding>;
-  /** Of these ids, those that one of these files has. */
-  having(files: readonly string[], ids: readonly string[]): Promise<ReadonlySet<string>>;
-  /** The worker stops. */
+export interface WorkerFiles {
+  /** Announces the file: at the start, after an edit, and periodically. */
+  announce(file: GroupsFile): Promise<FileRank>;
+  /** Those of the ids that at least one of the files has. */
+  idsIn(digests: readonly string[], ids: readonly string[]): Promise<ReadonlySet<string>>;
+  /** Called when the worker stops. */
   withdraw(): Promise<void>;
 }
 
-export function createFiles(redis: RedisClient, keys: Keys): Files {
+export function createWorkerFiles(redis: RedisClient, keys: Keys): WorkerFiles {
   const worker = randomUUID();
-  let announced: { readonly digest: string; readonly generation: number; readonly entries: readonly Entry[] } | null =
-    null;
+  let announced: { readonly digest: string; readonly generation: number } | null = null;
 
-  async function storeIds(digest: string, entries: readonly Entry[]): Promise<void> {
+  async function storeIds({ digest, groups }: GroupsFile): Promise<void> {
     const key = keys.fileIds(digest);
-    for (let from = 0; from < entries.length; from += chunk) {
-      await redis.sadd(key, ...entries.slice(from, from + chunk).map(({ group }) => group));
+    if ((await redis.scard(key)) !== groups.length) {
+      for (let from = 0; from < groups.length; from += chunk) {
+        await redis.sadd(key, ...groups.slice(from, from + chunk).map(({ entry }) => entry.group));
+      }
     }
+    await redis.expire(key, idsSeconds);
   }
 
   return {
-    async announce(entries) {
-      const digest = announced?.entries === entries ? announced.digest : digestOf(entries);
-      const key = keys.fileIds(digest);
-      if ((await redis.scard(key)) !== entries.length) await storeIds(digest, entries);
-      await redis.expire(key, idsSeconds);
+    async announce(file) {
+      await storeIds(file);
+      const { digest } = file;
       const [generation, isNew, newestLive, newest, ...others] = (await runScript(
         redis,
         announceLua,
         [keys.generations, keys.workers],
         [worker, digest, announced?.digest ?? '', announced?.generation ?? 0, deadAfterMs],
       )) as [number, string, number, number, ...string[]];
-      announced = { digest, generation, entries };
-      const authority = newestLive > generation ? generation : newest;
-      return { digest, generation, authority, isNew: isNew === '1', others: others.sort() };
+      announced = { digest, generation };
+      const overridesUpTo = newestLive > generation ? generation : newest;
+      return { digest, generation, overridesUpTo, isNew: isNew === '1', others: others.sort() };
     },
 
-    async having(files, ids) {
-      if (ids.length === 0) return new Set();
+    async idsIn(digests, ids) {
       const found = new Set<string>();
-      for (const file of files) {
-        const has = await redis.smismember(keys.fileIds(file), ...ids);
+      if (ids.length === 0) return found;
+      for (const digest of digests) {
+        const has = await redis.smismember(keys.fileIds(digest), ...ids);
         for (const [i, id] of ids.entries()) if (has[i] === 1) found.add(id);
       }
       return found;
@@ -88,7 +96,22 @@ export function createFiles(redis: RedisClient, keys: Keys): Files {
   };
 }
 
-function digestOf(entries: readonly Entry[]): string {
-  const sorted = [...entries].sort((a, b) => (a.group < b.group ? -1 : 1));
-  return createHash('sha256').update(JSON.stringify(sorted)).digest('hex').slice(0, 16);
+/** Pure. */
+export function groupsFile(config: Pick<Config, 'groups' | 'results' | 'verify'>): GroupsFile {
+  const groups = config.groups.map((group) => ({ entry: entryOf(group, config), firstSeen: group.firstSeen }));
+  const entries = groups.map(({ entry }) => entry).sort((a, b) => (a.group < b.group ? -1 : 1));
+  return { groups, digest: createHash('sha256').update(JSON.stringify(entries)).digest('hex').slice(0, 16) };
+}
+
+function entryOf(group: GroupConfig, { results, verify }: Pick<Config, 'results' | 'verify'>): Entry {
+  const { id, instance, identifier, enabled, schedule } = group;
+  return {
+    group: id,
+    instance,
+    identifier: identifierText(identifier),
+    enabled,
+    schedule: structuredClone(schedule) as Entry['schedule'],
+    queues: [...results.queues],
+    verifyEveryMs: verify?.everyMs ?? null,
+  };
 }

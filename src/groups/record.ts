@@ -1,11 +1,11 @@
 /**
- * What is remembered of one WhatsApp group: what the file says of it, its link, its place in the schedule, the attempt
- * under way and what is uncertain. One schema, used for reading and for writing; keys of a newer version survive both.
- * Times are milliseconds since 1970 by Redis's clock.
+ * What Redis holds of one WhatsApp group: its entry in the file, its link, its place in the schedule, the attempt under
+ * way and what is uncertain. Also the registration of a group id, and pure questions on both. Each has one schema, used
+ * for reading and writing, and keys of a newer version survive. Times are milliseconds since 1970 by Redis's clock.
  *
  * A record is named by the group's JID. A group that the file names by a code or link has a record named by its id
- * until a first read has shown the JID. So lock, doubt and history belong to the WhatsApp group: they stay where they
- * are when an entry of the file is renamed, moved to another instance, disabled, or removed and added again.
+ * until its first read has shown the JID. So lock, uncertainty and history belong to the WhatsApp group: they stay when
+ * an entry of the file is renamed, moved to another instance, disabled, or removed and added again.
  */
 import { z } from 'zod';
 import { linkReasons, requestInfo } from '../contract/event.ts';
@@ -24,7 +24,7 @@ const schedule = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('cron'), cron: z.string(), ...when }),
 ]);
 
-/** What the file says of a group. Workers go by the registered entry, never by the file they have read themselves. */
+/** A group as the file has it. Workers act on the registered entry, never on the file that they have read themselves. */
 export const entry = z.looseObject({
   /** The group's id in the file. */
   group: z.string(),
@@ -35,46 +35,46 @@ export const entry = z.looseObject({
   schedule,
   /** Results queues that get the group's events. */
   queues: z.array(z.string()),
-  /** null: links are not verified periodically. */
+  /** null: no periodic verification. */
   verifyEveryMs: z.int().positive().nullable(),
 });
 export type Entry = z.infer<typeof entry>;
 
-/** Which one-offs were there when an attempt began. No clock is needed to tell. */
+/** Which one-offs existed when an attempt began, without reference to any clock. */
 const covers = z.object({
-  /** Jobs of this queue up to the one that BullMQ numbered last: all of them were pushed before. */
+  /** All jobs of this queue up to this number were pushed before the attempt. BullMQ counts the jobs. */
   queue: z.string(),
   lastJob: z.int().nonnegative(),
-  /** Which of the group's attempts it is: those who asked when fewer had begun asked before. Absent: an older version's. */
+  /** The attempt's number. A request that saw a lower count of attempts is older. Older versions did not store it. */
   attempt: z.int().positive().optional(),
 });
 export type Covers = z.infer<typeof covers>;
 
 const attempt = z.looseObject({
   id: z.string(),
-  /** `adopt`: the read at first sight. `resolve`: what versions before 0.2 called that of a code. */
+  /** `adopt`: the first read. `resolve`: the first read of a code, as versions before 0.2 named it. */
   call: z.enum(['reset', 'readBack', 'adopt', 'verify', 'resolve']),
-  /** Right before the call was sent; a reset answers every request made before it. */
+  /** Right before the call is sent. A reset answers every request made earlier. */
   begunAt: time,
-  /** Renewed while its process lives; once past, anybody may take the group over. */
+  /** Renewed while the process lives. Once it has expired, any worker may take over. */
   leaseUntil: time,
-  /** The one-off that this call is made for; null: the schedule, or a verification. `identity`: which job it is. */
+  /** The one-off that this call serves. Null for scheduled rotations and verifications. `identity` names the job. */
   request: z.looseObject({ ...requestInfo.shape, identity: z.string().default('') }).nullable(),
-  /** The one-offs that were there when the attempt began: a reset answers them all. */
+  /** The one-offs that existed when the attempt began. A reset answers them all. */
   covers: covers.nullable().default(null),
 });
 export type Attempt = z.infer<typeof attempt>;
 
 const uncertain = z.looseObject({
-  /** When the call whose effect is unknown began. */
+  /** When the call with the unknown effect began. */
   begunAt: time,
-  /** Until when it may still take effect; null: the API has ended it, only its effect is unknown. */
+  /** Until when the call may still take effect. Null if the API has ended it and only its effect is unknown. */
   openUntil: time.nullable(),
-  /** The link is not read back before. */
+  /** The earliest time at which the link is read back. */
   readAt: time,
-  /** Reads that showed an unchanged link, or none. */
+  /** Reads that showed the old link, or none. */
   reads: z.int().nonnegative(),
-  /** Reads in a row that were refused or not answered. */
+  /** Consecutive reads that were refused or not answered. */
   failedReads: z.int().nonnegative().default(0),
   request: attempt.shape.request,
   covers: attempt.shape.covers,
@@ -86,123 +86,183 @@ const failure = z.looseObject({
   message: z.string(),
   httpStatus: z.int().nullable(),
   at: time,
-  /** Failures in a row. */
+  /** Consecutive failures. */
   count: z.int().positive(),
   nextAttemptAt: time.nullable(),
 });
 
-export const published = z.object({ code: z.string().nullable(), revision: time.nullable() });
+const published = z.object({ code: z.string().nullable(), revision: time.nullable() });
 
 export const groupRecord = z.looseObject({
-  /** null: nobody has registered this group yet, or a version before 0.2 wrote the record. */
+  /** Null if no worker has registered this group, or if a version before 0.2 wrote the record. */
   entry: entry.nullable().default(null),
-  /** When the entry left the file; null: it is in force. What is unsettled is settled all the same. */
+  /** When the entry left the file. Null while it is in force. A removed group's unsettled calls are still settled. */
   removedAt: time.nullable().default(null),
-  /** The entry's id names another WhatsApp group by now, so no event is published for this one. */
+  /** The entry's id now names another WhatsApp group, so this one publishes no events. */
   replaced: z.boolean().default(false),
-  /** When the entry came to its instance from another; null: it has always been there, as far as anybody knows. */
+  /** When the entry moved to its instance from another. Null if no move is known. */
   movedAt: time.nullable().default(null),
-  /** null: known by a code or link only, and not resolved yet. */
+  /** Null while only a code or link is known. */
   jid: z.string().nullable(),
-  /** The last link known to be live. With `revision` null it was read by a version before 0.2, and never published. */
+  /** The last link known to be live. If `revision` is null, a version before 0.2 read it and did not publish it. */
   link: z.looseObject({ code: z.string(), url: z.string() }).nullable(),
   revision: time.nullable(),
   previous: published,
-  /** What consumers hold under the entry's id from another WhatsApp group; null: nothing. */
+  /** The link of another WhatsApp group that was last published under the entry's id. Null if there is none. */
   predecessor: published.nullable().default(null),
   /** Why the current link was published. Null if none was, or if an older version wrote the record. */
   reason: z.enum(linkReasons).nullable().default(null),
-  /** When the link of `revision` was stored. */
+  /** When the link with `revision` was stored. */
   rotatedAt: time.nullable(),
-  /** When we last reset the link; null: never. */
+  /** When this program last reset the link. Null: never. */
   lastResetAt: time.nullable().default(null),
-  /** When the reset began that made the link of `revision`; null: it was not ours. */
+  /** When the reset that made the link with `revision` began. Null if the reset was not ours. */
   resetBegunAt: time.nullable(),
-  /** The one-offs that this reset answers, because they were there before it began. */
+  /** The one-offs that existed before this reset began, and that it answers. */
   resetCovers: covers.nullable().default(null),
-  /** Codes that were replaced, the newest first: one of these is never news. */
+  /** Replaced codes, newest first. None of them is ever published again. */
   replacedCodes: z.array(z.string()).default([]),
-  /** Next scheduled rotation; null: none. */
+  /** Next scheduled rotation. Null: none. */
   dueAt: time.nullable(),
-  /** The link has to be read and published before anything else is done. */
+  /** The link must be read and published before any other call. */
   adopt: z.boolean().default(false),
-  /** A read is due then, with the priority of scheduled work: at first sight, and when a group comes back. */
+  /** When a read with the priority of scheduled work is due: for a new group, and for one that returned to the file. */
   readDueAt: time.nullable().default(null),
-  /** Attempts ever begun. */
+  /** All attempts so far. */
   attempts: z.int().nonnegative(),
-  /** Failures ever reported: numbers their events. Versions before 0.2 numbered them by `attempts`. */
+  /** All failures reported so far. Numbers their events; versions before 0.2 used `attempts`. */
   failures: z.int().nonnegative().default(0),
   attempt: attempt.nullable(),
-  /** Id of the last attempt that was settled: tells a commit whose reply was lost from one that the fence refuses. */
+  /** Id of the last settled attempt. Tells a commit whose reply was lost from one that the fence refuses. */
   settled: z.string().nullable(),
   uncertain: uncertain.nullable(),
-  /** A read that begins at this time or later is owed, because a call might have taken effect late. */
+  /** A call may have taken effect late, so a read that begins at this time or later is owed. */
   verificationOwedAt: time.nullable(),
-  /** When the link was last seen to be live, or last tried to be read. */
+  /** When the link was last read, or a read was last tried. */
   verifiedAt: time.nullable(),
-  /** Reads in a row that failed or were shown no link. */
+  /** Consecutive reads that failed or showed no link. */
   unverified: z.int().nonnegative().default(0),
   failure: failure.nullable(),
-  /** Id of the group that this one turned out to be; it is then paused. */
+  /** The group that owns the same WhatsApp group. This one is then paused. */
   duplicateOf: z.string().nullable(),
-  /** Identities of the last one-offs answered: a job that runs again after a crash finds its answer here. */
+  /** Identities of the one-offs answered last. A job that runs again after a crash finds its answer here. */
   answered: z.array(z.string()),
 });
 export type GroupRecord = z.infer<typeof groupRecord>;
 
-/** A group nobody has heard of before. */
-export const newRecord: GroupRecord = Object.freeze({
-  entry: null,
-  removedAt: null,
-  replaced: false,
-  movedAt: null,
-  jid: null,
-  link: null,
-  revision: null,
-  previous: { code: null, revision: null },
-  predecessor: null,
-  reason: null,
-  rotatedAt: null,
-  lastResetAt: null,
-  resetBegunAt: null,
-  resetCovers: null,
-  replacedCodes: [],
-  dueAt: null,
-  adopt: true,
-  readDueAt: null,
-  attempts: 0,
-  failures: 0,
-  attempt: null,
-  settled: null,
-  uncertain: null,
-  verificationOwedAt: null,
-  verifiedAt: null,
-  unverified: 0,
-  failure: null,
-  duplicateOf: null,
-  answered: [],
-});
+/** The record of a group that is not stored yet. */
+export const newRecord: GroupRecord = Object.freeze(
+  groupRecord.parse({
+    jid: null,
+    link: null,
+    revision: null,
+    previous: { code: null, revision: null },
+    rotatedAt: null,
+    resetBegunAt: null,
+    dueAt: null,
+    adopt: true,
+    attempts: 0,
+    attempt: null,
+    settled: null,
+    uncertain: null,
+    verificationOwedAt: null,
+    verifiedAt: null,
+    failure: null,
+    duplicateOf: null,
+    answered: [],
+  }),
+);
 
-/** Whether the file has the group; one-offs are then accepted. */
+/** How long the record of a group that left the file is kept, ms. */
+export const historyMs = 30 * 24 * 3_600_000;
+
+/** What was registered for one group id, and which record belongs to it. Clients read it to find a group's queue. */
+const registration = z.looseObject({
+  entry,
+  recordId: z.string(),
+  /** Of the file that it was registered from (`files.ts`). An older file never replaces it. */
+  generation: z.int().nonnegative(),
+  /** The group that owns the same WhatsApp group. Null: none. */
+  duplicateOf: z.string().nullable(),
+  /** What was published under the id when it lost its record. Null if nothing was, or if it still has its record. */
+  published: published.nullable().default(null),
+  /** Failures reported under the id when it lost its record. */
+  failures: z.int().nonnegative().default(0),
+  /** Its record was lost or given to another entry. Any file may register it again. */
+  evicted: z.boolean().default(false),
+  /** When the id left the file. Null while it is in force. The WhatsApp group is still found by an id that left. */
+  removedAt: time.nullable(),
+});
+export type Registration = z.infer<typeof registration>;
+
+/** Null if there is none, or if a version before 0.2 wrote it; the group is then registered again. */
+export function parseRegistration(json: string | null | undefined): Registration | null {
+  if (!json) return null;
+  try {
+    return registration.parse(JSON.parse(json));
+  } catch {
+    return null;
+  }
+}
+
+/** Whether a file has the group. Then one-offs are accepted. */
 export function isRegistered({ entry, removedAt }: GroupRecord): boolean {
   return entry !== null && removedAt === null;
 }
-
-/** How long the history of a group that left the file is kept, ms. */
-export const historyMs = 30 * 24 * 3_600_000;
 
 /** Whether the group has scheduled rotations and verifications. */
 export function isScheduled(record: GroupRecord): boolean {
   return isRegistered(record) && record.entry?.enabled === true && record.duplicateOf === null;
 }
 
-/** Whether the link is read at first sight. A disabled group's is where consumers hold another group's under its id. */
-export function isRead(record: GroupRecord): boolean {
+/** Whether the group's link is read. A disabled group's is if another group's link was published under its id. */
+export function takesReads(record: GroupRecord): boolean {
   if (isScheduled(record)) return true;
   return isRegistered(record) && record.duplicateOf === null && record.adopt && record.predecessor !== null;
 }
 
-/** A group's newest link, as it is told to those who asked. */
+/** Whether the record belongs to this group id now. */
+export function hasEntry(record: GroupRecord, id: string): boolean {
+  return record.entry?.group === id && !record.replaced;
+}
+
+export type Published = GroupRecord['predecessor'];
+
+/** What consumers were last sent under the id of the record's entry. Null: nothing. */
+export function publishedOf(record: GroupRecord): Published {
+  if (record.adopt || record.revision === null) return record.predecessor;
+  return { code: record.link?.code ?? null, revision: record.revision };
+}
+
+/** When the next scheduled rotation or first read is due. Null: never. */
+export function nextDueAt(record: GroupRecord): number | null {
+  if (isScheduled(record)) return earliest(record.dueAt, record.readDueAt);
+  return takesReads(record) ? record.readDueAt : null;
+}
+
+/** When the link is next verified, by the period in force. Null: never. */
+export function verifyAt(record: GroupRecord): number | null {
+  const everyMs = record.entry?.verifyEveryMs ?? null;
+  if (everyMs === null || record.jid === null || record.adopt || !isScheduled(record)) return null;
+  return Math.max(record.verifiedAt ?? 0, record.rotatedAt ?? 0) + everyMs;
+}
+
+/** For this long, an uncertain group is left to the job that made it uncertain. */
+const orphanedMs = 3_000;
+
+/** When the settler looks at the group. Null if nothing is unsettled. */
+export function settleAt({ attempt, uncertain, verificationOwedAt }: GroupRecord): number | null {
+  if (attempt !== null) return attempt.leaseUntil;
+  if (uncertain !== null) return uncertain.readAt + orphanedMs;
+  return verificationOwedAt;
+}
+
+function earliest(a: number | null, b: number | null): number | null {
+  if (a === null || b === null) return a ?? b;
+  return Math.min(a, b);
+}
+
+/** A group's newest link, as requests are answered with it. */
 export interface KnownLink {
   readonly jid: string;
   readonly inviteCode: string;
@@ -212,7 +272,7 @@ export interface KnownLink {
   readonly rotatedAt: string;
 }
 
-/** null: there was none yet. */
+/** Null if there is none yet. */
 export function knownLink({ jid, link, revision, rotatedAt }: GroupRecord): KnownLink | null {
   if (jid === null || link === null || revision === null || rotatedAt === null) return null;
   return {

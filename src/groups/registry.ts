@@ -1,33 +1,32 @@
 /**
- * Registers a file's groups in Redis: which groups there are, who serves them, and when they are due. Every worker goes
- * by what is registered. Only what changed is touched, so a restart moves no schedule. A group that left the file keeps
- * its history for 30 days; if it comes back by then, it goes on where it was, under whatever id.
+ * Registers a file's groups in Redis: which groups exist, which instance serves each, and when each is due. Every worker
+ * acts on what is registered. Only differences are written, so a restart moves no schedule. A group that left the file
+ * keeps its history for 30 days. If it returns by then, under any id, it continues where it was.
  *
- * Two entries may turn out to be one WhatsApp group (a link and a JID, say): the first one that claims the JID keeps it,
- * for as long as it is registered.
+ * Two entries may name one WhatsApp group (by a link and a JID, say). The first one that claims the JID owns it for as
+ * long as it is registered; the other is a duplicate.
  */
 import { isDeepStrictEqual } from 'node:util';
 import type { Keys } from '../redis/keys.ts';
 import { type RedisClient, redisTime } from '../redis/scripts.ts';
 import { isJid } from '../ryze/identifier.ts';
-import type { FileStanding, Files } from './files.ts';
-import { ownerOf } from './owner.ts';
-import { type GroupRecord, historyMs } from './record.ts';
-import { asDuplicate, forgetting, publishedOf, replaced, type Wanted, withEntry, withoutEntry } from './register.ts';
-import { parseRegistration, type Registration } from './registration.ts';
+import { asDuplicate, asReplaced, type DesiredGroup, startedOver, withEntry, withoutEntry } from './entries.ts';
+import type { FileRank, WorkerFiles } from './files.ts';
+import { ownerOf, resolveIdentifiers } from './jids.ts';
+import { type Entry, type GroupRecord, hasEntry, historyMs, publishedOf, type Registration } from './record.ts';
 import { type Edit, type GroupStore, type Reader, RecordError, readable } from './store.ts';
 
 export interface RegistryChanges {
   readonly added: readonly string[];
   readonly changed: readonly string[];
   readonly removed: readonly string[];
-  /** Groups whose WhatsApp group another one owns already. */
+  /** Groups whose WhatsApp group belongs to another one. */
   readonly duplicates: readonly { readonly group: string; readonly owner: string }[];
-  /** Groups that were left as they are, because their records cannot be read. */
+  /** Groups that were not registered because their records cannot be read. */
   readonly unreadable: readonly { readonly group: string; readonly reason: string }[];
-  /** Groups that this file lacks, and that stay because the file of another live worker has them. */
+  /** Groups that this file lacks, and that stay because another live worker's file has them. */
   readonly kept: readonly string[];
-  /** Groups of which this file says something else than a newer one that is in force. */
+  /** Groups that a newer file in force has registered differently. */
   readonly outdated: readonly string[];
 }
 
@@ -35,100 +34,70 @@ export interface RegistryDependencies {
   readonly redis: RedisClient;
   readonly keys: Keys;
   readonly store: GroupStore;
-  readonly files: Files;
+  readonly files: WorkerFiles;
 }
 
-/** Groups written at the same time: enough to fill the pipe, not so many that others wait. */
+/** Groups written at the same time: enough to use the connection fully, few enough not to delay other commands. */
 const chunk = 250;
 
-/** Registers what differs from what is registered. `standing`: what `files.announce` says of this file. */
+/** By group id. Null: not readable by this version. */
+type Registrations = ReadonlyMap<string, Registration | null>;
+
+/** Registers what differs. `rank`: the result of announcing the file. */
 export async function syncRegistry(
   deps: RegistryDependencies,
-  wanted: readonly Wanted[],
-  standing: FileStanding,
+  desired: readonly DesiredGroup[],
+  rank: FileRank,
 ): Promise<RegistryChanges> {
-  const { store, files } = deps;
-  const before = await readRegistered(deps);
-  const ids = new Set(wanted.map(({ entry }) => entry.group));
-  const different = wanted.filter(({ entry }) => !isAsBefore(before.get(entry.group) ?? null, entry));
-  const isOutdated = ({ entry }: Wanted) => isNewer(before.get(entry.group), standing);
-  const work = different.filter((one) => !isOutdated(one));
-  const resolved = await resolvedOf(deps, work);
+  const { store } = deps;
+  const before = await readRegistrations(deps);
+  const different = desired.filter(({ entry }) => !isRegisteredAs(before.get(entry.group), entry));
+  const isOutdated = ({ entry }: DesiredGroup) => {
+    const known = before.get(entry.group);
+    return isProtected(known, rank) && known?.duplicateOf === null;
+  };
+  const work = different.filter((group) => !isOutdated(group));
+  const jids = await resolveIdentifiers(
+    deps,
+    work.map(({ entry }) => entry.identifier),
+  );
 
-  // First, so that a group that was only given another id finds its WhatsApp group free. That id goes at once, though
-  // another worker's file still has it: the WhatsApp group stays.
-  const gone = [...before].filter(([id, known]) => !ids.has(id) && known?.removedAt == null).map(([id]) => id);
-  const elsewhere = await files.having(standing.others, gone);
-  const claimed = new Set(resolved.values());
-  const stays = (id: string) => elsewhere.has(id) && !claimed.has(before.get(id)?.recordId ?? '');
-  const removed = gone.filter((id) => !stays(id));
-  await inChunks(removed, (id) => removeGroup(store, id, standing.authority));
+  // Removal comes first, so that a renamed group finds its WhatsApp group free.
+  const { removed, kept } = await splitMissing(deps, before, { desired, jids, rank });
+  await inChunks(removed, (id) => removeGroup(store, id, rank));
 
-  const leaving = new Set(work.filter((one) => isLeaving(one, before, resolved)).map(({ entry }) => entry.group));
+  const repointed = new Set(work.filter((group) => isRepointed(group, before, jids)).map(({ entry }) => entry.group));
   const duplicates: { group: string; owner: string }[] = [];
   const unreadable: { group: string; reason: string }[] = [];
   await inChunks(work, async (one) => {
     const group = one.entry.group;
-    const jid = resolved.get(one.entry.identifier) ?? null;
-    const owner = await readable(registerGroup(store, one, { jid, leaving, standing }));
+    const jid = jids.get(one.entry.identifier) ?? null;
+    const owner = await readable(registerGroup(store, one, { jid, repointed, rank }));
     if (owner instanceof RecordError) unreadable.push({ group, reason: owner.message });
     else if (owner !== null) duplicates.push({ group, owner });
   });
 
-  const isNew = (id: string) => before.get(id) == null || before.get(id)?.removedAt !== null;
+  const isNew = (id: string) => before.get(id)?.removedAt !== null;
   const written = work.map(({ entry }) => entry.group);
   return {
     added: written.filter(isNew),
     changed: written.filter((id) => !isNew(id) && before.get(id)?.duplicateOf === null),
-    removed: removed.sort(),
+    removed,
     duplicates: duplicates.filter(({ group, owner }) => before.get(group)?.duplicateOf !== owner),
     unreadable,
-    kept: gone.filter(stays).sort(),
+    kept,
     outdated: different.filter(isOutdated).map(({ entry }) => entry.group),
   };
 }
 
-/** By id, without those that left the files long ago; null: not of this version. */
-async function readRegistered({ redis, keys }: RegistryDependencies): Promise<Map<string, Registration | null>> {
-  const nowMs = await redisTime(redis, keys);
-  const before = new Map<string, Registration | null>();
-  const forgotten: string[] = [];
-  for (const [id, json] of Object.entries(await redis.hgetall(keys.registered))) {
-    const known = parseRegistration(json);
-    if (known?.removedAt != null && known.removedAt < nowMs - historyMs) forgotten.push(id);
-    else before.set(id, known);
-  }
-  if (forgotten.length > 0) await redis.hdel(keys.registered, ...forgotten);
-  return before;
-}
-
-/** A newer file, of a worker that lives, has registered something else. */
-function isNewer(known: Registration | null | undefined, { authority }: FileStanding): boolean {
-  return known != null && known.duplicateOf === null && isKept(known, authority);
-}
-
-/** What a newer file has registered is not replaced. */
-function isKept({ removedAt, evicted, generation }: Registration, authority: number): boolean {
-  return removedAt === null && !evicted && generation > authority;
-}
-
-/** Its entry names another WhatsApp group than before. */
-function isLeaving(
-  { entry }: Wanted,
-  before: ReadonlyMap<string, Registration | null>,
-  resolved: ReadonlyMap<string, string>,
-): boolean {
-  const known = before.get(entry.group);
-  if (known == null || known.entry.identifier === entry.identifier) return false;
-  return known.recordId !== resolved.get(entry.identifier);
-}
-
-/** Marks the groups whose records are gone, so that `syncRegistry` registers them again; returns their ids. */
-export async function markLost({ redis, keys }: RegistryDependencies, recordIds: readonly string[]): Promise<string[]> {
+/** Marks the groups whose records are gone, so that `syncRegistry` registers them again. Returns their ids. */
+export async function markLost(
+  { redis, keys, store }: RegistryDependencies,
+  recordIds: readonly string[],
+): Promise<string[]> {
   const lost = new Set(recordIds);
   const marked: Record<string, string> = {};
-  for (const [id, json] of Object.entries(await redis.hgetall(keys.registered))) {
-    const known = parseRegistration(json);
+  for (const [id, known] of await store.registrations()) {
     if (known === null || known.removedAt !== null || !lost.has(known.recordId)) continue;
     marked[id] = JSON.stringify({ ...known, evicted: true });
   }
@@ -137,52 +106,78 @@ export async function markLost({ redis, keys }: RegistryDependencies, recordIds:
   return ids;
 }
 
-/** A duplicate is looked at each time: its owner may have left the file. */
-function isAsBefore(known: Registration | null, entry: Wanted['entry']): boolean {
-  if (known === null || known.removedAt !== null || known.duplicateOf !== null || known.evicted) return false;
+/** Forgets those that left the files long ago, and returns the others. */
+async function readRegistrations({ redis, keys, store }: RegistryDependencies): Promise<Registrations> {
+  const oldestMs = (await redisTime(redis, keys)) - historyMs;
+  const all = [...(await store.registrations())];
+  const isForgotten = (known: Registration | null) => known?.removedAt != null && known.removedAt < oldestMs;
+  const forgotten = all.filter(([, known]) => isForgotten(known)).map(([id]) => id);
+  if (forgotten.length > 0) await redis.hdel(keys.registered, ...forgotten);
+  return new Map(all.filter(([, known]) => !isForgotten(known)));
+}
+
+/** Of the registered groups that this file lacks: those to remove, and those that another worker's file keeps. */
+async function splitMissing(
+  { files }: RegistryDependencies,
+  before: Registrations,
+  { desired, jids, rank }: { desired: readonly DesiredGroup[]; jids: ReadonlyMap<string, string>; rank: FileRank },
+): Promise<{ removed: string[]; kept: string[] }> {
+  const ids = new Set(desired.map(({ entry }) => entry.group));
+  const missing = [...before].filter(([id, known]) => !ids.has(id) && known?.removedAt == null).map(([id]) => id);
+  const elsewhere = await files.idsIn(rank.others, missing);
+  // An old id of a renamed group goes at once, even if another worker's file has it: the WhatsApp group stays.
+  const claimed = new Set(jids.values());
+  const isKept = (id: string) => elsewhere.has(id) && !claimed.has(before.get(id)?.recordId ?? '');
+  return { removed: missing.filter((id) => !isKept(id)).sort(), kept: missing.filter(isKept).sort() };
+}
+
+/** A duplicate always counts as different, because its owner may have left the file. */
+function isRegisteredAs(known: Registration | null | undefined, entry: Entry): boolean {
+  if (known == null || known.removedAt !== null || known.duplicateOf !== null || known.evicted) return false;
   return isDeepStrictEqual(known.entry, { ...known.entry, ...entry });
 }
 
-/** JIDs by the identifiers that lead to them: JIDs themselves, and codes that were resolved before. */
-async function resolvedOf({ redis, keys }: RegistryDependencies, work: readonly Wanted[]) {
-  const identifiers = work.map(({ entry }) => entry.identifier);
-  const codes = identifiers.filter((identifier) => !isJid(identifier));
-  const jids = codes.length === 0 ? [] : await redis.hmget(keys.resolved, ...codes);
-  return new Map([
-    ...identifiers.filter(isJid).map((jid) => [jid, jid] as const),
-    ...codes.flatMap((code, i) => (jids[i] == null ? [] : [[code, jids[i]] as const])),
-  ]);
+/** Whether a newer file of a live worker has registered this, so that an older one must not replace it. */
+function isProtected(known: Registration | null | undefined, { overridesUpTo }: FileRank): boolean {
+  return known != null && known.removedAt === null && !known.evicted && known.generation > overridesUpTo;
+}
+
+/** Whether the entry now names another WhatsApp group. */
+function isRepointed({ entry }: DesiredGroup, before: Registrations, jids: ReadonlyMap<string, string>): boolean {
+  const known = before.get(entry.group);
+  if (known == null || known.entry.identifier === entry.identifier) return false;
+  return known.recordId !== jids.get(entry.identifier);
 }
 
 interface Registering {
-  /** Of the group, as far as its identifier tells. */
+  /** Of the group, as far as its identifier shows it. */
   readonly jid: string | null;
   /** Groups that name another WhatsApp group in this file than they did before. */
-  readonly leaving: ReadonlySet<string>;
-  readonly standing: FileStanding;
+  readonly repointed: ReadonlySet<string>;
+  readonly rank: FileRank;
 }
 
-/** Returns the id of the group that owns the same WhatsApp group already; null: this one has it. */
+/** Returns the id of the group that owns the same WhatsApp group, or null if this one does. */
 async function registerGroup(
   store: GroupStore,
-  wanted: Wanted,
-  { jid: knownJid, leaving, standing: { generation, authority } }: Registering,
+  desired: DesiredGroup,
+  { jid: knownJid, repointed, rank }: Registering,
 ): Promise<string | null> {
-  const { entry } = wanted;
+  const { entry } = desired;
   const id = entry.group;
   return await store.edit(async (reader): Promise<Edit<string | null>> => {
     const known = await reader.registration(id);
-    if (known !== null && isKept(known, authority)) return { result: null };
+    if (isProtected(known, rank)) return { result: null };
     const currentId = known?.recordId ?? id;
     const current = await reader.record(currentId);
-    // Versions before 0.2 kept a record by its id, and no entry in it.
+    // Versions before 0.2 named a record by the group's id and stored no entry in it.
     const isOld = current.entry === null;
     const isUnchanged = known?.entry.identifier === entry.identifier && isJid(currentId);
     const jid = knownJid ?? (isUnchanged ? currentId : isOld ? current.jid : null);
     const other = jid === null ? null : await ownerOf(reader, jid, id);
-    // In the same file it names another WhatsApp group, so it makes way: two entries may have exchanged theirs.
-    const makesWay = other !== null && leaving.has(other) && !(await isNewerOwner(reader, other, authority));
-    const owner = makesWay ? null : other;
+    // Two entries may have swapped identifiers: an owner that is repointed in the same file gives way.
+    const givesWay = other !== null && repointed.has(other) && !isProtected(await reader.registration(other), rank);
+    const owner = givesWay ? null : other;
 
     const targetId = jid === null || owner !== null ? id : jid;
     const target = await reader.record(targetId);
@@ -190,26 +185,26 @@ async function registerGroup(
     const leaves = moves && (isOld ? currentId === id : hasEntry(current, id));
     const isMigrated = moves && isOld && current.jid === targetId;
     const isOther = targetId === id && target.entry !== null && target.entry.identifier !== entry.identifier;
-    const record = isMigrated ? current : isOther ? forgetting(target) : target;
-    const isHeld = leaves && !isMigrated;
-    const brought = {
-      held: (isHeld ? publishedOf(current) : null) ?? known?.published ?? null,
-      failures: Math.max(isHeld ? current.failures : 0, known?.failures ?? 0),
+    const record = isMigrated ? current : isOther ? startedOver(target) : target;
+    const isInherited = leaves && !isMigrated;
+    const inherited = {
+      published: (isInherited ? publishedOf(current) : null) ?? known?.published ?? null,
+      failures: Math.max(isInherited ? current.failures : 0, known?.failures ?? 0),
     };
     const after =
       owner === null
-        ? withEntry(record, wanted, jid, brought, reader.nowMs)
-        : asDuplicate(record, wanted, owner, brought);
-    const left = currentId === id ? null : replaced(current, reader.nowMs);
+        ? withEntry(record, desired, jid, inherited, reader.nowMs)
+        : asDuplicate(record, desired, owner, inherited);
+    const left = currentId === id ? null : asReplaced(current, reader.nowMs);
     return {
       records: { ...(leaves ? { [currentId]: left } : {}), [targetId]: after },
       registrations: {
-        ...(await handOver(reader, record, id)),
+        ...(await evictOwner(reader, record, id)),
         [id]: {
           ...known,
           entry: { ...known?.entry, ...entry },
           recordId: targetId,
-          generation,
+          generation: rank.generation,
           duplicateOf: owner,
           published: null,
           failures: 0,
@@ -223,44 +218,31 @@ async function registerGroup(
   });
 }
 
-/** A record gets another id: what consumers hold under the one that it had is noted there. */
-async function handOver(reader: Reader, record: GroupRecord, id: string): Promise<Record<string, Registration>> {
-  const before = record.entry?.group;
-  if (before === undefined || before === id || record.replaced) return {};
-  const known = await reader.registration(before);
+/** The record gets another id. What was published under its id so far is noted in that id's registration. */
+async function evictOwner(reader: Reader, record: GroupRecord, id: string): Promise<Record<string, Registration>> {
+  const owner = record.entry?.group;
+  if (owner === undefined || owner === id || record.replaced) return {};
+  const known = await reader.registration(owner);
   if (known === null) return {};
-  const [published, failures] = [publishedOf(record), record.failures];
-  if (known.removedAt !== null) return { [before]: { ...known, published, failures } };
-  return { [before]: { ...known, recordId: before, published, failures, evicted: true } };
+  const noted = { ...known, published: publishedOf(record), failures: record.failures };
+  return { [owner]: known.removedAt !== null ? noted : { ...noted, recordId: owner, evicted: true } };
 }
 
-async function isNewerOwner(reader: Reader, id: string, authority: number): Promise<boolean> {
-  const known = await reader.registration(id);
-  return known !== null && isKept(known, authority);
-}
-
-async function removeGroup(store: GroupStore, id: string, authority: number): Promise<void> {
+async function removeGroup(store: GroupStore, id: string, { overridesUpTo }: FileRank): Promise<void> {
   await store.edit(async (reader) => {
     const known = await reader.registration(id);
     if (known === null) return { registrations: { [id]: null }, result: undefined };
-    if (known.generation > authority) return { result: undefined };
-    const record = await reader.record(known.recordId);
+    if (known.generation > overridesUpTo) return { result: undefined };
+    const { recordId } = known;
+    const removed = { ...known, removedAt: reader.nowMs };
+    const record = await reader.record(recordId);
+    if (!hasEntry(record, id)) return { registrations: { [id]: removed }, result: undefined };
     return {
-      records: hasEntry(record, id) ? { [known.recordId]: withoutEntry(record, reader.nowMs) } : {},
-      registrations: {
-        [id]: {
-          ...known,
-          removedAt: reader.nowMs,
-          published: hasEntry(record, id) ? publishedOf(record) : known.published,
-        },
-      },
+      records: { [recordId]: withoutEntry(record, reader.nowMs) },
+      registrations: { [id]: { ...removed, published: publishedOf(record) } },
       result: undefined,
     };
   });
-}
-
-function hasEntry(record: GroupRecord, id: string): boolean {
-  return record.entry?.group === id && !record.replaced;
 }
 
 async function inChunks<T>(items: readonly T[], act: (item: T) => Promise<void>): Promise<void> {

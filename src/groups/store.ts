@@ -1,58 +1,67 @@
 /**
- * Reads and writes group records and the index of ids. Every change is a pure function of what it reads, applied by
- * compare-and-set: it counts only if nothing that it read has changed, and is tried again otherwise. Records, their
- * places in the planner's indexes and their events are one atomic step. Publishing those events is not done here
- * (`results/outbox.ts`).
+ * Reads and writes group records and registrations. A change is a pure function of what it reads, saved by
+ * compare-and-set: if anything that it has read was changed meanwhile, it is computed again. Records, their places in
+ * the planner's indexes and their events are written in one atomic step. Publishing the events is the outbox's job.
  */
-
 import type { LinkEvent } from '../contract/event.ts';
 import type { Keys } from '../redis/keys.ts';
 import { loadScript, type RedisClient, redisTime, runScript } from '../redis/scripts.ts';
-import { indexEntries } from './indexes.ts';
-import { type GroupRecord, groupRecord, historyMs, newRecord } from './record.ts';
-import { parseRegistration, type Registration } from './registration.ts';
-import { createSave, type Save } from './save.ts';
+import {
+  type GroupRecord,
+  groupRecord,
+  historyMs,
+  newRecord,
+  nextDueAt,
+  parseRegistration,
+  type Registration,
+  settleAt,
+  verifyAt,
+} from './record.ts';
 
 const loadLua = loadScript('load', import.meta.url);
+const saveLua = loadScript('save', import.meta.url);
 
-/** What a change makes of one record; null, or the same record, leaves it as it is. */
+/** A change of one record. Null, or the same record, leaves it as it is. */
 export interface Change<T> {
   readonly record: GroupRecord | null;
   readonly events?: readonly LinkEvent[];
   readonly result: T;
 }
 
-/** What a change may read. Whatever it has read is compared when the change is saved. */
+/** Reads for a change of several records. Everything read is compared when the change is saved. */
 export interface Reader {
   readonly nowMs: number;
   record(recordId: string): Promise<GroupRecord>;
   registration(group: string): Promise<Registration | null>;
 }
 
-/** What a change of several records makes of them. */
+/** A change of several records. */
 export interface Edit<T> {
-  /** By record id; null: the record is deleted. */
+  /** By record id. Null deletes the record. */
   readonly records?: Readonly<Record<string, GroupRecord | null>>;
   /** By record id, for the results queues of that record's entry. */
   readonly events?: Readonly<Record<string, readonly LinkEvent[]>>;
-  /** By group id; null: the id is forgotten. */
+  /** By group id. Null deletes the registration. */
   readonly registrations?: Readonly<Record<string, Registration | null>>;
-  /** The JID that an invite code led to, by code. */
+  /** The JIDs of resolved invite codes, by code. */
   readonly resolved?: Readonly<Record<string, string>>;
   readonly result: T;
 }
 
 export interface GroupStore {
   /**
-   * The record as it stands, and Redis's clock. A group without a record has the empty one. Rejects with a
-   * `RecordError` where there is one that cannot be read; `readable` makes that a value.
+   * The record, and Redis's clock. A group without a record has the empty one. Rejects with a `RecordError` if the
+   * record cannot be read; `readable` turns that into a value.
    */
   load(recordId: string): Promise<{ readonly record: GroupRecord; readonly nowMs: number }>;
-  /** Changes one record; `change` may be called more than once, and must not do anything but compute. */
+  registration(group: string): Promise<Registration | null>;
+  /** By group id: those of `groups`, or all. Null: not stored, or not readable by this version. */
+  registrations(groups?: readonly string[]): Promise<ReadonlyMap<string, Registration | null>>;
+  /** Changes one record. `change` may be called more than once, so it must only compute. */
   update<T>(recordId: string, change: (record: GroupRecord, nowMs: number) => Change<T>): Promise<T>;
   /**
-   * Changes several records together, and puts each into its indexes anew, wherever the planner has held it. `plan` may
-   * be called more than once, and must not do anything but read and compute.
+   * Changes several records together. Each returns to its computed place in the indexes, even if the planner has
+   * postponed it. `plan` may be called more than once, so it must only read and compute.
    */
   edit<T>(plan: (reader: Reader) => Promise<Edit<T>>): Promise<T>;
 }
@@ -62,7 +71,7 @@ export class RecordError extends Error {
   override readonly name = 'RecordError';
 }
 
-/** The error instead of a rejection, where it is only this record that cannot be read. */
+/** Resolves with the error if only this record cannot be read. */
 export async function readable<T>(reading: Promise<T>): Promise<T | RecordError> {
   try {
     return await reading;
@@ -72,7 +81,7 @@ export async function readable<T>(reading: Promise<T>): Promise<T | RecordError>
   }
 }
 
-/** Times to try again when others write the same record; far more than contention can explain. */
+/** Retries after conflicting writes: far more than contention can explain. */
 const maxConflicts = 200;
 
 interface Snapshot {
@@ -81,102 +90,163 @@ interface Snapshot {
   readonly nowMs: number;
 }
 
+/** What `save.lua` compares and writes. */
+interface Batch {
+  /** Key, hash field, and the value seen there; '' for none. */
+  readonly checks: [key: string, field: string, seen: string][];
+  readonly writes: [command: string, key: string, ...args: string[]][];
+}
+
 export function createGroupStore(redis: RedisClient, keys: Keys): GroupStore {
-  async function read(recordId: string): Promise<Snapshot> {
+  async function load(recordId: string): Promise<Snapshot> {
     const key = keys.group(recordId);
     const [version, json, nowMs] = (await runScript(redis, loadLua, [key], [])) as [number, string, number];
     return { version, record: json === '' ? newRecord : parseRecord(recordId, key, json), nowMs };
   }
 
-  /** `anew`: the record goes to its places in the indexes even where the planner has held it back. */
+  /** `reindex`: restores the places in the indexes, even if the planner has postponed the record. */
   function put(
-    save: Save,
+    { checks, writes }: Batch,
     recordId: string,
     seen: Snapshot,
-    { after, events, anew }: { after: GroupRecord | null; events: readonly LinkEvent[]; anew: boolean },
+    { after, events, reindex }: { after: GroupRecord | null; events: readonly LinkEvent[]; reindex: boolean },
   ): void {
     const key = keys.group(recordId);
-    save.check(key, 'version', versionText(seen));
-    if (after === null) save.write('DEL', key);
+    checks.push([key, 'version', versionText(seen)]);
+    if (after === null) writes.push(['DEL', key]);
     else {
       const json = JSON.stringify(groupRecord.parse(after));
-      save.write('HSET', key, 'version', String(seen.version + 1), 'record', json);
-      if (after.removedAt !== null) save.write('EXPIRE', key, String(historyMs / 1_000));
-      else if (anew) save.write('PERSIST', key);
+      writes.push(['HSET', key, 'version', String(seen.version + 1), 'record', json]);
+      if (after.removedAt !== null) writes.push(['EXPIRE', key, String(historyMs / 1_000)]);
+      else if (reindex) writes.push(['PERSIST', key]);
     }
     const [from, to] = [indexEntries(seen.record, keys), indexEntries(after ?? newRecord, keys)];
     for (const index of ['due', 'verification', 'unsettled'] as const) {
       const [old, next] = [from[index], to[index]];
-      if (old !== null && old.key !== next?.key) save.write('ZREM', old.key, recordId);
-      if (next !== null && (anew || next.key !== old?.key || next.atMs !== old.atMs)) {
-        save.write('ZADD', next.key, String(next.atMs), recordId);
+      if (old !== null && old.key !== next?.key) writes.push(['ZREM', old.key, recordId]);
+      if (next !== null && (reindex || next.key !== old?.key || next.atMs !== old.atMs)) {
+        writes.push(['ZADD', next.key, String(next.atMs), recordId]);
       }
     }
     for (const queue of after?.entry?.queues ?? []) {
-      for (const event of events) save.write('RPUSH', keys.outbox(queue), JSON.stringify(event));
+      for (const event of events) writes.push(['RPUSH', keys.outbox(queue), JSON.stringify(event)]);
     }
   }
 
+  /** False if something that was read has changed; then nothing was written. */
+  async function save({ checks, writes }: Batch): Promise<boolean> {
+    if (writes.length === 0) return true;
+    const names = [...new Set([...checks.map(([key]) => key), ...writes.map(([, key]) => key)])];
+    const numbers = new Map(names.map((name, i) => [name, i + 1]));
+    const numbered = {
+      checks: checks.map(([key, ...rest]) => [numbers.get(key), ...rest]),
+      writes: writes.map(([command, key, ...args]) => [command, numbers.get(key), ...args]),
+    };
+    const args = [JSON.stringify(numbered.checks), JSON.stringify(numbered.writes)];
+    return (await runScript(redis, saveLua, names, args)) === 1;
+  }
+
+  /** Computes the change, and computes it again as long as what it read has changed before the save. */
+  async function untilSaved<T>(what: string, compute: (batch: Batch) => Promise<T>): Promise<T> {
+    for (let conflicts = 0; conflicts < maxConflicts; conflicts++) {
+      const batch: Batch = { checks: [], writes: [] };
+      const result = await compute(batch);
+      if (await save(batch)) return result;
+    }
+    throw new RecordError(`${what}: what it reads in Redis changed ${maxConflicts} times in a row`);
+  }
+
   return {
-    load: read,
+    load,
+
+    registration: async (group) => parseRegistration(await redis.hget(keys.registered, group)),
+
+    async registrations(groups) {
+      if (groups === undefined) {
+        const all = Object.entries(await redis.hgetall(keys.registered));
+        return new Map(all.map(([group, json]) => [group, parseRegistration(json)]));
+      }
+      const found = groups.length === 0 ? [] : await redis.hmget(keys.registered, ...groups);
+      return new Map(groups.map((group, i) => [group, parseRegistration(found[i])]));
+    },
 
     update: (recordId, change) =>
-      untilSaved(`group ${recordId}`, async () => {
-        const seen = await read(recordId);
+      untilSaved(`group ${recordId}`, async (batch) => {
+        const seen = await load(recordId);
         const { record, events = [], result } = change(seen.record, seen.nowMs);
-        const save = createSave();
         if (record !== null && record !== seen.record) {
-          put(save, recordId, seen, { after: record, events, anew: false });
+          put(batch, recordId, seen, { after: record, events, reindex: false });
         }
-        return { saved: await save.run(redis), result };
+        return result;
       }),
 
     edit: (plan) =>
-      untilSaved('a change of several groups', async () => {
-        const save = createSave();
+      untilSaved('a change of several groups', async (batch) => {
         const seen = new Map<string, Snapshot>();
         const { records, events, registrations, resolved, result } = await plan({
           nowMs: await redisTime(redis, keys),
           async record(recordId) {
-            const snapshot = seen.get(recordId) ?? (await read(recordId));
+            const snapshot = seen.get(recordId) ?? (await load(recordId));
             seen.set(recordId, snapshot);
             return snapshot.record;
           },
           async registration(group) {
             const json = (await redis.hget(keys.registered, group)) ?? '';
-            save.check(keys.registered, group, json);
+            batch.checks.push([keys.registered, group, json]);
             return parseRegistration(json);
           },
         });
         for (const [recordId, snapshot] of seen) {
           const after = own(records, recordId);
-          if (after === undefined) save.check(keys.group(recordId), 'version', versionText(snapshot));
-          else put(save, recordId, snapshot, { after, events: own(events, recordId) ?? [], anew: true });
+          if (after === undefined) batch.checks.push([keys.group(recordId), 'version', versionText(snapshot)]);
+          else put(batch, recordId, snapshot, { after, events: own(events, recordId) ?? [], reindex: true });
         }
         for (const [group, registration] of Object.entries(registrations ?? {})) {
-          if (registration === null) save.write('HDEL', keys.registered, group);
-          else save.write('HSET', keys.registered, group, JSON.stringify(registration));
+          if (registration === null) batch.writes.push(['HDEL', keys.registered, group]);
+          else batch.writes.push(['HSET', keys.registered, group, JSON.stringify(registration)]);
         }
-        for (const [code, jid] of Object.entries(resolved ?? {})) save.write('HSET', keys.resolved, code, jid);
-        return { saved: await save.run(redis), result };
+        for (const [code, jid] of Object.entries(resolved ?? {})) {
+          batch.writes.push(['HSET', keys.resolved, code, jid]);
+        }
+        return result;
       }),
   };
 }
 
-async function untilSaved<T>(what: string, once: () => Promise<{ saved: boolean; result: T }>): Promise<T> {
-  for (let conflicts = 0; conflicts < maxConflicts; conflicts++) {
-    const { saved, result } = await once();
-    if (saved) return result;
-  }
-  throw new RecordError(`${what}: what it reads in Redis changed ${maxConflicts} times in a row`);
+/** Where the planner finds a record. */
+interface IndexEntries {
+  /** Scheduled rotations and first reads. */
+  readonly due: IndexEntry | null;
+  /** Periodic verification. */
+  readonly verification: IndexEntry | null;
+  /** What a crash or a lost answer left behind, whatever became of the group's entry. */
+  readonly unsettled: IndexEntry | null;
 }
 
-/** A group may be called `constructor`. */
+/** One member of one sorted set. */
+interface IndexEntry {
+  readonly key: string;
+  readonly atMs: number;
+}
+
+/** Pure. A record has at most one place in each index. */
+export function indexEntries(record: GroupRecord, keys: Keys): IndexEntries {
+  const instance = record.entry?.instance;
+  if (instance === undefined) return { due: null, verification: null, unsettled: null };
+  const at = (key: string, atMs: number | null) => (atMs === null ? null : { key, atMs });
+  return {
+    due: at(keys.due(instance), nextDueAt(record)),
+    verification: at(keys.verifications(instance), verifyAt(record)),
+    unsettled: at(keys.unsettled, settleAt(record)),
+  };
+}
+
+/** Ignores inherited properties: a group may be called `constructor`. */
 function own<V>(values: Readonly<Record<string, V>> | undefined, key: string): V | undefined {
   return values !== undefined && Object.hasOwn(values, key) ? values[key] : undefined;
 }
 
-/** As Redis holds it; '': there is no record. */
+/** As Redis holds it; '' if there is no record. */
 function versionText({ version }: Snapshot): string {
   return version === 0 ? '' : String(version);
 }
@@ -196,6 +266,6 @@ function parseRecord(recordId: string, key: string, json: string): GroupRecord {
 
 function unreadableRecord(recordId: string, key: string, why: string): RecordError {
   return new RecordError(
-    `group ${recordId}: its record in Redis cannot be read (${why}): run the version that wrote it, or delete the key ${key} to begin anew`,
+    `group ${recordId}: its record in Redis cannot be read (${why}): run the version that wrote it, or delete the key ${key} to start over`,
   );
 }

@@ -13,8 +13,7 @@ import { type Budget, bucketOf } from '../budget/budget.ts';
 import { readGate, readProbing } from '../budget/gate.ts';
 import { countJobs } from '../bullmq/counts.ts';
 import type { Config, InstanceConfig } from '../config/config.ts';
-import { lookAt } from '../groups/indexes.ts';
-import type { GroupRecord } from '../groups/record.ts';
+import { type GroupRecord, nextDueAt } from '../groups/record.ts';
 import { type GroupStore, RecordError, readable } from '../groups/store.ts';
 import type { Keys } from '../redis/keys.ts';
 import { type RedisClient, redisTime } from '../redis/scripts.ts';
@@ -214,7 +213,7 @@ async function planDue(deps: PlannerDependencies, heads: InstanceHead[], room: R
       continue;
     }
     // Left behind where the group was moved, disabled or removed.
-    if (entry.instance !== instance || lookAt(record) === null) {
+    if (entry.instance !== instance || nextDueAt(record) === null) {
       until(null);
       continue;
     }

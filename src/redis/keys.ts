@@ -6,7 +6,7 @@
 export interface Keys {
   /** Hash `{version, record}`: a group's state (`groups/record.ts`). `recordId`: its JID, or its id until that is known. */
   group(recordId: string): string;
-  /** Hash, group id → JSON: what was registered from the workers' files (`groups/registration.ts`). */
+  /** Hash, group id → JSON: what was registered from the workers' files (`groups/record.ts`). */
   readonly registered: string;
   /** Hash, invite code → JID: what a code in a file was resolved to. */
   readonly resolved: string;

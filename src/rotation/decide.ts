@@ -2,7 +2,7 @@
  * What may be done with a group next: the first half of the protocol, whose states and results `transition.ts` lists. Pure.
  * Decided once when a job looks, and again, in one step with what it writes, when an attempt is recorded.
  */
-import { type Covers, type GroupRecord, isRead, isRegistered, isScheduled } from '../groups/record.ts';
+import { type Covers, type GroupRecord, isRegistered, isScheduled, takesReads } from '../groups/record.ts';
 import { slideIntoWindow } from '../schedule/schedule.ts';
 import type { JobPosition, Step, Work } from './types.ts';
 
@@ -42,7 +42,7 @@ export function decide(record: GroupRecord, work: Work, nowMs: number): Step {
 
 function decideVerification(record: GroupRecord, nowMs: number): Step {
   const owed = record.verificationOwedAt !== null && record.verificationOwedAt <= nowMs;
-  if (!isRead(record)) return owed && record.jid !== null ? { do: 'verify' } : { do: 'finish', as: 'obsolete' };
+  if (!takesReads(record)) return owed && record.jid !== null ? { do: 'verify' } : { do: 'finish', as: 'obsolete' };
   return { do: record.adopt ? 'adopt' : 'verify' };
 }
 

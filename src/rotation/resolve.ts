@@ -2,9 +2,9 @@
  * A first read has shown the JID of a group that the file names by a code or link. Its record becomes that of the JID,
  * in one step with what the read showed; if another group owns the WhatsApp group, it is a duplicate from then on.
  */
-import { ownerOf } from '../groups/owner.ts';
-import type { Attempt } from '../groups/record.ts';
-import { publishedOf, withEntry } from '../groups/register.ts';
+import { withEntry } from '../groups/entries.ts';
+import { ownerOf } from '../groups/jids.ts';
+import { type Attempt, publishedOf } from '../groups/record.ts';
 import type { GroupStore } from '../groups/store.ts';
 import { owns } from './decide.ts';
 import type { NewLink } from './revision.ts';
@@ -46,8 +46,8 @@ export async function resolveGroup(
       };
     }
     const target = await reader.record(jid);
-    const brought = { held: publishedOf(own), failures: own.failures };
-    const claimed = withEntry(target, { entry: own.entry, firstSeen: 'spread' }, jid, brought, reader.nowMs);
+    const inherited = { published: publishedOf(own), failures: own.failures };
+    const claimed = withEntry(target, { entry: own.entry, firstSeen: 'spread' }, jid, inherited, reader.nowMs);
     const outcome = end(
       {
         ...claimed,

@@ -12,7 +12,6 @@ import type { Config, GroupConfig, InstanceConfig } from '../config/config.ts';
 import type { LinkReason } from '../contract/event.ts';
 import { queuesOf, rotationsQueue } from '../contract/queueNames.ts';
 import { type GroupRecord, newRecord } from '../groups/record.ts';
-import { parseRegistration } from '../groups/registration.ts';
 import { createGroupStore, RecordError, readable } from '../groups/store.ts';
 import type { Keys } from '../redis/keys.ts';
 import { type RedisClient, redisTime } from '../redis/scripts.ts';
@@ -90,11 +89,11 @@ export async function readStatus(redis: RedisClient, keys: Keys, config: Config)
   const store = createGroupStore(redis, keys);
   const { prefix } = config.redis;
   const { queues } = config.results;
-  const records = await recordIds(redis, keys, config);
+  const known = await store.registrations(config.groups.map(({ id }) => id));
   const [groups, instances, lastTick, paused, outbox, results] = await Promise.all([
     Promise.all(
       config.groups.map(async (group) => {
-        const loaded = await readable(store.load(records.get(group.id) ?? group.id));
+        const loaded = await readable(store.load(known.get(group.id)?.recordId ?? group.id));
         return loaded instanceof RecordError
           ? unreadableStatus(group, loaded, nowMs)
           : groupStatus(group, loaded.record, nowMs);
@@ -176,18 +175,6 @@ function stateOf(group: GroupConfig, record: GroupRecord, nowMs: number): GroupS
   const isNeverShown = record.link === null && record.unverified > 0;
   if (isNeverShown || record.unverified >= unverifiedAfter) return 'unverified';
   return record.revision === null ? 'new' : 'fresh';
-}
-
-/** Of each group, which record is its. */
-async function recordIds(redis: RedisClient, keys: Keys, { groups }: Config): Promise<ReadonlyMap<string, string>> {
-  const ids = groups.map(({ id }) => id);
-  const found = ids.length === 0 ? [] : await redis.hmget(keys.registered, ...ids);
-  return new Map(
-    ids.flatMap((id, i) => {
-      const registered = parseRegistration(found[i]);
-      return registered === null ? [] : [[id, registered.recordId] as const];
-    }),
-  );
 }
 
 async function instanceStatus(

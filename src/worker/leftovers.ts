@@ -11,9 +11,8 @@ import type { Queue } from 'bullmq';
 import { countJobs } from '../bullmq/counts.ts';
 import type { Config } from '../config/config.ts';
 import { parseRequest, requestJob } from '../contract/request.ts';
-import { findGroup } from '../groups/find.ts';
+import { findGroup } from '../groups/jids.ts';
 import { historyMs } from '../groups/record.ts';
-import { parseRegistration } from '../groups/registration.ts';
 import type { GroupStore } from '../groups/store.ts';
 import type { Logger } from '../log.ts';
 import type { Keys } from '../redis/keys.ts';
@@ -138,11 +137,10 @@ export function createLeftovers(deps: LeftoversDependencies): Leftovers {
 }
 
 /** Versions that did not remember instances left their names in other places. */
-async function recallAll({ redis, keys }: LeftoversDependencies, nowMs: number): Promise<void> {
+async function recallAll({ redis, keys, store }: LeftoversDependencies, nowMs: number): Promise<void> {
   const names = new Set(await redis.hkeys(keys.buckets));
   if ((await redis.exists(keys.instances)) === 0) {
-    for (const json of await redis.hvals(keys.registered)) {
-      const known = parseRegistration(json);
+    for (const known of (await store.registrations()).values()) {
       if (known !== null) names.add(known.entry.instance);
     }
   }
@@ -151,7 +149,7 @@ async function recallAll({ redis, keys }: LeftoversDependencies, nowMs: number):
 
 /** Whether a one-off on this queue is for a group that one of our instances serves. */
 async function hasOurs(
-  { redis, keys, store }: LeftoversDependencies,
+  { store }: LeftoversDependencies,
   mine: ReadonlySet<string>,
   queue: Queue,
   instance: string,
@@ -164,7 +162,7 @@ async function hasOurs(
     if (parsed?.ok === true) names.add(parsed.request.group);
   }
   for (const name of names) {
-    const found = await findGroup(redis, keys, store, name);
+    const found = await findGroup(store, name);
     if (found?.registered && found.entry.instance !== instance && mine.has(found.entry.instance)) return true;
   }
   return false;

@@ -6,7 +6,7 @@ import { type Job, UnrecoverableError } from 'bullmq';
 import type { z } from 'zod';
 import { rotationsQueue } from '../contract/queueNames.ts';
 import { identityOf, parseRequest, type RotationRequest, requestJob } from '../contract/request.ts';
-import { type FoundGroup, findGroup } from '../groups/find.ts';
+import { type FoundGroup, findGroup } from '../groups/jids.ts';
 import type { GroupStore } from '../groups/store.ts';
 import { scheduledData, scheduledJob, verifyData, verifyJob } from '../planner/release.ts';
 import type { Keys } from '../redis/keys.ts';
@@ -117,7 +117,7 @@ async function readRequest(
     position: isRerun ? null : await positionOf(deps, queue, job),
     request: { requestId: requestId ?? null, requestedBy: requestedBy ?? null, reason: reason ?? null },
   };
-  const found = await findGroup(deps.redis, deps.keys, deps.store, name);
+  const found = await findGroup(deps.store, name);
   const owner = deps.instanceOwner(instance);
   if (found === null) {
     if (owner === 'other' || (await deps.hasPendingEdit())) return { kind: 'notNow', name };

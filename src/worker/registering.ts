@@ -2,10 +2,8 @@
 import { isDeepStrictEqual } from 'node:util';
 import { bucketOf } from '../budget/budget.ts';
 import type { Config } from '../config/config.ts';
-import { allWanted } from '../groups/entries.ts';
-import { createFiles, type FileStanding } from '../groups/files.ts';
-import type { Entry } from '../groups/record.ts';
-import type { Wanted } from '../groups/register.ts';
+import type { DesiredGroup } from '../groups/entries.ts';
+import { createWorkerFiles, type FileRank, type GroupsFile, groupsFile } from '../groups/files.ts';
 import { markLost, type RegistryChanges, syncRegistry } from '../groups/registry.ts';
 import type { GroupStore } from '../groups/store.ts';
 import type { Logger } from '../log.ts';
@@ -40,14 +38,10 @@ const vanished = { groups: 3, share: 0.2 };
 const maxNamed = 10;
 
 export function createRegistering({ redis, keys, store, tokens, log }: RegisteringDependencies): Registering {
-  const files = createFiles(redis, keys);
+  const files = createWorkerFiles(redis, keys);
   const deps = { redis, keys, store, files };
-  let wanted: {
-    readonly config: Config;
-    readonly groups: readonly Wanted[];
-    readonly entries: readonly Entry[];
-  } | null = null;
-  let standing: FileStanding | null = null;
+  let latest: { readonly config: Config; readonly file: GroupsFile } | null = null;
+  let rank: FileRank | null = null;
   /** Groups that this process has registered. */
   const known = new Set<string>();
   /** The last registration went through to its end. */
@@ -55,15 +49,12 @@ export function createRegistering({ redis, keys, store, tokens, log }: Registeri
   /** What the last registration left undone because of another worker's file. */
   let heldUp: Pick<RegistryChanges, 'kept' | 'outdated' | 'unreadable'> = { kept: [], outdated: [], unreadable: [] };
 
-  function wantedOf(config: Config) {
-    if (wanted?.config !== config) {
-      const groups = allWanted(config);
-      wanted = { config, groups, entries: groups.map(({ entry }) => entry) };
-    }
-    return wanted;
+  function fileOf(config: Config): GroupsFile {
+    if (latest?.config !== config) latest = { config, file: groupsFile(config) };
+    return latest.file;
   }
 
-  const withKnown = (group: Wanted, { api }: Config): Wanted =>
+  const withKnown = (group: DesiredGroup, { api }: Config): DesiredGroup =>
     known.has(nameOf(group)) ? { ...group, settlesInMs: api.settleTimeMs } : group;
 
   const reportUnreadable: Registering['reportUnreadable'] = (unreadable) => {
@@ -75,9 +66,9 @@ export function createRegistering({ redis, keys, store, tokens, log }: Registeri
     await redis.hset(keys.buckets, Object.fromEntries(buckets));
   };
 
-  async function announce(config: Config): Promise<FileStanding> {
-    const now = await files.announce(wantedOf(config).entries);
-    if (now.others.length > 0 && !isDeepStrictEqual(now.others, standing?.others)) {
+  async function announce(config: Config): Promise<FileRank> {
+    const now = await files.announce(fileOf(config));
+    if (now.others.length > 0 && !isDeepStrictEqual(now.others, rank?.others)) {
       log.warn(
         { event: 'config.differs', file: now.digest, others: now.others },
         'another worker has a different configuration file: the newer file wins, and groups in only one of them remain registered',
@@ -86,17 +77,17 @@ export function createRegistering({ redis, keys, store, tokens, log }: Registeri
     return now;
   }
 
-  async function sync(config: Config, now: FileStanding): Promise<void> {
+  async function sync(config: Config, now: FileRank): Promise<void> {
     isComplete = false;
     await redis.sadd(keys.outboxes, ...config.results.queues);
     await noteBuckets(config);
-    const { groups } = wantedOf(config);
+    const { groups } = fileOf(config);
     const changes = await syncRegistry(
       deps,
       groups.map((group) => withKnown(group, config)),
       now,
     );
-    standing = now;
+    rank = now;
     isComplete = true;
     for (const group of groups) known.add(nameOf(group));
     report(changes, config);
@@ -137,12 +128,12 @@ export function createRegistering({ redis, keys, store, tokens, log }: Registeri
     async reconcile(config) {
       const now = await announce(config);
       const isHeldUp = heldUp.kept.length > 0 || heldUp.outdated.length > 0;
-      const othersChanged = !isDeepStrictEqual(now.others, standing?.others);
+      const othersChanged = !isDeepStrictEqual(now.others, rank?.others);
       const isShort = (await redis.hlen(keys.registered)) < config.groups.length - heldUp.unreadable.length;
       const isDue =
-        !isComplete || isShort || now.isNew || now.authority !== standing?.authority || (isHeldUp && othersChanged);
+        !isComplete || isShort || now.isNew || now.overridesUpTo !== rank?.overridesUpTo || (isHeldUp && othersChanged);
       if (isDue) await sync(config, now);
-      standing = now;
+      rank = now;
     },
     async registerLost(config, recordIds) {
       const groups = await markLost(deps, recordIds);
@@ -163,7 +154,7 @@ export function createRegistering({ redis, keys, store, tokens, log }: Registeri
 }
 
 /** The group's id, and the WhatsApp group that it names. */
-function nameOf({ entry }: Wanted): string {
+function nameOf({ entry }: DesiredGroup): string {
   return `${entry.group} ${entry.identifier}`;
 }
 

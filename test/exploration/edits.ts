@@ -3,10 +3,16 @@
  * and added again, or its id is given to another WhatsApp group and back. Removing and adding again are two edits, so
  * that everything can happen between them.
  */
-import { type Attempt, type Entry, type GroupRecord, isRegistered, newRecord } from '../../src/groups/record.ts';
-import { publishedOf } from '../../src/groups/register.ts';
+import {
+  type Attempt,
+  type Entry,
+  type GroupRecord,
+  isRegistered,
+  newRecord,
+  publishedOf,
+} from '../../src/groups/record.ts';
 import { type Model, publish, type Step, settleMs } from './model.ts';
-import { type GroupId, jid, linkOf, otherJid, type State, schedules, wantedOf } from './state.ts';
+import { desiredGroup, type GroupId, jid, linkOf, otherJid, type State, schedules } from './state.ts';
 
 type Edit = Pick<Step, 'says' | 'to' | 'breaks'>;
 
@@ -64,14 +70,14 @@ function register(before: State, { protocol }: Model, entry: Entry): State {
   // Two steps of one tick still come one after the other: this one later than the attempt that it meets.
   const nowMs = comesBack && record.attempt?.begunAt === state.nowMs ? state.nowMs + 1 : state.nowMs;
   const held = id === 'vip' && isGivenAway(state) ? other : null;
-  const brought = {
-    held: (held === null ? null : publishedOf(held)) ?? kept[id],
+  const inherited = {
+    published: (held === null ? null : publishedOf(held)) ?? kept[id],
     failures: held?.failures ?? 0,
   };
   const to = {
     ...state,
-    record: protocol.withEntry(record, wantedOf(entry), jid, brought, nowMs),
-    other: held === null ? other : protocol.replaced(held, nowMs),
+    record: protocol.withEntry(record, desiredGroup(entry), jid, inherited, nowMs),
+    other: held === null ? other : protocol.asReplaced(held, nowMs),
     origin: { ...origin, cameBack: origin.cameBack || comesBack },
     kept: {
       ...kept,
@@ -101,10 +107,10 @@ function expecting(state: State, id: GroupId, revision: number | null): State {
 
 function giveAway(state: State, { protocol }: Model): State {
   const { record, nowMs } = state;
-  const wanted = wantedOf({ ...entryOf(record), identifier: otherJid });
-  const brought = { held: publishedOf(record) ?? state.kept.vip, failures: record.failures };
-  const other = protocol.withEntry(state.other ?? newRecord, wanted, otherJid, brought, nowMs);
-  return expecting({ ...state, other, record: protocol.replaced(record, nowMs) }, 'vip', null);
+  const desired = desiredGroup({ ...entryOf(record), identifier: otherJid });
+  const inherited = { published: publishedOf(record) ?? state.kept.vip, failures: record.failures };
+  const other = protocol.withEntry(state.other ?? newRecord, desired, otherJid, inherited, nowMs);
+  return expecting({ ...state, other, record: protocol.asReplaced(record, nowMs) }, 'vip', null);
 }
 
 /** The other WhatsApp group's link is read and published, if it has to be. */

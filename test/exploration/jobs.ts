@@ -10,7 +10,7 @@ import { nameOfJob, type State, verification } from './state.ts';
 /** `nextOf` in `planner.ts`: what the index says is due. Scheduled rotations keep to their window, reads do not. */
 export function dueWork({ record, nowMs }: State, { protocol }: Model): Work | null {
   const { entry, dueAt, readDueAt } = record;
-  const looksAt = protocol.lookAt(record);
+  const looksAt = protocol.nextDueAt(record);
   if (looksAt === null || looksAt > nowMs) return null;
   const isOpen = entry === null || slideIntoWindow(entry.schedule, nowMs) === nowMs;
   if (dueAt !== null && dueAt <= nowMs && isOpen) return { kind: 'scheduled', dueAt };

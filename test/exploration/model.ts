@@ -1,14 +1,14 @@
 /** The program's own functions as the exploration calls them, and what is common to all steps. */
 
 import type { LinkEvent } from '../../src/contract/event.ts';
-import { lookAt, settleAt } from '../../src/groups/indexes.ts';
-import { replaced, withEntry, withoutEntry } from '../../src/groups/register.ts';
+import { asReplaced, withEntry, withoutEntry } from '../../src/groups/entries.ts';
+import { nextDueAt, settleAt } from '../../src/groups/record.ts';
 import { decide } from '../../src/rotation/decide.ts';
 import { transition } from '../../src/rotation/transition.ts';
 import type { Input, Outcome } from '../../src/rotation/types.ts';
 import { type Activity, type Consumer, type GroupId, type Process, type State, type Times, tickMs } from './state.ts';
 
-export const program = { decide, transition, withEntry, withoutEntry, replaced, settleAt, lookAt } as const;
+export const program = { decide, transition, withEntry, withoutEntry, asReplaced, settleAt, nextDueAt } as const;
 export type Protocol = typeof program;
 
 export interface Model {

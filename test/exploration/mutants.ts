@@ -193,12 +193,12 @@ const ofEdits: readonly Mutant[] = [
   mutant(
     'revisions of an id go on when its WhatsApp group is another',
     { edits: 1 },
-    { withEntry: (record, wanted, jid, _, nowMs) => program.withEntry(record, wanted, jid, nothing, nowMs) },
+    { withEntry: (record, desired, jid, _, nowMs) => program.withEntry(record, desired, jid, nothing, nowMs) },
   ),
   mutant(
     'a WhatsApp group whose id was given away publishes nothing under it',
     { edits: 1 },
-    { replaced: program.withoutEntry },
+    { asReplaced: program.withoutEntry },
   ),
 ];
 

@@ -8,7 +8,7 @@ import { isGivenAway } from './edits.ts';
 import { dueWork } from './jobs.ts';
 import { soonMs } from './key.ts';
 import { apply, type Model } from './model.ts';
-import { type GroupId, jid, linkOf, nothing, type State, tickMs, verification, wantedOf } from './state.ts';
+import { desiredGroup, type GroupId, jid, linkOf, nothing, type State, tickMs, verification } from './state.ts';
 import { inFlight } from './work.ts';
 
 /**
@@ -17,10 +17,10 @@ import { inFlight } from './work.ts';
  */
 export function isQuiet(state: State, model: Model): boolean {
   const { record, processes } = state;
-  const { settleAt, lookAt } = model.protocol;
+  const { settleAt, nextDueAt } = model.protocol;
   if (settleAt(record) !== null) return false;
   // A read that is due later is waited for, a rotation is not.
-  if (dueWork(state, model) !== null || lookAt({ ...record, dueAt: null }) !== null) return false;
+  if (dueWork(state, model) !== null || nextDueAt({ ...record, dueAt: null }) !== null) return false;
   return processes.every(({ doing }) => doing.at === 'idle') && inFlight(state, model).length === 0;
 }
 
@@ -85,7 +85,7 @@ function isHealed(state: State, model: Model): boolean {
   const nowMs = state.nowMs + (model.times.lease + 1) * tickMs;
   let { record } = apply(state, model, { kind: 'expired' }, nowMs).to;
   if (record.entry !== null && !isScheduled(record)) {
-    record = withEntry(record, wantedOf({ ...record.entry, enabled: true }), jid, nothing, nowMs);
+    record = withEntry(record, desiredGroup({ ...record.entry, enabled: true }), jid, nothing, nowMs);
   }
   const step = decide(record, verification, nowMs);
   if (step.do !== 'verify' && step.do !== 'adopt') return false;

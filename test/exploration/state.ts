@@ -4,8 +4,9 @@
  * after a failure; the other times are a few ticks each, in the proportions of the real ones: the client's timeout is
  * longer than half a lease, and the server may be later than the client waits.
  */
-import { type Attempt, type Entry, type GroupRecord, newRecord } from '../../src/groups/record.ts';
-import { type Brought, type Published, type Wanted, withEntry } from '../../src/groups/register.ts';
+
+import { type DesiredGroup, type Inherited, withEntry } from '../../src/groups/entries.ts';
+import { type Attempt, type Entry, type GroupRecord, newRecord, type Published } from '../../src/groups/record.ts';
 import type { Call, Work } from '../../src/rotation/types.ts';
 
 export const tickMs = 300_000;
@@ -167,8 +168,8 @@ const entry: Entry = {
 };
 
 /** What an entry brings along that is new. */
-export const nothing: Brought = { held: null, failures: 0 };
-export const wantedOf = (entry: Entry): Wanted => ({ entry, firstSeen: 'rotate' });
+export const nothing: Inherited = { published: null, failures: 0 };
+export const desiredGroup = (entry: Entry): DesiredGroup => ({ entry, firstSeen: 'rotate' });
 
 /** One is older than the model can tell; the other carries its time, so that a reset that began later answers it. */
 export const oneOffs: readonly Work[] = [null, startMs].map((requestedAt, i) => ({
@@ -208,7 +209,7 @@ export function startState({ link, workers, oneOffs: requests, schedule }: Start
   };
   const record = withEntry(
     link === 'known' ? known : newRecord,
-    wantedOf({ ...entry, schedule }),
+    desiredGroup({ ...entry, schedule }),
     jid,
     nothing,
     startMs,

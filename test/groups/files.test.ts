@@ -1,7 +1,6 @@
 /** Workers whose files differ: for a while, as an edit reaches them one after the other, or for good. */
 import { describe, expect, it } from 'vitest';
-import { allWanted } from '../../src/groups/entries.ts';
-import { createFiles } from '../../src/groups/files.ts';
+import { createWorkerFiles, groupsFile } from '../../src/groups/files.ts';
 import { testRedis } from '../support/redis.ts';
 import { virtualRedis } from '../support/virtualRedis.ts';
 import { configOf, jid, line, type RegistryWorker, registryRig } from './registryRig.ts';
@@ -9,11 +8,11 @@ import { configOf, jid, line, type RegistryWorker, registryRig } from './registr
 const t = 1_763_802_000_000;
 /** Longer than a worker that lives is ever silent. */
 const deadMs = 21_000;
-const entriesOf = (...groups: string[]) => allWanted(configOf(groups)).map(({ entry }) => entry);
+const fileOf = (...groups: string[]) => groupsFile(configOf(groups));
 const files = {
-  one: entriesOf(line('a', 1)),
-  two: entriesOf(line('a', 1), line('b', 2)),
-  three: entriesOf(line('c', 3)),
+  one: fileOf(line('a', 1)),
+  two: fileOf(line('a', 1), line('b', 2)),
+  three: fileOf(line('c', 3)),
 };
 type Name = keyof typeof files;
 
@@ -27,10 +26,10 @@ function announcing() {
     /** As a Redis that was emptied. */
     forget: () => redis.del(keys.generations, keys.workers),
     start() {
-      const own = createFiles(clock.redis, keys);
+      const own = createWorkerFiles(clock.redis, keys);
       return {
         announce: async (file: Name) => (await own.announce(files[file])).generation,
-        authority: async (file: Name) => (await own.announce(files[file])).authority,
+        authority: async (file: Name) => (await own.announce(files[file])).overridesUpTo,
         others: async (file: Name) => (await own.announce(files[file])).others.length,
         stop: () => own.withdraw(),
       };

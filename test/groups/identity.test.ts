@@ -1,6 +1,6 @@
 /** Entries that are renamed, and entries that name another WhatsApp group: what belongs to the JID stays with it. */
 import { describe, expect, it } from 'vitest';
-import { findGroup } from '../../src/groups/find.ts';
+import { findGroup } from '../../src/groups/jids.ts';
 import { jid, line, linkOf, registryRig } from './registryRig.ts';
 
 const told = ({ group, inviteCode, previousInviteCode, reason }: Record<string, unknown>) => [
@@ -103,12 +103,12 @@ describe('an entry that is renamed', () => {
     await rig.sync(line('a', 1));
     await rig.sync(line('b', 1));
     for (const name of ['a', 'b', jid(1)]) {
-      const found = await findGroup(rig.redis, rig.keys, rig.store, name);
+      const found = await findGroup(rig.store, name);
       expect(found, name).toMatchObject({ recordId: jid(1), registered: true, entry: { group: 'b' } });
     }
-    expect(await findGroup(rig.redis, rig.keys, rig.store, 'c')).toBeNull();
+    expect(await findGroup(rig.store, 'c')).toBeNull();
     await rig.sync(line('c', 2));
-    expect(await findGroup(rig.redis, rig.keys, rig.store, 'a')).toMatchObject({ registered: false });
+    expect(await findGroup(rig.store, 'a')).toMatchObject({ registered: false });
   });
 
   it('may leave its id to another WhatsApp group in the same edit', async () => {

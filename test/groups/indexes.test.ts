@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { indexEntries, lookAt, settleAt, verifyAt } from '../../src/groups/indexes.ts';
-import { type GroupRecord, newRecord } from '../../src/groups/record.ts';
+import { type GroupRecord, newRecord, nextDueAt, settleAt, verifyAt } from '../../src/groups/record.ts';
+import { indexEntries } from '../../src/groups/store.ts';
 import { makeKeys } from '../../src/redis/keys.ts';
 import { attempt, entry, hourMs, settled, t, uncertain, unread } from '../rotation/samples.ts';
 
@@ -22,7 +22,7 @@ describe('a group is looked at', () => {
     ['never if nothing is due', { dueAt: null }, null],
     ...gone,
   ])('%s', (_name, over, expected) => {
-    expect(lookAt({ ...settled, ...over })).toBe(expected);
+    expect(nextDueAt({ ...settled, ...over })).toBe(expected);
   });
 });
 

@@ -6,10 +6,8 @@ import { randomUUID } from 'node:crypto';
 import type { Config } from '../../src/config/config.ts';
 import { parseConfig } from '../../src/config/load.ts';
 import type { LinkEvent } from '../../src/contract/event.ts';
-import { allWanted } from '../../src/groups/entries.ts';
-import { createFiles } from '../../src/groups/files.ts';
+import { createWorkerFiles, groupsFile } from '../../src/groups/files.ts';
 import type { Attempt, GroupRecord } from '../../src/groups/record.ts';
-import { parseRegistration } from '../../src/groups/registration.ts';
 import { type RegistryChanges, syncRegistry } from '../../src/groups/registry.ts';
 import { createGroupStore } from '../../src/groups/store.ts';
 import { resolveGroup } from '../../src/rotation/resolve.ts';
@@ -57,17 +55,16 @@ export function registryRig(base: TestRedis = testRedis()) {
   const store = createGroupStore(redis, keys);
 
   function worker(): RegistryWorker {
-    const files = createFiles(redis, keys);
+    const files = createWorkerFiles(redis, keys);
     const take: RegistryWorker['take'] = async (config) => {
-      const wanted = allWanted(config);
-      const standing = await files.announce(wanted.map(({ entry }) => entry));
-      return await syncRegistry({ redis, keys, store, files }, wanted, standing);
+      const file = groupsFile(config);
+      const rank = await files.announce(file);
+      return await syncRegistry({ redis, keys, store, files }, file.groups, rank);
     };
     return { take, sync: (...groups) => take(configOf(groups)), stop: () => files.withdraw() };
   }
 
-  const registration = async (id: string) => parseRegistration(await redis.hget(keys.registered, id));
-  const recordIdOf = async (id: string) => (await registration(id))?.recordId ?? id;
+  const recordIdOf = async (id: string) => (await store.registration(id))?.recordId ?? id;
   const recordOf = async (recordId: string) => (await store.load(recordId)).record;
 
   async function apply(recordId: string, input: Input): Promise<Outcome> {
@@ -106,7 +103,7 @@ export function registryRig(base: TestRedis = testRedis()) {
     worker,
     sync: first.sync,
     take: first.take,
-    registration,
+    registration: store.registration,
     recordOf,
     /** The record of a registered group. */
     record: async (id: string) => await recordOf(await recordIdOf(id)),

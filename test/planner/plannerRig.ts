@@ -3,8 +3,7 @@ import { Queue } from 'bullmq';
 import { onTestFinished } from 'vitest';
 import { createBudget } from '../../src/budget/budget.ts';
 import { parseConfig } from '../../src/config/load.ts';
-import { allWanted } from '../../src/groups/entries.ts';
-import { createFiles } from '../../src/groups/files.ts';
+import { createWorkerFiles, groupsFile } from '../../src/groups/files.ts';
 import type { GroupRecord } from '../../src/groups/record.ts';
 import { syncRegistry } from '../../src/groups/registry.ts';
 import { createGroupStore } from '../../src/groups/store.ts';
@@ -56,10 +55,9 @@ verify: ${verify}`,
   const { config } = parsed;
   const store = createGroupStore(redis, keys);
   const budget = createBudget(redis, keys, { callTimeoutMs: 1_000 });
-  const files = createFiles(redis, keys);
-  const wanted = allWanted(config);
-  const standing = await files.announce(wanted.map(({ entry }) => entry));
-  await syncRegistry({ redis, keys, store, files }, wanted, standing);
+  const files = createWorkerFiles(redis, keys);
+  const file = groupsFile(config);
+  await syncRegistry({ redis, keys, store, files }, file.groups, await files.announce(file));
   const queues = new Map(
     names.map((name) => [name, new Queue(`rotations-${name}`, { connection: base.redis, prefix })]),
   );

@@ -2,8 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { createBudget } from '../../src/budget/budget.ts';
 import type { ErrorCode } from '../../src/contract/errorCodes.ts';
-import { settleAt } from '../../src/groups/indexes.ts';
-import type { GroupRecord } from '../../src/groups/record.ts';
+import { type GroupRecord, settleAt } from '../../src/groups/record.ts';
 import { createGroupStore } from '../../src/groups/store.ts';
 import { type Past, type RotateDependencies, type Rotation, rotate } from '../../src/rotation/rotate.ts';
 import type { Work } from '../../src/rotation/types.ts';

@@ -14,7 +14,7 @@ import { type StandIn, type StandInOptions, startStandIn } from '../../dev/stand
 import { formatProblem } from '../../src/config/problems.ts';
 import { watchConfig } from '../../src/config/watch.ts';
 import { type LinkEvent, linkEvent } from '../../src/contract/event.ts';
-import { findGroup } from '../../src/groups/find.ts';
+import { findGroup } from '../../src/groups/jids.ts';
 import type { GroupRecord } from '../../src/groups/record.ts';
 import { createGroupStore, type GroupStore } from '../../src/groups/store.ts';
 import { createLog } from '../../src/log.ts';
@@ -162,7 +162,7 @@ ops: off`;
   }
 
   async function recordIdOf(group: string): Promise<string> {
-    const found = await findGroup(redis, base.keys, store, group);
+    const found = await findGroup(store, group);
     if (found === null) throw new Error(`no worker has registered ${group}`);
     return found.recordId;
   }
