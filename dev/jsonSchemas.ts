@@ -1,6 +1,7 @@
 /**
- * JSON Schemas for those who do not read zod: editors get the configuration file's, consumers and producers in other
- * languages those of the messages. `npm run schema` writes them; a test holds them to the code.
+ * Generates the JSON Schemas that ship with the package: one of the configuration file, for editors, and one for each
+ * kind of message, for consumers and producers in other languages. `npm run schema` writes them. A test fails if the
+ * committed files differ from the zod schemas.
  */
 import { writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -9,7 +10,7 @@ import { fileSchema } from '../src/config/schema.ts';
 import { linkEvent } from '../src/contract/event.ts';
 import { rotationRequest, rotationResult } from '../src/contract/request.ts';
 
-/** By their place in the package. Unknown keys are allowed in messages: a later version may add some. */
+/** JSON Schemas by their path in the package. Messages allow unknown keys because a later version may add some. */
 export const jsonSchemas = {
   'config/rotation.schema.json': text('invite-rotator configuration', fileSchema),
   'schema/event.v1.json': text('Event on a results queue, version 1', linkEvent),

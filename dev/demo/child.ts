@@ -1,4 +1,4 @@
-/** Runs the program's own command line as a child of the demo, and hands its output over line by line. */
+/** Runs the program's command line as a child process of the demo and reports its output line by line. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
@@ -6,13 +6,13 @@ import { fileURLToPath } from 'node:url';
 const cli = fileURLToPath(new URL('../../../dist/cli.js', import.meta.url));
 
 export interface Child {
-  /** Resolves with the exit code; -1 when a signal ended it. */
+  /** Resolves with the exit code, or with -1 if a signal ended the process. */
   readonly ended: Promise<number>;
-  /** SIGTERM: the child finishes what it is doing. */
+  /** Sends SIGTERM, on which the child finishes its work in progress. Resolves like `ended`. */
   stop(): Promise<number>;
 }
 
-/** In a process group of its own: a Ctrl-C reaches the demo, which ends its children in the right order. */
+/** The child gets its own process group, so Ctrl-C reaches only the demo, which stops its children in the right order. */
 export function runCli(
   args: readonly string[],
   env: NodeJS.ProcessEnv,

@@ -1,6 +1,6 @@
 /**
- * The demo: the whole program on real parts. A Redis of its own, the stand-in for RyzeAPI, the worker and a consumer as
- * processes of their own, and a one-off from the command line. Runs until Ctrl-C, or for the time given with `--for`.
+ * The demo runs the whole program on real parts: a private Redis, the stand-in for RyzeAPI, the worker and a consumer in
+ * separate processes, and a one-off from the command line. It runs until Ctrl-C, or for the time given with `--for`.
  */
 import { randomUUID } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -22,15 +22,15 @@ import { runCli } from './child.ts';
 
 type Colour = 'cyan' | 'green' | 'yellow' | 'magenta' | 'dim';
 
-/** One line: who speaks, and what happened. */
-function say(who: string, colour: Colour, what: string): void {
+/** Prints one line: which part of the demo it comes from, and what happened. */
+function print(who: string, colour: Colour, what: string): void {
   const seconds = (performance.now() / 1000).toFixed(1).padStart(5);
   const name = styleText(colour, who.padEnd(9), { stream: process.stdout });
   process.stdout.write(`${styleText('dim', seconds, { stream: process.stdout })}  ${name} ${what}\n`);
 }
 
 const tokens = { RYZE_TOKEN: 'demo-token-of-community-bot', RYZE_SUPPORT_TOKEN: 'demo-token-of-support-bot' };
-/** The groups of config/demo.yaml that are named by a code or link there. */
+/** The groups that config/demo.yaml names by a code or link, with that code. */
 const namedByCode: Record<string, string> = {
   '120363406289005074@g.us': 'ABC123XYZabc123xyzABCD',
   '120363406289005075@g.us': 'COURSE2026courseCOURSE',
@@ -47,12 +47,12 @@ async function main(): Promise<number> {
   const { values } = parseArgs({ options: { for: { type: 'string' } } });
   const forMs = values.for === undefined ? null : parseDuration(values.for);
   if (values.for !== undefined && forMs === null) {
-    process.stderr.write(`--for: "${values.for}" is no duration like 30s or 5m\n`);
+    process.stderr.write(`--for: "${values.for}" is not a duration such as 30s or 5m\n`);
     return 2;
   }
   const stopped = stopAfter(forMs);
   const folder = mkdtempSync(join(tmpdir(), 'invite-rotator-demo-'));
-  // Keys of its own, in a Redis that others may use too.
+  // A prefix of its own, because other programs may use the same Redis.
   const prefix = `demo-${randomUUID().slice(0, 8)}`;
   try {
     const redis = await openRedis(folder, prefix);
@@ -68,13 +68,13 @@ async function main(): Promise<number> {
   }
 }
 
-/** The Redis that REDIS_URL names, which is left without a trace of the demo; else one of its own. */
+/** Opens the Redis that REDIS_URL names and removes the demo's keys at the end. Without REDIS_URL, starts a private one. */
 async function openRedis(folder: string, prefix: string): Promise<{ url: string; close: () => Promise<void> }> {
   const { env } = process;
   const named = configuredRedis({ servers: null, prefix }, env);
   if (named === null) {
-    const embedded = await startEmbeddedRedis({ dataDir: folder, env, say: (line) => say('demo', 'dim', line) });
-    // Its path may be a relative one, which no address can hold.
+    const embedded = await startEmbeddedRedis({ dataDir: folder, env, say: (line) => print('demo', 'dim', line) });
+    // The socket path may be relative, which a URL cannot express.
     return { url: `unix://${resolve(embedded.path)}`, close: () => embedded.stop() };
   }
   const redis = await connectRedis(named);
@@ -91,7 +91,7 @@ async function openRedis(folder: string, prefix: string): Promise<{ url: string;
   };
 }
 
-/** Whether every link that the consumer holds in the end is live. */
+/** Returns whether every link that the consumer holds at the end is live. */
 async function run(
   standIn: StandIn,
   folder: string,
@@ -104,39 +104,43 @@ async function run(
   const newest = new Map<string, LinkEvent>();
   let events = 0;
 
-  say(
+  print(
     'demo',
     'dim',
     'Starting: a stand-in for RyzeAPI, the worker, a consumer of the queue invite-links. Ctrl-C ends it.',
   );
-  say('server', 'yellow', `RyzeAPI stand-in at ${standIn.url}, ${jids.length} groups, 100 requests a minute and token`);
+  print(
+    'server',
+    'yellow',
+    `RyzeAPI stand-in at ${standIn.url}, ${jids.length} groups, 100 requests a minute per token`,
+  );
   const consumer = runCli(['consume', '--config', file], env, (line, stream) => {
-    if (stream === 'stderr') return say('consumer', 'green', line);
+    if (stream === 'stderr') return print('consumer', 'green', line);
     const event = linkEvent.parse(JSON.parse(line));
     events += 1;
     newest.set(event.group, event);
-    say('consumer', 'green', `${event.group.padEnd(14)} ${describe(event)}`);
+    print('consumer', 'green', `${event.group.padEnd(14)} ${describe(event)}`);
   });
-  const worker = runCli(['start', '--config', file], env, (line) => say('worker', 'cyan', messageOf(line)));
-  const died = worker.ended.then((code) => say('worker', 'cyan', `ended with exit code ${code}`));
+  const worker = runCli(['start', '--config', file], env, (line) => print('worker', 'cyan', messageOf(line)));
+  const died = worker.ended.then((code) => print('worker', 'cyan', `ended with exit code ${code}`));
 
   await Promise.race([stopped, died, sleep(oneOffAfterMs)]);
   const oneOff = Promise.race([stopped, died, leak(file, env)]);
   await Promise.race([stopped, died]);
   await oneOff;
 
-  say('demo', 'dim', 'Stopping: the worker finishes what is in flight, then the consumer.');
+  print('demo', 'dim', 'Stopping: the worker finishes what is in flight, then the consumer.');
   await worker.stop();
-  await quiet(() => events);
+  await untilQuiet(() => events);
   await consumer.stop();
   return summarise(standIn, newest, events);
 }
 
-/** Somebody reports a leaked link: a one-off, as anybody would push it. */
+/** Reports a leaked link: pushes a one-off on the command line, as a person would. */
 async function leak(file: string, env: NodeJS.ProcessEnv): Promise<void> {
-  say('you', 'magenta', '$ invite-rotator rotate vip --reason "link leaked" --wait');
+  print('you', 'magenta', '$ invite-rotator rotate vip --reason "link leaked" --wait');
   const args = ['rotate', 'vip', '--reason', 'link leaked', '--wait', '--config', file];
-  await runCli(args, env, (line) => say('you', 'magenta', line)).ended;
+  await runCli(args, env, (line) => print('you', 'magenta', line)).ended;
 }
 
 async function startServer(): Promise<StandIn> {
@@ -151,12 +155,12 @@ async function startServer(): Promise<StandIn> {
     onRequest: ({ endpoint, instance, jid, status, effect }) => {
       const what = endpoint === 'reset' ? 'POST resetLink' : 'GET  info     ';
       const then = effect === null ? '' : ', the old link is dead';
-      say('server', 'yellow', `${what} ${instance} ${jid ?? '?'} -> ${status}${then}`);
+      print('server', 'yellow', `${what} ${instance} ${jid ?? '?'} -> ${status}${then}`);
     },
   });
 }
 
-/** config/demo.yaml with this server's address and this demo's keys. */
+/** Writes a copy of config/demo.yaml with the address of this server and the prefix of this demo. */
 function writeConfig(standIn: StandIn, folder: string, prefix: string): string {
   const source = fileURLToPath(new URL('../../../config/demo.yaml', import.meta.url));
   const own = readFileSync(source, 'utf8').replace(/baseUrl: \S+/, `baseUrl: ${standIn.url}`);
@@ -182,18 +186,18 @@ function messageOf(line: string): string {
   }
 }
 
-/** Whether what the consumer holds is what is live: the promise that all of this is for. */
+/** Checks the central promise: the links that the consumer holds are the live ones. */
 function summarise(standIn: StandIn, newest: ReadonlyMap<string, LinkEvent>, events: number): boolean {
   const held = [...newest.values()];
   const live = held.filter((event) => event.inviteCode !== null && standIn.isLive(event.inviteCode));
   const resets = standIn.log.all.filter(({ effect }) => effect !== null).length;
-  say('demo', 'dim', `${resets} links replaced, ${events} events consumed.`);
-  say('demo', 'dim', `The consumer holds ${held.length} links, ${live.length} of them live on the server.`);
+  print('demo', 'dim', `${resets} links replaced, ${events} events consumed.`);
+  print('demo', 'dim', `The consumer holds ${held.length} links, ${live.length} of them live on the server.`);
   return live.length === held.length;
 }
 
-/** Until nothing new came for a while. */
-async function quiet(count: () => number): Promise<void> {
+/** Resolves once the count has not changed for 400 ms. */
+async function untilQuiet(count: () => number): Promise<void> {
   for (let before = -1; before !== count(); ) {
     before = count();
     await sleep(400);

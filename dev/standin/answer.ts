@@ -1,4 +1,4 @@
-/** What the stand-in answers, in the words of the real API. Decides; sends nothing and changes nothing. */
+/** The stand-in's answers, with the wording of the real API. Pure functions: they send nothing and change nothing. */
 import { linkTo, type StandInGroup, type StandInInstance, type World } from './world.ts';
 
 export interface Answer {
@@ -12,7 +12,7 @@ export function failure(status: number, message: string): Answer {
 
 export const limitExceeded = failure(429, 'Rate limit exceeded. Try again later.');
 
-/** null: the token may be used for this instance. */
+/** Returns null if the token may be used for this instance. */
 export function refuseToken(world: World, token: string | null, instance: string | null): Answer | null {
   if (token === null) return failure(401, 'Missing token in header');
   const known = world.tokens.get(token);
@@ -30,7 +30,7 @@ export function refuseDisconnected(instance: StandInInstance): Answer | null {
   return failure(instance.disconnectedStatus, 'Instance is not connected to WhatsApp');
 }
 
-/** null: this number may reset this group's link. */
+/** Returns null if this instance may reset the link of this group. */
 export function refuseReset(group: StandInGroup | undefined, instance: string): Answer | null {
   if (!group?.members.has(instance)) return failure(404, 'Group not found or you are not a member of this group');
   if (!group.admins.has(instance)) return failure(403, 'Not authorized to reset group invite link (must be admin)');

@@ -1,8 +1,8 @@
-/** The ways in which the stand-in can misbehave: all that the real server and what lies before it are known to do. */
+/** The faults that the stand-in can inject: everything that the real server and the proxies before it are known to do. */
 import type { Endpoint, LoggedRequest } from './log.ts';
 
 export type Fault =
-  /** An error status, before or after the link was replaced; in the API's envelope, or as a proxy's web page. */
+  /** An error status, with or without replacing the link first; in the API's envelope, or as the HTML page of a proxy. */
   | {
       readonly kind: 'serverError';
       readonly effect: boolean;
@@ -10,35 +10,35 @@ export type Fault =
       readonly html?: boolean;
       readonly message?: string;
     }
-  /** The connection is cut without an answer, before or after the effect. */
+  /** The connection is reset without an answer, with or without the effect. */
   | { readonly kind: 'cut'; readonly effect: boolean }
-  /** The connection stays open and nothing ever comes; the effect after `effectAfterMs`, or never (null). */
+  /** The connection stays open without an answer. The effect comes after `effectAfterMs`, or never (null). */
   | { readonly kind: 'silence'; readonly effectAfterMs: number | null }
-  /** The connection is cut at once, and the effect comes later. */
+  /** The connection is reset at once, and the effect comes later. */
   | { readonly kind: 'lateEffect'; readonly effectAfterMs: number }
-  /** A 200 after the effect whose body is not what it should be. */
+  /** A 200 after the effect, with a malformed body. */
   | {
       readonly kind: 'badBody';
       readonly body: 'cut' | 'html' | 'empty' | 'successFalse' | 'otherGroup' | 'oversized' | 'trickle';
     }
-  /** Any answer at all; the effect before it is sent, `effectAfterMs` later, or never (null). */
+  /** A given answer. The effect comes before it is sent (0), `effectAfterMs` later, or never (null). */
   | {
       readonly kind: 'answer';
       readonly status: number;
       readonly body: string | object;
       readonly effectAfterMs: number | null;
-      /** Instead of the X-RateLimit headers. */
+      /** These headers replace the X-RateLimit headers. */
       readonly headers?: Readonly<Record<string, string>>;
     }
-  /** A reset answers as if it had worked, with the code that was live before, and may have worked or not. */
+  /** A reset answers with success and the previous code. `effect` says whether it replaced the link. */
   | { readonly kind: 'repeat'; readonly effect: boolean }
-  /** `info` answers what was true so long ago, as from a cache. */
+  /** `info` answers with the link of `ageMs` ago, like a cache. */
   | { readonly kind: 'stale'; readonly ageMs: number }
-  /** A redirect to somewhere else. */
+  /** A redirect to another address. */
   | { readonly kind: 'redirect'; readonly to: string }
-  /** WhatsApp tells the number to slow down, under one of the statuses that wrappers have used. */
+  /** WhatsApp throttles the phone, reported under one of the statuses that wrappers have used. */
   | { readonly kind: 'throttled'; readonly status?: 404 | 429 | 500; readonly message?: string }
-  /** The token's limit, whatever the count. */
+  /** The answer to an exceeded rate limit, whatever the count. */
   | { readonly kind: 'limit' }
   /** An answer without the X-RateLimit headers. */
   | { readonly kind: 'noHeaders' }
@@ -52,20 +52,20 @@ export interface FaultMatch {
 }
 
 export interface Faults {
-  /** The next `times` (1) requests that match meet this fault; scripts are used in the order in which they were made. */
+  /** The next `times` (default 1) matching requests get this fault. Faults are used in the order in which they were added. */
   next(fault: Fault, match?: FaultMatch, times?: number): void;
-  /** Asked for each request that meets no scripted fault. */
+  /** Chooses a fault for each request that no scripted fault matches. */
   random(choose: ((request: LoggedRequest) => Fault | null) | null): void;
   clear(): void;
   take(request: LoggedRequest): Fault | null;
 }
 
 export function createFaults(): Faults {
-  let scripts: { fault: Fault; match: FaultMatch; left: number }[] = [];
+  let scripts: { fault: Fault; match: FaultMatch; remaining: number }[] = [];
   let choose: ((request: LoggedRequest) => Fault | null) | null = null;
   return {
     next(fault, match = {}, times = 1) {
-      scripts.push({ fault, match, left: times });
+      scripts.push({ fault, match, remaining: times });
     },
     random(chooser) {
       choose = chooser;
@@ -82,8 +82,8 @@ export function createFaults(): Faults {
           (match.jid === undefined || match.jid === request.jid),
       );
       if (script === undefined) return choose?.(request) ?? null;
-      script.left -= 1;
-      if (script.left === 0) scripts = scripts.filter((other) => other !== script);
+      script.remaining -= 1;
+      if (script.remaining === 0) scripts = scripts.filter((other) => other !== script);
       return script.fault;
     },
   };

@@ -1,4 +1,4 @@
-/** One request to the stand-in: authentication, limit, refusals, effect, answer, and the fault in between, if any. */
+/** Handles one request to the stand-in: authentication, rate limit, refusals, fault if any, effect and answer. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import {
   type Answer,
@@ -25,7 +25,7 @@ export interface HandlerDependencies {
   readonly countAt: 'arrival' | 'answer';
   readonly latency: { readonly minMs: number; readonly maxMs: number };
   readonly onRequest: (request: LoggedRequest) => void;
-  /** A timer that ends with the server. */
+  /** Starts a timer that is cleared when the server closes. */
   readonly later: (ms: number, run: () => void) => void;
 }
 
@@ -34,7 +34,7 @@ type Handler = (request: IncomingMessage, response: ServerResponse) => void;
 export function createHandler(deps: HandlerDependencies): Handler {
   return (request, response) => {
     const begin = now();
-    const logged = deps.log.add({ ...describe(request), begin, identifier: null, jid: null, ...nothingYet });
+    const logged = deps.log.add({ ...describe(request), begin, identifier: null, jid: null, ...unanswered });
     response.on('close', () => {
       logged.end = now();
       deps.onRequest(logged);
@@ -46,7 +46,7 @@ export function createHandler(deps: HandlerDependencies): Handler {
   };
 }
 
-const nothingYet = { end: null, status: null, countedAt: null, effect: null, fault: null } as const;
+const unanswered = { end: null, status: null, countedAt: null, effect: null, fault: null } as const;
 
 function describe(request: IncomingMessage) {
   const url = new URL(request.url ?? '/', 'http://stand-in');
@@ -105,13 +105,13 @@ function answer(
   const { minMs, maxMs } = deps.latency;
   const latencyMs = minMs + deps.random() * (maxMs - minMs) + (fault?.kind === 'slow' ? fault.ms : 0);
   deps.later(latencyMs, () => {
-    const told = counted ?? count();
-    if (!told.allowed) return send(logged, response, limitExceeded, told);
-    respond(deps, logged, response, group, fault, told);
+    const final = counted ?? count();
+    if (!final.allowed) return send(logged, response, limitExceeded, final);
+    respond(deps, logged, response, group, fault, final);
   });
 }
 
-/** JSON with an `identifier` for a reset, the query for `info`. */
+/** Reads the identifier from the JSON body of a reset, or from the query of `info`. */
 function readIdentifier(logged: LoggedRequest, request: IncomingMessage, body: string): string | null {
   if (logged.endpoint === 'info') return new URL(logged.path, 'http://stand-in').searchParams.get('identifier') || null;
   if (logged.endpoint !== 'reset' || !request.headers['content-type']?.startsWith('application/json')) return null;
@@ -132,7 +132,7 @@ function respond(
   counted: Count,
 ): void {
   const { world } = deps;
-  const told = fault?.kind === 'noHeaders' ? null : counted;
+  const shown = fault?.kind === 'noHeaders' ? null : counted;
   const effect = (): string | null => {
     if (logged.endpoint !== 'reset' || group === undefined) return null;
     if (refuse(world, logged, group) !== null) return null;
@@ -155,12 +155,12 @@ function respond(
     case undefined:
     case 'noHeaders':
     case 'slow':
-      return send(logged, response, regular(), told);
+      return send(logged, response, regular(), shown);
     case 'serverError': {
       if (fault.effect) effect();
       const status = fault.status ?? 500;
-      if (fault.html) return sendText(logged, response, status, page(status), told, 'text/html');
-      return send(logged, response, failure(status, fault.message ?? 'Internal server error'), told);
+      if (fault.html) return sendText(logged, response, status, page(status), shown, 'text/html');
+      return send(logged, response, failure(status, fault.message ?? 'Internal server error'), shown);
     }
     case 'cut':
       if (fault.effect) effect();
@@ -174,32 +174,32 @@ function respond(
       response.socket?.resetAndDestroy();
       return;
     case 'badBody':
-      return sendBadBody(deps, logged, response, fault.body, regular(), told);
+      return sendBadBody(deps, logged, response, fault.body, regular(), shown);
     case 'answer': {
       if (fault.effectAfterMs === 0) effect();
       else if (fault.effectAfterMs !== null) deps.later(fault.effectAfterMs, effect);
       const text = typeof fault.body === 'string' ? fault.body : JSON.stringify(fault.body);
       for (const [name, value] of Object.entries(fault.headers ?? {})) response.setHeader(name, value);
-      return sendText(logged, response, fault.status, text, fault.headers === undefined ? told : null);
+      return sendText(logged, response, fault.status, text, fault.headers === undefined ? shown : null);
     }
     case 'repeat': {
       const before = group?.code ?? '';
       if (fault.effect) effect();
-      return send(logged, response, group === undefined ? regular() : resetAnswer(group, before), told);
+      return send(logged, response, group === undefined ? regular() : resetAnswer(group, before), shown);
     }
     case 'stale': {
       const before = group?.history.findLast(({ from }) => from <= Date.now() - fault.ageMs);
       const code = (before ?? group?.history[0])?.code;
       if (logged.endpoint !== 'info' || group === undefined || code === undefined) {
-        return send(logged, response, regular(), told);
+        return send(logged, response, regular(), shown);
       }
-      return send(logged, response, infoAnswer({ ...group, code }), told);
+      return send(logged, response, infoAnswer({ ...group, code }), shown);
     }
     case 'redirect':
       response.setHeader('location', fault.to);
-      return sendText(logged, response, 302, '', told, 'text/plain');
+      return sendText(logged, response, 302, '', shown, 'text/plain');
     case 'throttled':
-      return send(logged, response, failure(fault.status ?? 429, fault.message ?? 'rate-overlimit'), told);
+      return send(logged, response, failure(fault.status ?? 429, fault.message ?? 'rate-overlimit'), shown);
     case 'limit':
       return send(logged, response, limitExceeded, { ...counted, remaining: 0 });
   }
@@ -301,7 +301,7 @@ function page(status: number): string {
   return `<html><head><title>${status}</title></head><body><h1>${status}</h1></body></html>`;
 }
 
-/** Milliseconds since 1970 with their fraction: requests a few microseconds apart keep their order. */
+/** Milliseconds since 1970 with a fraction, so that requests a few microseconds apart keep their order. */
 function now(): number {
   return performance.timeOrigin + performance.now();
 }

@@ -1,6 +1,6 @@
 /**
- * The stand-in's request limit: per token, all endpoints together, in a window that slides with every request or one
- * that is fixed to the clock. Which one the real server keeps is unknown, so a client must be right under both.
+ * The stand-in's rate limit: per token, across all endpoints, in a sliding window or in one aligned to the clock. Which
+ * kind the real server uses is unknown, so a client must be correct under both.
  */
 export type WindowKind = 'sliding' | 'fixed';
 
@@ -19,9 +19,9 @@ export interface Count {
 }
 
 export interface Limiter {
-  /** Counts a request, unless the limit is used up: a refused request does not count. */
+  /** Counts a request unless the limit is exhausted. A refused request does not count. */
   count(token: string, nowMs: number): Count;
-  /** What a response without a request of its own to count would tell. */
+  /** Returns the current count without counting a request. */
   peek(token: string, nowMs: number): Count;
   setLimit(token: string, limit: number): void;
 }
@@ -32,12 +32,12 @@ export function createLimiter({ window, perMs, limit: common }: LimiterOptions):
 
   function current(token: string, nowMs: number): number[] {
     const from = window === 'sliding' ? nowMs - perMs : Math.floor(nowMs / perMs) * perMs - 1;
-    const kept = (counted.get(token) ?? []).filter((at) => at > from);
-    counted.set(token, kept);
-    return kept;
+    const times = (counted.get(token) ?? []).filter((at) => at > from);
+    counted.set(token, times);
+    return times;
   }
 
-  function tell(token: string, times: number[], nowMs: number, allowed: boolean): Count {
+  function snapshot(token: string, times: number[], nowMs: number, allowed: boolean): Count {
     const limit = limits.get(token) ?? common;
     const resetAt = window === 'sliding' ? (times[0] ?? nowMs) + perMs : (Math.floor(nowMs / perMs) + 1) * perMs;
     return { allowed, limit, remaining: Math.max(limit - times.length, 0), resetAt };
@@ -48,9 +48,9 @@ export function createLimiter({ window, perMs, limit: common }: LimiterOptions):
       const times = current(token, nowMs);
       const allowed = times.length < (limits.get(token) ?? common);
       if (allowed) times.push(nowMs);
-      return tell(token, times, nowMs, allowed);
+      return snapshot(token, times, nowMs, allowed);
     },
-    peek: (token, nowMs) => tell(token, current(token, nowMs), nowMs, true),
+    peek: (token, nowMs) => snapshot(token, current(token, nowMs), nowMs, true),
     setLimit(token, limit) {
       limits.set(token, limit);
     },

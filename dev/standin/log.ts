@@ -1,4 +1,4 @@
-/** Every request that reached the stand-in, with its begin and its end: what tests and checkers ask afterwards. */
+/** A log of every request that reached the stand-in, with its start and its end. Tests and the checker query it. */
 
 export type Endpoint = 'reset' | 'info' | 'instances' | 'health' | 'unknown';
 
@@ -13,15 +13,15 @@ export interface LoggedRequest {
   jid: string | null;
   /** Milliseconds since 1970, fractional. */
   readonly begin: number;
-  /** When the answer was written or the connection ended; null: still in flight. */
+  /** When the answer was written or the connection closed. Null while in flight. */
   end: number | null;
-  /** null: no answer was given. */
+  /** Null if no answer was written. */
   status: number | null;
-  /** When the limiter counted it; null: it did not. */
+  /** When the limiter counted the request. Null if it did not. */
   countedAt: number | null;
-  /** When the link was replaced by this request, and with what; null: it was not. */
+  /** When this request replaced the link, and the new code. Null if it did not. */
   effect: { readonly at: number; readonly code: string } | null;
-  /** The fault it met; null: none. */
+  /** The kind of the injected fault. Null if there was none. */
   fault: string | null;
 }
 

@@ -1,6 +1,6 @@
 /**
- * A strict stand-in for RyzeAPI: a real HTTP server that keeps to what is known of the real one, refuses what that
- * would refuse, and can misbehave in every way that it is known to. Tests, demo and benchmarks use this one.
+ * A strict stand-in for RyzeAPI: a real HTTP server that behaves as the real one is known to, refuses what the real one
+ * refuses, and can inject every fault that the real one is known to show. Tests, demo and benchmarks use it.
  */
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -11,11 +11,11 @@ import { createRequestLog, type LoggedRequest, type RequestLog } from './log.ts'
 import { type Connection, createWorld, linkTo, makeCode, type StandInGroup } from './world.ts';
 
 export interface StandInOptions {
-  /** 0: any free port. */
+  /** The port to listen on. 0, the default, picks a free one. */
   readonly port?: number;
   readonly tokens: readonly { readonly token: string; readonly instance?: string }[];
   readonly instances: readonly string[];
-  /** `admins` and `members` are instances; a code is made up where none is given. */
+  /** `admins` and `members` are names of instances. A group without a code gets a random one. */
   readonly groups: readonly {
     readonly jid: string;
     readonly code?: string;
@@ -23,11 +23,11 @@ export interface StandInOptions {
     readonly members?: readonly string[];
   }[];
   readonly limit?: Partial<LimiterOptions>;
-  /** When a request is counted: as it arrives, or as it is answered. */
+  /** Whether a request counts towards the limit when it arrives or when it is answered. */
   readonly countAt?: 'arrival' | 'answer';
   readonly latency?: { readonly minMs: number; readonly maxMs: number };
   readonly random?: () => number;
-  /** Told of every request when it has ended. */
+  /** Called for every request once it has ended. */
   readonly onRequest?: (request: LoggedRequest) => void;
 }
 
@@ -35,18 +35,18 @@ export interface StandIn {
   readonly url: string;
   readonly log: RequestLog;
   readonly faults: Faults;
-  /** The link that is live now. */
+  /** The live link of the group. */
   linkOf(jid: string): string;
   codeOf(jid: string): string;
   isLive(code: string): boolean;
   group(jid: string): StandInGroup;
   addGroup(group: StandInOptions['groups'][number]): void;
-  /** Somebody resets the link in WhatsApp itself. */
+  /** Resets the link as a person would in WhatsApp itself. Returns the new code. */
   resetByHand(jid: string): string;
   setConnection(instance: string, connection: Connection, status?: 400 | 503): void;
   setLimit(token: string, limit: number): void;
   replaceToken(old: string, next: string): void;
-  /** Somebody else makes requests with this token. */
+  /** Counts requests that another program makes with this token. */
   useToken(token: string, times: number): void;
   close(): Promise<void>;
 }
@@ -69,15 +69,15 @@ export async function startStandIn(options: StandInOptions): Promise<StandIn> {
     members = admins,
   }: StandInOptions['groups'][number]) {
     const history = [{ code, from: Date.now() }];
-    const everybody = new Set([...members, ...admins]);
-    world.groups.set(jid, { jid, code, members: everybody, admins: new Set(admins), link: 'shown', history });
+    const all = new Set([...members, ...admins]);
+    world.groups.set(jid, { jid, code, members: all, admins: new Set(admins), link: 'shown', history });
   }
   for (const group of options.groups) addGroup(group);
 
   function group(jid: string): StandInGroup {
-    const found = world.groups.get(jid);
-    if (found === undefined) throw new Error(`the stand-in has no group ${jid}`);
-    return found;
+    const known = world.groups.get(jid);
+    if (known === undefined) throw new Error(`the stand-in has no group ${jid}`);
+    return known;
   }
 
   const timers = new Set<NodeJS.Timeout>();

@@ -1,8 +1,8 @@
-/** What the stand-in knows of: tokens, instances, groups and their links. A link is dead the moment it is replaced. */
+/** The state of the stand-in: tokens, instances, groups and their links. A link is dead as soon as it is replaced. */
 
 export type Connection = 'connected' | 'connecting' | 'disconnected' | 'loggedout';
 
-/** `instance`: good for that one; absent: an account's token, good for every instance. */
+/** A token with `instance` is valid for that instance only. One without belongs to the account and is valid for all. */
 export interface StandInToken {
   readonly token: string;
   readonly instance?: string;
@@ -11,20 +11,20 @@ export interface StandInToken {
 export interface StandInInstance {
   readonly name: string;
   connection: Connection;
-  /** Under which status a disconnected instance is reported: the real server has been seen to use both. */
+  /** The status of the answer while the instance is disconnected. The real server has been seen to use both. */
   disconnectedStatus: 400 | 503;
 }
 
 export interface StandInGroup {
   readonly jid: string;
   code: string;
-  /** Instances whose numbers are members. */
+  /** Instances whose phones are members of the group. */
   readonly members: Set<string>;
   /** Members who may reset the link. */
   readonly admins: Set<string>;
-  /** What `info` shows of the link: the real server's answer to those who are not admins is unknown. */
+  /** How `info` shows the link. What the real server shows to members who are not admins is unknown. */
   link: 'shown' | 'empty' | 'missing';
-  /** Every code this group ever had, with the time from which it was live. */
+  /** Every code that this group ever had, with the time at which it became live. */
   readonly history: { readonly code: string; readonly from: number }[];
 }
 
@@ -32,15 +32,15 @@ export interface World {
   readonly tokens: Map<string, StandInToken>;
   readonly instances: Map<string, StandInInstance>;
   readonly groups: Map<string, StandInGroup>;
-  /** By JID, live code, or a link to it. Dead codes lead nowhere. */
+  /** Finds a group by JID, live code or live link. A dead code finds nothing. */
   find(identifier: string): StandInGroup | undefined;
-  /** Replaces the link; returns the new code. */
+  /** Replaces the link and returns the new code. */
   reset(group: StandInGroup, nowMs: number): string;
 }
 
 const letters = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789';
 
-/** Like WhatsApp's: 22 letters and digits. */
+/** Makes a code like those of WhatsApp: 22 letters and digits. */
 export function makeCode(random: () => number): string {
   return Array.from({ length: 22 }, () => letters[Math.floor(random() * letters.length)]).join('');
 }
@@ -60,12 +60,12 @@ export function createWorld(random: () => number): World {
       const direct = groups.get(identifier);
       if (direct !== undefined) return direct;
       const code = identifier.replace(/^(https?:\/\/)?chat\.whatsapp\.com\/(invite\/)?/, '');
-      let found = byCode.get(code);
-      if (found === undefined) {
-        found = [...groups.values()].find((group) => group.code === code);
-        if (found !== undefined) byCode.set(code, found);
+      let group = byCode.get(code);
+      if (group === undefined) {
+        group = [...groups.values()].find((candidate) => candidate.code === code);
+        if (group !== undefined) byCode.set(code, group);
       }
-      return found?.code === code ? found : undefined;
+      return group?.code === code ? group : undefined;
     },
     reset(group, nowMs) {
       byCode.delete(group.code);

@@ -29,7 +29,7 @@ async function start(options: Partial<StandInOptions> = {}) {
   return { standIn, ask, reset };
 }
 
-describe('refuses what the real one would', () => {
+describe('refuses what the real API refuses', () => {
   const message = (body: { error: { message: string } }) => body.error.message;
   it('tokens', async () => {
     const { ask, reset } = await start();
@@ -37,7 +37,7 @@ describe('refuses what the real one would', () => {
       status: 401,
       body: { success: false, error: { message: 'Missing token in header' } },
     });
-    expect((await reset(jid, 'nobody')).status).toBe(401);
+    expect((await reset(jid, 'unknown')).status).toBe(401);
     const wrong = await reset(jid, 'one', 'bot2');
     expect([wrong.status, message(wrong.body)]).toEqual([403, 'Instance token does not match the requested instance']);
   });
@@ -64,7 +64,7 @@ describe('refuses what the real one would', () => {
   });
 });
 
-it('kills the old link at once, under every name it had', async () => {
+it('replaces the link at once, so that the old code and link find nothing', async () => {
   const { standIn, reset } = await start();
   const first = await reset('https://chat.whatsapp.com/FIRST67890');
   expect(first.body).toEqual({
@@ -90,9 +90,9 @@ it('shows instances and health', async () => {
   expect([health.status, health.headers.get('x-ratelimit-limit')]).toEqual([200, null]);
 });
 
-describe('limits the requests of a token', () => {
+describe('limits the requests of each token', () => {
   const limits = (headers: Headers) => ['limit', 'remaining'].map((name) => Number(headers.get(`x-ratelimit-${name}`)));
-  it('in a window that slides', async () => {
+  it('in a sliding window', async () => {
     const { reset, standIn } = await start({ limit: { window: 'sliding', perMs: 2_000, limit: 2 } });
     expect(limits((await reset(jid)).headers)).toEqual([2, 1]);
     await sleep(1_000);
@@ -108,7 +108,7 @@ describe('limits the requests of a token', () => {
     expect((await reset(jid)).status).toBe(429);
     expect(standIn.log.maxInAnyWindow('account', 2_000)).toBe(2);
   });
-  it('in a window that is fixed to the clock', async () => {
+  it('in a window aligned to the clock', async () => {
     const { reset } = await start({ limit: { window: 'fixed', perMs: 1_500, limit: 2 } });
     await sleep(1_500 - (Date.now() % 1_500) + 5);
     expect(limits((await reset(jid)).headers)).toEqual([2, 1]);
@@ -117,7 +117,7 @@ describe('limits the requests of a token', () => {
     await sleep(1_500 - (Date.now() % 1_500) + 5);
     expect(limits((await reset(jid)).headers)).toEqual([2, 1]);
   });
-  it('that can be changed, and that others use as well', async () => {
+  it('with a limit that tests can change or use up', async () => {
     const { reset, standIn } = await start();
     standIn.setLimit('account', 5);
     standIn.useToken('account', 4);
@@ -126,8 +126,8 @@ describe('limits the requests of a token', () => {
   });
 });
 
-describe('misbehaves as it is told', () => {
-  it('once each, in order, only for what matches', async () => {
+describe('injects faults', () => {
+  it('in order, as often as asked, only for matching requests', async () => {
     const { reset, standIn } = await start();
     standIn.faults.next({ kind: 'serverError', effect: false, status: 503 }, { jid: other });
     standIn.faults.next({ kind: 'serverError', effect: true }, { jid }, 2);
@@ -141,7 +141,7 @@ describe('misbehaves as it is told', () => {
       [null, true],
     ]);
   });
-  it('with an effect that comes after the connection was cut', async () => {
+  it('with an effect after the connection was reset', async () => {
     const { reset, standIn } = await start();
     standIn.faults.next({ kind: 'lateEffect', effectAfterMs: 60 });
     await expect(reset(jid)).rejects.toThrow();
@@ -152,14 +152,14 @@ describe('misbehaves as it is told', () => {
     expect(request!.effect!.at).toBeGreaterThan(request!.end!);
     expect(request!.status).toBeNull();
   });
-  it('at random, if asked to', async () => {
+  it('at random, as a chooser decides', async () => {
     const { reset, standIn } = await start();
     standIn.faults.random(({ id }) => (id === 2 ? { kind: 'limit' } : null));
     expect([(await reset(jid)).status, (await reset(jid)).status, (await reset(jid)).status]).toEqual([200, 429, 200]);
   });
 });
 
-it('tells which requests were in flight when', async () => {
+it('reports which requests were in flight at a given time', async () => {
   const { reset, standIn } = await start({ latency: { minMs: 80, maxMs: 80 } });
   const both = Promise.all([reset(jid), reset(jid)]);
   await sleep(40);
