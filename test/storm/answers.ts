@@ -1,10 +1,11 @@
-/** Whether every one-off ends as a link or a failure of its own. */
+/** Checks that every one-off ends with a link or with a failure event of its own. */
 import { type History, isForgotten, type SeenRequestJob } from './history.ts';
 
-/** One machine's clocks are read at slightly different moments. */
+/** Tolerance for times that processes of one machine read at slightly different moments. */
 const toleranceMs = 50;
-/** An edit may come to a worker, and be registered, this much later: another worker's file may hold it up. */
+/** An edit may be registered this much later, because the older file of another worker may delay it. */
 const editMs = 45_000;
+/** How long the workers may take to register all groups again after Redis was emptied. */
 const registeredMs = 20_000;
 
 export function answered(history: History): string[] {
@@ -20,26 +21,31 @@ export function answered(history: History): string[] {
   });
 }
 
-/** Who empties a queue takes its one-offs with it; the queue of an instance that is in no file is served by nobody. */
-function isExcused(history: History, { state, queue, askedAt }: SeenRequestJob): boolean {
-  const { troubles, instances, at } = history;
-  if (isForgotten(history, askedAt, at)) return true;
+/**
+ * Whether an unfinished one-off is excused: Redis or its queue was emptied, or no file has the instance of its queue, so no
+ * worker serves it.
+ */
+function isExcused(history: History, { state, queue, requestedAt }: SeenRequestJob): boolean {
+  const { incidents, instances, at } = history;
+  if (isForgotten(history, requestedAt, at)) return true;
   if (state !== 'unknown') return !instances.includes(queue.replace(/^rotations-/, ''));
-  return troubles.some((trouble) => trouble.kind === 'wipe' && trouble.queue === queue && trouble.to >= askedAt);
+  return incidents.some(
+    (incident) => incident.kind === 'wipe' && incident.queue === queue && incident.to >= requestedAt,
+  );
 }
 
-function completed(history: History, { requestId, askedAt, result, ...job }: SeenRequestJob): string[] {
+function completed(history: History, { requestId, requestedAt, result, ...job }: SeenRequestJob): string[] {
   if (result === null) return [`${requestId} completed with nothing`];
   const link = jidsOf(history, job.name)
     .flatMap((jid) => history.links[jid] ?? [])
     .find(({ code }) => code === result.inviteCode);
   if (link === undefined) return [`${requestId} was answered with a link that ${job.name} never had`];
-  // A person's link that was read back after a call without an answer may be older.
-  const isOlder = link.from < askedAt - toleranceMs && link.by !== 'human';
+  // A link that a person made may be older: it was read back after a call without an answer.
+  const isOlder = link.from < requestedAt - toleranceMs && link.by !== 'human';
   return isOlder ? [`${requestId} was answered with a link older than itself (${result.status})`] : [];
 }
 
-/** What a one-off is told whose group was removed, renamed, moved or given to another id. */
+/** The failure reasons of a one-off whose group was removed, renamed, moved or given another id. */
 const refusals = /^(unknown group|group ".*" belongs to instance)/;
 const duplicate = /^invalid_request: this is the same WhatsApp group as/;
 
@@ -47,35 +53,35 @@ function failed(history: History, job: SeenRequestJob): string[] {
   const { requestId, failedReason } = job;
   const reason = failedReason ?? '';
   const isRefused = refusals.test(reason) || duplicate.test(reason);
-  // Until the groups are registered anew in an emptied Redis.
-  const isUnknown = isForgotten(history, job.askedAt - registeredMs, job.endedAt ?? history.at);
+  // In an emptied Redis, until the groups are registered again.
+  const isUnknown = isForgotten(history, job.requestedAt - registeredMs, job.endedAt ?? history.at);
   if (isRefused && !isUnknown && !wasEdited(history, job))
-    return [`${requestId} failed although nobody edited its group: ${reason}`];
+    return [`${requestId} failed although its group was not edited: ${reason}`];
   if (!isRefused && !/^(?!internal)[a-z_]+: /.test(reason))
     return [`${requestId} failed without a code: ${failedReason}`];
-  if (isForgotten(history, job.askedAt, history.at)) return [];
+  if (isForgotten(history, job.requestedAt, history.at)) return [];
   return Object.entries(history.events).flatMap(([queue, seen]) =>
     history.quiet && !seen.some(({ type, request }) => type === 'rotation.failed' && request?.requestId === requestId)
-      ? [`${queue}: no event tells that ${requestId} failed`]
+      ? [`${queue}: no event reports that ${requestId} failed`]
       : [],
   );
 }
 
-/** The WhatsApp groups that this name ever meant: a one-off goes by what it means when it is worked on. */
+/** The WhatsApp groups that this name ever referred to. A one-off rotates the group that the name refers to when it runs. */
 function jidsOf({ places }: History, name: string): string[] {
   if (places[name] !== undefined) return [name];
   return Object.entries(places).flatMap(([jid, all]) => (all.some(({ group }) => group === name) ? [jid] : []));
 }
 
-function wasEdited(history: History, { name, queue, askedAt, endedAt }: SeenRequestJob): boolean {
+function wasEdited(history: History, { name, queue, requestedAt, endedAt }: SeenRequestJob): boolean {
   const until = endedAt ?? history.at;
   const all = jidsOf(history, name).map((jid) => ({ jid, places: history.places[jid] ?? [] }));
   const isInForce = all.some(({ jid, places }) => {
-    const place = places.findLast(({ from }) => from <= askedAt);
+    const place = places.findLast(({ from }) => from <= requestedAt);
     return place?.group != null && [jid, place.group].includes(name) && `rotations-${place.instance}` === queue;
   });
   const wasMoved = all.some(({ places: [, ...edits] }) =>
-    edits.some(({ from }) => from >= askedAt - editMs && from <= until),
+    edits.some(({ from }) => from >= requestedAt - editMs && from <= until),
   );
   return wasMoved || !isInForce;
 }

@@ -1,43 +1,43 @@
 /**
- * Holds the program's promises against what was seen from outside. Shares no code with the program. Each check returns
- * what it found, in words.
+ * Checks the promises of the program against what was observed from outside. It shares no code with the program. Each
+ * check returns one line for each violation.
  */
 import { answered } from './answers.ts';
 import { bounded } from './deadLinks.ts';
 import { type History, isForgotten, isRelearning, lastPlaces, type SeenEvent } from './history.ts';
-import { neverAgain, ordered } from './order.ts';
+import { noReuse, ordered } from './order.ts';
 import { groupBy, type Span } from './support.ts';
 
 type Check = (history: History) => string[];
 
-/** One machine's clocks are read at slightly different moments. */
+/** Tolerance for times that processes of one machine read at slightly different moments. */
 const toleranceMs = 50;
 
 const checks: Readonly<Record<string, Check>> = {
   'live: the newest event carries the live link': live,
-  'live: no event tells of a link that we had replaced ourselves, or that its group never had': neverStale,
-  'bounded: a dead link of ours lasts no longer than lease + settle time': bounded,
-  'in force: every group is rotated under the id that the file has for it': (history) =>
+  'live: no event carries a link that we had already replaced or that its group never had': neverStale,
+  'bounded: consumers hold a link that we replaced no longer than lease + settle time': bounded,
+  'in force: every group is rotated under the id that the file gives it': (history) =>
     history.quiet ? notRotated(history) : [],
-  'ordered: revisions grow, each names the one before': ordered,
-  'believed little: no code that a group had before': neverAgain,
+  'ordered: revisions grow, and each event names the one before': ordered,
+  'no reuse: no event carries a code that its group had before': noReuse,
   'within the limit': withinLimit,
   'one at a time': oneAtATime,
-  'answered: every one-off ends as a link or a failure': answered,
-  'frugal: no reset while an earlier one could be read': frugal,
-  'contained: one group that is refused costs its instance no more than one pause': contained,
+  'answered: every one-off ends with a link or a failure': answered,
+  'frugal: no reset while the link of an earlier one could be read': frugal,
+  'contained: one group that is always refused costs its instance at most one pause': contained,
   'silent about secrets': silent,
 };
 
 export interface Finding {
   readonly promise: string;
-  readonly found: readonly string[];
+  readonly violations: readonly string[];
 }
 
 export function check(history: History): Finding[] {
   return Object.entries(checks)
-    .map(([promise, run]) => ({ promise, found: run(history) }))
-    .filter(({ found }) => found.length > 0);
+    .map(([promise, run]) => ({ promise, violations: run(history) }))
+    .filter(({ violations }) => violations.length > 0);
 }
 
 function live(history: History): string[] {
@@ -45,10 +45,10 @@ function live(history: History): string[] {
   if (!quiet) return [];
   return lastPlaces(history).flatMap(({ jid, group }) => {
     const last = links[jid]?.at(-1);
-    // Nobody looks for what people change, unless links are verified; one that we reset after that must be right again.
+    // Without verification, a link that a person made may stay undetected until our next reset.
     if (!verify && last?.by === 'human') return [];
     return Object.entries(events).flatMap(([queue, seen]) => {
-      // As consumers do: whatever comes again or late, the highest counts.
+      // Like a consumer, keep the highest revision, whatever arrives late or twice.
       const newest = linksOf(seen, ({ group: of }) => of === group)
         .sort((a, b) => (a.revision ?? 0) - (b.revision ?? 0))
         .at(-1);
@@ -58,7 +58,7 @@ function live(history: History): string[] {
   });
 }
 
-/** Groups that were not rotated under their last ids since calm came. */
+/** Groups that were not rotated under their last ids since the faults stopped. */
 export function notRotated({ calmAt, events, ...history }: History): string[] {
   if (calmAt === null) return [];
   const [seen = []] = Object.values(events);
@@ -68,11 +68,11 @@ export function notRotated({ calmAt, events, ...history }: History): string[] {
       .map(({ group, jid }) => `${group} ${jid}`),
   );
   return lastPlaces(history).flatMap(({ jid, group }) =>
-    rotated.has(`${group} ${jid}`) ? [] : [`${group} (${jid}) was not rotated any more`],
+    rotated.has(`${group} ${jid}`) ? [] : [`${group} (${jid}) was not rotated after the faults stopped`],
   );
 }
 
-/** Only a human may make a link stale between its being made and our telling of it. */
+/** Only a person may replace a link between our reset and its event. */
 function neverStale(history: History): string[] {
   const { events, links } = history;
   const [queue, seen] = Object.entries(events)[0] ?? ['', []];
@@ -83,10 +83,10 @@ function neverStale(history: History): string[] {
     if (at === -1) return [`${queue}: ${id} carries a link that ${jid} never had`];
     const next = all[at + 1];
     const lateMs = Date.parse(rotatedAt) - (next?.from ?? 0);
-    // What a cache showed to one that knows no older codes.
+    // After Redis was emptied the program knows no older codes, so it may believe a cache.
     if (isRelearning(history, Date.parse(rotatedAt))) return [];
     const isStale = type !== 'rotation.failed' && next?.by === 'us' && lateMs > toleranceMs;
-    return isStale ? [`${queue}: ${id} carries a link that we had replaced ${lateMs} ms before`] : [];
+    return isStale ? [`${queue}: ${id} carries a link that we had replaced ${lateMs} ms earlier`] : [];
   });
 }
 
@@ -111,22 +111,22 @@ function oneAtATime(history: History): string[] {
     const wrong: string[] = [];
     let openUntil = Number.NEGATIVE_INFINITY;
     for (const { begin, end } of resets.sort((a, b) => a.begin - b.begin)) {
-      // Of a call in flight an emptied Redis knows nothing.
+      // An emptied Redis has lost the attempts in flight.
       if (begin < openUntil && !isForgotten(history, openUntil - 2 * settleMs, begin))
-        wrong.push(`${jid}: a reset began ${Math.round(openUntil - begin)} ms before another ended`);
-      // What nobody answers is over after the settle time.
+        wrong.push(`${jid}: a reset started ${Math.round(openUntil - begin)} ms before another one ended`);
+      // A call without an answer can have no effect after the settle time.
       openUntil = Math.max(openUntil, Math.min(end ?? Number.POSITIVE_INFINITY, begin + settleMs));
     }
     return wrong;
   });
 }
 
-/** A killed or frozen publisher's events lie in Redis for so long. */
+/** How long events may stay unpublished in Redis when their publisher is killed or frozen. */
 const publishedMs = 20_000;
 
 /**
- * A link that we made and never told of is lost work. It may be where a human's link has hidden it, or was taken for that
- * of the call which made it later, and where a cache has hidden it. Every edit is followed by a read, so none explains it.
+ * A link that we made and never published is a wasted reset. Three things excuse it: a person replaced it before it was
+ * read, the program took the link of a person for its own, or a cache hid it. An edit does not, since a read follows each.
  */
 function frugal(history: History): string[] {
   const { events, links, quiet, requests } = history;
@@ -134,61 +134,64 @@ function frugal(history: History): string[] {
   const ofJid = groupBy(seen, ({ jid }) => jid);
   return Object.entries(links).flatMap(([jid, all]) => {
     const own = linksOf(ofJid.get(jid) ?? [], () => true);
-    const told = new Map(own.map(({ inviteCode, reason }) => [inviteCode, reason]));
+    const published = new Map(own.map(({ inviteCode, reason }) => [inviteCode, reason]));
     return all.flatMap(({ code, by, from }, i) => {
       const [before, next] = [all[i - 1], all[i + 1]];
-      if (by !== 'us' || told.has(code) || isForgotten(history, from, (next?.from ?? history.at) + publishedMs))
+      if (by !== 'us' || published.has(code) || isForgotten(history, from, (next?.from ?? history.at) + publishedMs))
         return [];
-      // Events come in order, so one that another has overtaken does not come any more.
-      if (!quiet && !all.slice(i).some((later) => told.has(later.code))) return [];
-      if (next === undefined) return quiet ? [`${jid}: the last link made was never told of`] : [];
-      const wasTaken = before !== undefined && (told.get(before.code) === 'recovery' || isRepeated(requests, code));
+      // Events are published in order: once a later link was published, this one will not be.
+      if (!quiet && !all.slice(i).some((later) => published.has(later.code))) return [];
+      if (next === undefined) return quiet ? [`${jid}: the last link was never published`] : [];
+      const wasTaken =
+        before !== undefined && (published.get(before.code) === 'recovery' || isRepeated(requests, code));
       if (next.by === 'human' || (before?.by === 'human' && wasTaken)) return [];
       if (isHidden(requests, jid, { from, to: next.from })) return [];
-      return [`${jid}: ${code} was made and replaced without ever being told of`];
+      return [`${jid}: ${code} was made and replaced without ever being published`];
     });
   });
 }
 
-/** The answer to the reset that made this link named the link before it. */
+/** Whether the answer to the reset that made this link carried the previous link. */
 function isRepeated(requests: History['requests'], code: string): boolean {
   return requests.some(({ fault, effect }) => fault === 'repeat' && effect?.code === code);
 }
 
-/** A cache showed an older link meanwhile. */
+/** Whether a cache showed an older link in that span. */
 function isHidden(requests: History['requests'], jid: string, { from, to }: Span): boolean {
   return requests.some((seen) => seen.jid === jid && seen.fault === 'stale' && seen.begin >= from && seen.begin < to);
 }
 
-/** Why an instance may be paused in a storm without a poisoned group: several groups in a row meet faults. */
-const ofFaults = ['server_error', 'bad_response', 'network_error', 'timeout', 'suspected'];
+/** Pause reasons that random faults explain: several groups in a row met them. */
+const faultReasons = ['server_error', 'bad_response', 'network_error', 'timeout', 'suspected'];
 
-function contained({ pauses, troubles }: History): string[] {
-  const poisonings = troubles.filter(({ kind }) => kind === 'poison').length;
-  const ofPoison = pauses.filter(({ reason }) => !ofFaults.includes(reason));
-  // One that is still going on is not noted yet.
+function contained({ pauses, incidents }: History): string[] {
+  const poisonings = incidents.filter(({ kind }) => kind === 'poison').length;
+  const ofPoison = pauses.filter(({ reason }) => !faultReasons.includes(reason));
+  // A poisoning in progress is not recorded yet.
   const more = ofPoison.slice(Math.max(poisonings, 1));
-  return more.map(({ instance, reason, from }) => `${instance} was paused once more at ${from} (${reason})`);
+  return more.map(({ instance, reason, from }) => `${instance} was paused again at ${from} (${reason})`);
 }
 
-/** In one pass: megabytes are searched for thousands of secrets, each of which is longer than its beginning. */
+/** Searches megabytes for thousands of secrets in one pass, by a prefix of each. */
 function silent({ output, secrets }: History): string[] {
   const length = Math.min(...secrets.map((secret) => secret.length), 12);
-  const byBeginning = new Map<string, string[]>();
+  const byPrefix = new Map<string, string[]>();
   for (const secret of secrets) {
-    const beginning = secret.slice(0, length);
-    byBeginning.set(beginning, [...(byBeginning.get(beginning) ?? []), secret]);
+    const prefix = secret.slice(0, length);
+    byPrefix.set(prefix, [...(byPrefix.get(prefix) ?? []), secret]);
   }
-  const told = new Set<string>();
+  const leaked = new Set<string>();
   for (let at = 0; at + length <= output.length; at++) {
-    for (const secret of byBeginning.get(output.slice(at, at + length)) ?? []) {
-      if (output.startsWith(secret, at)) told.add(secret);
+    for (const secret of byPrefix.get(output.slice(at, at + length)) ?? []) {
+      if (output.startsWith(secret, at)) leaked.add(secret);
     }
   }
-  return told.size === 0 ? [] : [`${told.size} tokens, links or codes are in what the workers wrote or showed`];
+  return leaked.size === 0
+    ? []
+    : [`${leaked.size} tokens, links or codes are in the output or on the pages of the workers`];
 }
 
-/** Links in the order in which they came, repeats left out. */
+/** Events with a link in the order of receipt, without repeats. */
 function linksOf(seen: readonly SeenEvent[], isWanted: (event: SeenEvent) => boolean): SeenEvent[] {
   const ids = new Set<string>();
   return seen.filter((event) => {

@@ -1,4 +1,4 @@
-/** The consumers of the results queues, and whoever watches what is added to those. */
+/** The consumers of the results queues, and a listener that records what is added to each queue. */
 import { Queue, QueueEvents, Worker } from 'bullmq';
 import type { History, SeenEvent } from './history.ts';
 
@@ -34,7 +34,7 @@ function consume(queue: string, port: number, into: SeenEvent[]): Worker {
     async (job) => {
       into.push({ ...job.data, receivedAt: Date.now() });
     },
-    // As docs/messages.md advises: a Redis that is restarted makes jobs stall.
+    // As docs/messages.md advises, because a restart of Redis makes jobs stall.
     { connection: { port, maxRetriesPerRequest: null }, maxStalledCount: 1_000_000, runRetryDelay: 1_000 },
   );
   worker.on('error', () => {});
@@ -46,23 +46,23 @@ function watch(queue: string, port: number, into: { id: string; at: number }[]):
     connection: { port, maxRetriesPerRequest: null },
     lastEventId: '0',
   });
-  // Redis numbers what is added to a stream by its clock.
-  listener.on('added', ({ jobId }, number) => into.push({ id: jobId, at: Number.parseInt(number, 10) }));
+  // The id of a stream entry starts with the time on Redis's clock.
+  listener.on('added', ({ jobId }, entryId) => into.push({ id: jobId, at: Number.parseInt(entryId, 10) }));
   listener.on('error', () => {});
   return listener;
 }
 
-/** Where the events lie that were published and did not reach their consumer. */
-export async function unseen({ events, added }: History, port: number): Promise<Record<string, unknown>> {
-  const found: Record<string, unknown> = {};
+/** Finds the events that were published but did not reach their consumer, with the state of their jobs. */
+export async function undelivered({ events, added }: History, port: number): Promise<Record<string, unknown>> {
+  const lost: Record<string, unknown> = {};
   for (const name of Object.keys(added)) {
     const seen = new Set(events[name]?.map(({ id }) => id));
     const queue = new Queue(name, { connection: { port } });
     for (const { id } of (added[name] ?? []).filter((one) => !seen.has(one.id))) {
       const job = await queue.getJob(id);
-      found[`${name} ${id}`] = [await queue.getJobState(id), job?.failedReason, job?.stalledCounter];
+      lost[`${name} ${id}`] = [await queue.getJobState(id), job?.failedReason, job?.stalledCounter];
     }
     await queue.close();
   }
-  return found;
+  return lost;
 }

@@ -1,8 +1,7 @@
 /**
- * The workers' copies of the file. As with a mounted ConfigMap each worker has its own, and gets to see an edit at its
- * own time; a copy is replaced whole, or written in place, so that a worker may find half of it.
+ * The workers' copies of the configuration file. As with a mounted ConfigMap, each worker has its own copy and sees an edit
+ * at its own time. A copy is either replaced atomically or written in place, so a worker may read half of it.
  */
-
 import { writeFileSync } from 'node:fs';
 import { open, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -10,13 +9,13 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Random } from './random.ts';
 
 export interface Copies {
-  /** Where a worker finds its copy. */
+  /** The path of a worker's copy. */
   pathOf(worker: number): string;
-  /** Hands an edit to every worker: most get it at once, some seconds later, and most are told of it by SIGHUP. */
+  /** Delivers an edit to every worker: most get it at once, some seconds later. Most also get a SIGHUP. */
   spread(text: string): void;
-  /** Hands the last edit to all, at once, and tells them. */
+  /** Delivers the last edit to all workers at once, with a SIGHUP. */
   settle(text: string): Promise<void>;
-  /** Nothing is written any more. */
+  /** Stops writing. */
   close(): Promise<void>;
 }
 
@@ -25,17 +24,17 @@ export interface CopiesOptions {
   readonly workers: number;
   readonly text: string;
   readonly random: Random;
-  /** SIGHUP. */
+  /** Sends SIGHUP to a worker. */
   readonly reload: (worker: number) => void;
 }
 
-/** Longest time by which a worker gets an edit later than the first one. */
-export const latestCopyMs = 8_000;
+/** The maximum delay between the first worker and the last one that gets an edit. */
+export const maxCopyDelayMs = 8_000;
 
 export function createCopies({ folder, workers, text: first, random, reload }: CopiesOptions): Copies {
   const paths = Array.from({ length: workers }, (_, i) => join(folder, `rotation-${i}.yaml`));
   const written = paths.map(() => 0);
-  /** One write of a copy at a time. */
+  /** Serialises the writes of each copy. */
   const writing = paths.map(() => Promise.resolve());
   let version = 0;
   for (const path of paths) writeFileSync(path, first);
@@ -45,7 +44,7 @@ export function createCopies({ folder, workers, text: first, random, reload }: C
     await rename(`${path}.new`, path);
   }
 
-  /** As an editor or `cp` does it, slowly; cut at the end of a line or anywhere. */
+  /** Writes the file in two parts with a pause between them, split at the end of a line or anywhere, as a slow `cp` does. */
   async function writeInPlace(path: string, text: string): Promise<void> {
     const anywhere = Math.floor(random.between(0, text.length));
     const cut = random() < 0.5 ? anywhere : text.indexOf('\n', anywhere) + 1;
@@ -61,7 +60,7 @@ export function createCopies({ folder, workers, text: first, random, reload }: C
 
   async function deliver(worker: number, edit: number, text: string): Promise<void> {
     const path = paths[worker] ?? '';
-    // A newer edit has overtaken this one, or the storm is over.
+    // A newer edit was delivered before this one, or the storm is over.
     if (edit <= (written[worker] ?? 0)) return;
     written[worker] = edit;
     await (random() < 0.5 ? replace(path, text) : writeInPlace(path, text));
@@ -81,7 +80,7 @@ export function createCopies({ folder, workers, text: first, random, reload }: C
       const edit = version;
       const lags = random() < 0.4;
       for (const worker of paths.keys()) {
-        const lagMs = lags && random() < 0.5 ? random.between(500, latestCopyMs) : random.between(0, 50);
+        const lagMs = lags && random() < 0.5 ? random.between(500, maxCopyDelayMs) : random.between(0, 50);
         void sleep(lagMs, undefined, { ref: false }).then(() => queue(worker, () => deliver(worker, edit, text)));
       }
     },

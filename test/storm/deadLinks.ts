@@ -1,32 +1,32 @@
 /**
- * How long consumers hold dead links: from the moment at which the server replaced a link until the first results
- * queue's consumer has received that link or a newer one, whatever id the WhatsApp group had.
+ * Measures how long consumers hold dead links: from the moment the server replaced a link until the consumer of the first
+ * results queue received the new link or a later one, under whatever id the WhatsApp group had.
  */
-
-import { flushAfter, type History, type SeenEvent, type SeenLink, type SeenRequest, type Trouble } from './history.ts';
+import { flushAfter, type History, type Incident, type SeenEvent, type SeenLink, type SeenRequest } from './history.ts';
 import { releasedAgainMs } from './settings.ts';
 import { groupBy, inAll, type Span } from './support.ts';
 
 /**
- * `answered`: the call was answered. `lost answer`: it met a fault. `killed`: its process was killed or frozen before it
- * had stored the answer. `late effect`: the server replaced the link after the client had gone. `by hand`: a person did.
+ * How the link came to be replaced. `answered`: the call was answered. `lost answer`: it met a fault. `killed`: its process
+ * was killed or frozen before it stored the answer. `late effect`: the server replaced the link after the client had
+ * disconnected. `by hand`: a person replaced it.
  */
 export const causes = ['answered', 'lost answer', 'killed', 'late effect', 'by hand'] as const;
 export type Cause = (typeof causes)[number];
 
 export interface DeadLink {
   readonly jid: string;
-  /** The link that consumers did not have. */
+  /** The code of the new link, which consumers did not have yet. */
   readonly code: string;
   readonly from: number;
   readonly cause: Cause;
-  /** Until when; where it is not over, until the history was taken. */
+  /** When consumers received it, or when the history was taken if they had not. */
   readonly to: number;
   readonly over: boolean;
-  /** Redis was unreachable or restarted meanwhile, or no worker was there. */
+  /** Whether Redis was unreachable or restarted, or no worker could run, during that time. */
   readonly interrupted: boolean;
-  /** What is left if that is taken out which the program cannot help, ms. */
-  readonly ownMs: number;
+  /** The time without the spans that the program could not avoid, ms. */
+  readonly attributableMs: number;
 }
 
 export function deadLinks(history: History): DeadLink[] {
@@ -55,10 +55,10 @@ function deadLink(about: About, i: number): DeadLink {
   const event = events.find(({ type, inviteCode }) => type !== 'rotation.failed' && good.has(inviteCode ?? ''));
   const end = { at: event?.receivedAt ?? history.at, publishedAt: publishedAt(history, event) };
   const redis = spansOf(history, ['cut', 'restart', 'refuse']);
-  const outages = [...redis, ...spansOf(history, ['nobody'])];
+  const outages = [...redis, ...spansOf(history, ['noWorker'])];
   const isDuring = (span: Span) => span.from < end.at && span.to > from;
-  // A consumer whose Redis was restarted may get an event only after BullMQ has found its job stalled: what counts then
-  // is when the program had published it.
+  // After a restart of Redis a consumer may get an event only once BullMQ has detected a stalled job. In that case the
+  // time of publication counts.
   const to = Math.max(from, redis.some(isDuring) ? end.publishedAt : end.at);
   const span = { from, to };
   const forgotten = flush === undefined ? [] : [{ from: Math.max(from, flush.from), to: adoptedAgain(history, flush) }];
@@ -78,7 +78,7 @@ function deadLink(about: About, i: number): DeadLink {
     to,
     over: event !== undefined,
     interrupted: outages.some(isDuring),
-    ownMs: to - from - inAll(excused, span),
+    attributableMs: to - from - inAll(excused, span),
   };
 }
 
@@ -88,40 +88,40 @@ function publishedAt({ added, at }: History, event: SeenEvent | undefined): numb
   return Math.min(event.receivedAt, first.find(({ id }) => id === event.id)?.at ?? event.receivedAt);
 }
 
-/** An emptied Redis has forgotten what was reset: consumers get each link anew, as at first sight. */
+/** After Redis was emptied, consumers get each link again as at first sight within this time. */
 const forgottenMs = 30_000;
 
-/** The planner queues a read again whose job was wiped off meanwhile, later. */
-function adoptedAgain({ troubles }: History, { to: from }: Trouble): number {
+/** When all links are adopted again. If a queue was emptied meanwhile, the planner queues the lost reads again later. */
+function adoptedAgain({ incidents }: History, { to: from }: Incident): number {
   const to = from + forgottenMs;
-  const isWiped = troubles.some((trouble) => trouble.kind === 'wipe' && trouble.from <= to && trouble.to >= from);
+  const isWiped = incidents.some((incident) => incident.kind === 'wipe' && incident.from <= to && incident.to >= from);
   return isWiped ? to + releasedAgainMs : to;
 }
 
-/** The time in which the group's instance was paused because of a group that it refuses: once for each. */
+/** Spans in which an instance of the group was paused. */
 function pauses({ history, jid }: About): Span[] {
   const instances = new Set((history.places[jid] ?? []).map(({ instance }) => instance));
   return history.pauses.filter(({ instance }) => instances.has(instance));
 }
 
-/** Workers look for a Redis that is back, and for what is unsettled, each second, and jobs go on after one more. */
-const backMs = 2_000;
+/** Workers check once a second for a recovered Redis and for unsettled attempts. Jobs resume one second later. */
+const recoveryMs = 2_000;
 
-function spansOf({ troubles }: History, kinds: readonly Trouble['kind'][]): Span[] {
-  return troubles.filter(({ kind }) => kinds.includes(kind)).map(({ from, to }) => ({ from, to: to + backMs }));
+function spansOf({ incidents }: History, kinds: readonly Incident['kind'][]): Span[] {
+  return incidents.filter(({ kind }) => kinds.includes(kind)).map(({ from, to }) => ({ from, to: to + recoveryMs }));
 }
 
-/** After a read that failed the next one is made after twice the time, from the first of these to the second. */
-const readAgainMs = { first: 500, most: 15_000 };
-/** And until the planner has noticed that, and the job has got a slot. */
+/** The back-off between failed reads doubles from `first` to `max`. */
+const readBackOffMs = { first: 500, max: 15_000 };
+/** The planner needs up to this long to release the next read, and its job to get a slot. */
 const noticedMs = 5_000;
-/** Of a read whose process has died. */
+/** The lease of a read whose process died. */
 const readLeaseMs = 4_000;
 
 /**
- * The time that is lost by reads which did not show the link although they were made: those that met a fault, and those
- * whose process was killed, frozen or cut off before it had stored the answer, which nobody repeats before their lease
- * is over. Each counts until the next call for this group, and no longer than it can explain.
+ * Spans lost to reads that did not yield the link: those that met a fault, and those whose process was killed, frozen or
+ * cut off before it stored the answer. No worker repeats the latter before their lease expires. Each span ends with the
+ * next call for this group, and is no longer than its cause explains.
  */
 function failedReads({ requests, history }: About, { from, to }: Span): Span[] {
   const calls = requests.filter(({ begin }) => begin >= from - history.leaseMs && begin < to);
@@ -132,36 +132,36 @@ function failedReads({ requests, history }: About, { from, to }: Span): Span[] {
     const next = calls[i + 1]?.begin ?? to;
     const faulty = call.status !== 200 || isFault(call.fault);
     failed = faulty ? failed + 1 : 0;
-    const died = someoneLeft(history, call.begin, end + 1_000);
+    const died = wasWorkerLost(history, call.begin, end + 1_000);
     if (!faulty && !died) return [];
-    const pauseMs = Math.min(readAgainMs.first * 2 ** (failed - 1), readAgainMs.most) + noticedMs;
-    const mostMs = Math.max(faulty ? pauseMs : 0, died ? readLeaseMs + noticedMs : 0);
-    return [{ from: call.begin, to: Math.min(next, end + mostMs) }];
+    const pauseMs = Math.min(readBackOffMs.first * 2 ** (failed - 1), readBackOffMs.max) + noticedMs;
+    const maxMs = Math.max(faulty ? pauseMs : 0, died ? readLeaseMs + noticedMs : 0);
+    return [{ from: call.begin, to: Math.min(next, end + maxMs) }];
   });
 }
 
-/** A read whose job was wiped off its queue is queued again after this time. */
+/** When the job of a read is lost from its queue, the planner queues it again after this time. */
 const queuedAgainMs = 5_000;
 
-/** The time that is lost by a read's job, if its queue was emptied: until the next call for this group. */
+/** Spans from the emptying of a queue, which may have held the job of a read, to the next call for this group. */
 function wipes({ requests, history, jid }: About, { from, to }: Span): Span[] {
   const places = history.places[jid] ?? [];
   const queues = new Set(places.filter((place) => place.from <= to).map(({ instance }) => `rotations-${instance}`));
-  return history.troubles
+  return history.incidents
     .filter(({ kind, queue = '' }) => kind === 'wipe' && queues.has(queue))
-    .filter((wiped) => wiped.from <= to && wiped.to >= from)
-    .map((trouble) => {
-      const next = requests.find(({ begin }) => begin > trouble.to)?.begin ?? to;
-      return { from: trouble.from, to: Math.min(next, trouble.to + queuedAgainMs + noticedMs) };
+    .filter((wipe) => wipe.from <= to && wipe.to >= from)
+    .map((incident) => {
+      const next = requests.find(({ begin }) => begin > incident.to)?.begin ?? to;
+      return { from: incident.from, to: Math.min(next, incident.to + queuedAgainMs + noticedMs) };
     });
 }
 
-/** Until an id that comes back is registered, and its link read: a killed worker's file counts for as long as this. */
+/** Until an id that returns is registered and its link read. The file of a killed worker stays in force for that long. */
 const registeredMs = 35_000;
 
 /**
- * The time in which no id of the file was this WhatsApp group's, and another one had taken over its last id: there was no
- * name under which its link could be published.
+ * Spans in which the file had no id for this WhatsApp group and another group had its last id. There was no name under
+ * which its link could be published.
  */
 function namelessSpans({ history: { places, at }, jid }: About): Span[] {
   const own = places[jid] ?? [];
@@ -175,12 +175,12 @@ function namelessSpans({ history: { places, at }, jid }: About): Span[] {
   });
 }
 
-const absences: ReadonlySet<Trouble['kind']> = new Set(['kill', 'freeze', 'partition']);
-/** Times are noted this much apart from what they are of. */
+const absences: ReadonlySet<Incident['kind']> = new Set(['kill', 'freeze', 'partition']);
+/** Recorded times may be this much late. */
 const clockMs = 50;
-/** How much later than its request a process may still be at storing the answer. */
+/** A process may still be storing the answer this long after its request ended. */
 const storingMs = 250;
-/** What is taken over only when a lease is over takes at least this long. */
+/** Another worker needs at least this long to take over, since it waits for a lease to expire. */
 const takenOverMs = 7_000;
 
 function causeOf({ history, links, requests }: About, i: number, to: number): Cause {
@@ -189,43 +189,43 @@ function causeOf({ history, links, requests }: About, i: number, to: number): Ca
   const request = requests.find(({ effect }) => effect?.code === code);
   if (request === undefined) return 'by hand';
   const { begin, end, status, fault } = request;
-  // Whose request it was cannot be seen from outside, only that somebody was killed then, and that it took long.
-  const met = someoneLeft(history, begin, (end ?? begin) + storingMs);
+  // Which worker sent the request is not visible from outside, only that one was killed then and that it took long.
+  const met = wasWorkerLost(history, begin, (end ?? begin) + storingMs);
   const lost = isFault(fault);
   if (met && (status === null || to - from > 2_000) && (!lost || to - from > takenOverMs)) return 'killed';
   if (end !== null && end < from - 5) return 'late effect';
   return lost || status === null ? 'lost answer' : 'answered';
 }
 
-/** Whether the answer was not what it should be. */
+/** Whether the fault made the answer unusable. */
 function isFault(fault: string | null): boolean {
   return fault !== null && fault !== 'slow' && fault !== 'noHeaders';
 }
 
-/** Whether a worker was killed, frozen or cut off from Redis in that time. */
-function someoneLeft({ troubles }: History, from: number, to: number): boolean {
-  return troubles.some(({ kind, from: at }) => absences.has(kind) && at >= from - clockMs && at <= to);
+/** Whether a worker was killed, frozen or cut off from Redis in that span. */
+function wasWorkerLost({ incidents }: History, from: number, to: number): boolean {
+  return incidents.some(({ kind, from: at }) => absences.has(kind) && at >= from - clockMs && at <= to);
 }
 
-/** What the machine may add by being busy. */
+/** What a busy machine may add. */
 const slackMs = 5_000;
-/** And where processes and connections come back at once, after an outage. */
-const comingBackMs = 3_000;
+/** What a machine may add while processes and connections recover after an outage. */
+const restartMs = 3_000;
 
-/** Dead links of ours that lasted longer than a lease and the settle time. */
+/** Links that we replaced and that consumers held for longer than a lease and the settle time. */
 export function bounded(history: History): string[] {
   const boundMs = history.leaseMs + history.settleMs + slackMs;
   return deadLinks(history)
-    .filter(({ cause, ownMs, interrupted }) => {
-      return cause !== 'by hand' && ownMs > boundMs + (interrupted ? comingBackMs : 0);
+    .filter(({ cause, attributableMs, interrupted }) => {
+      return cause !== 'by hand' && attributableMs > boundMs + (interrupted ? restartMs : 0);
     })
-    .map(({ jid, code, cause, from, to, over, ownMs }) => {
-      const until = over ? '' : ', and longer';
-      return `${jid}: consumers did not have ${code} (${cause}, made at ${from}) for ${to - from} ms${until}; ${ownMs} ms are ours`;
+    .map(({ jid, code, cause, from, to, over, attributableMs }) => {
+      const until = over ? '' : ' or longer';
+      return `${jid}: consumers did not have ${code} (${cause}, made at ${from}) for ${to - from} ms${until}; ${attributableMs} ms of it attributable to the program`;
     });
 }
 
-/** One line for each cause, and one for all those during which nobody could work. */
+/** One line for each cause, and one for all dead links during an outage of Redis or of all workers. */
 export function deadTimes(history: History): string[] {
   const all = deadLinks(history);
   const lines = causes.map((cause) =>
@@ -242,8 +242,8 @@ function lineOf(name: string, dead: readonly DeadLink[]): string {
   if (dead.length === 0) return '';
   const times = dead.map(({ from, to }) => to - from).sort((a, b) => a - b);
   const at = (share: number) => Math.round(times[Math.ceil(share * times.length) - 1] ?? 0);
-  const own = Math.round(Math.max(...dead.map(({ ownMs }) => ownMs)));
+  const own = Math.round(Math.max(...dead.map(({ attributableMs }) => attributableMs)));
   const open = dead.filter(({ over }) => !over).length;
-  const left = open === 0 ? '' : `, ${open} not over`;
-  return `${name}: ${times.length}, p50 ${at(0.5)} ms, p99 ${at(0.99)} ms, worst ${at(1)} ms (of that ours ${own} ms)${left}`;
+  const unfinished = open === 0 ? '' : `, ${open} not over`;
+  return `${name}: ${times.length}, p50 ${at(0.5)} ms, p99 ${at(0.99)} ms, max ${at(1)} ms (at most ${own} ms attributable)${unfinished}`;
 }

@@ -1,6 +1,6 @@
 /**
- * The edits that people make while calls are in flight: periods, ids, instances, groups that are disabled, removed and
- * put back, ids that change their WhatsApp groups, an instance that is replaced by another, and edits that are undone.
+ * Edits of the configuration file while calls are in flight: changed periods, ids and instances; groups that are disabled,
+ * removed and added again; ids that change their WhatsApp group; a replaced instance; and undone edits.
  */
 import type { StandIn } from '../../dev/standin/standIn.ts';
 import type { Entry, FileModel, Slot } from './file.ts';
@@ -10,18 +10,18 @@ import type { Random } from './random.ts';
 import { instanceNames } from './settings.ts';
 
 export interface Edits {
-  /** What the file says now. */
+  /** The current content of the file. */
   readonly file: FileModel;
   readonly places: Readonly<Record<string, readonly Place[]>>;
-  /** How many of each kind were made. */
+  /** How many edits of each kind were made. */
   readonly counts: Readonly<Record<string, number>>;
-  /** Makes an edit, and says what kind it was. */
+  /** Makes a random edit and returns its kind. */
   make(): string;
-  /** Takes the groups whose resets are in flight out of the schedule: what becomes of them is nobody's work then. */
+  /** Takes the groups whose resets are in flight out of the schedule, so that no job is left to settle them. */
   shelve(): void;
-  /** Every group is back, enabled, and due soon. */
+  /** Adds and enables every group, with a short period. */
   restore(): void;
-  /** The last edit: nothing is due for a long time. */
+  /** The last edit: no group is due for a long time. */
   settle(): void;
 }
 
@@ -46,7 +46,7 @@ export function createEdits(first: FileModel, standIn: StandIn, random: Random):
     }
   }
 
-  /** The JIDs whose resets are in flight, or ended no longer ago than that. */
+  /** The JIDs whose resets are in flight or ended at most `endedMs` ago. */
   function resetting(endedMs: number): string[] {
     const now = Date.now();
     return standIn.log.all.slice(-300).flatMap(({ endpoint, begin, end, jid }) => {
@@ -55,7 +55,7 @@ export function createEdits(first: FileModel, standIn: StandIn, random: Random):
     });
   }
 
-  /** Half of them in the middle of a reset: that is when an edit is dangerous. */
+  /** Picks groups to edit. Half of them are in the middle of a reset, since that is when an edit is dangerous. */
   function targets(): Entry[] {
     const inFlight = resetting(1_000);
     const count = Math.ceil(random.between(0, 6));
@@ -89,14 +89,14 @@ export function createEdits(first: FileModel, standIn: StandIn, random: Random):
     putBack() {
       for (const entry of file.entries) if (random() < 0.7) entry.present = true;
     },
-    /** Also with a group that the file does not have at the time: then one takes the other's id over. */
+    /** One of the two may be absent from the file. Then the other one takes over its id. */
     swap(entries) {
       for (let i = 0; i + 1 < entries.length; i += 2) {
         const [a, b] = [entries[i] as Entry, entries[i + 1] as Entry];
         [a.jid, b.jid] = [b.jid, a.jid];
       }
     },
-    /** All groups of that number move. */
+    /** All groups of that instance move to a new one. */
     replaceInstance() {
       const used = file.slots.map(({ name }) => name);
       const slot: Slot = random.pick(file.slots);

@@ -1,7 +1,7 @@
-/** What the configuration file says, as an edit changes it. */
+/** A model of the configuration file that edits change. */
 import { finalPeriod, instanceNames, jids, limit, period, queues, settleMs, timeoutMs, verifyMs } from './settings.ts';
 
-/** One of the two numbers. Its name changes when it is replaced. */
+/** One of the two instances in the file. Its name changes when it is replaced. */
 export interface Slot {
   name: string;
   readonly tokenEnv: string;
@@ -15,11 +15,11 @@ export interface Entry {
   slot: 0 | 1;
   every: string;
   enabled: boolean;
-  /** Whether the file has it. */
+  /** Whether the entry is in the file. */
   present: boolean;
 }
 
-/** Periods that groups are given: in the end they must not be longer than the first of these. */
+/** The periods that edits choose from. At the end every group has one of `soonPeriods`. */
 export const soonPeriods = ['5s', '10s'];
 export const latePeriods = ['20s', '40s', '10m'];
 
@@ -28,7 +28,7 @@ export interface FileModel {
   readonly entries: readonly Entry[];
 }
 
-/** `sharedToken`: both numbers are called with one account's token. */
+/** `sharedToken`: both instances use the token of one account. */
 export function newFile(sharedToken: boolean): FileModel {
   const entries = jids.map((jid, i): Entry => {
     return { group: `g${i}`, jid, slot: i % 4 === 0 ? 1 : 0, every: period, enabled: true, present: true };
@@ -41,7 +41,7 @@ export function newFile(sharedToken: boolean): FileModel {
   return { slots, entries };
 }
 
-/** Every group is there and rotates soon. What nobody has edited stays as it is: what went wrong with it must show. */
+/** Adds and enables every group, with a short period. Other entries stay unchanged, so that their problems stay visible. */
 export function restoreFile({ entries }: FileModel): void {
   for (const entry of entries) {
     Object.assign(entry, { present: true, enabled: true });
@@ -49,7 +49,7 @@ export function restoreFile({ entries }: FileModel): void {
   }
 }
 
-/** Nothing is due for a long time: what the storm ends with. */
+/** Gives every group a long period, so that nothing is due after the storm. */
 export function settleFile({ entries }: FileModel): void {
   for (const entry of entries) entry.every = finalPeriod;
 }

@@ -1,4 +1,4 @@
-/** The workers of a storm: real processes, killed, frozen and stopped by real signals, and always replaced. */
+/** The workers of a storm: real processes that are killed, frozen and stopped by real signals, and always replaced. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
@@ -6,25 +6,25 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Pause } from './history.ts';
 
 export interface Fleet {
-  /** SIGKILL, and another takes its place after a moment. */
+  /** Sends SIGKILL. A new worker replaces the killed one after a moment. */
   kill(index: number): void;
-  /** SIGSTOP, and SIGCONT after that time, which resolves it. */
+  /** Sends SIGSTOP, then SIGCONT after `ms`. Resolves after that. */
   freeze(index: number, ms: number): Promise<void>;
-  /** SIGTERM, and another takes its place, as in a rolling restart. */
+  /** Sends SIGTERM. A new worker replaces the stopped one, as in a rolling restart. */
   restart(index: number): void;
-  /** SIGHUP: the file was edited. One that is still starting reads it anyway, and would be ended by the signal. */
+  /** Sends SIGHUP after an edit. A worker that is still starting reads the file anyway, and the signal would end it. */
   reload(index: number): void;
-  /** Whether it has started, and not ended yet. */
+  /** Whether the worker has started and not ended. */
   isUp(index: number): boolean;
-  /** All that they wrote, by worker. */
+  /** The output of each worker. */
   readonly output: readonly (readonly string[])[];
-  /** What they logged of pauses of their instances. */
+  /** The pauses of instances that the workers logged. */
   readonly pauses: readonly Pause[];
-  /** Where those that run show their pages. */
+  /** The addresses of the running workers' pages. */
   readonly urls: readonly string[];
-  /** SIGTERM to all; tells, in words, of each that did not end with 0 in time. */
+  /** Sends SIGTERM to all. Returns one line for each worker that did not exit with 0 in time. */
   stop(): Promise<string[]>;
-  /** SIGKILL to all. */
+  /** Sends SIGKILL to all. */
   destroy(): void;
 }
 
@@ -51,11 +51,11 @@ export function startFleet({ cli, size, envOf }: FleetOptions): Fleet {
   const pauses: Pause[] = [];
   const urls = new Map<ChildProcess, string>();
   let stopping = false;
-  const told = new WeakSet<ChildProcess>();
-  /** A second signal would end it at once. */
+  const signalled = new WeakSet<ChildProcess>();
+  /** Sends SIGTERM once, since a second signal would end the worker at once. */
   const terminate = (worker: ChildProcess | undefined) => {
-    if (worker === undefined || told.has(worker)) return;
-    told.add(worker);
+    if (worker === undefined || signalled.has(worker)) return;
+    signalled.add(worker);
     worker.kill('SIGTERM');
   };
 

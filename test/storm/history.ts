@@ -1,6 +1,6 @@
 /**
- * What was seen from outside during a storm: all that the checker knows. Times are milliseconds since 1970 by the clock
- * of this machine, which Redis uses too.
+ * What was observed from outside during a storm, which is everything that the checker knows. Times are milliseconds since
+ * 1970 on the clock of this machine, which Redis shares.
  */
 
 /** A request as the server saw it. */
@@ -9,13 +9,13 @@ export interface SeenRequest {
   readonly token: string | null;
   readonly jid: string | null;
   readonly begin: number;
-  /** When the answer was written or the connection ended; null: never. */
+  /** When the answer was written or the connection closed. Null if neither happened. */
   readonly end: number | null;
-  /** null: no answer was written. */
+  /** Null if no answer was written. */
   readonly status: number | null;
-  /** When the limiter counted it; null: it did not. */
+  /** When the limiter counted the request. Null if it did not. */
   readonly countedAt: number | null;
-  /** The link that it made, and when. */
+  /** The link that the request made, and when. */
   readonly effect: { readonly at: number; readonly code: string } | null;
   readonly fault: string | null;
 }
@@ -37,42 +37,43 @@ export interface SeenEvent {
   readonly receivedAt: number;
 }
 
-/** A one-off from its push to its end. */
+/** A one-off, from being pushed to being finished. */
 export interface SeenRequestJob {
   readonly requestId: string;
-  /** The id or JID that it names. */
+  /** The id or JID that the one-off names. */
   readonly name: string;
   readonly queue: string;
-  /** No reset that began before this answers it. */
-  readonly askedAt: number;
-  /** null: it has not ended. */
+  /** A reset that started before this does not answer the one-off. */
+  readonly requestedAt: number;
+  /** Null if it has not finished. */
   readonly endedAt: number | null;
-  /** `unknown`: its queue does not have it any more. */
+  /** `unknown` if its queue no longer has the job. */
   readonly state: string;
   readonly failedReason: string | null;
   readonly result: { readonly status: string; readonly inviteCode: string; readonly rotatedAt: string } | null;
 }
 
-/** A link of a WhatsApp group; `by`: who made it. */
+/** A link of a WhatsApp group, and who made it. */
 export interface SeenLink {
   readonly code: string;
   readonly from: number;
   readonly by: 'start' | 'us' | 'human';
 }
 
-/** How the file named a WhatsApp group from a time on. Workers get to see that later, each at its own time. */
+/** The id and instance that the file gave a WhatsApp group from a time on. Each worker sees that later, at its own time. */
 export interface Place {
   readonly from: number;
-  /** null: the file did not have it. */
+  /** Null if the file did not have the group. */
   readonly group: string | null;
   readonly instance: string | null;
 }
 
 /**
- * Something that was done to a worker (kill, freeze, partition), to Redis (cut, restart, refuse: no writes, flush), to a
- * queue (wipe), or to one group (poison: each reset is refused); `nobody`: no worker was there, or none could reach Redis.
+ * A disturbance of a worker (`kill`, `freeze`, `partition`), of Redis (`cut`, `restart`, `refuse` for refused writes,
+ * `flush`), of a queue (`wipe`) or of one group (`poison`: every reset is refused). `noWorker` is a time in which no worker
+ * was running and connected to Redis.
  */
-export interface Trouble {
+export interface Incident {
   readonly kind:
     | 'kill'
     | 'freeze'
@@ -83,11 +84,11 @@ export interface Trouble {
     | 'flush'
     | 'wipe'
     | 'poison'
-    | 'nobody';
+    | 'noWorker';
   readonly from: number;
-  /** When it was over. */
+  /** When the disturbance ended. */
   readonly to: number;
-  /** The queue that was drained or obliterated. */
+  /** For `wipe`: the queue that was drained or obliterated. */
   readonly queue?: string;
 }
 
@@ -99,40 +100,40 @@ export interface Pause {
 }
 
 export interface History {
-  /** When it was taken. */
+  /** When the history was taken. */
   readonly at: number;
   readonly requests: readonly SeenRequest[];
-  /** By results queue, in the order in which its consumer received them: BullMQ repeats what a consumer lost. */
+  /** By results queue, in the order of receipt. BullMQ delivers an event again if its consumer lost it. */
   readonly events: Readonly<Record<string, readonly SeenEvent[]>>;
-  /** By results queue: ids of events in the order in which they were added to it, and when. */
+  /** By results queue: the ids of events in the order in which they were added, and when. */
   readonly added: Readonly<Record<string, readonly { readonly id: string; readonly at: number }[]>>;
   readonly jobs: readonly SeenRequestJob[];
-  /** By JID: every link it ever had, oldest first. */
+  /** By JID: every link that the group ever had, oldest first. */
   readonly links: Readonly<Record<string, readonly SeenLink[]>>;
   /** By JID, oldest first. */
   readonly places: Readonly<Record<string, readonly Place[]>>;
-  /** When all workers had a file with every group in it, and no trouble came any more; null: not yet. */
+  /** When all workers had a file with every group in it and incidents had stopped. Null before that. */
   readonly calmAt: number | null;
-  /** The instances that the file has at last. */
+  /** The instances that the file has at the end. */
   readonly instances: readonly string[];
-  readonly troubles: readonly Trouble[];
-  /** When an instance made no calls because it seemed to be in trouble, as the workers told. */
+  readonly incidents: readonly Incident[];
+  /** The pauses of instances that the workers logged. */
   readonly pauses: readonly Pause[];
-  /** Whether workers read links back now and then to find those that people have changed. */
+  /** Whether workers verify links periodically. */
   readonly verify: boolean;
   readonly limit: { readonly max: number; readonly perMs: number };
-  /** After this time a request can have no effect any more, ms. */
+  /** After this time a request can no longer have an effect, ms. */
   readonly settleMs: number;
-  /** For how long an attempt belongs to a process that does not answer, ms. */
+  /** How long an attempt stays reserved for a process that does not respond, ms. */
   readonly leaseMs: number;
-  /** All that the workers wrote, and showed over HTTP. */
+  /** Everything that the workers logged and served over HTTP. */
   readonly output: string;
   readonly secrets: readonly string[];
-  /** Whether the storm came to its end, or was broken off at a first violation. */
+  /** Whether the storm has ended and the program had time to settle. */
   readonly quiet: boolean;
 }
 
-/** The last place of each WhatsApp group that the file has. */
+/** The last id of each WhatsApp group that is in the file. */
 export function lastPlaces({ places }: Pick<History, 'places'>): { jid: string; group: string }[] {
   return Object.entries(places).flatMap(([jid, all]) => {
     const group = all.at(-1)?.group ?? null;
@@ -140,20 +141,20 @@ export function lastPlaces({ places }: Pick<History, 'places'>): { jid: string; 
   });
 }
 
-/** The last time after that moment at which Redis was emptied. */
-export function flushAfter({ troubles }: Pick<History, 'troubles'>, from: number): Trouble | undefined {
-  return troubles.findLast(({ kind, to }) => kind === 'flush' && to >= from);
+/** The last emptying of Redis after a time. */
+export function flushAfter({ incidents }: Pick<History, 'incidents'>, from: number): Incident | undefined {
+  return incidents.findLast(({ kind, to }) => kind === 'flush' && to >= from);
 }
 
-/** By then every group has been adopted again after Redis was emptied: what its record knows is of the time since. */
+/** Within this time after Redis was emptied, every group is adopted again and its record knows the codes since. */
 const relearntMs = 100_000;
 
-/** Whether Redis was emptied so shortly before that a cache may show a link that nobody knows to be old. */
-export function isRelearning(history: Pick<History, 'troubles'>, at: number): boolean {
+/** Whether Redis was emptied so recently that the program may not recognise an old link that a cache shows. */
+export function isRelearning(history: Pick<History, 'incidents'>, at: number): boolean {
   return isForgotten(history, at - relearntMs, at);
 }
 
-/** Whether Redis was emptied between two moments. */
-export function isForgotten({ troubles }: Pick<History, 'troubles'>, from: number, to: number): boolean {
-  return troubles.some((trouble) => trouble.kind === 'flush' && trouble.to >= from && trouble.from <= to);
+/** Whether Redis was emptied between two times. */
+export function isForgotten({ incidents }: Pick<History, 'incidents'>, from: number, to: number): boolean {
+  return incidents.some((incident) => incident.kind === 'flush' && incident.to >= from && incident.from <= to);
 }

@@ -1,9 +1,10 @@
 /**
- * `npm run storm [-- --for 60s] [--seed N] [--verify on|off] [--broken NAME|all]`: three workers, 200 groups and three
- * consumers in a storm of faults and edits; then quiet, and a checker that knows the program only from outside. Ends
- * with 1 if a promise was broken. `--verify`: whether links are read back periodically; half of the seeds say off.
- * `--keep`: keeps what was seen even if no promise was broken. `--broken`: the same with a program that is broken on
- * purpose, which the checker must find out.
+ * `npm run storm [-- --for 60s] [--seed N] [--verify on|off] [--keep] [--broken NAME|all]`: a chaos test with three workers,
+ * 200 groups and three consumers. Faults and edits come for the given time, then stop. A checker that shares no code with
+ * the program then checks every promise. The exit code is 1 if one was broken.
+ *
+ * `--verify`: whether the workers verify links; by default half of the seeds do. `--keep`: keep the history even if every
+ * promise held. `--broken`: run a build with one rule removed, which the checker must detect.
  */
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
@@ -21,16 +22,16 @@ const { values } = parseArgs({
   },
 });
 const forMs = parseDuration(values.for);
-if (forMs === null) throw new Error(`--for: "${values.for}" is no duration like 60s or 10m`);
+if (forMs === null) throw new Error(`--for: "${values.for}" is not a duration such as 60s or 10m`);
 const seed = values.seed === undefined ? Math.floor(Math.random() * 2 ** 31) : Number(values.seed);
 if (!['on', 'off', undefined].includes(values.verify)) throw new Error(`--verify: "${values.verify}" is not on or off`);
 const verify = values.verify === undefined ? seed % 2 === 0 : values.verify === 'on';
 const about = `seed ${seed}, verify ${verify ? 'on' : 'off'}`;
 const built = fileURLToPath(new URL('../../../dist/', import.meta.url));
 
-process.exit(values.broken === undefined ? await honest() : await broken(values.broken));
+process.exit(values.broken === undefined ? await runOnce() : await runBroken(values.broken));
 
-async function honest(): Promise<number> {
+async function runOnce(): Promise<number> {
   console.log(`${about}, for ${values.for}`);
   const result = await storm({
     cli: `${built}cli.js`,
@@ -40,11 +41,11 @@ async function honest(): Promise<number> {
     untilViolation: false,
     keep: values.keep,
   });
-  tell(result);
+  print(result);
   return result.findings.length === 0 ? 0 : 1;
 }
 
-async function broken(which: string): Promise<number> {
+async function runBroken(which: string): Promise<number> {
   const names = which === 'all' ? Object.keys(breakages) : [which];
   let missed = 0;
   for (const name of names) {
@@ -59,8 +60,8 @@ async function broken(which: string): Promise<number> {
         keep: values.keep,
       });
       if (findings.length === 0) missed += 1;
-      console.log(`${name}: ${findings.length === 0 ? 'NOT FOUND' : 'found'} (${about})`);
-      for (const { promise, found } of findings) console.log(`  ${promise}: ${found[0]}`);
+      console.log(`${name}: ${findings.length === 0 ? 'NOT DETECTED' : 'detected'} (${about})`);
+      for (const { promise, violations } of findings) console.log(`  ${promise}: ${violations[0]}`);
     } finally {
       remove();
     }
@@ -68,27 +69,27 @@ async function broken(which: string): Promise<number> {
   return missed === 0 ? 0 : 1;
 }
 
-function tell(result: Storm): void {
+function print(result: Storm): void {
   const { counts, findings } = result;
   console.log(`calls ${result.calls}, ${result.faults} of them with a fault`);
   console.log(
     `kills ${counts.kills}, freezes ${counts.freezes}, partitions ${counts.partitions}, restarts ${counts.restarts}, ` +
       `Redis cut ${counts.redisCuts} times, restarted ${counts.redisRestarts}, refusing ${counts.refusals}, emptied ${counts.flushes}; ` +
-      `groups poisoned ${counts.poisonings}, links reset by hand ${counts.humans}`,
+      `groups poisoned ${counts.poisonings}, links reset by people ${counts.humans}`,
   );
   const kinds = Object.entries(result.edits).map(([kind, count]) => `${kind} ${count}`);
   console.log(`edits ${counts.edits} (${kinds.join(', ')}), queues emptied ${counts.wipes} times`);
   console.log(
     `one-offs ${result.oneOffs}, rotations ${result.rotations} (${result.recoveries} recovered), resets ${result.resets} ` +
-      `(${(result.resets / Math.max(result.rotations, 1)).toFixed(2)} a rotation), adopted ${result.adopted}, drifts ${result.drifts}, failures ${result.failures}`,
+      `(${(result.resets / Math.max(result.rotations, 1)).toFixed(2)} per rotation), adopted ${result.adopted}, drifts ${result.drifts}, failures ${result.failures}`,
   );
   console.log(`repeats seen by consumers ${result.repeats}, pages read ${result.pages}`);
   console.log(`settled ${result.settledAfterMs} ms after the last trouble`);
-  console.log('dead links, by cause:');
+  console.log('dead links by cause:');
   for (const line of result.deadTimes) console.log(`  ${line}`);
-  for (const { promise, found } of findings) {
-    console.log(`BROKEN ${promise}: ${found.length}`);
-    for (const line of found.slice(0, 5)) console.log(`  ${line}`);
+  for (const { promise, violations } of findings) {
+    console.log(`BROKEN ${promise}: ${violations.length}`);
+    for (const line of violations.slice(0, 5)) console.log(`  ${line}`);
   }
-  console.log(`violations ${findings.reduce((sum, { found }) => sum + found.length, 0)}`);
+  console.log(`violations ${findings.reduce((sum, { violations }) => sum + violations.length, 0)}`);
 }

@@ -1,4 +1,4 @@
-/** The programs that ask for rotations, and the people who empty their queues from a dashboard. */
+/** The producers of one-offs, and the people who empty or retry queues from a dashboard. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Job, Queue } from 'bullmq';
 import type { Redis } from 'ioredis';
@@ -9,42 +9,42 @@ import type { Random } from './random.ts';
 import { instanceNames } from './settings.ts';
 
 export interface OneOffs {
-  /** Asks for rotations until told to stop. */
+  /** Pushes one-offs until `stop` is called. */
   produce(): Promise<void>;
   stop(): void;
-  /** Drains or obliterates the queue of an instance that the file has; returns its name. */
+  /** Drains or obliterates the queue of an instance in the file and returns the name of the queue. */
   wipe(): Promise<string>;
-  /** Has BullMQ number the jobs of each queue as never before. */
-  number(): Promise<void>;
-  /** How all of them stand. */
+  /** Moves BullMQ's id counter of each queue to a range that was never used. */
+  skipJobIds(): Promise<void>;
+  /** The current state of every one-off. */
   jobs(): Promise<SeenRequestJob[]>;
   close(): Promise<void>;
 }
 
-interface Asked extends Pick<SeenRequestJob, 'requestId' | 'name' | 'queue' | 'askedAt'> {
+interface Pushed extends Pick<SeenRequestJob, 'requestId' | 'name' | 'queue' | 'requestedAt'> {
   readonly jobId: string;
 }
 
 export interface OneOffsOptions {
   readonly redis: Redis;
   readonly random: Random;
-  /** The file as it is now. */
+  /** The current content of the file. */
   readonly file: () => FileModel;
 }
 
 export async function createOneOffs({ redis, random, file }: OneOffsOptions): Promise<OneOffs> {
   const client = createRotationClient({ connection: redis });
   const queues = new Map(instanceNames.map((name) => [`rotations-${name}`, open(`rotations-${name}`, redis)]));
-  const asked: Asked[] = [];
-  const ended = new Map<Asked, SeenRequestJob>();
+  const pushed: Pushed[] = [];
+  const ended = new Map<Pushed, SeenRequestJob>();
   let producing = true;
-  // BullMQ numbers the jobs of each queue from 1, and anew when one was obliterated, or Redis was emptied: here no number
-  // comes twice, so that what became of each job can be asked for by its id.
-  let numbered = 0;
-  async function number(): Promise<void> {
-    for (const name of queues.keys()) await redis.set(`bull:${name}:id`, ++numbered * 1_000_000);
+  // BullMQ counts the job ids of a queue from 1 again after the queue was obliterated or Redis was emptied. The storm looks
+  // up jobs by their ids, so it moves the counter to avoid repeats.
+  let ranges = 0;
+  async function skipJobIds(): Promise<void> {
+    for (const name of queues.keys()) await redis.set(`bull:${name}:id`, ++ranges * 1_000_000);
   }
-  await number();
+  await skipJobIds();
 
   async function wipe(): Promise<string> {
     const name = `rotations-${random.pick(file().slots).name}`;
@@ -52,7 +52,7 @@ export async function createOneOffs({ redis, random, file }: OneOffsOptions): Pr
     await jobs();
     const obliterates = random() < 0.5;
     const empty = obliterates ? () => obliterate(name, queue) : () => queue.drain(random() < 0.5);
-    // While Redis refuses writes it may be half emptied.
+    // While Redis refuses writes, the queue may be emptied only partly.
     await empty().catch(() => {});
     return name;
   }
@@ -63,33 +63,33 @@ export async function createOneOffs({ redis, random, file }: OneOffsOptions): Pr
     await redis.set(`bull:${name}:id`, Number(last) + 1_000);
   }
 
-  async function ask(requestId: string, name: string, queue: string): Promise<void> {
+  async function push(requestId: string, name: string, queue: string): Promise<void> {
     const [seconds, micros] = await redis.time();
-    const askedAt = Number(seconds) * 1000 + Math.floor(Number(micros) / 1000);
+    const requestedAt = Number(seconds) * 1000 + Math.floor(Number(micros) / 1000);
     const who = { requestId, requestedBy: 'storm' };
-    if (random() < 0.2) return await askByOwnId(requestId, name, queue, askedAt);
+    if (random() < 0.2) return await pushWithOwnId(requestId, name, queue, requestedAt);
     if (random() < 0.5) {
       const job = await queues.get(queue)?.add('rotate', { group: name, ...who });
-      asked.push({ requestId, name, queue, askedAt, jobId: job?.id ?? '' });
+      pushed.push({ requestId, name, queue, requestedAt, jobId: job?.id ?? '' });
       return;
     }
-    // It refuses what no file has, and then nothing was accepted.
+    // The client refuses a group that no file has. Then no one-off was accepted.
     const made = await client.request(name, who).catch(() => null);
     if (made === null) return;
-    asked.push({ requestId, name: made.group, queue: `rotations-${made.instance}`, askedAt, jobId: made.jobId });
+    pushed.push({ requestId, name: made.group, queue: `rotations-${made.instance}`, requestedAt, jobId: made.jobId });
   }
 
-  /** As a producer does that has few names for its jobs. BullMQ drops one whose id is taken; then nothing was asked. */
-  async function askByOwnId(requestId: string, name: string, queue: string, askedAt: number): Promise<void> {
+  /** Pushes with a job id that is used repeatedly. BullMQ drops a job whose id is taken. Then nothing was accepted. */
+  async function pushWithOwnId(requestId: string, name: string, queue: string, requestedAt: number): Promise<void> {
     const jobId = `own-${Math.floor(random() * 20)}`;
-    const [opened, earlier] = [queues.get(queue), asked.findLast((one) => one.jobId === jobId && one.queue === queue)];
+    const [opened, earlier] = [queues.get(queue), pushed.findLast((one) => one.jobId === jobId && one.queue === queue)];
     if (earlier !== undefined && ended.has(earlier)) await (await opened?.getJob(jobId))?.remove().catch(() => {});
     await opened?.add('rotate', { group: name, requestId, requestedBy: null, reason: null }, { jobId });
     if ((await opened?.getJob(jobId))?.data.requestId !== requestId) return;
-    asked.push({ requestId, name, queue, askedAt, jobId });
+    pushed.push({ requestId, name, queue, requestedAt, jobId });
   }
 
-  /** As somebody does at a dashboard: what failed is run again. */
+  /** Retries a failed job, as a person would on a dashboard. */
   async function retry(): Promise<void> {
     const failed = [...ended].findLast(([, { state }]) => state === 'failed');
     if (failed === undefined) return;
@@ -109,36 +109,36 @@ export async function createOneOffs({ redis, random, file }: OneOffsOptions): Pr
       await sleep(random.between(50, 400));
       if (random() < 0.02) await retry();
       const { entries, slots } = file();
-      // Also one that the file does not have at the time, now and then.
+      // Occasionally a group that is not in the file.
       const entry = random.pick(random() < 0.05 ? entries : entries.filter(({ present }) => present));
-      // A burst for one group now and then, as when a leak is reported by many.
+      // Occasionally a burst for one group, as when many people report a leak.
       const burst = random() < 0.1 ? 8 : 1;
       for (let i = 0; i < burst; i++) {
         const name = random() < 0.5 ? entry.group : entry.jid;
-        // What Redis refuses was not accepted.
-        await ask(`request-${n}-${i}`, name, `rotations-${slots[entry.slot].name}`).catch(() => {});
+        // A one-off that Redis refuses was not accepted.
+        await push(`request-${n}-${i}`, name, `rotations-${slots[entry.slot].name}`).catch(() => {});
       }
     }
   }
 
-  /** Those that have ended are not asked for again: a queue that is obliterated forgets them. */
-  async function standOf(one: Asked): Promise<SeenRequestJob> {
+  /** A finished one-off is looked up only once, because an obliterated queue loses it. */
+  async function stateOf(one: Pushed): Promise<SeenRequestJob> {
     const known = ended.get(one);
     if (known !== undefined) return known;
-    const { requestId, name, queue: queueName, askedAt, jobId } = one;
+    const { requestId, name, queue: queueName, requestedAt, jobId } = one;
     const queue = queues.get(queueName);
-    const found = await queue?.getJobState(jobId);
+    const storedState = await queue?.getJobState(jobId);
     const stored = (await queue?.getJob(jobId)) as Job | undefined;
-    // Its id may have been used again since a queue was emptied.
+    // The id may have been used again since the queue was emptied.
     const job = stored?.data.requestId === requestId ? stored : undefined;
-    const state = job === undefined ? 'unknown' : (found ?? 'unknown');
+    const state = job === undefined ? 'unknown' : (storedState ?? 'unknown');
     const { failedReason = null, returnvalue: result = null, finishedOn: endedAt = null } = job ?? {};
-    const seen = { requestId, name, queue: queueName, askedAt, endedAt, state, failedReason, result };
+    const seen = { requestId, name, queue: queueName, requestedAt, endedAt, state, failedReason, result };
     if (state === 'completed' || state === 'failed') ended.set(one, seen);
     return seen;
   }
 
-  const jobs = () => Promise.all(asked.map(standOf));
+  const jobs = () => Promise.all(pushed.map(stateOf));
 
   return {
     produce,
@@ -146,7 +146,7 @@ export async function createOneOffs({ redis, random, file }: OneOffsOptions): Pr
       producing = false;
     },
     wipe,
-    number,
+    skipJobIds,
     jobs,
     async close() {
       await client.close();

@@ -1,4 +1,4 @@
-/** Whether events are in order, per id of the file, and per WhatsApp group where it changes its id. */
+/** Checks the order of events, both by id and by WhatsApp group, since a group may change its id. */
 import { type History, isForgotten, isRelearning, type SeenEvent } from './history.ts';
 
 export function ordered(history: History): string[] {
@@ -17,7 +17,7 @@ function wrongOrder(events: readonly SeenEvent[], history: History): string[] {
   const lastOfId = new Map<string, SeenEvent>();
   const lastOfJid = new Map<string, SeenEvent>();
   return events.flatMap((event) => {
-    // What was under way to a queue when Redis was emptied may come after what was published since.
+    // An event on its way to a queue when Redis was emptied may arrive after newer ones.
     const last = lastOfId.get(event.group);
     const isLate = (last?.revision ?? 0) > (event.revision ?? 0);
     if (isLate && isForgotten(history, event.revision ?? 0, last?.revision ?? 0)) return [];
@@ -25,7 +25,7 @@ function wrongOrder(events: readonly SeenEvent[], history: History): string[] {
     const ofJid = lastOfJid.get(event.jid ?? '');
     lastOfId.set(event.group, event);
     lastOfJid.set(event.jid ?? '', event);
-    // An emptied Redis begins anew, with higher revisions: what it had before is told of by nobody.
+    // After Redis was emptied, groups are adopted with higher revisions and without a previous one.
     const isNew = [ofId, ofJid].some((one) =>
       isForgotten(history, one?.revision ?? event.receivedAt, event.receivedAt),
     );
@@ -36,19 +36,19 @@ function wrongOrder(events: readonly SeenEvent[], history: History): string[] {
   });
 }
 
-/** A code that a WhatsApp group had before is never news: only the last one may be told again, under another id. */
-export function neverAgain(history: History): string[] {
+/** No event carries an earlier code of its WhatsApp group. Only the latest may be published again, under another id. */
+export function noReuse(history: History): string[] {
   const { events, added } = history;
   return Object.entries(events).flatMap(([queue, seen]) => {
     const byId = new Map(seen.map((event) => [event.id, event]));
-    const told = new Map<string, string[]>();
+    const codesByJid = new Map<string, string[]>();
     return [...new Set((added[queue] ?? []).map(({ id }) => id))].flatMap((id) => {
       const event = byId.get(id);
       if (event?.jid == null || event.inviteCode === null || event.type === 'rotation.failed') return [];
-      const codes = told.get(event.jid) ?? [];
+      const codes = codesByJid.get(event.jid) ?? [];
       const isAgain = codes.slice(0, -1).includes(event.inviteCode);
-      if (codes.at(-1) !== event.inviteCode) told.set(event.jid, [...codes, event.inviteCode]);
-      // An emptied Redis has forgotten them.
+      if (codes.at(-1) !== event.inviteCode) codesByJid.set(event.jid, [...codes, event.inviteCode]);
+      // An emptied Redis has lost the earlier codes.
       const isExcused = isRelearning(history, event.receivedAt);
       return isAgain && !isExcused ? [`${queue}: ${id} carries a code that ${event.jid} had before`] : [];
     });
@@ -57,7 +57,7 @@ export function neverAgain(history: History): string[] {
 
 function wrongAlone({ id, group, revision, inviteCode, previousInviteCode }: SeenEvent): string[] {
   const wrong: string[] = [];
-  if (inviteCode === previousInviteCode) wrong.push(`${id} tells of no change`);
+  if (inviteCode === previousInviteCode) wrong.push(`${id} reports no change`);
   if (id !== `${group}.${revision}`) wrong.push(`${id} has revision ${revision}`);
   return wrong;
 }
@@ -72,7 +72,7 @@ function wrongAfter(event: SeenEvent, ofId: SeenEvent | undefined, ofJid: SeenEv
   const { id, jid, previousRevision, reason } = event;
   const wrong: string[] = [];
   if (ofJid === undefined && reason !== 'adopted') wrong.push(`${id} is the first of ${jid}, and not adopted`);
-  // The id changed its WhatsApp group, or that its id: what comes before it is what either had.
+  // If the id changed its WhatsApp group, or the group its id, the event may follow the last event of either.
   const before = ofId === ofJid ? [ofId] : [ofId, ofJid];
   if (!before.some((one) => names(event, one))) {
     const were = before.map((one) => one?.revision ?? 'none').join(' or ');
@@ -81,7 +81,7 @@ function wrongAfter(event: SeenEvent, ofId: SeenEvent | undefined, ofJid: SeenEv
   return wrong;
 }
 
-/** undefined: there was none. A link that is published again names what it had replaced. */
+/** `before` is undefined for a first event. A link that is published again names the code that it had replaced. */
 function names(
   { previousRevision, previousInviteCode, inviteCode }: SeenEvent,
   before: SeenEvent | undefined,

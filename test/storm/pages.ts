@@ -1,24 +1,24 @@
-/** Reads everything that workers show over HTTP, all through a storm: for searching it for secrets. */
+/** Reads every page of the workers throughout a storm, so that the checker can search them for secrets. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Fleet } from './fleet.ts';
 
 export interface Pages {
-  /** All that was answered, page by page. */
+  /** The body of every answer. */
   readonly texts: readonly string[];
   stop(): Promise<void>;
 }
 
 const paths = ['/', '/?page=2', '/api/status', '/metrics', '/readyz', '/healthz'];
-/** Often enough to meet every link that is live for a while; ten minutes of it still fit into one string. */
+/** Often enough to see most links while they are live. Ten minutes of pages still fit into one string. */
 const everyMs = 2_000;
-/** Workers are frozen, and killed in the middle of an answer. */
-const patienceMs = 4_000;
+/** Workers may be frozen or killed in the middle of an answer. */
+const timeoutMs = 4_000;
 
 export function readPages(fleet: Fleet): Pages {
   const texts: string[] = [];
   const over = new AbortController();
   const read = async (url: string) => {
-    const signal = AbortSignal.any([over.signal, AbortSignal.timeout(patienceMs)]);
+    const signal = AbortSignal.any([over.signal, AbortSignal.timeout(timeoutMs)]);
     const response = await fetch(url, { signal });
     texts.push(await response.text());
   };

@@ -1,8 +1,8 @@
-/** Random numbers that a seed repeats (mulberry32), so that a storm can be had again. */
+/** Seeded random numbers (mulberry32), so that a storm can be repeated. */
 export interface Random {
-  /** From 0 up to 1. */
+  /** From 0 (inclusive) to 1 (exclusive). */
   (): number;
-  between(least: number, most: number): number;
+  between(min: number, max: number): number;
   pick<T>(items: readonly T[]): T;
 }
 
@@ -15,7 +15,7 @@ export function createRandom(seed: number): Random {
     return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
   };
   return Object.assign(next, {
-    between: (least: number, most: number) => least + next() * (most - least),
+    between: (min: number, max: number) => min + next() * (max - min),
     pick<T>(items: readonly T[]): T {
       return items[Math.floor(next() * items.length)] as T;
     },

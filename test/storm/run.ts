@@ -1,25 +1,25 @@
-/** One storm from its beginning to the quiet after it, and its history. */
+/** Runs one storm, waits until the program has settled, and checks the history. */
 import { mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { check, type Finding, notRotated } from './checker.ts';
-import { unseen } from './consumers.ts';
+import { undelivered } from './consumers.ts';
 import { deadTimes } from './deadLinks.ts';
-import type { History, SeenEvent, Trouble } from './history.ts';
+import type { History, Incident, SeenEvent } from './history.ts';
 import { createRandom, type Random } from './random.ts';
 import * as settings from './settings.ts';
 import { type Stage, setStage } from './stage.ts';
-import { type Counts, noCounts, rage } from './weather.ts';
+import { type Counts, noCounts, runFaults } from './weather.ts';
 
 export interface StormOptions {
   readonly cli: string;
   readonly seed: number;
   readonly forMs: number;
   readonly verify: boolean;
-  /** Breaks off at the first violation: for programs that are broken on purpose. */
+  /** Stop at the first violation, for builds that are broken on purpose. */
   readonly untilViolation: boolean;
-  /** Keeps the history in any case, not only when a promise was broken. */
+  /** Keep the history even if every promise held. */
   readonly keep: boolean;
 }
 
@@ -40,15 +40,18 @@ export interface Storm {
   readonly pages: number;
   /** How long consumers held dead links, by cause. */
   readonly deadTimes: readonly string[];
-  /** From the last trouble until every promise held; null: never. */
+  /** The time from the last incident until every promise held. Null if that never happened. */
   readonly settledAfterMs: number | null;
 }
 
-const { settleMs, timeoutMs, verifyMs, deadAfterMs, readAgainMs, releasedAgainMs, patienceMs } = settings;
-/** What is verified is right after one verification; else a last edit may wait for a killed worker's file, or a read. */
-const explainedMs = settleMs + timeoutMs + Math.max(verifyMs, deadAfterMs, readAgainMs);
+const { settleMs, timeoutMs, verifyMs, deadAfterMs, readAgainMs, releasedAgainMs, marginMs } = settings;
+/**
+ * The program must have settled after this time: after one verification, or once the file of a killed worker is no longer
+ * in force, or after a repeated read.
+ */
+const maxSettlingMs = settleMs + timeoutMs + Math.max(verifyMs, deadAfterMs, readAgainMs);
 
-/** Two periods: one in which a read at first sight may have come between, and one to be due. */
+/** Two periods: one that a read at first sight may delay, and one until the group is due. */
 const restoredMs = 20_000;
 
 export async function storm({ cli, seed, forMs, verify, untilViolation, keep: keeps }: StormOptions): Promise<Storm> {
@@ -56,11 +59,11 @@ export async function storm({ cli, seed, forMs, verify, untilViolation, keep: ke
   const stage = await setStage({ cli, random, verify });
   const { oneOffs, standIn, edits } = stage;
   const counts = noCounts();
-  const troubles: Trouble[] = [];
+  const incidents: Incident[] = [];
   let isOver = false;
   let calmAt: number | null = null;
 
-  /** `output` takes seconds to search, in which nothing else happens: it is left out while workers run. */
+  /** `output` is empty while workers run, because searching it blocks this process for seconds. */
   const history = async (quiet: boolean, output = ''): Promise<History> => ({
     at: Date.now(),
     requests: standIn.log.all,
@@ -71,7 +74,7 @@ export async function storm({ cli, seed, forMs, verify, untilViolation, keep: ke
     places: edits.places,
     calmAt,
     instances: edits.file.slots.map(({ name }) => name),
-    troubles,
+    incidents,
     pauses: stage.fleet.pauses,
     verify,
     limit: settings.limit,
@@ -90,10 +93,10 @@ export async function storm({ cli, seed, forMs, verify, untilViolation, keep: ke
   let producer: Promise<void> = Promise.resolve();
   try {
     producer = oneOffs.produce();
-    const raging = rageOn(stage, { random, counts, troubles, forMs, isOver: () => isOver });
+    const running = runFaultsOn(stage, { random, counts, incidents, forMs, isOver: () => isOver });
     if (untilViolation) {
-      // What is under way when it is broken off may fail.
-      const ended = raging.then(
+      // Operations in progress may fail when the storm is stopped early.
+      const ended = running.then(
         () => true,
         () => true,
       );
@@ -102,7 +105,7 @@ export async function storm({ cli, seed, forMs, verify, untilViolation, keep: ke
         if (findings.length > 0) return summarize(await history(false), findings, null);
       }
     }
-    await raging;
+    await running;
     oneOffs.stop();
     await producer;
     edits.restore();
@@ -116,7 +119,7 @@ export async function storm({ cli, seed, forMs, verify, untilViolation, keep: ke
     const badEnds = await stage.fleet.stop();
     const last = await history(true, [...stage.fleet.output.flat(), ...stage.pages.texts].join(''));
     const findings = [...check(last), ...checkEnd(stage, badEnds, settledAfterMs)];
-    if (keeps || findings.length > 0) keep(last, seed, stage, await unseen(last, stage.port));
+    if (keeps || findings.length > 0) keep(last, seed, stage, await undelivered(last, stage.port));
     return summarize(last, findings, settledAfterMs);
   } finally {
     oneOffs.stop();
@@ -127,25 +130,25 @@ export async function storm({ cli, seed, forMs, verify, untilViolation, keep: ke
   }
 }
 
-interface Raging {
+interface Running {
   readonly random: Random;
   readonly counts: Counts;
-  readonly troubles: Trouble[];
+  readonly incidents: Incident[];
   readonly forMs: number;
   readonly isOver: () => boolean;
 }
 
-function rageOn(stage: Stage, { forMs, ...raging }: Raging): Promise<void> {
+function runFaultsOn(stage: Stage, { forMs, ...running }: Running): Promise<void> {
   const { standIn, fleet, proxy, proxies, edits, copies, oneOffs } = stage;
-  return rage(
+  return runFaults(
     {
-      ...raging,
+      ...running,
       standIn,
       fleet,
       proxy,
       proxies,
       jids: settings.jids,
-      latestEffectMs: settleMs - 500,
+      maxEffectDelayMs: settleMs - 500,
       edit() {
         edits.make();
         copies.spread(stage.text());
@@ -159,25 +162,25 @@ function rageOn(stage: Stage, { forMs, ...raging }: Raging): Promise<void> {
       flush: stage.flush,
       async restartRedis() {
         await stage.stopRedis();
-        await sleep(raging.random.between(200, 2_000));
-        if (!raging.isOver()) await stage.startRedis();
+        await sleep(running.random.between(200, 2_000));
+        if (!running.isOver()) await stage.startRedis();
       },
     },
     forMs,
   );
 }
 
-/** Waits until every group was rotated under its last id, or should have been. */
+/** Waits until every group was rotated under its last id, or the time for that is over. */
 async function restored(history: () => Promise<History>): Promise<void> {
-  const until = Date.now() + releasedAgainMs + patienceMs + restoredMs;
+  const until = Date.now() + releasedAgainMs + marginMs + restoredMs;
   while (Date.now() < until && notRotated(await history()).length > 0) await sleep(500);
 }
 
-/** Waits until every promise holds, twice in a row, so that nothing was under way any more; null: that never came. */
+/** Waits until every promise holds twice in a row, so that nothing is in progress. Returns null if that never happened. */
 async function settled(history: () => Promise<History>): Promise<number | null> {
   const calmAt = Date.now();
   let settledAfterMs: number | null = null;
-  for (let good = 0; good < 2 && Date.now() - calmAt < explainedMs + patienceMs + 2_000; ) {
+  for (let good = 0; good < 2 && Date.now() - calmAt < maxSettlingMs + marginMs + 2_000; ) {
     const findings = check(await history());
     good = findings.length === 0 ? good + 1 : 0;
     if (good === 1) settledAfterMs = Date.now() - calmAt;
@@ -188,18 +191,18 @@ async function settled(history: () => Promise<History>): Promise<number | null> 
 
 function checkEnd({ pages }: Stage, badEnds: readonly string[], settledAfterMs: number | null): Finding[] {
   const findings: Finding[] = [];
-  if (badEnds.length > 0) findings.push({ promise: 'stopped: a worker told to end ends with 0', found: badEnds });
-  if (pages.texts.length === 0) findings.push({ promise: 'silent: pages were read', found: ['none'] });
-  if (settledAfterMs === null || settledAfterMs > explainedMs + patienceMs) {
-    findings.push({ promise: 'settled in time', found: [`after ${settledAfterMs} ms`] });
+  if (badEnds.length > 0) findings.push({ promise: 'stopped: a worker exits with 0 on SIGTERM', violations: badEnds });
+  if (pages.texts.length === 0) findings.push({ promise: 'silent: pages were read', violations: ['none'] });
+  if (settledAfterMs === null || settledAfterMs > maxSettlingMs + marginMs) {
+    findings.push({ promise: 'settled in time', violations: [`after ${settledAfterMs} ms`] });
   }
   return findings;
 }
 
-/** For whoever looks into what happened. */
+/** Writes the history and the logs to a folder for investigation. */
 function keep(history: History, seed: number, { fleet }: Stage, lost: Record<string, unknown>): void {
   const folder = mkdtempSync(join(tmpdir(), `invite-rotator-storm-${seed}-`));
-  writeFileSync(join(folder, 'unseen.json'), JSON.stringify(lost, null, 2));
+  writeFileSync(join(folder, 'undelivered.json'), JSON.stringify(lost, null, 2));
   for (const [i, lines] of fleet.output.entries()) writeFileSync(join(folder, `worker-${i}.log`), lines.join(''));
   writeFileSync(join(folder, 'history.json'), JSON.stringify({ ...history, output: '', secrets: [] }));
   console.log(`the history is kept in ${folder}`);

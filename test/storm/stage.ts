@@ -1,4 +1,4 @@
-/** All that a storm needs: Redis, the network to it, the stand-in, consumers, producers and workers. */
+/** Starts everything that a storm needs: Redis, the network to it, the stand-in, consumers, producers and workers. */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -21,9 +21,9 @@ import { instanceNames, jids, latency, limit, queues, tokens, workers } from './
 export interface Stage {
   readonly port: number;
   readonly standIn: StandIn;
-  /** Between all workers and Redis. */
+  /** The proxy between all workers and Redis. */
   readonly proxy: FaultProxy;
-  /** Between each worker and `proxy`. */
+  /** One proxy for each worker, between the worker and `proxy`. */
   readonly proxies: readonly FaultProxy[];
   readonly consumers: Consumers;
   readonly oneOffs: OneOffs;
@@ -31,13 +31,13 @@ export interface Stage {
   readonly copies: Copies;
   readonly fleet: Fleet;
   readonly pages: Pages;
-  /** What the file says now, as YAML. */
+  /** The current content of the file, as YAML. */
   text(): string;
   stopRedis(): Promise<void>;
   startRedis(): Promise<void>;
-  /** Every write is answered with an error for that time: memory is full, or no replica is there. */
+  /** Makes Redis refuse writes for that time: its memory is full or it has too few replicas. */
   refuseWrites(ms: number): Promise<void>;
-  /** Redis forgets everything. */
+  /** Empties Redis. */
   flush(): Promise<void>;
   close(): Promise<void>;
 }
@@ -107,12 +107,12 @@ export async function setStage({ cli, random, verify }: StageOptions): Promise<S
       const [setting, value, usual] = random() < 0.5 ? ['maxmemory', '1', '0'] : ['min-replicas-to-write', '1', '0'];
       await redis.config('SET', setting, value);
       await sleep(ms);
-      // A server that was restarted meanwhile has forgotten it.
+      // A server that was restarted meanwhile has lost the setting. Resetting it does no harm.
       await redis.config('SET', setting, usual);
     },
     async flush() {
       await redis.flushall();
-      await oneOffs.number();
+      await oneOffs.skipJobIds();
     },
     async close() {
       await pages.stop();

@@ -1,4 +1,4 @@
-/** Small helpers of the checker. */
+/** Helpers of the checker: time spans and grouping. */
 
 /** A span of time. */
 export interface Span {
@@ -6,7 +6,7 @@ export interface Span {
   readonly to: number;
 }
 
-/** How much of `within` these spans cover together, ms. */
+/** How much of `within` the union of these spans covers, ms. */
 export function inAll(spans: readonly Span[], within: Span): number {
   let covered = 0;
   let until = within.from;

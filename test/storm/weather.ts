@@ -1,13 +1,13 @@
-/** What goes wrong in a storm, and when: faults of the API, of the processes and of the network to Redis. */
+/** Decides what goes wrong in a storm, and when: faults of the API, the processes, Redis and the network to Redis. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Fault } from '../../dev/standin/faults.ts';
 import type { StandIn } from '../../dev/standin/standIn.ts';
 import type { FaultProxy } from '../support/faultProxy.ts';
 import type { Fleet } from './fleet.ts';
-import type { Trouble } from './history.ts';
+import type { Incident } from './history.ts';
 import type { Random } from './random.ts';
 
-/** Of all requests. */
+/** The share of requests that meet a fault. */
 const faultShare = 0.3;
 
 export interface Counts {
@@ -46,32 +46,32 @@ export interface WeatherOptions {
   readonly random: Random;
   readonly standIn: StandIn;
   readonly fleet: Fleet;
-  /** Between all and Redis. */
+  /** The proxy between all workers and Redis. */
   readonly proxy: FaultProxy;
-  /** Between each worker and `proxy`. */
+  /** One proxy for each worker, between the worker and `proxy`. */
   readonly proxies: readonly FaultProxy[];
   readonly restartRedis: () => Promise<void>;
-  /** Redis answers every write with an error for that time. */
+  /** Makes Redis refuse writes for that time. */
   readonly refuseWrites: (ms: number) => Promise<void>;
-  /** Redis forgets everything. */
+  /** Empties Redis. */
   readonly flush: () => Promise<void>;
-  /** Somebody edits the file. */
+  /** Edits the file. */
   readonly edit: () => void;
-  /** The same, and what is being reset at that moment is in no schedule any more. */
+  /** Edits the file so that the groups being reset are no longer scheduled. */
   readonly shelve: () => void;
-  /** Somebody empties a queue from a dashboard; returns which. */
+  /** Empties a queue, as from a dashboard, and returns its name. */
   readonly wipe: () => Promise<string>;
   readonly jids: readonly string[];
   readonly counts: Counts;
-  /** What was done, and when. */
-  readonly troubles: Trouble[];
-  /** Effects come no later than this after the request, ms. */
-  readonly latestEffectMs: number;
-  /** It is broken off: nothing may happen any more. */
+  /** Receives every incident. */
+  readonly incidents: Incident[];
+  /** The maximum delay between a request and its effect, ms. */
+  readonly maxEffectDelayMs: number;
+  /** Whether the storm was stopped early. No more faults may be injected then. */
   readonly isOver: () => boolean;
 }
 
-/** What one group alone is refused with, in words that are on no list, or that speak of its instance. */
+/** Refusals of one group with messages that the program does not know or that blame its instance. */
 const poisons: readonly Fault[] = [
   answer(403, 'Forbidden', null),
   answer(401, 'not-authorized', null),
@@ -86,16 +86,16 @@ function answer(status: number, message: string, effectAfterMs: number | null): 
   return { kind: 'answer', status, body: { success: false, error: { message } }, effectAfterMs };
 }
 
-/** Every kind of fault that the stand-in knows and that a group's call can meet. */
-export function drawFault(random: Random, latestEffectMs: number): Fault | null {
+/** Draws any fault that the stand-in can inject into a call for a group. */
+export function drawFault(random: Random, maxEffectDelayMs: number): Fault | null {
   if (random() >= faultShare) return null;
-  const later = Math.floor(random.between(50, latestEffectMs));
+  const later = Math.floor(random.between(50, maxEffectDelayMs));
   return random.pick<Fault>([
     { kind: 'serverError', effect: false },
     { kind: 'serverError', effect: true },
     { kind: 'serverError', effect: true, status: 502, html: true },
     { kind: 'serverError', effect: false, status: 503, html: true },
-    // Unknown words, words about time, and codes that are none or old.
+    // Unknown messages, messages about timeouts, and invalid or old codes.
     answer(408, 'Request Timeout', 0),
     answer(404, 'info query timed out', later),
     answer(404, 'item-not-found', 0),
@@ -119,43 +119,44 @@ export function drawFault(random: Random, latestEffectMs: number): Fault | null 
   ]);
 }
 
-/** Lets the storm rage until told to stop; resolves when the last trouble is over. */
-export async function rage(options: WeatherOptions, forMs: number): Promise<void> {
+/** Injects faults for `forMs`. Resolves when the last incident is over. */
+export async function runFaults(options: WeatherOptions, forMs: number): Promise<void> {
   const { random, standIn, fleet, proxy, proxies, counts } = options;
   const until = Date.now() + forMs;
-  /** The group that is refused whatever it asks, and how. */
+  /** The group whose resets are all refused, and the refusal. */
   let poisoned: { readonly jid: string; readonly fault: Fault } | null = null;
   standIn.faults.random(({ jid, endpoint }) => {
     if (jid === poisoned?.jid && endpoint === 'reset') return poisoned.fault;
-    return drawFault(random, options.latestEffectMs);
+    return drawFault(random, options.maxEffectDelayMs);
   });
 
-  const every = async (leastMs: number, mostMs: number, happen: () => Promise<void> | void) => {
+  const every = async (minMs: number, maxMs: number, act: () => Promise<void> | void) => {
     for (;;) {
-      const pauseMs = random.between(leastMs, mostMs);
+      const pauseMs = random.between(minMs, maxMs);
       if (Date.now() + pauseMs >= until) return;
       await sleep(pauseMs);
       if (options.isOver()) return;
-      await happen();
+      await act();
     }
   };
-  const once = async (afterMs: number, happen: () => Promise<void>) => {
+  const once = async (afterMs: number, act: () => Promise<void>) => {
     if (Date.now() + afterMs >= until) return;
     await sleep(afterMs);
-    if (!options.isOver()) await happen();
+    if (!options.isOver()) await act();
   };
-  const note = async (kind: Trouble['kind'], how: () => Promise<void> | void) => {
+  const note = async (kind: Incident['kind'], how: () => Promise<void> | void) => {
     const from = Date.now();
     await how();
-    options.troubles.push({ kind, from, to: Date.now() });
+    options.incidents.push({ kind, from, to: Date.now() });
   };
-  /** What happens in the middle of a reset is what matters; there is one soon. */
+  /** Waits up to a second for a reset in flight, because faults during a reset matter most. */
   const untilReset = async () => {
     const isInFlight = () =>
       standIn.log.all.slice(-50).some(({ endpoint, end }) => endpoint === 'reset' && end === null);
     for (let waited = 0; waited < 1_000 && !isInFlight(); waited += 5) await sleep(5);
   };
-  // Whoever is frozen or partitioned is left alone until it is back, as what it does then is the danger; and one works on.
+  // A frozen or partitioned worker meets no other fault until it returns, since its return is the dangerous part. One worker
+  // always stays available.
   const away = new Set<number>();
   const absences: Promise<void>[] = [];
   const present = () => [...proxies.keys()].filter((index) => !away.has(index));
@@ -175,13 +176,12 @@ export async function rage(options: WeatherOptions, forMs: number): Promise<void
         await proxies[index]?.heal();
       });
     });
-  /** Mostly one while another works on: nothing can be said of dead links while there is nobody. */
   const isWorking = (index: number) => !away.has(index) && fleet.isUp(index);
-  /** Notes when nobody works: all are killed, starting, frozen or parted from Redis. */
+  /** Records the times in which every worker is killed, starting, frozen or partitioned. */
   const watchAbsence = () => {
     let from: number | null = null;
     const end = () => {
-      if (from !== null) options.troubles.push({ kind: 'nobody', from, to: Date.now() });
+      if (from !== null) options.incidents.push({ kind: 'noWorker', from, to: Date.now() });
       from = null;
     };
     const timer = setInterval(() => {
@@ -193,6 +193,7 @@ export async function rage(options: WeatherOptions, forMs: number): Promise<void
       end();
     };
   };
+  /** Usually spares the last available worker, because dead links prove nothing while no worker runs. */
   const kill = async (first = () => {}) => {
     await untilReset();
     const working = present().filter(fleet.isUp);
@@ -211,11 +212,11 @@ export async function rage(options: WeatherOptions, forMs: number): Promise<void
     counts.restarts += 1;
     fleet.restart(random.pick(working));
   };
-  // Half of them for longer than every lock and lease.
+  // Half of the absences exceed every lock and lease.
   const absenceMs = () => (random() < 0.5 ? random.between(10_500, 16_000) : random.between(500, 4_000));
   const stopWatching = watchAbsence();
   await Promise.all([
-    // Long enough for the others to take over all that it had begun, and to rotate again.
+    // Long enough for the others to take over its attempts and to rotate again.
     once(3_000, () => partition(25_000)),
     every(5_000, 15_000, () => partition(absenceMs())),
     every(2_000, 8_000, () => (random() < 0.2 ? kill() : kill(shelve))),
@@ -243,7 +244,7 @@ export async function rage(options: WeatherOptions, forMs: number): Promise<void
       counts.refusals += 1;
       await note('refuse', () => options.refuseWrites(random.between(500, 5_000)));
     }),
-    // In half of the storms of a minute, so that the others can hold the program to what it knew before.
+    // Only half of the one-minute storms empty Redis, so that the other half can check what the program remembers.
     once(random.between(20_000, 100_000), async () => {
       counts.flushes += 1;
       await note('flush', options.flush);
@@ -262,7 +263,7 @@ export async function rage(options: WeatherOptions, forMs: number): Promise<void
     every(500, 3_500, () => {
       counts.edits += 1;
       options.edit();
-      // A deployment edits the file and replaces workers in the same second.
+      // A deployment edits the file and replaces workers within the same second.
       if (random() < 0.4)
         absences.push(sleep(random.between(0, 800)).then(() => (options.isOver() ? undefined : kill())));
     }),
@@ -270,7 +271,7 @@ export async function rage(options: WeatherOptions, forMs: number): Promise<void
       counts.wipes += 1;
       const from = Date.now();
       const queue = await options.wipe();
-      options.troubles.push({ kind: 'wipe', from, to: Date.now(), queue });
+      options.incidents.push({ kind: 'wipe', from, to: Date.now(), queue });
     }),
   ]);
   await Promise.all(absences);
