@@ -1,6 +1,6 @@
 # syntax=docker/dockerfile:1
-# Compiles with all dependencies, and runs with those of production alone. `docker build .` makes the worker's image,
-# `docker build --target demo .` the demo's.
+# Compiles with all dependencies and runs with the production ones only. `docker build .` builds the image of the worker,
+# `docker build --target demo .` that of the demo.
 
 FROM node:24-slim AS build
 WORKDIR /app
@@ -26,7 +26,7 @@ WORKDIR /app
 COPY --from=production /app/package.json ./
 COPY --from=production /app/node_modules ./node_modules
 COPY --from=production /app/dist ./dist
-# The user `node`, by number, so that Kubernetes can tell that it is not root. All files belong to root: the program
+# The user `node` by number, so that Kubernetes can verify that it is not root. All files belong to root, so the program
 # cannot change itself. It writes nothing to disk, so the root file system may be read-only.
 USER 1000:1000
 # Pages, for whoever sets `ops: { host: 0.0.0.0 }` in the file. With another port, replace the health check, too.
@@ -41,6 +41,6 @@ CMD []
 HEALTHCHECK NONE
 
 FROM runtime AS worker
-# The program itself is process 1: it handles SIGTERM and SIGINT, and starts no children when it is told of a Redis.
+# The program runs as process 1. It handles SIGTERM and SIGINT, and starts no child processes when REDIS_URL is set.
 ENTRYPOINT ["node", "dist/cli.js"]
 CMD ["start"]

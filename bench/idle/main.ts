@@ -1,4 +1,7 @@
-/** `npm run bench:idle`: from the start to ready, and memory at rest, with 1,000 groups and beside one bare BullMQ worker. */
+/**
+ * `npm run bench:idle`: measures the time from start to ready and the memory at rest of the program with 1,000 groups, and
+ * of a process with one bare BullMQ worker.
+ */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -9,16 +12,16 @@ import { markdownTable } from '../support/table.ts';
 
 const groups = 1_000;
 const starts = 9;
-/** Less than V8 waits before it tidies up by itself. */
+/** Shorter than the time after which V8 collects garbage in an idle process. */
 const restMs = 10_000;
 
 interface Started {
   readonly child: Child;
-  /** From the start of the process until it was ready, ms. */
+  /** The time from the start of the process until it was ready, ms. */
   readonly readyMs: number;
 }
 
-/** Ready when its worker waits for jobs. */
+/** Starts the bare worker. It is ready once it waits for jobs. */
 async function startBare(stage: Stage): Promise<Started> {
   const env = { TOKEN: token, REDIS_PATH: stage.redisPath, API: stage.standIn.url, INSTANCES: '1' };
   const from = performance.now();
@@ -32,7 +35,7 @@ async function startBare(stage: Stage): Promise<Started> {
   return { child, readyMs: performance.now() - from };
 }
 
-/** Ready when `/readyz` says so. */
+/** Starts the program. It is ready once `/readyz` answers 200. */
 async function startOurs(stage: Stage): Promise<Started> {
   const file = join(stage.folder, 'rotation.yaml');
   const entries = Array.from({ length: groups }, (_, i) => `  - { id: g${i}, identifier: ${jidOf(i)} }`);
@@ -62,9 +65,9 @@ ${entries.join('\n')}
 }
 
 interface Costs {
-  /** On a Redis that has never seen these groups, ms. */
+  /** The first start, on an empty Redis, ms. */
   readonly firstMs: number;
-  /** The median of later starts, ms. */
+  /** The median of the later starts, ms. */
   readonly againMs: number;
   readonly residentMb: number;
 }
@@ -89,7 +92,7 @@ async function measure(start: (stage: Stage) => Promise<Started>): Promise<Costs
   }
 }
 
-/** As Linux counts it, in units of 1,000,000 bytes. */
+/** Resident memory as Linux reports it, in units of 1,000,000 bytes. */
 function residentOf(pid: number): number {
   return (Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) * 1_024) / 1e6;
 }

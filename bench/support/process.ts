@@ -1,11 +1,11 @@
-/** A child process whose lines of output are read, and which is ended at the latest with this one. */
+/** Runs a child process and reports its output line by line. The child never outlives this process. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 
 export interface Child {
   readonly pid: number;
-  /** SIGTERM, and waits for its end. */
+  /** Sends SIGTERM and waits until the process has ended. */
   stop(): Promise<void>;
 }
 
@@ -14,7 +14,7 @@ process.on('exit', () => {
   for (const child of running) child.kill('SIGKILL');
 });
 
-/** Resolves when the child has written a line that `isReady`. */
+/** Resolves once the child has written a line for which `isReady` returns true. */
 export async function startChild(
   args: readonly string[],
   env: Readonly<Record<string, string>>,

@@ -1,6 +1,6 @@
 import Table from 'cli-table3';
 
-/** Rows as an aligned table that Markdown reads too. */
+/** Formats rows as an aligned table that is also valid Markdown. */
 export function markdownTable(head: readonly string[], rows: readonly (readonly string[])[]): string {
   const table = new Table({
     head: [...head],
