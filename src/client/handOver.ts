@@ -28,7 +28,7 @@ export async function handOver(
   handler: () => Promise<void>,
 ): Promise<number> {
   const { group, revision } = event;
-  const pair = [keys.marks(queue), keys.handling(queue, group)];
+  const pair = [keys.lastHandled(queue), keys.handlerLease(queue, group)];
   const id = randomUUID();
   const claim = async () => Number(await runScript(redis, claimLua, pair, [group, revision, id, leaseMs]));
   const verdict = await claim();
@@ -64,7 +64,7 @@ async function untilTaken(redis: RedisClient, act: () => Promise<unknown>): Prom
 
 /** Whether a newer link of the group was handed over. */
 export async function isOutdated({ redis, keys, queue }: Place, event: LinkEvent): Promise<boolean> {
-  const mark = await redis.hget(keys.marks(queue), event.group);
+  const mark = await redis.hget(keys.lastHandled(queue), event.group);
   return mark !== null && Number.parseInt(mark, 10) > (event.revision ?? -1);
 }
 

@@ -35,7 +35,7 @@ export function startQueueWorker(options: QueueWorkerOptions): QueueWorker {
   const { queue, redis, prefix, concurrency, take, idle, onError } = options;
   const closing = new AbortController();
   const { signal } = closing;
-  const clock = createRedisClock(redis, makeKeys(prefix).marks(queue));
+  const clock = createRedisClock(redis, makeKeys(prefix).lastHandled(queue));
   // Until it could be read, this machine's is as good as any.
   const readClock = () => void clock.read().catch(() => {});
   const reading = setInterval(readClock, readClockEveryMs);

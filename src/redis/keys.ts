@@ -53,9 +53,9 @@ export interface Keys {
   /** String with expiry: who is publishing that outbox. */
   publisher(queue: string): string;
   /** Hash, group → the highest revision that the consumers of that results queue were handed. */
-  marks(queue: string): string;
+  lastHandled(queue: string): string;
   /** String with expiry: who is handling an event of that group. */
-  handling(queue: string, group: string): string;
+  handlerLease(queue: string, group: string): string;
   /** String: names what this Redis holds; another name means that it has lost everything. */
   readonly dataset: string;
   /** String with expiry: stamps up to this time are not believed, because the clock was set back. */
@@ -93,8 +93,8 @@ export function makeKeys(prefix: string): Keys {
     unknownFailures: `${root}:unknown-failures`,
     outboxes: `${root}:outboxes`,
     publisher: (queue) => `${root}:publisher:${queue}`,
-    marks: (queue) => `${root}:marks:${queue}`,
-    handling: (queue, group) => `${root}:handling:${queue}:${group}`,
+    lastHandled: (queue) => `${root}:marks:${queue}`,
+    handlerLease: (queue, group) => `${root}:handling:${queue}:${group}`,
     dataset: `${root}:dataset`,
     clockDoubt: `${root}:clock-doubt`,
     lastTick: `${root}:last-tick`,
