@@ -133,7 +133,10 @@ it('lets no other handle a group whose handler runs for long', async () => {
   };
   await Promise.all([consume({ handler, concurrency: 1 }), consume({ handler, concurrency: 1 })]);
   await publish([event('vip', 1)]);
-  await until('the first to be handled', async () => (await redis.exists(keys.handlerLease('invite-links', 'vip'))) === 1);
+  await until(
+    'the first to be handled',
+    async () => (await redis.exists(keys.handlerLease('invite-links', 'vip'))) === 1,
+  );
   await publish([event('vip', 2)]);
   await drained();
   expect(ended).toEqual([1, 2]);
