@@ -1,63 +1,59 @@
 /**
- * The planner's tick: reads what is due, most overdue first, and puts as much of it onto the instances' queues as the
- * tokens' budgets can serve until the next tick. So queues stay short, one-offs find them nearly empty, and an outage
- * ends without a stampede. What budget is left over goes to reading links back (verification), at least one read a tick.
+ * The planner's tick: reads what is due, most overdue first, and queues as much of it as the tokens' budgets can serve
+ * until the next tick. So queues stay short, one-offs find them nearly empty, and an outage ends without a stampede.
+ * The remaining budget goes to periodic verification, at least one read per tick.
  *
- * A group whose record cannot be read, or is gone, holds up no other: it is reported, and looked at again later.
+ * A group whose record is unreadable or gone delays no other: it is reported and looked at again later.
  *
- * A tick may run twice or at once with another: a released group is held back in its sorted set, its job's id names
- * the due time, and the record decides in the end. A released job that gets lost is released again after `holdMs`.
+ * A tick may run twice, or at the same time as another: a released group is postponed in its index, its job id contains
+ * the due time, and in the end the record decides. If a released job gets lost, it is released again after `postponeMs`.
  */
-import type { Queue } from 'bullmq';
-import { type Budget, bucketOf } from '../budget/budget.ts';
+import { bucketOf } from '../budget/budget.ts';
 import { readGate, readProbing } from '../budget/gate.ts';
-import { countJobs } from '../bullmq/counts.ts';
-import type { Config, InstanceConfig } from '../config/config.ts';
+import type { InstanceConfig } from '../config/config.ts';
 import { type GroupRecord, nextDueAt } from '../groups/record.ts';
 import { type GroupStore, RecordError, readable } from '../groups/store.ts';
-import type { Keys } from '../redis/keys.ts';
-import { type RedisClient, redisTime } from '../redis/scripts.ts';
+import { redisTime } from '../redis/scripts.ts';
 import { slideIntoWindow } from '../schedule/schedule.ts';
-import { groupBy } from './groupBy.ts';
-import { type Head, type Held, hold, readHead } from './hold.ts';
-import { countIdleReads, type Read, type Release, releaseReads, releaseScheduled } from './release.ts';
-import { askOthers } from './secondOpinion.ts';
+import { admit, type Headroom, type HeadroomDependencies, readHeadroom, tickMs } from './headroom.ts';
+import {
+  type Head,
+  type Postponed,
+  postpone,
+  type Read,
+  type Rotation,
+  readHead,
+  releaseReads,
+  releaseRotations,
+} from './jobs.ts';
 
-/** Between two ticks of the `plan` job. */
-export const tickMs = 5_000;
 /** A released group is looked at again after this time, in case its job was lost. */
-export const holdMs = 60_000;
-/** A group that its instance's pace leaves for later is looked at again at the next tick. */
+export const postponeMs = 60_000;
+/** A rotation that exceeds its instance's pace is looked at again at the next tick. */
 const pacedOutMs = 1_000;
-/** Groups read per instance and tick at most: more than any token serves in that time. */
+/** Groups read per instance and tick: more than any token serves in that time. */
 const headSize = 200;
+/** Groups that are candidates for a second opinion, besides the blamed ones. */
+const candidates = 50;
 
-export interface PlannerDependencies {
-  readonly redis: RedisClient;
-  readonly keys: Keys;
+export interface PlannerDependencies extends HeadroomDependencies {
   readonly store: GroupStore;
-  readonly budget: Budget;
-  /** The configuration in force when the tick starts. */
-  readonly config: Pick<Config, 'instances'>;
-  readonly tokenOf: (instance: string) => string;
-  readonly queueOf: (instance: string) => Queue;
 }
 
-/** What was done with the groups that are due. */
-interface Planned {
+interface Released {
   /** Scheduled rotations. */
   readonly released: number;
-  /** Reads at first sight, and of groups that came back. */
+  /** Reads of new groups, and of groups that returned to the file. */
   readonly reads: number;
   readonly unreadable: readonly { readonly recordId: string; readonly reason: string }[];
-  /** Records that are gone, though they have a place in the schedule. */
+  /** Records that are in an index but no longer exist. */
   readonly lost: readonly string[];
 }
 
-export interface Tick extends Planned {
+export interface Tick extends Released {
   readonly due: number;
   readonly verifications: number;
-  /** Reads that are to show whether a paused instance works. */
+  /** Reads that show whether a paused instance works. */
   readonly opinions: number;
 }
 
@@ -73,31 +69,30 @@ export async function tick(deps: PlannerDependencies): Promise<Tick> {
     readHeads(deps, keys.verifications, nowMs),
   ]);
 
-  const planned: Planned[] = [];
+  const all: Released[] = [];
   let verifications = 0;
   for (const instances of byBucket(deps, [...due, ...unverified])) {
     const names = new Set(instances.map((instance) => instance.name));
-    const mine = (heads: InstanceHead[]) => heads.filter((head) => names.has(head.instance.name));
-    const room = await findRoom(deps, instances, nowMs);
-    const done = await planDue(deps, mine(due), room, nowMs);
-    planned.push(done);
+    const ofThese = (heads: InstanceHead[]) => heads.filter((head) => names.has(head.instance.name));
+    const headroom = await readHeadroom(deps, instances, nowMs);
+    const done = await releaseDue(deps, ofThese(due), headroom, nowMs);
+    all.push(done);
     // Half of the slots that due work leaves unused. At least one read is released even with a backlog.
     const released = done.released + done.reads;
-    const unused = mine(due).length <= released ? Math.floor((room.free - released) / 2) : 0;
-    const max = Math.max(unused, 1) - room.idle;
-    verifications += await planVerifications(deps, mine(unverified), Math.max(max, 0), room, nowMs);
+    const unused = ofThese(due).length <= released ? Math.floor((headroom.free - released) / 2) : 0;
+    const max = Math.max(Math.max(unused, 1) - headroom.verifications, 0);
+    verifications += await releaseVerifications(deps, admit(ofThese(unverified), headroom).slice(0, max), nowMs);
   }
-  const served = deps.config.instances.map(({ name }) => name);
-  const opinions = await askOthers(deps, served, nowMs, Math.floor(nowMs / tickMs));
+  const opinions = await releaseOpinions(deps, nowMs);
   await redis.set(keys.lastTick, nowMs);
   return {
     due: due.length,
-    released: planned.reduce((sum, { released }) => sum + released, 0),
-    reads: planned.reduce((sum, { reads }) => sum + reads, 0),
+    released: all.reduce((sum, { released }) => sum + released, 0),
+    reads: all.reduce((sum, { reads }) => sum + reads, 0),
     verifications,
     opinions,
-    unreadable: planned.flatMap(({ unreadable }) => unreadable),
-    lost: planned.flatMap(({ lost }) => lost),
+    unreadable: all.flatMap(({ unreadable }) => unreadable),
+    lost: all.flatMap(({ lost }) => lost),
   };
 }
 
@@ -115,130 +110,75 @@ async function readHeads(
   return heads.flat().sort((a, b) => a.score - b.score);
 }
 
-/** The instances that have something to do, those that share a token together. */
+/** The instances with something to do, grouped by the token that they share. */
 function byBucket(deps: PlannerDependencies, heads: InstanceHead[]): InstanceConfig[][] {
-  const buckets = new Map<string, Map<string, InstanceConfig>>();
-  for (const { instance } of heads) {
+  const buckets = new Map<string, Set<InstanceConfig>>();
+  for (const instance of new Set(heads.map((head) => head.instance))) {
     const bucket = bucketOf(deps.tokenOf(instance.name));
-    if (!buckets.has(bucket)) buckets.set(bucket, new Map());
-    buckets.get(bucket)?.set(instance.name, instance);
+    buckets.set(bucket, (buckets.get(bucket) ?? new Set()).add(instance));
   }
-  return [...buckets.values()].map((instances) => [...instances.values()]);
+  return [...buckets.values()].map((instances) => [...instances]);
 }
 
-interface Room {
-  /** Calls that the token can serve until the next tick, less what is queued already and has to be done. */
-  readonly free: number;
-  /** Periodic verifications that are queued. */
-  readonly idle: number;
-  /** Instances whose gate is closed: nothing of theirs is released. */
-  readonly closed: ReadonlySet<string>;
-  /** Instances whose gate lets one call at a time through, with the groups that are not to be the next. */
-  readonly probing: ReadonlyMap<string, ReadonlySet<string>>;
-  /** Resets that an instance's pace leaves until the next tick, where it keeps one. */
-  readonly paced: ReadonlyMap<string, number>;
-}
-
-async function findRoom(deps: PlannerDependencies, instances: InstanceConfig[], nowMs: number): Promise<Room> {
-  const closed = new Set<string>();
-  const probing = new Map<string, ReadonlySet<string>>();
-  const paced = new Map<string, number>();
-  let free = Number.POSITIVE_INFINITY;
-  let queued = 0;
-  let idle = 0;
-  for (const instance of instances) {
-    const [gate, capacity, counts, idleReads] = await Promise.all([
-      readGate(deps.redis, deps.keys, instance.name, nowMs),
-      deps.budget.capacity(instance, deps.tokenOf(instance.name), tickMs),
-      countJobs(deps.queueOf(instance.name)),
-      countIdleReads(deps.queueOf(instance.name)),
-    ]);
-    const unfinished = counts.waiting + counts.active;
-    queued += unfinished - idleReads;
-    idle += idleReads;
-    free = Math.min(free, capacity.free);
-    if (gate !== null && gate.opensInMs > 0) closed.add(instance.name);
-    else if (gate !== null) {
-      const { blamed } = await readProbing(deps.redis, deps.keys, instance.name, nowMs);
-      probing.set(instance.name, blamed);
-    }
-    if (instance.paceMs > 0) {
-      const left = Math.ceil(tickMs / instance.paceMs) - unfinished - counts.delayed;
-      paced.set(instance.name, Math.max(left, 0));
-    }
-  }
-  return { free: Math.max(free - queued, 0), idle, closed, probing, paced };
-}
-
-/** Leaves out what its instance's gate would not let through. */
-function admit(heads: InstanceHead[], { closed, probing }: Room): InstanceHead[] {
-  const probes = new Map<string, InstanceHead>();
-  for (const head of heads) {
-    const { name } = head.instance;
-    const blamed = probing.get(name);
-    if (blamed === undefined) continue;
-    const first = probes.get(name);
-    if (first === undefined || (blamed.has(first.recordId) && !blamed.has(head.recordId))) probes.set(name, head);
-  }
-  return heads.filter((head) => {
-    const { name } = head.instance;
-    return !closed.has(name) && (!probing.has(name) || probes.get(name) === head);
-  });
-}
-
-/** Releases what is due within the room there is. */
-async function planDue(deps: PlannerDependencies, heads: InstanceHead[], room: Room, nowMs: number): Promise<Planned> {
-  const chosen = admit(heads, room).slice(0, room.free);
-  const records = await Promise.all(chosen.map(({ recordId }) => readable(deps.store.load(recordId))));
-  const paced = new Map(room.paced);
-  const held: (Held & { readonly instance: string })[] = [];
-  const scheduled: (Release & { readonly instance: string })[] = [];
-  const reads: (Read & { readonly instance: string })[] = [];
-  const unreadable: Planned['unreadable'][number][] = [];
+async function releaseDue(
+  deps: PlannerDependencies,
+  heads: InstanceHead[],
+  headroom: Headroom,
+  nowMs: number,
+): Promise<Released> {
+  const chosen = await Promise.all(
+    admit(heads, headroom)
+      .slice(0, headroom.free)
+      .map(async (head) => ({ head, loaded: await readable(deps.store.load(head.recordId)) })),
+  );
+  const rotations: Rotation[] = [];
+  const reads: Read[] = [];
+  const postponed: Postponed[] = [];
+  const unreadable: Released['unreadable'][number][] = [];
   const lost: string[] = [];
-  for (const [i, { recordId, score, instance: config }] of chosen.entries()) {
-    const { name: instance, paceMs } = config;
-    const loaded = records[i];
-    const until = (untilMs: number | null) => held.push({ recordId, score, instance, untilMs });
-    if (loaded === undefined || loaded instanceof RecordError) {
-      unreadable.push({ recordId, reason: loaded?.message ?? '' });
-      until(nowMs + holdMs);
+  const rotationsOf = new Map<string, number>();
+  for (const [i, { head, loaded }] of chosen.entries()) {
+    const { recordId } = head;
+    const { name: instance, paceMs } = head.instance;
+    const lookAgainAt = (untilMs: number | null) => postponed.push({ ...head, untilMs });
+    if (loaded instanceof RecordError) {
+      unreadable.push({ recordId, reason: loaded.message });
+      lookAgainAt(nowMs + postponeMs);
       continue;
     }
     const { record } = loaded;
     const { entry } = record;
     if (entry === null) {
       lost.push(recordId);
-      until(nowMs + holdMs);
+      lookAgainAt(nowMs + postponeMs);
       continue;
     }
-    // Left behind where the group was moved, disabled or removed.
+    // Left behind when the group was moved, disabled or removed.
     if (entry.instance !== instance || nextDueAt(record) === null) {
-      until(null);
+      lookAgainAt(null);
       continue;
     }
     const next = nextOf(record, nowMs);
-    const about = { recordId, group: entry.group, instance };
-    if (next.do === 'wait') until(next.untilMs);
+    const job = { instance, recordId, group: entry.group };
+    const count = rotationsOf.get(instance) ?? 0;
+    if (next.do === 'wait') lookAgainAt(next.untilMs);
     else if (next.do === 'read') {
-      reads.push(about);
-      until(nowMs + holdMs);
-    } else if ((paced.get(instance) ?? 1) > 0) {
-      const before = scheduled.filter((release) => release.instance === instance).length;
-      if (paced.has(instance)) paced.set(instance, (paced.get(instance) ?? 0) - 1);
-      scheduled.push({ ...about, dueAt: next.dueAt, releasedAt: nowMs, delayMs: before * paceMs });
-      until(nowMs + holdMs);
+      reads.push(job);
+      lookAgainAt(nowMs + postponeMs);
+    } else if (count < (headroom.paced.get(instance) ?? Number.POSITIVE_INFINITY)) {
+      rotations.push({ ...job, dueAt: next.dueAt, releasedAt: nowMs, delayMs: count * paceMs });
+      rotationsOf.set(instance, count + 1);
+      lookAgainAt(nowMs + postponeMs);
     } else {
-      // Reads keep no pace; rotations come back in their order.
-      const readIsDue = record.readDueAt !== null && record.readDueAt <= nowMs;
-      if (readIsDue) reads.push(about);
-      until(nowMs + pacedOutMs + i);
+      // The pace does not apply to reads. Rotations are looked at again in their order.
+      if (record.readDueAt !== null && record.readDueAt <= nowMs) reads.push(job);
+      lookAgainAt(nowMs + pacedOutMs + i);
     }
   }
-  for (const [instance, releases] of byInstance(scheduled)) await releaseScheduled(deps.queueOf(instance), releases);
-  for (const [instance, some] of byInstance(reads)) await releaseReads(deps.queueOf(instance), 'owed', some);
-  for (const [instance, some] of byInstance(held)) await hold(deps.redis, deps.keys.due(instance), some);
-  return { released: scheduled.length, reads: reads.length, unreadable, lost };
+  await releaseRotations(deps.queueOf, rotations);
+  await releaseReads(deps.queueOf, 'owed', reads);
+  await postpone(deps.redis, postponed);
+  return { released: rotations.length, reads: reads.length, unreadable, lost };
 }
 
 type Next =
@@ -246,7 +186,7 @@ type Next =
   | { readonly do: 'read' }
   | { readonly do: 'wait'; readonly untilMs: number };
 
-/** What is due of a group. Scheduled rotations keep to their window, reads come at any time. */
+/** Scheduled rotations stay within their window. Reads do not depend on it. */
 function nextOf({ entry, dueAt, readDueAt }: GroupRecord, nowMs: number): Next {
   const opensAt = entry === null ? nowMs : slideIntoWindow(entry.schedule, nowMs);
   const rotateAt = dueAt === null ? Number.POSITIVE_INFINITY : Math.max(dueAt, opensAt);
@@ -255,24 +195,38 @@ function nextOf({ entry, dueAt, readDueAt }: GroupRecord, nowMs: number): Next {
   return { do: 'wait', untilMs: Math.min(rotateAt, readDueAt ?? Number.POSITIVE_INFINITY) };
 }
 
-async function planVerifications(
-  deps: PlannerDependencies,
+async function releaseVerifications(
+  { redis, queueOf }: PlannerDependencies,
   heads: InstanceHead[],
-  max: number,
-  room: Room,
   nowMs: number,
 ): Promise<number> {
-  const chosen = admit(heads, room).slice(0, max);
-  const reads = chosen.map(({ recordId, score, instance }) => {
-    return { recordId, group: recordId, instance: instance.name, score, untilMs: nowMs + holdMs };
-  });
-  for (const [instance, some] of byInstance(reads)) {
-    await releaseReads(deps.queueOf(instance), 'idle', some);
-    await hold(deps.redis, deps.keys.verifications(instance), some);
-  }
+  const reads = heads.map(({ recordId, instance }) => ({ instance: instance.name, recordId, group: recordId }));
+  await releaseReads(queueOf, 'idle', reads);
+  await postpone(
+    redis,
+    heads.map((head) => ({ ...head, untilMs: nowMs + postponeMs })),
+  );
   return reads.length;
 }
 
-function byInstance<T extends { readonly instance: string }>(items: readonly T[]): Map<string, T[]> {
-  return groupBy(items, ({ instance }) => instance);
+/**
+ * Asks for second opinions on instances whose pause is over while it is unknown whose failure it was: a read of a group
+ * that is not blamed, one per instance and tick, and only if a read can open the gate. Returns how many it released.
+ */
+async function releaseOpinions({ redis, keys, config, queueOf }: PlannerDependencies, nowMs: number): Promise<number> {
+  const reads = await Promise.all(
+    config.instances.map(async ({ name: instance }): Promise<Read[]> => {
+      const gate = await readGate(redis, keys, instance, nowMs);
+      if (gate === null || gate.opensInMs > 0) return [];
+      const { blamed, takesRead } = await readProbing(redis, keys, instance, nowMs);
+      if (!takesRead) return [];
+      const scheduled = await redis.zrange(keys.due(instance), '0', String(blamed.size + candidates - 1));
+      const others = scheduled.filter((recordId) => !blamed.has(recordId));
+      // Another group at each tick, since some cannot be read.
+      const recordId = others[Math.floor(nowMs / tickMs) % Math.max(others.length, 1)];
+      return recordId === undefined ? [] : [{ instance, recordId, group: recordId }];
+    }),
+  );
+  await releaseReads(queueOf, 'opinion', reads.flat());
+  return reads.flat().length;
 }

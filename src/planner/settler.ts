@@ -1,69 +1,66 @@
 /**
- * Settles what a crash or a lost answer left: attempts whose lease has expired, and groups that are uncertain. Works from
- * an index that is written in the same step as the records, so it depends on no job, no scheduler and no process that
- * began the call, and it does not matter what has become of the group's entry in the file meanwhile.
+ * Settles what a crash or a lost answer left behind: attempts whose lease has expired, and groups that are uncertain.
+ * Reads an index that is written in the same step as the records. So it depends on no job, no scheduler and not on the
+ * process that began the call, and it works whatever has become of the group's entry in the file.
  */
 import type { Queue } from 'bullmq';
 import { type GroupStore, RecordError, readable } from '../groups/store.ts';
 import type { Keys } from '../redis/keys.ts';
 import { type RedisClient, redisTime } from '../redis/scripts.ts';
-import { groupBy } from './groupBy.ts';
-import { type Held, hold, readHead } from './hold.ts';
-import { type Read, releaseReads } from './release.ts';
+import { type Postponed, postpone, type Read, readHead, releaseReads } from './jobs.ts';
 
 /** How often each worker looks. */
 export const settleEveryMs = 1_000;
 /** A record is looked at again after this time, in case its job was lost. */
-const holdMs = 5_000;
-/** The same where the record cannot be read. */
+const retryMs = 5_000;
+/** The same for a record that cannot be read. */
 const unreadableMs = 60_000;
-/** Records at a time: more than workers have calls in flight. */
-const headSize = 200;
+/** Records per page: more than workers have calls in flight. */
+const pageSize = 200;
 const maxPages = 20;
 
 export interface SettlerDependencies {
   readonly redis: RedisClient;
   readonly keys: Keys;
   readonly store: GroupStore;
-  /** The queue of an instance that this worker serves; null: it serves no such instance. */
-  readonly queueOf: (instance: string) => Queue | null;
+  /** Whether this worker serves the instance. */
+  readonly serves: (instance: string) => boolean;
+  readonly queueOf: (instance: string) => Queue;
 }
 
-/** Queues a read for whatever is to be settled by now; returns how many. */
+/** Queues a read for each group that is to be settled by now. Returns how many. */
 export async function settle(deps: SettlerDependencies): Promise<number> {
   const nowMs = await redisTime(deps.redis, deps.keys);
   let released = 0;
-  // What other workers serve stays where it is, and must not hide what lies behind it.
-  for (let page = 0, from = 0; page < maxPages; page++) {
-    const settled = await settlePage(deps, nowMs, from);
+  // Records that other workers serve stay where they are, and must not hide those behind them.
+  for (let page = 0, skip = 0; page < maxPages; page++) {
+    const settled = await settlePage(deps, nowMs, skip);
     released += settled.released;
-    from += settled.left;
-    if (settled.seen < headSize) break;
+    skip += settled.skipped;
+    if (settled.seen < pageSize) break;
   }
   return released;
 }
 
-async function settlePage({ redis, keys, store, queueOf }: SettlerDependencies, nowMs: number, from: number) {
-  const heads = await readHead(redis, keys.unsettled, nowMs, { count: headSize, skip: from });
+async function settlePage({ redis, keys, store, serves, queueOf }: SettlerDependencies, nowMs: number, skip: number) {
+  const heads = await readHead(redis, keys.unsettled, nowMs, { count: pageSize, skip });
   const loaded = await Promise.all(heads.map(({ recordId }) => readable(store.load(recordId))));
-  const held: Held[] = [];
-  const found: (Read & { readonly queue: Queue })[] = [];
+  const postponed: Postponed[] = [];
+  const reads: Read[] = [];
   for (const [i, head] of heads.entries()) {
     const one = loaded[i];
     const entry = one === undefined || one instanceof RecordError ? null : one.record.entry;
-    if (one instanceof RecordError) held.push({ ...head, untilMs: nowMs + unreadableMs });
-    else if (entry === null) held.push({ ...head, untilMs: null });
-    else {
-      // One that this worker does not serve is left to those that do.
-      const queue = queueOf(entry.instance);
-      if (queue === null) continue;
-      held.push({ ...head, untilMs: nowMs + holdMs });
-      found.push({ queue, recordId: head.recordId, group: entry.group, attempts: one?.record.attempts });
+    if (one instanceof RecordError) postponed.push({ ...head, untilMs: nowMs + unreadableMs });
+    else if (entry === null) postponed.push({ ...head, untilMs: null });
+    else if (serves(entry.instance)) {
+      const { instance, group } = entry;
+      postponed.push({ ...head, untilMs: nowMs + retryMs });
+      reads.push({ instance, recordId: head.recordId, group, attempts: one?.record.attempts });
     }
   }
-  // Of several workers that look at once, the one that holds a record back queues its read.
-  const isHeld = await hold(redis, keys.unsettled, held);
-  const mine = found.filter(({ recordId }) => isHeld.has(recordId));
-  for (const [queue, reads] of groupBy(mine, (read) => read.queue)) await releaseReads(queue, 'unsettled', reads);
-  return { seen: heads.length, left: heads.length - held.length, released: mine.length };
+  // If several workers look at once, the one that postpones a record queues its read.
+  const isMine = await postpone(redis, postponed);
+  const mine = reads.filter(({ recordId }) => isMine.has(recordId));
+  await releaseReads(queueOf, 'unsettled', mine);
+  return { seen: heads.length, skipped: heads.length - postponed.length, released: mine.length };
 }

@@ -8,7 +8,7 @@ import { rotationsQueue } from '../contract/queueNames.ts';
 import { identityOf, parseRequest, type RotationRequest, requestJob } from '../contract/request.ts';
 import { type FoundGroup, findGroup } from '../groups/jids.ts';
 import type { GroupStore } from '../groups/store.ts';
-import { scheduledData, scheduledJob, verifyData, verifyJob } from '../planner/release.ts';
+import { scheduledData, scheduledJob, verifyData, verifyJob } from '../planner/jobs.ts';
 import type { Keys } from '../redis/keys.ts';
 import { type RedisClient, redisTime } from '../redis/scripts.ts';
 import type { CallDependencies } from '../rotation/call.ts';

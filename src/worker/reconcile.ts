@@ -11,7 +11,7 @@ import type { Config } from '../config/config.ts';
 import { plannerQueue, queuesOf } from '../contract/queueNames.ts';
 import type { GroupStore } from '../groups/store.ts';
 import type { Logger } from '../log.ts';
-import { tickMs } from '../planner/planner.ts';
+import { tickMs } from '../planner/headroom.ts';
 import { watchClock } from '../redis/clock.ts';
 import type { Keys } from '../redis/keys.ts';
 import { type RedisClient, redisTime } from '../redis/scripts.ts';

@@ -7,7 +7,7 @@ import { rewindGate } from '../budget/gate.ts';
 import type { Config } from '../config/config.ts';
 import type { GroupStore } from '../groups/store.ts';
 import { readable } from '../groups/store.ts';
-import { holdMs } from '../planner/planner.ts';
+import { postponeMs } from '../planner/planner.ts';
 import type { Keys } from '../redis/keys.ts';
 import type { RedisClient } from '../redis/scripts.ts';
 import { maxLeaseMs } from '../rotation/call.ts';
@@ -63,7 +63,7 @@ async function rewindGroups({ redis, keys, store, config }: RewindDependencies, 
   const times = { leaseMs: maxLeaseMs, settleTimeMs: config.api.settleTimeMs };
   const found = new Set(await redis.zrangebyscore(keys.unsettled, `(${setback.nowMs}`, '+inf'));
   for (const { name } of config.instances) {
-    const heldUntil = setback.beforeMs + holdMs;
+    const heldUntil = setback.beforeMs + postponeMs;
     for (const id of await redis.zrangebyscore(keys.due(name), `(${setback.nowMs}`, heldUntil)) found.add(id);
   }
   const ids = [...found];

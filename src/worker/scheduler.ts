@@ -5,7 +5,7 @@
 import type { Queue } from 'bullmq';
 import { releasedRetention, tickRetention } from '../bullmq/options.ts';
 import type { Logger } from '../log.ts';
-import { tickMs } from '../planner/planner.ts';
+import { tickMs } from '../planner/headroom.ts';
 import type { Ticks } from './ticks.ts';
 
 /** A tick this late means that the scheduler has gone silent. */

@@ -17,8 +17,8 @@ import type { Logger } from '../log.ts';
 import { noopObserver, type Observer, observeClient } from '../ops/observer.ts';
 import type { Health } from '../ops/readiness.ts';
 import { createOutbox } from '../outbox/outbox.ts';
-import { callEarly } from '../planner/callEarly.ts';
-import { tick, tickMs } from '../planner/planner.ts';
+import { promoteWaiting, tickMs } from '../planner/headroom.ts';
+import { tick } from '../planner/planner.ts';
 import { settle, settleEveryMs } from '../planner/settler.ts';
 import { makeKeys } from '../redis/keys.ts';
 import { type RedisClient, redisTime } from '../redis/scripts.ts';
@@ -186,7 +186,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
       unreadable.map(({ recordId, reason }) => ({ group: config.groupsByJid.get(recordId)?.id ?? recordId, reason })),
     );
     if (lost.length > 0) await registering.registerLost(config, lost);
-    const called = await callEarly({ ...shared, waitsForSlot });
+    const called = await promoteWaiting(shared, waitsForSlot);
     log.debug({ event: 'plan.tick', ...counts, called }, 'planned');
   }
 
@@ -200,8 +200,8 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   async function settleLeftovers(): Promise<void> {
     await publishLeftovers();
     const { instances: served } = reloading.inForce;
-    const queueOf = (name: string) => (served.some((one) => one.name === name) ? instances.queueOf(name) : null);
-    await settle({ redis, keys, store, queueOf });
+    const serves = (name: string) => served.some((one) => one.name === name);
+    await settle({ redis, keys, store, serves, queueOf: instances.queueOf });
   }
 
   /** A token file may have changed although the configuration did not. */

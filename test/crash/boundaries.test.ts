@@ -134,7 +134,7 @@ it('publishes a link once at first sight, whenever it dies before its code is re
     reasons: ['adopted'],
     commands: [
       ['save', 1],
-      ['hold', 1],
+      ['postpone', 1],
       ['moveToActive', 2],
       ['acquire', 1],
       ['save', 2],
@@ -178,7 +178,7 @@ it('rotates what is due once, whenever it dies in its start or in a tick', timeo
     commands: [
       ['save', 1],
       ['hset', 1],
-      ['hold', 1],
+      ['postpone', 1],
       ['moveToActive', 1],
       ['save', 2],
       ['save', 3],

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { scheduledData } from '../../src/planner/release.ts';
+import { scheduledData } from '../../src/planner/jobs.ts';
 import { failCall } from '../support/gates.ts';
 import { jid, plannerRig } from './plannerRig.ts';
 

@@ -1,6 +1,6 @@
 /** Reads of links that the planner releases: at first sight, of groups that came back, and periodic verification. */
 import { describe, expect, it } from 'vitest';
-import { verifyData } from '../../src/planner/release.ts';
+import { verifyData } from '../../src/planner/jobs.ts';
 import { failCall } from '../support/gates.ts';
 import { jid, plannerRig } from './plannerRig.ts';
 

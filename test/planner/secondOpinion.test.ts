@@ -1,6 +1,6 @@
 /** What the planner releases to an instance whose pause is over, while nobody knows yet whose failure it was. */
 import { describe, expect, it } from 'vitest';
-import { verifyData } from '../../src/planner/release.ts';
+import { verifyData } from '../../src/planner/jobs.ts';
 import { endPause, failCall } from '../support/gates.ts';
 import { jid, plannerRig } from './plannerRig.ts';
 

@@ -14,7 +14,7 @@ async function settlerRig(count = 4) {
   return {
     ...rig,
     settle: (...served: string[]) =>
-      settle({ redis: clocked, keys, store, queueOf: (name) => (served.includes(name) ? rig.queueOf(name) : null) }),
+      settle({ redis: clocked, keys, store, queueOf: rig.queueOf, serves: (name) => served.includes(name) }),
     unsettled: async () => await redis.zrangebyscore(keys.unsettled, '-inf', '+inf'),
   };
 }
