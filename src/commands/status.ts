@@ -1,13 +1,13 @@
-/** `invite-rotator status`: how every group and instance is doing, as a table or as JSON. */
+/** `invite-rotator status`: the state of every group and instance, as a table or as JSON. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { styleText } from 'node:util';
 import {
   budgetText,
-  consumerTroubles,
   eventsText,
-  gateText,
+  instanceStateText,
   outcomeText,
-  pausedText,
+  plannerText,
+  problemsOf,
   queueText,
   relativeTime,
   remarksText,
@@ -21,7 +21,7 @@ export interface StatusOptions extends CommonOptions {
   readonly watch?: boolean;
 }
 
-const watchEveryMs = 2_000;
+const refreshMs = 2_000;
 
 export async function status(options: StatusOptions): Promise<number> {
   const config = await readConfig(options);
@@ -34,7 +34,7 @@ export async function status(options: StatusOptions): Promise<number> {
     await show();
     if (!options.watch) return 0;
     const stopped = stopSignal().then(() => true);
-    while (!(await Promise.race([stopped, sleep(watchEveryMs, false)]))) await show();
+    while (!(await Promise.race([stopped, sleep(refreshMs, false)]))) await show();
     return 0;
   });
 }
@@ -52,7 +52,7 @@ const colours: Partial<Record<GroupState, 'red' | 'yellow' | 'green'>> = {
 
 export function renderStatus(status: Status): string {
   const nowMs = Date.parse(status.at);
-  const groups = plainTable(['GROUP', 'STATE', 'LINK AGE', 'REVISION', 'NEXT ROTATION', 'LAST OUTCOME', 'LAST ERROR']);
+  const groups = plainTable(['GROUP', 'STATE', 'LINK AGE', 'REVISION', 'NEXT ROTATION', 'LAST OUTCOME', 'REMARKS']);
   for (const group of status.groups) {
     const { state, linkAgeMs, revision, nextRotationAt } = group;
     const colour = colours[state];
@@ -63,27 +63,23 @@ export function renderStatus(status: Status): string {
       revision === null ? '-' : String(revision),
       nextRotationAt === null ? '-' : relativeTime(Date.parse(nextRotationAt) - nowMs),
       outcomeText(group),
-      remarksText(group) || '-',
+      remarksText(group, nowMs) || '-',
     ]);
   }
-  const instances = plainTable(['INSTANCE', 'BUDGET', 'QUEUE', 'GATE']);
+  const instances = plainTable(['INSTANCE', 'RATE LIMIT', 'QUEUE', 'STATE']);
   for (const instance of status.instances) {
-    instances.push([instance.instance, budgetText(instance), queueText(instance), gateText(instance)]);
+    instances.push([instance.instance, budgetText(instance), queueText(instance), instanceStateText(instance)]);
   }
-  const waiting = Object.entries(status.outbox).filter(([, count]) => count > 0);
+  const problems = problemsOf(status).map((problem) => `${problem}.`);
   return [
     groups.toString(),
     '',
     instances.toString(),
     '',
-    status.lastTickAgeMs === null
-      ? 'The planner has never run here: is the worker running?'
-      : `The planner last ran ${span(status.lastTickAgeMs)} ago.`,
-    ...status.paused.map((queue) => `${pausedText(queue)}.`),
-    ...waiting.map(([queue, count]) => `${count} events wait to be published to ${queue}.`),
-    ...Object.entries(status.resultsByState).flatMap(([queue, counts]) => [
-      ...(status.results[queue] === 0 ? [] : [eventsText(queue, counts)]),
-      ...consumerTroubles(queue, counts),
-    ]),
+    plannerText(status.lastTickAgeMs),
+    ...Object.entries(status.resultsByState)
+      .filter(([queue]) => status.results[queue] !== 0)
+      .map(([queue, counts]) => eventsText(queue, counts)),
+    ...(problems.length === 0 ? [] : ['', 'NEEDS ATTENTION', ...problems]),
   ].join('\n');
 }

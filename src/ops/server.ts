@@ -1,20 +1,20 @@
 /**
- * What operators see over HTTP: health, readiness, metrics, and the status as JSON and as a page. Reads only; holds no
- * link, code or token. Listens on loopback unless told otherwise.
+ * The HTTP server for operators: health, readiness, metrics, and the status as JSON and as a page. Read-only; serves no
+ * link, code or token.
  */
 import type { Server } from 'node:http';
 import fastify from 'fastify';
+import { unlessAborted } from '../abort.ts';
 import type { Logger } from '../log.ts';
 import { isConnectionError } from '../redis/errors.ts';
 import type { Status } from '../status/status.ts';
 import type { Metrics } from './metrics.ts';
-import { renderPage } from './page.ts';
-import { securityPolicy } from './pageAssets.ts';
+import { renderPage, securityPolicy } from './page.ts';
 import { type Health, judge } from './readiness.ts';
 
 export interface OpsOptions {
   readonly host: string;
-  /** 0: any that is free. */
+  /** 0: any free port. */
   readonly port: number;
   readonly metrics: Metrics;
   readonly health: () => Health;
@@ -28,23 +28,25 @@ export interface OpsServer {
   close(): Promise<void>;
 }
 
-/** Reading every group takes time: whoever asks within this time gets the same answer. */
-const freshMs = 2_000;
+/** Reading every group takes time, so a reading is shared by all requests that arrive within this time. */
+const sharedForMs = 2_000;
 /** How long a request waits for Redis. */
-const patienceMs = 3_000;
+const timeoutMs = 3_000;
 
 export async function startOpsServer(options: OpsOptions): Promise<OpsServer> {
   const { host, port, metrics, health, log } = options;
-  const status = withPatience(shared(options.status));
-  /** null: Redis cannot be read. */
+  const read = shared(options.status);
+  const status = () => unlessAborted(read(), AbortSignal.timeout(timeoutMs));
   const statusOrNull = () =>
     status().catch((error: Error) => {
       report(error);
       return null;
     });
-  // Trouble with Redis is told once, by its client.
-  const report = (error: Error) =>
-    log[isConnectionError(error) ? 'debug' : 'warn']({ event: 'ops.error', err: error }, 'the status cannot be read');
+  const report = (error: Error) => {
+    // The Redis client reports problems with the connection already.
+    const level = error.name === 'TimeoutError' || isConnectionError(error) ? 'debug' : 'warn';
+    log[level]({ event: 'ops.error', err: error }, 'cannot read the status from Redis');
+  };
   const app = fastify({ exposeHeadRoutes: true });
   app.addHook('onSend', (_request, reply, payload, done) => {
     reply.headers({
@@ -57,7 +59,7 @@ export async function startOpsServer(options: OpsOptions): Promise<OpsServer> {
   });
   app.setErrorHandler((error: Error, _request, reply) => {
     report(error);
-    void reply.code(503).type('text/plain').send('Redis cannot be read now.\n');
+    void reply.code(503).type('text/plain').send('Redis cannot be read.\n');
   });
   app.setNotFoundHandler((_request, reply) => reply.code(404).type('text/plain').send('Not found.\n'));
 
@@ -73,11 +75,11 @@ export async function startOpsServer(options: OpsOptions): Promise<OpsServer> {
   app.get('/', async (request, reply) => {
     const { q, page } = request.query as Record<string, unknown>;
     const view = { search: typeof q === 'string' ? q.slice(0, 100) : '', page: Number(page) || 1 };
-    const read = await statusOrNull();
+    const shown = await statusOrNull();
     return reply
-      .code(read === null ? 503 : 200)
+      .code(shown === null ? 503 : 200)
       .type('text/html; charset=utf-8')
-      .send(renderPage(read, judge(health()), view));
+      .send(renderPage(shown, judge(health()), view));
   });
 
   await app.ready();
@@ -86,7 +88,7 @@ export async function startOpsServer(options: OpsOptions): Promise<OpsServer> {
     url: urlOf(app.server, host),
     async close() {
       app.server.close();
-      // Connections that ask nothing must not hold up the end: browsers open some ahead of time.
+      // Browsers open connections ahead of time; an idle one must not delay the shutdown.
       app.server.closeAllConnections();
       await app.close();
     },
@@ -94,8 +96,8 @@ export async function startOpsServer(options: OpsOptions): Promise<OpsServer> {
 }
 
 /**
- * Not by fastify's own `listen`: for its log it asks for the machine's addresses, which a hardened system may refuse, and that
- * would end the process.
+ * Not fastify's own `listen`: it queries the machine's addresses for its log, and where a hardened system refuses that,
+ * the process would end.
  */
 function listen(server: Server, host: string, port: number): Promise<void> {
   return new Promise((resolve, reject) => {
@@ -113,37 +115,21 @@ function urlOf(server: Server, host: string): string {
   return `http://${host.includes(':') ? `[${host}]` : host}:${port}`;
 }
 
-/** One reading for all who ask while it is under way or shortly after. */
+/** Calls `read` once for all callers that arrive while it runs or shortly after. */
 function shared<T>(read: () => Promise<T>): () => Promise<T> {
-  let last: { value: Promise<T>; endedAt: number | null } | null = null;
+  let last: { readonly value: Promise<T>; endedAt: number } | null = null;
   return () => {
-    const usable = last !== null && (last.endedAt === null || performance.now() - last.endedAt < freshMs);
-    if (last !== null && usable) return last.value;
-    const mine: NonNullable<typeof last> = { value: read(), endedAt: null };
-    last = mine;
-    mine.value.then(
+    if (last !== null && performance.now() - last.endedAt < sharedForMs) return last.value;
+    const reading = { value: read(), endedAt: Number.POSITIVE_INFINITY };
+    last = reading;
+    reading.value.then(
       () => {
-        mine.endedAt = performance.now();
+        reading.endedAt = performance.now();
       },
       () => {
         last = null;
       },
     );
-    return mine.value;
-  };
-}
-
-function withPatience<T>(read: () => Promise<T>): () => Promise<T> {
-  return async () => {
-    let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<never>((_, reject) => {
-      const error = Object.assign(new Error(`no answer within ${patienceMs} ms`), { code: 'ETIMEDOUT' });
-      timer = setTimeout(() => reject(error), patienceMs);
-    });
-    try {
-      return await Promise.race([read(), late]);
-    } finally {
-      clearTimeout(timer);
-    }
+    return reading.value;
   };
 }

@@ -1,7 +1,79 @@
-/** A status in words, for the terminal and the page alike. Tells no link, code or token. */
+/**
+ * A status as text, for the terminal and the page. Contains no link, code or token. Texts about a problem say what is
+ * wrong, for how long, and what to do.
+ */
 import type { EventCounts } from '../bullmq/counts.ts';
 import { adviceFor } from '../rotation/policy.ts';
-import type { GroupStatus, InstanceStatus } from './status.ts';
+import { type GroupStatus, type InstanceStatus, type Status, totalOf } from './status.ts';
+
+/** Problems of groups listed one by one; the others are counted. */
+const maxGroupProblems = 20;
+
+/** The problems that only a person can solve, one per line. Empty if nothing needs attention. */
+export function problemsOf(status: Status): string[] {
+  const nowMs = Date.parse(status.at);
+  const groups = status.groups.flatMap((group) => groupProblem(group, nowMs) ?? []);
+  const more = groups.length - maxGroupProblems;
+  return [
+    ...status.paused.map(pausedText),
+    ...status.instances.flatMap(({ instance, gate }) =>
+      gate === null ? [] : [`${instance} is ${pauseText(gate)}${adviceText(gate.reason)}`],
+    ),
+    ...groups.slice(0, maxGroupProblems),
+    ...(more > 0 ? [`${plural(more, 'more group')} ${more === 1 ? 'needs' : 'need'} attention`] : []),
+    ...Object.entries(status.outbox)
+      .filter(([, events]) => events > 0)
+      .map(
+        ([queue, events]) =>
+          `${queue}: ${plural(events, 'event')} not published yet; if this lasts, the log says why (publish.failed)`,
+      ),
+    ...Object.entries(status.resultsByState).flatMap(([queue, counts]) => consumerProblems(queue, counts)),
+  ];
+}
+
+function groupProblem({ group, state, duplicateOf, lastError }: GroupStatus, nowMs: number): string | null {
+  if (state === 'duplicate')
+    return `${group} is the same WhatsApp group as ${duplicateOf}: remove one of the two from the file`;
+  if (state === 'unreadable_record') {
+    return `${group} is paused (unreadable_record): its record in Redis is damaged, or another version wrote it; the log says what to do (group.unreadable)`;
+  }
+  if (state !== 'failing' || lastError === null) return null;
+  return `${group} is failing (${lastError.code}), ${failuresText(lastError, nowMs)}${adviceText(lastError.code)}`;
+}
+
+/** What is wrong with a queue's consumers, as far as its events show. */
+function consumerProblems(queue: string, { delayed, failed }: EventCounts): string[] {
+  const problems: string[] = [];
+  if (delayed > 0)
+    problems.push(
+      `${queue}: ${plural(delayed, 'event')} waiting for a retry, because the consumer failed; its log says why`,
+    );
+  if (failed > 0) {
+    problems.push(
+      `${queue}: ${plural(failed, 'event')} failed; correct the consumer: \`consumeLinks\` then retries automatically, any other needs a manual retry`,
+    );
+  }
+  return problems;
+}
+
+/** What a person can do about an error code, as the rest of a sentence. Empty if there is nothing to do but wait. */
+function adviceText(code: string): string {
+  const advice = adviceFor(code);
+  return advice === '' ? '' : `: ${advice}`;
+}
+
+export function pausedText(queue: string): string {
+  return `The queue ${queue} is paused: its jobs wait until somebody resumes it`;
+}
+
+export function plannerText(lastTickAgeMs: number | null): string {
+  if (lastTickAgeMs === null) return 'The planner has never run: is the worker running?';
+  const isLate = lastTickAgeMs > plannerLateMs;
+  return `The planner last ran ${span(lastTickAgeMs)} ago${isLate ? ': is the worker running?' : '.'}`;
+}
+
+/** The planner runs every 5 s. */
+const plannerLateMs = 20_000;
 
 export function budgetText({ budget }: InstanceStatus): string {
   if (budget === null) return '-';
@@ -13,68 +85,57 @@ export function queueText({ queue }: InstanceStatus): string {
   return `${queue.waiting} waiting, ${queue.active} active, ${queue.delayed} delayed`;
 }
 
-export function eventsText(queue: string, { waiting, active, delayed, failed }: EventCounts): string {
-  const total = waiting + active + delayed + failed;
+export function instanceStateText({ gate }: InstanceStatus): string {
+  if (gate === null) return 'running';
+  return `${pauseText(gate)}, ${gate.opensInMs > 0 ? `next try in ${span(gate.opensInMs)}` : 'next call is a test'}`;
+}
+
+function pauseText({ reason, closedForMs }: NonNullable<InstanceStatus['gate']>): string {
+  return `paused${closedForMs === null ? '' : ` for ${span(closedForMs)}`} (${reason})`;
+}
+
+export function eventsText(queue: string, counts: EventCounts): string {
+  const { waiting, active, delayed, failed } = counts;
+  const total = totalOf(counts);
   const states =
     total === waiting ? '' : ` (${waiting} waiting, ${active} active, ${delayed} delayed, ${failed} failed)`;
-  return `${total} events on ${queue} are not consumed yet${states}.`;
-}
-
-/** What is wrong with a queue's consumers, as far as its events tell, one line each. */
-export function consumerTroubles(queue: string, { delayed, failed }: EventCounts): string[] {
-  return [
-    ...(delayed > 0
-      ? [`${delayed} events on ${queue} wait to be tried again: does the handler of their consumer fail?`]
-      : []),
-    ...(failed > 0
-      ? [
-          `${failed} events on ${queue} have failed: put their consumer right; \`consumeLinks\` tries them again by itself, others need a retry`,
-        ]
-      : []),
-  ];
-}
-
-export function gateText({ gate }: InstanceStatus): string {
-  if (gate === null) return 'open';
-  return `paused: ${gate.reason}, ${gate.opensInMs > 0 ? `tries in ${span(gate.opensInMs)}` : 'waits for a call that works'}`;
-}
-
-export function pausedText(queue: string): string {
-  return `The queue ${queue} is paused: its jobs wait until somebody resumes it`;
+  return `${queue}: ${plural(total, 'event')} not consumed yet${states}.`;
 }
 
 const linkBy = {
   schedule: 'rotated on schedule',
   request: 'rotated on request',
   recovery: 'rotated, read back',
-  drift: 'changed by somebody else',
+  drift: 'changed by someone else',
   adopted: 'read at first sight',
 } as const;
 
-/** What a person can do about a reason for which an instance is paused or a group failed; empty: only wait. */
-export function adviceText(reason: string): string {
-  const advice = reason === 'unreadable_record' ? unreadable : adviceFor(reason);
-  return advice === '' ? '' : `: ${advice}`;
-}
-
-const unreadable = 'its record in Redis is damaged, or was written by another version; the log names it';
-
-/** What became of the last thing that was done with the group; `-`: nothing was done yet. */
-export function outcomeText({ lastError, linkBy: by }: Pick<GroupStatus, 'lastError' | 'linkBy'>): string {
+/** How the last operation on the group ended; `-` if there was none. */
+export function outcomeText({ lastError, linkBy: by }: GroupStatus): string {
   if (lastError !== null) return 'failed';
   return by === null ? '-' : linkBy[by];
 }
 
-/** What else a person should know; empty: nothing. */
-export function remarksText({ lastError, unverified }: Pick<GroupStatus, 'lastError' | 'unverified'>): string {
+/** What else is to be known of a group; empty if nothing is. */
+export function remarksText({ lastError, unverified, duplicateOf }: GroupStatus, nowMs: number): string {
   const remarks: string[] = [];
-  if (lastError !== null) remarks.push(`${lastError.code}: ${lastError.message}`);
+  if (duplicateOf !== null) remarks.push(`same WhatsApp group as ${duplicateOf}`);
+  if (lastError !== null) remarks.push(`${lastError.code}: ${lastError.message} (${failuresText(lastError, nowMs)})`);
   if (unverified > 0)
-    remarks.push(`its link could not be verified ${unverified === 1 ? 'once' : `${unverified} times in a row`}`);
+    remarks.push(`link could not be verified ${unverified === 1 ? 'once' : `${unverified} times in a row`}`);
   return remarks.join('; ');
 }
 
-/** `3d 4h`, `12m 5s`: the two largest units. */
+function failuresText({ at, count }: NonNullable<GroupStatus['lastError']>, nowMs: number): string {
+  const last = relativeTime(Math.min(Date.parse(at) - nowMs, 0));
+  return count === 1 ? `failed ${last}` : `failed ${count} times in a row, last ${last}`;
+}
+
+function plural(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? '' : 's'}`;
+}
+
+/** A duration in its two largest units: `3d 4h`, `12m 5s`. */
 export function span(ms: number): string {
   const seconds = Math.round(ms / 1000);
   const units: [string, number][] = [

@@ -1,13 +1,11 @@
 /**
- * What an operator wants to know of every group and instance, read from Redis. Holds no link, code or token, so it may
- * be shown anywhere.
+ * The state of every group and instance, read from Redis for operators. Contains no link, code or token, so it may be
+ * shown anywhere.
  */
-
-import type { Queue } from 'bullmq';
 import { capacityOfBucket } from '../budget/budget.ts';
 import { readGate } from '../budget/gate.ts';
 import { countEvents, countJobs, type EventCounts, type JobCounts, pausedQueues } from '../bullmq/counts.ts';
-import { openQueue } from '../bullmq/queues.ts';
+import { openQueues, type Queues } from '../bullmq/queues.ts';
 import type { Config, GroupConfig, InstanceConfig } from '../config/config.ts';
 import type { LinkReason } from '../contract/event.ts';
 import { queuesOf, rotationsQueue } from '../contract/queueNames.ts';
@@ -17,105 +15,124 @@ import type { Keys } from '../redis/keys.ts';
 import { type RedisClient, redisTime } from '../redis/scripts.ts';
 import { nextDue } from '../schedule/schedule.ts';
 
-/** In the order in which a person wants to see them. */
+/** Most urgent first. */
 export const groupStates = [
+  /** This version cannot read the group's record in Redis. */
   'unreadable_record',
+  /** A reset had no answer, so the link may have changed. */
   'uncertain',
+  /** The same WhatsApp group as another. */
   'duplicate',
+  /** The last rotation failed. */
   'failing',
+  /** The rotation has been due for longer than the planner needs. */
   'overdue',
   'rotating',
+  /** The API has never shown the link, or failed to show it several times in a row. */
   'unverified',
+  /** No link has been published yet. */
   'new',
   'fresh',
   'disabled',
 ] as const;
-/**
- * `unreadable_record`: this version cannot read its record in Redis; `uncertain`: a call may have changed the link without
- * our knowing; `duplicate`: the same WhatsApp group as another; `failing`: the last rotation gave up; `overdue`: due for
- * longer than the planner needs; `unverified`: its link was never shown, or could not be read several times in a row;
- * `new`: no link yet.
- */
 export type GroupState = (typeof groupStates)[number];
 
 export interface GroupStatus {
   readonly group: string;
   readonly instance: string;
   readonly state: GroupState;
-  /** Since the link was stored; null: none was yet. */
+  /** Time since the link was stored. Null if there is none. */
   readonly linkAgeMs: number | null;
-  /** From the making of its link to the rotation that its schedule has next; null: there is no link, or no schedule. */
+  /** Time from the start of the current link to the next scheduled rotation. Null without a link or a schedule. */
   readonly periodMs: number | null;
   readonly revision: number | null;
-  /** How it came by its link; null: there is none, or nobody knows any more. */
+  /** Why the current link was published. Null if none was, or if that is not recorded. */
   readonly linkBy: LinkReason | null;
   readonly nextRotationAt: string | null;
-  readonly lastError: { readonly code: string; readonly message: string; readonly at: string } | null;
-  /** Reads in a row that failed or were shown no link. */
+  /** The last failure, if the group has not succeeded since. `count`: failures in a row. */
+  readonly lastError: {
+    readonly code: string;
+    readonly message: string;
+    readonly at: string;
+    readonly count: number;
+  } | null;
+  /** Reads in a row that failed or whose answer contained no link. */
   readonly unverified: number;
+  /** The id under which the same WhatsApp group is rotated. */
+  readonly duplicateOf: string | null;
 }
 
 export interface InstanceStatus {
   readonly instance: string;
-  /** null: no worker has used this instance's token yet. */
+  /** Null if no worker has used the instance's token yet. */
   readonly budget: { readonly used: number; readonly limit: number; readonly foreign: number } | null;
-  readonly gate: { readonly reason: string; readonly opensInMs: number } | null;
+  /** Null unless the instance is paused. */
+  readonly gate: { readonly reason: string; readonly opensInMs: number; readonly closedForMs: number | null } | null;
   readonly queue: JobCounts;
 }
 
 export interface Status {
   readonly at: string;
-  /** Since the planner's last tick; null: it never ran. */
+  /** Time since the planner last ran. Null if it never did. */
   readonly lastTickAgeMs: number | null;
   readonly groups: readonly GroupStatus[];
   readonly instances: readonly InstanceStatus[];
-  /** BullMQ queues that somebody has paused. */
+  /** Paused BullMQ queues. */
   readonly paused: readonly string[];
-  /** Events committed and not yet published, per results queue. */
+  /** Events committed but not yet published, by results queue. */
   readonly outbox: Readonly<Record<string, number>>;
-  /** Events published that no consumer is done with, per results queue. */
+  /** Events published but not yet consumed, by results queue. */
   readonly results: Readonly<Record<string, number>>;
-  /** The same, by how they stand. */
   readonly resultsByState: Readonly<Record<string, EventCounts>>;
 }
 
-/** Due for longer than this, a group is overdue: a tick, a call and some waiting in between are normal. */
+/** A tick, a call and some waiting may pass between the due time and the rotation. */
 const overdueAfterMs = 60_000;
-/** Reads in a row that fail now and then are normal. */
+/** Occasional failed reads are normal. */
 const unverifiedAfter = 3;
 
 export async function readStatus(redis: RedisClient, keys: Keys, config: Config): Promise<Status> {
+  const queues = openQueues({ redis, prefix: config.redis.prefix });
+  try {
+    return await read(redis, keys, queues, config);
+  } finally {
+    await queues.close();
+  }
+}
+
+async function read(redis: RedisClient, keys: Keys, queues: Queues, config: Config): Promise<Status> {
   const nowMs = await redisTime(redis, keys);
   const store = createGroupStore(redis, keys);
-  const { prefix } = config.redis;
-  const { queues } = config.results;
   const known = await store.registrations(config.groups.map(({ id }) => id));
-  const [groups, instances, lastTick, paused, outbox, results] = await Promise.all([
-    Promise.all(
-      config.groups.map(async (group) => {
-        const loaded = await readable(store.load(known.get(group.id)?.recordId ?? group.id));
-        return loaded instanceof RecordError
-          ? unreadableStatus(group, loaded, nowMs)
-          : groupStatus(group, loaded.record, nowMs);
-      }),
-    ),
-    Promise.all(config.instances.map((instance) => instanceStatus(redis, keys, prefix, instance, nowMs))),
+  const readGroup = async (group: GroupConfig) => {
+    const loaded = await readable(store.load(known.get(group.id)?.recordId ?? group.id));
+    return loaded instanceof RecordError
+      ? unreadableStatus(group, loaded, nowMs)
+      : groupStatus(group, loaded.record, nowMs);
+  };
+  const byResultsQueue = async <T>(readOne: (queue: string) => Promise<T>): Promise<Record<string, T>> =>
+    Object.fromEntries(await Promise.all(config.results.queues.map(async (queue) => [queue, await readOne(queue)])));
+  const [groups, instances, lastTick, paused, outbox, resultsByState] = await Promise.all([
+    Promise.all(config.groups.map(readGroup)),
+    Promise.all(config.instances.map((instance) => instanceStatus(redis, keys, queues, instance, nowMs))),
     redis.get(keys.lastTick),
-    pausedQueues(redis, prefix, queuesOf(config)),
-    Promise.all(queues.map(async (queue) => [queue, await redis.llen(keys.outbox(queue))] as const)),
-    Promise.all(queues.map(async (queue) => [queue, await counts(redis, prefix, queue, countEvents)] as const)),
+    pausedQueues(redis, config.redis.prefix, queuesOf(config)),
+    byResultsQueue((queue) => redis.llen(keys.outbox(queue))),
+    byResultsQueue((queue) => countEvents(queues.queueOf(queue))),
   ]);
-  groups.sort((a, b) => groupStates.indexOf(a.state) - groupStates.indexOf(b.state) || compare(a.group, b.group));
+  const order = (group: GroupStatus) => groupStates.indexOf(group.state);
+  groups.sort((a, b) => order(a) - order(b) || (a.group < b.group ? -1 : 1));
+  const totals = Object.entries(resultsByState).map(([queue, counts]) => [queue, totalOf(counts)]);
   return {
     at: new Date(nowMs).toISOString(),
-    // Redis's clock may have been set back since.
+    // Negative if Redis's clock was set back since.
     lastTickAgeMs: lastTick === null ? null : Math.max(nowMs - Number(lastTick), 0),
     groups,
     instances,
     paused,
-    outbox: Object.fromEntries(outbox),
-    results: Object.fromEntries(results.map(([queue, events]) => [queue, totalOf(events)])),
-    resultsByState: Object.fromEntries(results),
+    outbox,
+    results: Object.fromEntries(totals),
+    resultsByState,
   };
 }
 
@@ -124,34 +141,34 @@ function unreadableStatus(group: GroupConfig, { message }: RecordError, nowMs: n
   return {
     ...groupStatus(group, newRecord, nowMs),
     state: 'unreadable_record',
-    lastError: { code: 'unreadable_record', message, at },
+    lastError: { code: 'unreadable_record', message, at, count: 1 },
   };
 }
 
 /** Pure. */
 export function groupStatus(group: GroupConfig, record: GroupRecord, nowMs: number): GroupStatus {
+  const { rotatedAt, revision, reason, dueAt, failure, unverified, duplicateOf } = record;
   return {
     group: group.id,
     instance: group.instance,
     state: stateOf(group, record, nowMs),
-    linkAgeMs: record.rotatedAt === null ? null : nowMs - record.rotatedAt,
-    periodMs: group.enabled && record.rotatedAt !== null ? periodFrom(group, record.rotatedAt) : null,
-    revision: record.revision,
-    linkBy: record.reason,
-    nextRotationAt: record.dueAt === null || !group.enabled ? null : new Date(record.dueAt).toISOString(),
-    lastError:
-      record.failure === null
-        ? null
-        : {
-            code: record.failure.code,
-            message: record.failure.message,
-            at: new Date(record.failure.at).toISOString(),
-          },
-    unverified: record.unverified,
+    linkAgeMs: rotatedAt === null ? null : nowMs - rotatedAt,
+    periodMs: group.enabled && rotatedAt !== null ? periodFrom(group, rotatedAt) : null,
+    revision,
+    linkBy: reason,
+    nextRotationAt: dueAt === null || !group.enabled ? null : new Date(dueAt).toISOString(),
+    lastError: failure && {
+      code: failure.code,
+      message: failure.message,
+      at: new Date(failure.at).toISOString(),
+      count: failure.count,
+    },
+    unverified,
+    duplicateOf,
   };
 }
 
-/** Working one out takes a tenth of a millisecond for cron: it is kept for each group until it gets another link. */
+/** Evaluating a cron expression takes a tenth of a millisecond, so each group's period is kept until its link changes. */
 const periods = new WeakMap<GroupConfig, { readonly fromMs: number; readonly periodMs: number }>();
 
 function periodFrom(group: GroupConfig, fromMs: number): number {
@@ -164,11 +181,12 @@ function periodFrom(group: GroupConfig, fromMs: number): number {
 
 function stateOf(group: GroupConfig, record: GroupRecord, nowMs: number): GroupState {
   const { attempt } = record;
-  // A reset whose process is gone may have had an effect.
-  const isAbandoned = attempt?.call === 'reset' && attempt.leaseUntil <= nowMs;
+  const isLeased = attempt !== null && attempt.leaseUntil > nowMs;
+  // The process that made this reset is gone: the reset may have taken effect.
+  const isAbandoned = attempt?.call === 'reset' && !isLeased;
   if (record.uncertain !== null || isAbandoned) return 'uncertain';
   if (record.duplicateOf !== null) return 'duplicate';
-  if (attempt !== null && attempt.leaseUntil > nowMs) return 'rotating';
+  if (isLeased) return 'rotating';
   if (record.failure !== null) return 'failing';
   if (!group.enabled) return 'disabled';
   if (record.dueAt !== null && record.dueAt + overdueAfterMs < nowMs) return 'overdue';
@@ -180,42 +198,25 @@ function stateOf(group: GroupConfig, record: GroupRecord, nowMs: number): GroupS
 async function instanceStatus(
   redis: RedisClient,
   keys: Keys,
-  prefix: string,
+  queues: Queues,
   instance: InstanceConfig,
   nowMs: number,
 ): Promise<InstanceStatus> {
   const [bucket, gate, queue] = await Promise.all([
     redis.hget(keys.buckets, instance.name),
     readGate(redis, keys, instance.name, nowMs),
-    counts(redis, prefix, rotationsQueue(instance.name), countJobs),
+    countJobs(queues.queueOf(rotationsQueue(instance.name))),
   ]);
   const capacity = bucket === null ? null : await capacityOfBucket(redis, keys, bucket, instance, 0);
   return {
     instance: instance.name,
     budget: capacity && { used: capacity.used, limit: capacity.limit, foreign: capacity.foreign },
-    gate: gate && { reason: gate.reason, opensInMs: gate.opensInMs },
+    gate: gate && { reason: gate.reason, opensInMs: gate.opensInMs, closedForMs: gate.closedForMs },
     queue,
   };
 }
 
-function totalOf({ waiting, active, delayed, failed }: EventCounts): number {
+/** Events that are not consumed yet. */
+export function totalOf({ waiting, active, delayed, failed }: EventCounts): number {
   return waiting + active + delayed + failed;
-}
-
-async function counts<T>(
-  redis: RedisClient,
-  prefix: string,
-  name: string,
-  count: (queue: Queue) => Promise<T>,
-): Promise<T> {
-  const queue = openQueue(name, { redis, prefix });
-  try {
-    return await count(queue);
-  } finally {
-    await queue.close();
-  }
-}
-
-function compare(a: string, b: string): number {
-  return a < b ? -1 : a > b ? 1 : 0;
 }

@@ -36,7 +36,7 @@ describe('start, rotate, status and consume together', () => {
     const table = run(['status'], { env });
     expect(await table.ended).toBe(0);
     expect(table.stdout).toMatch(/vip +fresh +\d*s? /);
-    expect(table.stdout).toMatch(/bot +2 of 100 used +0 waiting, 0 active, 0 delayed +open/);
+    expect(table.stdout).toMatch(/bot +2 of 100 used +0 waiting, 0 active, 0 delayed +running/);
     const json = run(['status', '--json'], { env });
     expect(await json.ended).toBe(0);
     expect(json.json()[0]).toMatchObject({

@@ -1,4 +1,4 @@
-/** The alert rules ask only for what the program shows: metrics, their labels, and values that these can have. */
+/** The alert rules use only metrics, labels and label values that the program has. */
 import { readFileSync } from 'node:fs';
 import { expect, it } from 'vitest';
 import { parse } from 'yaml';
@@ -19,10 +19,10 @@ const file = parse(readFileSync(new URL('../../config/alerts.yaml', import.meta.
 };
 const rules = file.groups.flatMap((group) => group.rules);
 
-/** Label → values, of each metric that is shown; Prometheus puts `exported_` before a label that is its own. */
+/** The values of each label, by metric. Prometheus renames the label `instance` to `exported_instance`. */
 async function shownLabels(): Promise<Map<string, Map<string, Set<string>>>> {
   const reasons = [...errorCodes, 'suspected'];
-  const instances = reasons.map((reason) => instance(reason, { gate: { reason, opensInMs: 1 } }));
+  const instances = reasons.map((reason) => instance(reason, { gate: { reason, opensInMs: 1, closedForMs: 1 } }));
   const text = await createMetrics('1.2.3').render({ ...healthy, instances, paused: ['rotations-bot'] }, well);
   const metrics = new Map<string, Map<string, Set<string>>>();
   for (const [, name = '', list = ''] of text.matchAll(/^(invite_rotator_\w+)(?:{(.*)})? /gm)) {
@@ -36,7 +36,7 @@ async function shownLabels(): Promise<Map<string, Map<string, Set<string>>>> {
   return metrics;
 }
 
-it('asks for metrics that exist, by labels and values that they have', async () => {
+it('uses metrics, labels and values that exist', async () => {
   const shown = await shownLabels();
   expect([...shown.get('invite_rotator_groups')!.get('state')!]).toEqual([...groupStates]);
   let asked = 0;
@@ -58,7 +58,7 @@ it('asks for metrics that exist, by labels and values that they have', async () 
   expect(asked).toBe(rules.length - 1);
 });
 
-it('says of each whether to wake somebody, and what is the matter', () => {
+it('gives each rule a severity and a summary', () => {
   for (const { alert, labels, annotations } of rules) {
     expect(['page', 'ticket'], alert).toContain(labels.severity);
     expect(annotations.summary.length, alert).toBeGreaterThan(20);

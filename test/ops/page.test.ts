@@ -1,4 +1,4 @@
-/** The pages in a real browser, over a status as Redis would give it. */
+/** The pages in a real browser, with a sample status. */
 import { writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import type { Browser, Page } from 'playwright-core';
@@ -7,6 +7,7 @@ import { afterAll, beforeAll, expect, it, onTestFinished } from 'vitest';
 import { createLog } from '../../src/log.ts';
 import { createMetrics } from '../../src/ops/metrics.ts';
 import { startOpsServer } from '../../src/ops/server.ts';
+import { policies } from '../../src/rotation/policy.ts';
 import type { Status } from '../../src/status/status.ts';
 import { startBrowser } from '../support/chromium.ts';
 import { until } from '../support/until.ts';
@@ -47,18 +48,18 @@ async function open(
 const cellsOf = async (page: Page, table: string, row: number) =>
   (await page.locator(`${table} tr`).nth(row).locator('td').allTextContents()).map((cell) => cell.trim());
 
-it('says that nothing needs anybody, and shows instances and groups', async () => {
+it('says that nothing needs attention, and shows instances and groups', async () => {
   const { url } = await serve(async () => healthy);
   const { page, complaints } = await open(url);
   expect(await page.title()).toBe('invite-rotator');
-  expect(await page.locator('#attention').textContent()).toBe('Nothing needs you.');
+  expect(await page.locator('#attention').textContent()).toBe('Nothing needs attention.');
   expect(await page.locator('#states').textContent()).toBe('1 fresh');
-  expect(await page.locator('main').textContent()).toContain('7 events on invite-links are not consumed yet.');
+  expect(await page.locator('main').textContent()).toContain('invite-links: 7 events not consumed yet.');
   expect(await cellsOf(page, '#instances', 1)).toEqual([
     'bot',
     '40 of 100 used (5 by others)',
     '3 waiting, 2 active, 1 delayed',
-    'open',
+    'running',
   ]);
   expect(await cellsOf(page, '#groups', 1)).toEqual(['vip', 'bot', 'fresh', '1h', 'in 1h', 'rotated on schedule', '']);
   const bar = page.locator('#groups .bar');
@@ -68,24 +69,24 @@ it('says that nothing needs anybody, and shows instances and groups', async () =
   expect(complaints).toEqual([]);
 });
 
-it('begins with what needs a person, and lets no markup through', async () => {
+it('shows problems first, and lets no markup through', async () => {
   const evil = '<img src=x onerror="console.log(1)">';
-  const lastError = { code: 'not_admin', message: evil, at: healthy.at };
+  const lastError = { code: 'not_admin', message: evil, at: '2026-01-05T11:55:00.000Z', count: 3 };
   const status = {
     ...healthy,
     groups: [group(`bad${evil}`, { state: 'failing', lastError })],
-    instances: [instance('bot', { gate: { reason: 'unauthorized', opensInMs: 30_000 } })],
+    instances: [instance('bot', { gate: { reason: 'unauthorized', opensInMs: 30_000, closedForMs: 90_000 } })],
     outbox: { links: 2 },
   };
   const { url } = await serve(async () => status, { ...well, tickAgeMs: null, configBroken: true });
   const { page, complaints } = await open(`${url}?q=${encodeURIComponent('"><script>console.log(2)</script>')}`);
   expect(await page.title()).toBe('Not ready: invite-rotator');
   expect(await page.locator('#attention li').allTextContents()).toEqual([
-    'Not ready: ticks',
-    'The edited configuration is broken (config_broken): the last good one is in force',
-    'bot is paused (unauthorized): give it a token that RyzeAPI accepts',
-    `bad${evil} is failing (not_admin): make its phone an admin of the group, then rotate it`,
-    '2 events wait to be published to links',
+    'Not ready (ticks): the planner has not run for 20 s, so scheduled rotations wait; if its queue is not paused, restart a worker',
+    'The edited configuration file is invalid (config_broken), and the last valid one stays in force: `invite-rotator check` lists the mistakes',
+    `bot is paused for 1m 30s (unauthorized): ${policies.unauthorized.advice}`,
+    `bad${evil} is failing (not_admin), failed 3 times in a row, last 5m ago: ${policies.not_admin.advice}`,
+    'links: 2 events not published yet; if this lasts, the log says why (publish.failed)',
   ]);
   expect(await page.getByRole('searchbox').inputValue()).toBe('"><script>console.log(2)</script>');
   await page.goto(url);
@@ -96,14 +97,14 @@ it('begins with what needs a person, and lets no markup through', async () => {
     '1h',
     'in 1h',
     'failed',
-    `not_admin: ${evil}`,
+    `not_admin: ${evil} (failed 3 times in a row, last 5m ago)`,
   ]);
   expect(await page.locator('img').count()).toBe(0);
   expect(await page.locator('script').count()).toBe(1);
   expect(complaints).toEqual([]);
 });
 
-it('shows no bar where nothing is scheduled, and how each group came by its link', async () => {
+it('shows no bar without a schedule, and says why each link was published', async () => {
   const groups = [
     group('archive', { state: 'disabled', periodMs: null, nextRotationAt: null }),
     group('mine', { linkBy: 'request' }),
@@ -118,8 +119,8 @@ it('shows no bar where nothing is scheduled, and how each group came by its link
     ['archive', '1h', '-', 'rotated on schedule', ''],
     ['mine', '1h', 'in 1h', 'rotated on request', ''],
     ['new', '-', 'in 1h', '-', ''],
-    ['theirs', '1h', 'in 1h', 'changed by somebody else', 'its link could not be verified 3 times in a row'],
-    ['first', '1h', 'in 1h', 'read at first sight', 'its link could not be verified once'],
+    ['theirs', '1h', 'in 1h', 'changed by someone else', 'link could not be verified 3 times in a row'],
+    ['first', '1h', 'in 1h', 'read at first sight', 'link could not be verified once'],
   ]);
   expect(await page.locator('#groups .bar').count()).toBe(3);
 });
@@ -142,11 +143,11 @@ it('stays usable with thousands of groups: paged, and searched by name, instance
   expect(await page.locator('#found').textContent()).toContain('100 of 3001 groups');
   await page.goto(`${url}?q=OverDue`);
   expect(await page.locator('#found').textContent()).toContain('1 of 3001 groups');
-  // On a phone nothing has to be scrolled sideways.
+  // No horizontal scrolling on a phone.
   expect(await page.evaluate('document.documentElement.scrollWidth <= innerWidth')).toBe(true);
 });
 
-it('refreshes itself under whoever reads and types, and says when it cannot any more', async () => {
+it('refreshes without disturbing a reader who types, and says when it can no longer refresh', async () => {
   let state: 'fresh' | 'overdue' = 'fresh';
   const server = await serve(async () => ({ ...healthy, groups: [group('vip', { state })] }));
   const page = await browser.newPage();
@@ -155,7 +156,7 @@ it('refreshes itself under whoever reads and types, and says when it cannot any 
   await page.goto(server.url);
   await page.getByRole('searchbox').fill('half a wo');
   state = 'overdue';
-  // One reading serves whoever asks within two seconds.
+  // The server shares one reading for two seconds.
   await until('the page to show the newest', async () => {
     await page.clock.runFor(10_000);
     return (await page.locator('#states').textContent()) === '1 overdue';
@@ -169,14 +170,14 @@ it('refreshes itself under whoever reads and types, and says when it cannot any 
   expect(await page.locator('#states').textContent()).toBe('1 overdue');
 });
 
-it('refreshes itself without scripts, too', async () => {
+it('refreshes itself without scripts too', async () => {
   const { url } = await serve(async () => healthy);
   const { page } = await open(url, { javaScriptEnabled: false });
   expect(await page.locator('meta[http-equiv=refresh]').getAttribute('content')).toBe('10');
   expect(await page.locator('#states').textContent()).toBe('1 fresh');
 });
 
-it('says so when Redis cannot be read, and still serves what needs none', async () => {
+it('says so when Redis cannot be read, and still serves what does not need Redis', async () => {
   const { url } = await serve(() => Promise.reject(new Error('gone')), { ...well, redisWriteAgeMs: 60_000 });
   const [shown, json, ready, alive, metrics] = await Promise.all(
     ['/', '/api/status', '/readyz', '/healthz', '/metrics'].map((path) => fetch(url + path)),
@@ -188,10 +189,12 @@ it('says so when Redis cannot be read, and still serves what needs none', async 
   expect(await metrics!.text()).toMatch(/^invite_rotator_ready 0\n.*^invite_rotator_unready{reason="redis"} 1\n/ms);
   const { page } = await open(url);
   expect(await page.title()).toBe('Not ready: invite-rotator');
-  expect(await page.locator('#attention li').allTextContents()).toEqual(['Not ready: redis']);
+  expect(await page.locator('#attention li').allTextContents()).toEqual([
+    'Not ready (redis): Redis has not accepted a write for 10 s; check that it is reachable, writable and not full',
+  ]);
 });
 
-it('answers nothing but reads of what there is', async () => {
+it('answers GET requests for known paths only', async () => {
   const { url } = await serve(async () => healthy);
   expect((await fetch(`${url}/nothing`)).status).toBe(404);
   expect((await fetch(`${url}/api/status`, { method: 'POST' })).status).toBe(404);
@@ -203,7 +206,7 @@ const pictures = [
   ['status-page', { viewport: { width: 1_100, height: 720 }, colorScheme: 'light' }],
   ['status-page-phone', { viewport: { width: 390, height: 720 }, colorScheme: 'dark' }],
 ] as const;
-it.each(pictures)('looks as its readers like it: %s', async (name, options) => {
+it.each(pictures)('fits its screen in the preferred colour scheme: %s', async (name, options) => {
   const status = badDay();
   const { url } = await serve(async () => status);
   const { page, complaints } = await open(url, options);

@@ -1,4 +1,4 @@
-/** A status as Redis would give it, and a health as a worker would. */
+/** A status as it is read from Redis, and the health of a worker. */
 import type { Health } from '../../src/ops/readiness.ts';
 import type { GroupStatus, InstanceStatus, Status } from '../../src/status/status.ts';
 
@@ -26,6 +26,7 @@ export function group(id: string, over: Partial<GroupStatus> = {}): GroupStatus 
     nextRotationAt: '2026-01-05T13:00:00.000Z',
     lastError: null,
     unverified: 0,
+    duplicateOf: null,
     ...over,
   };
 }
@@ -51,11 +52,22 @@ export const healthy: Status = {
   resultsByState: { 'invite-links': { waiting: 7, active: 0, delayed: 0, failed: 0 } },
 };
 
-/** An ordinary bad day: one number has lost its connection, and two groups need a person. */
+/** An ordinary bad day: one instance is disconnected, and two groups need attention. */
 export function badDay(): Status {
-  const at = healthy.at;
-  const notAdmin = { code: 'not_admin', message: 'Not authorized to reset group invite link (must be admin)', at };
-  const gone = { code: 'group_not_found', message: 'Group not found or you are not a member of this group', at };
+  const { at } = healthy;
+  const failedAt = '2026-01-05T11:48:00.000Z';
+  const notAdmin = {
+    code: 'not_admin',
+    message: 'Not authorized to reset group invite link (must be admin)',
+    at: failedAt,
+    count: 3,
+  };
+  const gone = {
+    code: 'group_not_found',
+    message: 'Group not found or you are not a member of this group',
+    at: failedAt,
+    count: 1,
+  };
   const named: GroupStatus[] = [
     group('course-2026', { instance: 'support', state: 'failing', lastError: notAdmin, linkAgeMs: 27 * hourMs }),
     group('alumni', { instance: 'support', state: 'failing', lastError: gone, linkAgeMs: null, periodMs: null }),
@@ -87,7 +99,7 @@ export function badDay(): Status {
       instance('community-bot', { budget: { used: 62, limit: 100, foreign: 0 } }),
       instance('support', {
         budget: { used: 3, limit: 100, foreign: 1 },
-        gate: { reason: 'instance_disconnected', opensInMs: 94_000 },
+        gate: { reason: 'instance_disconnected', opensInMs: 94_000, closedForMs: 754_000 },
         queue: { waiting: 12, active: 0, delayed: 0 },
       }),
     ],

@@ -1,4 +1,4 @@
-/** What a running worker shows of itself over HTTP. */
+/** The HTTP server of a running worker. */
 
 import { once } from 'node:events';
 import { readFileSync, writeFileSync } from 'node:fs';
@@ -28,7 +28,7 @@ async function started() {
   return { ...rig, env, proxy, worker, port, get, ready };
 }
 
-it('counts what it did, and tells no secret anywhere', async () => {
+it('counts its work, and reveals no secret', async () => {
   const { get, env, standIn, worker } = await started();
   await logged(worker, 'link.adopted');
   expect(await run(['rotate', 'vip', '--wait'], { env }).ended).toBe(0);
@@ -57,7 +57,7 @@ it('counts what it did, and tells no secret anywhere', async () => {
   for (const text of [...pages, worker.stdout]) for (const secret of secrets) expect(text).not.toContain(secret);
 });
 
-it('is not ready while Redis is away or it stops, and says why', async () => {
+it('is not ready while Redis is unreachable or the worker is stopping, and says why', async () => {
   const { ready, proxy, worker, standIn, env } = await started();
   await proxy.refuse();
   await until('it to notice', async () => (await ready()).reasons.includes('redis'), { withinMs: 20_000 });
@@ -72,7 +72,7 @@ it('is not ready while Redis is away or it stops, and says why', async () => {
   expect(await worker.ended).toBe(0);
 }, 60_000);
 
-it('ends at once though somebody is connected who asks nothing, as browsers do ahead of time', async () => {
+it('stops at once despite an idle connection, such as browsers open ahead of time', async () => {
   const { worker, port } = await started();
   const silent = connect(port, '127.0.0.1');
   silent.on('error', () => {});
@@ -82,7 +82,7 @@ it('ends at once though somebody is connected who asks nothing, as browsers do a
   expect(await worker.ended).toBe(0);
 });
 
-it('tells of an edit that is broken, and goes on', async () => {
+it('reports an invalid edit, and continues', async () => {
   const { ready, file, worker, get } = await started();
   const good = readFileSync(file, 'utf8');
   writeFileSync(file, good.replace('groups:', 'gruops:'));
@@ -92,7 +92,7 @@ it('tells of an edit that is broken, and goes on', async () => {
   expect(await (await get('/metrics')).text()).toContain('invite_rotator_config_reloads_total{outcome="broken"} 1');
 });
 
-it('works without its pages where their address is taken', async () => {
+it('works without its HTTP server if the address is in use', async () => {
   const taken = createServer().listen(0, '127.0.0.1');
   await new Promise((resolve) => taken.once('listening', resolve));
   const { port } = taken.address() as { port: number };

@@ -1,4 +1,4 @@
-/** Events that no consumer is done with are counted, however they stand, and told of wherever a person looks. */
+/** Events that are not consumed yet are counted by state, and shown on the terminal, the page and in metrics. */
 import { DelayedError, Queue, Worker } from 'bullmq';
 import { expect, it, onTestFinished } from 'vitest';
 import { renderStatus } from '../../src/commands/status.ts';
@@ -10,7 +10,7 @@ import { well } from '../ops/samples.ts';
 import { eventOf } from '../support/event.ts';
 import { until } from '../support/until.ts';
 
-it('counts events whose handler fails, waiting for another try or given up', async () => {
+it('counts events whose handler fails, both those to be retried and those that failed', async () => {
   const { redis, keys, prefix, take } = registryRig();
   const config = configOf([line('vip', 1)], `redis: { prefix: ${prefix} }`);
   await take(config);
@@ -41,14 +41,14 @@ it('counts events whose handler fails, waiting for another try or given up', asy
   const status = await readStatus(redis, keys, config);
   expect(status.results).toEqual({ [name]: 3 });
   expect(status.resultsByState).toEqual({ [name]: { waiting: 0, active: 0, delayed: 2, failed: 1 } });
-  const tried = `2 events on ${name} wait to be tried again: does the handler of their consumer fail?`;
-  const given = `1 events on ${name} have failed: put their consumer right; \`consumeLinks\` tries them again by itself, others need a retry`;
+  const retried = `${name}: 2 events waiting for a retry, because the consumer failed; its log says why`;
+  const failed = `${name}: 1 event failed; correct the consumer: \`consumeLinks\` then retries automatically, any other needs a manual retry`;
   const terminal = renderStatus(status);
   const page = renderPage(status, { ready: true, reasons: [], details: [], paused: [] }, { search: '', page: 1 });
   for (const text of [terminal, page]) {
-    expect(text).toContain(`3 events on ${name} are not consumed yet (0 waiting, 0 active, 2 delayed, 1 failed).`);
-    expect(text).toContain(tried);
-    expect(text).toContain(given);
+    expect(text).toContain(`${name}: 3 events not consumed yet (0 waiting, 0 active, 2 delayed, 1 failed).`);
+    expect(text).toContain(retried);
+    expect(text).toContain(failed);
   }
   const metrics = await createMetrics('1.2.3').render(status, well);
   expect(metrics).toContain(`invite_rotator_results_waiting{queue="${name}"} 3`);

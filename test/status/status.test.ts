@@ -55,22 +55,22 @@ it.each<[GroupState, Partial<GroupRecord>, boolean?]>([
   ['failing', { failure, unverified: 3 }],
   ['disabled', { unverified: 3 }, false],
   ['uncertain', { uncertain, duplicateOf: 'other' }],
-])('calls a group %s', (state, over, enabled = true) => {
+])('gives a group the state %s', (state, over, enabled = true) => {
   expect(groupStatus(group({ enabled }), { ...linked, ...over }, nowMs).state).toBe(state);
 });
 
-it("measures a link's age against the rotation that its schedule had next", () => {
+it("computes a link's period from the next scheduled rotation", () => {
   const periodMs = (schedule: Schedule, rotatedAt: string) =>
     groupStatus(group({ schedule }), { ...linked, rotatedAt: Date.parse(rotatedAt) }, nowMs).periodMs;
   expect(periodMs(every, '2026-01-07T11:30:00Z')).toBe(hourMs);
   const night: Schedule = { ...every, window: { fromMinute: 120, toMinute: 300, days: [...weekdays] } };
   expect(periodMs(night, '2026-01-07T04:30:00Z')).toBe(21.5 * hourMs);
   const mondays: Schedule = { kind: 'cron', cron: '0 9 * * MON', timezone: 'UTC', window: null };
-  // Replaced on a Wednesday, because it leaked: its turn comes on Monday all the same.
+  // Rotated on a Wednesday because it leaked; the next rotation stays on Monday.
   expect(periodMs(mondays, '2026-01-07T09:00:00Z')).toBe(5 * 24 * hourMs);
 });
 
-it('measures it against nothing where nothing is scheduled, or there is no link', () => {
+it('gives no period without a schedule or a link', () => {
   expect(groupStatus(group({ enabled: false }), linked, nowMs)).toMatchObject({
     linkAgeMs: hourMs / 2,
     periodMs: null,
@@ -78,7 +78,7 @@ it('measures it against nothing where nothing is scheduled, or there is no link'
   expect(groupStatus(group(), newRecord, nowMs)).toMatchObject({ linkAgeMs: null, periodMs: null, linkBy: null });
 });
 
-it('finds the record of each group, whatever it is named by', async () => {
+it("finds each group's record under its id, JID or former id", async () => {
   const { take, adopt, resolve, redis, keys } = registryRig();
   await take(configOf([line('renamed', 1)]));
   await adopt('renamed', 'ONE');
@@ -104,6 +104,6 @@ it('finds the record of each group, whatever it is named by', async () => {
     off: 'disabled null',
     broken: 'unreadable_record null',
   });
-  // Of a file that no worker has taken over yet, too.
+  // A file that no worker has registered yet works too.
   expect(await states(configOf([line('unheard', 7)]))).toEqual({ unheard: 'new null' });
 });
