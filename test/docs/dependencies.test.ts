@@ -1,4 +1,4 @@
-/** What the docs say of the packages that the program brings along. */
+/** CONTRIBUTING.md and docs/security.md agree with package.json and its lock file. */
 import { readFileSync } from 'node:fs';
 import { expect, it } from 'vitest';
 
@@ -9,12 +9,12 @@ const { packages } = JSON.parse(read('package-lock.json')) as {
 };
 
 it('gives a reason for each dependency, and for no other', () => {
-  const table = read('README.md').split('| dependency ')[1]?.split('\n\n')[0] ?? '';
+  const table = read('CONTRIBUTING.md').split('| dependency ')[1]?.split('\n\n')[0] ?? '';
   const named = [...table.matchAll(/^\| (\w[\w, -]*?) +\|/gm)].flatMap(([, cell = '']) => cell.split(', '));
   expect(named.sort()).toEqual(Object.keys(dependencies).sort());
 });
 
-it('counts what they bring, each of one exact version with a checksum', () => {
+it('counts the packages that they install, each with an exact version and a checksum', () => {
   const all = Object.entries(packages).filter(([path, { dev }]) => path !== '' && dev !== true);
   const optional = all.filter(([, one]) => one.optional === true || one.devOptional === true);
   const needed = all.length - optional.length;
