@@ -1,16 +1,15 @@
 --[[
-  Removes published events from an outbox. The lease is given up only if nothing is left, in the same step: an event
-  that was committed meanwhile is either seen here or finds the lease free. Run again because its answer was lost, it
-  removes nothing.
+  Removes published events from an outbox. Releases the lease in the same step if the outbox is empty, so an event that
+  was committed meanwhile is either seen here or finds the lease free. Run again after a lost reply, it removes nothing.
 
   KEYS[1]  the outbox: list, oldest first
   KEYS[2]  the publisher's lease
 
   ARGV[1]  publisher id
-  ARGV[2]  how many events to remove, from the oldest on
-  ARGV[3]  the last of them, as it lies in the outbox
+  ARGV[2]  number of events to remove, starting with the oldest
+  ARGV[3]  the last of them, as the outbox holds it
 
-  Returns  events left; -1: the lease was lost, nothing was removed
+  Returns  events that remain; -1 if the lease was lost and nothing was removed
 ]]
 local outboxKey, leaseKey = KEYS[1], KEYS[2]
 local publisher, published, last = ARGV[1], tonumber(ARGV[2]), ARGV[3]

@@ -117,7 +117,7 @@ it('rotates once, whenever it dies in a one-off', timeout, async () => {
       ['save', 1],
       ['save', 2],
       ['settle', 1],
-      ['take', 1],
+      ['peek', 1],
       ['addStandardJob', 1],
       ['ack', 1],
       ['moveToFinished', 1],
@@ -140,7 +140,7 @@ it('publishes a link once at first sight, whenever it dies before its code is re
       ['save', 2],
       ['save', 3],
       ['settle', 1],
-      ['take', 1],
+      ['peek', 1],
       ['addStandardJob', 1],
       ['ack', 1],
     ],
@@ -162,7 +162,7 @@ it('reads back once more, whenever it dies after an answer was lost', timeout, a
       ['save', 3],
       ['save', 4],
       ['settle', 2],
-      ['take', 1],
+      ['peek', 1],
     ],
   });
 });

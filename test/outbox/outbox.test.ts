@@ -28,7 +28,7 @@ function make(through?: Redis, base = testRedis()) {
   return { ...base, outbox, errors, queue, commit, published };
 }
 
-it('publishes in the order of the commits, and strikes off what is published', async () => {
+it('publishes in the order of the commits, and removes what is published', async () => {
   const { outbox, commit, published, redis, keys, queue } = make();
   const events = Array.from({ length: 250 }, (_, i) => event(i + 1));
   await commit(...events);
@@ -39,7 +39,7 @@ it('publishes in the order of the commits, and strikes off what is published', a
   expect([job?.name, job?.data]).toEqual(['link.rotated', events[6]]);
 });
 
-it('keeps the order within a group where Redis refuses one of many, and takes those after it', async () => {
+it('keeps the order within a group if Redis refuses one of several events and accepts the next', async () => {
   const base = testRedis();
   const proxy = await createRefusingProxy(Number(new URL(base.url).port));
   const client = await connectRedis({ url: `redis://127.0.0.1:${proxy.port}` });
@@ -59,13 +59,13 @@ it('publishes an event once, however often it is added', async () => {
   const { outbox, commit, published } = make();
   await commit(event(1));
   await outbox.publish('links');
-  // As after a crash between adding and striking off.
+  // As after a crash between adding and removing.
   await commit(event(1), event(2));
   await outbox.publish('links');
   expect(await published()).toEqual(['vip.1', 'vip.2']);
 });
 
-it('publishes each event once when many publish at once, and leaves nothing behind', async () => {
+it('publishes each event once when several publish at once, and leaves nothing behind', async () => {
   const { outbox, commit, published, redis, keys } = make();
   await Promise.all(
     Array.from({ length: 30 }, async (_, i) => {
@@ -80,7 +80,7 @@ it('publishes each event once when many publish at once, and leaves nothing behi
   expect(await redis.exists(keys.outbox('links'), keys.publisher('links'))).toBe(0);
 });
 
-it.each(['take', 'addStandardJob', 'ack'])(
+it.each(['peek', 'addStandardJob', 'ack'])(
   'publishes each event once when the answer to %s is lost with the connection',
   async (command) => {
     const base = testRedis();
@@ -94,7 +94,7 @@ it.each(['take', 'addStandardJob', 'ack'])(
     const { outbox, commit, published, redis, keys } = make(through, base);
     await commit(event(1));
     await outbox.publish('links');
-    // Two batches and a half: what is behind a batch must not be struck off with it.
+    // Two and a half batches: events behind a batch must not be removed with it.
     const events = Array.from({ length: 250 }, (_, i) => event(i + 2));
     await commit(...events);
     const cut = proxy.cutAt({ command, nth: 1 });
@@ -104,15 +104,15 @@ it.each(['take', 'addStandardJob', 'ack'])(
   },
 );
 
-it('leaves an outbox alone that somebody else is publishing', async () => {
+it('does not touch an outbox that another publisher holds', async () => {
   const { outbox, commit, redis, keys } = make();
   await commit(event(1));
-  await redis.set(keys.publisher('links'), 'somebody', 'PX', 5_000);
+  await redis.set(keys.publisher('links'), 'another publisher', 'PX', 5_000);
   expect(await outbox.publish('links')).toBe(0);
   expect(await outbox.waiting('links')).toBe(1);
 });
 
-it('holds nobody up with a queue that cannot be written to, and loses nothing', async () => {
+it('delays no other queue if one cannot be written to, and loses nothing', async () => {
   const { outbox, commit, published, redis, keys, prefix, errors } = make();
   await redis.set(`${prefix}:broken:meta`, 'not a hash');
   await redis.rpush(keys.outbox('broken'), JSON.stringify(event(1)));
