@@ -1,16 +1,16 @@
-/** HTML in template literals, in which everything put in is escaped unless it is HTML already. */
+/** HTML as template literals. */
 
 export interface Html {
   readonly text: string;
 }
 type Part = string | number | Html | readonly Html[];
 
-/** Escapes whatever is put in, unless it is HTML already. */
+/** Escapes every inserted value that is not `Html`. */
 export function html(strings: TemplateStringsArray, ...parts: readonly Part[]): Html {
   return { text: String.raw({ raw: strings }, ...parts.map(textOf)) };
 }
 
-/** Text that is HTML as it stands: never what came from outside. */
+/** Marks text as HTML. Never for text from outside. */
 export function raw(text: string): Html {
   return { text };
 }

@@ -1,10 +1,10 @@
 /**
- * Metrics for Prometheus. Labels are instances, results queues and fixed words only, so their number is bounded by the
- * file, never by groups or requests. Counts and readiness are of this process; gauges of state are read from Redis, so
- * every process shows the same.
+ * Metrics for Prometheus. Labels are instances, results queues and fixed values only, so the file bounds their number;
+ * groups and requests do not. Counters and readiness belong to this process. The other gauges are read from Redis, so
+ * every process shows the same values.
  */
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
-import { type GroupStatus, groupStates, type Status } from '../status/status.ts';
+import { groupStates, type Status } from '../status/status.ts';
 import type { Observer } from './observer.ts';
 import { type Health, judge, readinessReasons } from './readiness.ts';
 
@@ -13,7 +13,7 @@ const prefix = 'invite_rotator_';
 export interface Metrics {
   readonly observer: Observer;
   readonly contentType: string;
-  /** In Prometheus's text format. `status`: null while Redis cannot be read; then the gauges of state are left out. */
+  /** In Prometheus's text format. `status`: null if Redis cannot be read; its gauges are then omitted. */
   render(status: Status | null, health: Health): Promise<string>;
 }
 
@@ -26,45 +26,62 @@ export function createMetrics(version: string): Metrics {
     new Gauge({ name: `${prefix}${name}`, help, labelNames, registers });
   collectDefaultMetrics({ register: registry, prefix });
 
-  const rotations = counter('rotations_total', 'Rotations that ended, by how', ['instance', 'outcome']);
-  const calls = counter('api_calls_total', 'Calls to RyzeAPI, by HTTP status or why there was none', [
-    'instance',
-    'endpoint',
-    'status',
-  ]);
+  const rotations = counter('rotations_total', 'Rotations that ended, by outcome', ['instance', 'outcome']);
+  const calls = counter(
+    'api_calls_total',
+    'Calls to RyzeAPI, by HTTP status, or by error code if there was no answer',
+    ['instance', 'endpoint', 'status'],
+  );
   const durations = new Histogram({
     name: `${prefix}api_call_duration_seconds`,
-    help: 'From sending a call to its answer',
+    help: 'Duration of calls to RyzeAPI',
     labelNames: ['endpoint'],
     buckets: [0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 75],
     registers,
   });
-  const drifts = counter('drift_total', 'Links found changed by somebody else', ['instance']);
-  const unverified = counter('unverified_reads_total', 'Reads of a link that failed, or were shown no link', [
-    'instance',
-  ]);
-  const reloads = counter('config_reloads_total', 'Times the configuration file was taken over, or refused', [
-    'outcome',
-  ]);
+  const drifts = counter('drift_total', 'Links that someone else changed', ['instance']);
+  const unverified = counter(
+    'unverified_reads_total',
+    'Reads of a link that failed, or whose answer contained no link',
+    ['instance'],
+  );
+  const reloads = counter('config_reloads_total', 'Reads of the changed configuration file, by outcome', ['outcome']);
 
   const info = gauge('build_info', 'Always 1', ['version', 'node']);
-  const ready = gauge('ready', '1 while this process does its work, as on /readyz');
-  const unready = gauge('unready', '1 for each reason why it does not', ['reason']);
-  const redisTrouble = gauge('redis_trouble', '1 while Redis refuses commands or is not reachable', ['reason']);
-  const configBroken = gauge('config_broken', '1 while an edit of the file is broken and the one before in force');
-  const tickAge = gauge('tick_age_seconds', "Since the planner's last tick, as this process knows it");
-  const budgetUsed = gauge('budget_used', "Requests that count against the token's limit now", ['instance']);
-  const budgetLimit = gauge('budget_limit', "The token's limit", ['instance']);
+  const ready = gauge('ready', '1 while this process is ready, as on /readyz');
+  const unready = gauge('unready', '1 for each reason why this process is not ready', ['reason']);
+  const redisTrouble = gauge('redis_trouble', '1 while Redis refuses commands or is unreachable', ['reason']);
+  const configBroken = gauge(
+    'config_broken',
+    '1 while the edited configuration file is invalid and the last valid one in force',
+  );
+  const tickAge = gauge('tick_age_seconds', 'Time since the planner last ran');
+  const budgetUsed = gauge('budget_used', "Requests that currently count against the token's limit", ['instance']);
+  const budgetLimit = gauge('budget_limit', "The token's rate limit", ['instance']);
   const gates = gauge('gate_closed', '1 while the instance is paused', ['instance', 'reason']);
   const groups = gauge('groups', 'Groups by state', ['instance', 'state']);
-  const ages = gauge('oldest_link_age_seconds', 'Age of the oldest link that has a schedule', ['instance']);
-  const ratios = gauge('oldest_link_age_periods', 'Of those, the age that is most of its period', ['instance']);
-  const queued = gauge('queue_jobs', 'Jobs on the queue of an instance', ['instance', 'state']);
-  const paused = gauge('queue_paused', '1 while somebody has paused the queue', ['queue']);
-  const outboxes = gauge('outbox_events', 'Events committed and not yet published', ['queue']);
-  const results = gauge('results_waiting', 'Events published that no consumer is done with', ['queue']);
-  const resultJobs = gauge('results_jobs', 'The same, by how they stand', ['queue', 'state']);
-  const states = [budgetUsed, budgetLimit, gates, groups, ages, ratios, queued, paused, outboxes, results, resultJobs];
+  const ages = gauge('oldest_link_age_seconds', 'Age of the oldest link among groups with a schedule', ['instance']);
+  const ratios = gauge('oldest_link_age_periods', 'The highest link age among them, in periods of the group', [
+    'instance',
+  ]);
+  const queued = gauge('queue_jobs', "Jobs on the instance's queue, by state", ['instance', 'state']);
+  const paused = gauge('queue_paused', '1 while the queue is paused', ['queue']);
+  const outboxes = gauge('outbox_events', 'Events committed but not yet published', ['queue']);
+  const results = gauge('results_waiting', 'Events published but not yet consumed', ['queue']);
+  const resultJobs = gauge('results_jobs', 'Events published but not yet consumed, by state', ['queue', 'state']);
+  const fromStatus = [
+    budgetUsed,
+    budgetLimit,
+    gates,
+    groups,
+    ages,
+    ratios,
+    queued,
+    paused,
+    outboxes,
+    results,
+    resultJobs,
+  ];
   info.set({ version, node: process.versions.node }, 1);
 
   function showHealth(health: Health): void {
@@ -74,13 +91,11 @@ export function createMetrics(version: string): Metrics {
     redisTrouble.reset();
     if (health.redisTrouble !== null) redisTrouble.set({ reason: health.redisTrouble }, 1);
     configBroken.set(health.configBroken ? 1 : 0);
-    // Infinite where there was none yet: an alert on a late planner must not be silent then.
+    // Infinite if it never ran, so that an alert on a late planner fires then too.
     tickAge.set((health.tickAgeMs ?? Number.POSITIVE_INFINITY) / 1000);
   }
 
   function show(status: Status): void {
-    const byInstance = new Map<string, GroupStatus[]>(status.instances.map(({ instance }) => [instance, []]));
-    for (const group of status.groups) byInstance.get(group.instance)?.push(group);
     for (const { instance, budget, gate, queue } of status.instances) {
       if (budget !== null) {
         budgetUsed.set({ instance }, budget.used);
@@ -88,21 +103,15 @@ export function createMetrics(version: string): Metrics {
       }
       if (gate !== null) gates.set({ instance, reason: gate.reason }, 1);
       for (const [state, jobs] of Object.entries(queue)) queued.set({ instance, state }, jobs);
-      const own = byInstance.get(instance) ?? [];
-      for (const state of groupStates)
+      const own = status.groups.filter((group) => group.instance === instance);
+      for (const state of groupStates) {
         groups.set({ instance, state }, own.filter((group) => group.state === state).length);
-      // A group without a schedule may keep its link for ever.
+      }
       const aged = own.flatMap(({ linkAgeMs, periodMs }) =>
         linkAgeMs === null || periodMs === null ? [] : [{ linkAgeMs, periodMs }],
       );
-      ages.set(
-        { instance },
-        aged.reduce((most, { linkAgeMs }) => Math.max(most, linkAgeMs / 1000), 0),
-      );
-      ratios.set(
-        { instance },
-        aged.reduce((most, { linkAgeMs, periodMs }) => Math.max(most, linkAgeMs / periodMs), 0),
-      );
+      ages.set({ instance }, Math.max(0, ...aged.map(({ linkAgeMs }) => linkAgeMs / 1000)));
+      ratios.set({ instance }, Math.max(0, ...aged.map(({ linkAgeMs, periodMs }) => linkAgeMs / periodMs)));
     }
     for (const queue of status.paused) paused.set({ queue }, 1);
     for (const [queue, events] of Object.entries(status.outbox)) outboxes.set({ queue }, events);
@@ -126,7 +135,7 @@ export function createMetrics(version: string): Metrics {
     contentType: registry.contentType,
     async render(status, health) {
       showHealth(health);
-      for (const one of states) one.reset();
+      for (const gauge of fromStatus) gauge.reset();
       if (status !== null) show(status);
       return await registry.metrics();
     },

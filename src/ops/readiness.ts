@@ -1,23 +1,23 @@
-/** Whether this process does its work, judged by what really happened lately. Pure. */
+/** Whether this process is ready: a pure function of what it recently managed to do. */
 
-/** What a process knows of itself. Ages in milliseconds; null: it never happened. */
+/** What a process knows about itself. An age is null if the event never happened. */
 export interface Health {
   readonly stopping: boolean;
-  /** Since Redis last took a write of this process. */
+  /** Time since Redis last accepted a write from this process. */
   readonly redisWriteAgeMs: number | null;
-  /** Since any process last finished a tick of the planner. */
+  /** Time since the planner last ran, in any process. */
   readonly tickAgeMs: number | null;
-  /** Instances whose jobs wait, though their gate is open, and none was taken here for a minute. */
+  /** Instances that are not paused, and of whose waiting jobs this process has taken none for a minute. */
   readonly stuck: readonly string[];
-  /** The file was edited and is broken: the last good one is in force. */
+  /** The edited file is invalid, and the last valid one is in force. */
   readonly configBroken: boolean;
-  /** Queues that somebody has paused. */
+  /** Paused queues. */
   readonly paused: readonly string[];
-  /** Why Redis cannot be worked with now: the code of the reply by which it refuses commands, or why it is not reachable. */
+  /** Why Redis cannot be used: the code of its refusal, such as `NOREPLICAS`, or why it is unreachable. */
   readonly redisTrouble: string | null;
 }
 
-/** Each a reason not to be ready; stable, for alerts and scripts. */
+/** Stable, since alerts and scripts use them. */
 export const readinessReasons = ['stopping', 'redis', 'ticks', 'jobs'] as const;
 export type Reason = (typeof readinessReasons)[number];
 
@@ -26,17 +26,16 @@ export type Detail = 'config_broken' | 'queue_paused';
 export interface Readiness {
   readonly ready: boolean;
   readonly reasons: readonly Reason[];
-  /** What is wrong and no reason to send work elsewhere. */
+  /** Problems that do not make the process unready. */
   readonly details: readonly Detail[];
-  /** The queues that `queue_paused` stands for. */
+  /** The queues that `queue_paused` refers to. */
   readonly paused: readonly string[];
-  /** Why Redis cannot be worked with now, such as `NOREPLICAS` or `connection refused`, where that is known. */
+  /** Why Redis cannot be used, if that is known. */
   readonly redis?: string;
 }
 
-/** Redis that takes no write for so long cannot be worked with, whether or not it says why. */
 const redisLateMs = 10_000;
-/** Three ticks: by then the watchdog has set up the planner again. */
+/** By then the watchdog has recreated a planner that stopped. */
 const ticksLateMs = 20_000;
 
 export function judge(health: Health): Readiness {
@@ -45,7 +44,7 @@ export function judge(health: Health): Readiness {
   if (stopping) reasons.push('stopping');
   const isLate = redisWriteAgeMs === null || redisWriteAgeMs > redisLateMs;
   if (isLate || redisTrouble !== null) reasons.push('redis');
-  // Without Redis nobody knows of ticks and jobs.
+  // Without Redis, nothing is known about ticks.
   else if (tickAgeMs === null || tickAgeMs > ticksLateMs) reasons.push('ticks');
   if (stuck.length > 0) reasons.push('jobs');
   const details: Detail[] = [];

@@ -38,7 +38,7 @@ function groupProblem({ group, state, duplicateOf, lastError }: GroupStatus, now
     return `${group} is paused (unreadable_record): its record in Redis is damaged, or another version wrote it; the log says what to do (group.unreadable)`;
   }
   if (state !== 'failing' || lastError === null) return null;
-  return `${group} is failing (${lastError.code}), ${failuresText(lastError, nowMs)}${adviceText(lastError.code)}`;
+  return `${group} is failing (${failureText(lastError, nowMs)})${adviceText(lastError.code)}`;
 }
 
 /** What is wrong with a queue's consumers, as far as its events show. */
@@ -120,15 +120,15 @@ export function outcomeText({ lastError, linkBy: by }: GroupStatus): string {
 export function remarksText({ lastError, unverified, duplicateOf }: GroupStatus, nowMs: number): string {
   const remarks: string[] = [];
   if (duplicateOf !== null) remarks.push(`same WhatsApp group as ${duplicateOf}`);
-  if (lastError !== null) remarks.push(`${lastError.code}: ${lastError.message} (${failuresText(lastError, nowMs)})`);
+  if (lastError !== null) remarks.push(`${failureText(lastError, nowMs)}: ${lastError.message}`);
   if (unverified > 0)
     remarks.push(`link could not be verified ${unverified === 1 ? 'once' : `${unverified} times in a row`}`);
   return remarks.join('; ');
 }
 
-function failuresText({ at, count }: NonNullable<GroupStatus['lastError']>, nowMs: number): string {
+function failureText({ code, at, count }: NonNullable<GroupStatus['lastError']>, nowMs: number): string {
   const last = relativeTime(Math.min(Date.parse(at) - nowMs, 0));
-  return count === 1 ? `failed ${last}` : `failed ${count} times in a row, last ${last}`;
+  return count === 1 ? `${code} ${last}` : `${code} ${count} times in a row, last ${last}`;
 }
 
 function plural(count: number, noun: string): string {

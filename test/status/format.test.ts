@@ -19,8 +19,8 @@ it('lists what needs attention, with durations and advice', () => {
   expect(problemsOf(status)).toEqual([
     'The queue rotation-planner is paused: its jobs wait until somebody resumes it',
     `support is paused for 12m 34s (instance_disconnected): ${instance_disconnected.advice}`,
-    `course-2026 is failing (not_admin), failed 3 times in a row, last 12m ago: ${not_admin.advice}`,
-    `alumni is failing (group_not_found), failed 12m ago: ${group_not_found.advice}`,
+    `course-2026 is failing (not_admin 3 times in a row, last 12m ago): ${not_admin.advice}`,
+    `alumni is failing (group_not_found 12m ago): ${group_not_found.advice}`,
     'links: 1 event not published yet; if this lasts, the log says why (publish.failed)',
     'links: 1 event waiting for a retry, because the consumer failed; its log says why',
     'links: 2 events failed; correct the consumer: `consumeLinks` then retries automatically, any other needs a manual retry',
