@@ -1,6 +1,5 @@
 /** The package's entry: for programs that ask for rotations, and for those that use the links. */
 
-export type { RetryOptions } from './client/backOff.ts';
 export {
   type CallOptions,
   type CurrentLink,
@@ -12,6 +11,7 @@ export {
   type RotationClientOptions,
 } from './client/client.ts';
 export { type ConsumeLinksOptions, consumeLinks, type LinkConsumer } from './client/consumer.ts';
+export type { RetryOptions } from './client/delivery.ts';
 export { RotationError, type RotationErrorCode } from './client/error.ts';
 export { type ErrorCode, errorCodes } from './contract/errorCodes.ts';
 export {

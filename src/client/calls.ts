@@ -1,6 +1,6 @@
 /**
- * What every call of the library shares: it ends at its time limit and at `close()`, whether Redis answers or not, and
- * rejects with nothing but a `RotationError`.
+ * Bounds the library's calls. A call ends at its time limit and at `close()`, whether or not Redis answers, and rejects
+ * only with a `RotationError`.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isTransient } from '../redis/errors.ts';
@@ -8,16 +8,16 @@ import type { RedisClient } from '../redis/scripts.ts';
 import { RotationError, rotationErrorOf } from './error.ts';
 
 export interface Limit {
-  /** Default: as long as it takes. */
+  /** Default: no limit. */
   readonly timeoutMs: number | undefined;
-  /** What had been done when the time was over. */
-  readonly late: () => string;
+  /** The message of the time-out, which says how far the call got. */
+  readonly lateMessage: () => string;
 }
 
 export interface Calls {
-  /** `signal`: aborted when nobody waits for the call any more. */
+  /** `signal` is aborted when the call has ended. */
   run<T>(limit: Limit, act: (signal: AbortSignal) => Promise<T>): Promise<T>;
-  /** Rejects the calls that are pending, and those that come later. */
+  /** Rejects pending and later calls. */
   close(): void;
 }
 
@@ -29,18 +29,18 @@ export function createCalls(): Calls {
   let isClosed = false;
   const closed = () => new RotationError('closed', 'this client has been closed');
 
-  function run<T>({ timeoutMs, late }: Limit, act: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  function run<T>({ timeoutMs, lateMessage }: Limit, act: (signal: AbortSignal) => Promise<T>): Promise<T> {
     if (isClosed) return Promise.reject(closed());
     const controller = new AbortController();
     const { signal } = controller;
     const aborted = new Promise<never>((_, reject) => {
       signal.addEventListener('abort', () => reject(signal.reason), { once: true });
     });
-    const end = () => controller.abort(new RotationError('timeout', late()));
+    const end = () => controller.abort(new RotationError('timeout', lateMessage()));
     const timer = timeoutMs === undefined || timeoutMs > maxTimerMs ? undefined : setTimeout(end, timeoutMs);
     const acting = act(signal);
     acting.catch(() => {
-      // What fails after the limit has nobody who would hear of it.
+      // The race below reports this failure, unless the call has ended before.
     });
     const call = Promise.race([acting, aborted])
       .catch((error: unknown) => {
@@ -49,7 +49,6 @@ export function createCalls(): Calls {
       .finally(() => {
         clearTimeout(timer);
         pending.delete(controller);
-        // Ends what the call has left behind.
         controller.abort();
       });
     pending.set(controller, call);
@@ -61,7 +60,7 @@ export function createCalls(): Calls {
     close() {
       isClosed = true;
       for (const [controller, call] of pending) {
-        // Its caller has closed the client, so a rejection that it does not handle says nothing new.
+        // The caller has closed the client, so this rejection may stay unhandled.
         call.catch(() => {});
         controller.abort(closed());
       }
@@ -72,21 +71,22 @@ export function createCalls(): Calls {
 const retryMs = 1_000;
 const readyPollMs = 50;
 
-/** Repeats what Redis cannot do now until it can, or nobody waits any more. */
-export async function untilDone<T>(redis: RedisClient, signal: AbortSignal, act: () => Promise<T>): Promise<T> {
+/** Repeats what Redis cannot do now. Rejects with the last error when the signal is aborted; does nothing after that. */
+export async function retryTransient<T>(redis: RedisClient, signal: AbortSignal, act: () => Promise<T>): Promise<T> {
+  signal.throwIfAborted();
   for (;;) {
-    signal.throwIfAborted();
     try {
       return await act();
     } catch (error) {
       if (redis.status === 'end') throw new RotationError('closed', 'the Redis client that was given has been closed');
       if (!isTransient(error)) throw error;
+      await sleep(retryMs, undefined, { signal }).catch(() => {});
+      if (signal.aborted) throw error;
     }
-    await sleep(retryMs, undefined, { signal });
   }
 }
 
-/** Until the connection stands. A command that is sent before that would be carried out when nobody waits any more. */
+/** Resolves when the connection is ready. A command sent before that could still be executed after the call has ended. */
 export async function untilReady(redis: RedisClient, signal: AbortSignal): Promise<void> {
   while (redis.status !== 'ready') await sleep(readyPollMs, undefined, { signal });
 }

@@ -11,7 +11,7 @@ import { createGroupStore } from '../groups/store.ts';
 import { type Connection, openConnection } from '../redis/connectionOptions.ts';
 import { makeKeys } from '../redis/keys.ts';
 import { isJid } from '../ryze/identifier.ts';
-import { createCalls, untilDone, untilReady } from './calls.ts';
+import { createCalls, retryTransient, untilReady } from './calls.ts';
 import { RotationError } from './error.ts';
 import { createOneOffs, type OneOff } from './requests.ts';
 import { stampOf } from './stamp.ts';
@@ -99,7 +99,7 @@ export function createRotationClient({ connection, prefix = 'bull' }: RotationCl
   async function prepare(name: string, options: RequestOptions, signal: AbortSignal): Promise<Prepared> {
     const { reason, requestedBy } = options;
     const requestId = options.requestId ?? randomUUID();
-    const { entry, recordId, stamp } = await untilDone(redis, signal, async () => {
+    const { entry, recordId, stamp } = await retryTransient(redis, signal, async () => {
       const found = await find(name);
       return { ...found, stamp: await stampOf({ redis, keys, store }, found.recordId) };
     });
@@ -118,22 +118,25 @@ export function createRotationClient({ connection, prefix = 'bull' }: RotationCl
 
   async function push(oneOff: OneOff, signal: AbortSignal): Promise<void> {
     await untilReady(redis, signal);
-    await untilDone(redis, signal, () => oneOffs.push(oneOff));
+    await retryTransient(redis, signal, () => oneOffs.push(oneOff));
   }
 
   return {
     request(group, options = {}) {
-      return calls.run({ timeoutMs: options.timeoutMs, late: () => notTaken(group, options) }, async (signal) => {
-        const { requested, oneOff } = await prepare(group, options, signal);
-        await push(oneOff, signal);
-        return requested;
-      });
+      return calls.run(
+        { timeoutMs: options.timeoutMs, lateMessage: () => notTaken(group, options) },
+        async (signal) => {
+          const { requested, oneOff } = await prepare(group, options, signal);
+          await push(oneOff, signal);
+          return requested;
+        },
+      );
     },
 
     rotate(group, options = {}) {
       const { timeoutMs } = options;
       let late = notTaken(group, options);
-      return calls.run({ timeoutMs, late: () => late }, async (signal) => {
+      return calls.run({ timeoutMs, lateMessage: () => late }, async (signal) => {
         const { requested, oneOff } = await prepare(group, options, signal);
         const { pushed, result } = oneOffs.expect(oneOff, signal);
         await push(oneOff, signal);
@@ -144,9 +147,9 @@ export function createRotationClient({ connection, prefix = 'bull' }: RotationCl
     },
 
     current(name, { timeoutMs } = {}) {
-      const late = () => `Redis has not told the link of ${name} within ${timeoutMs} ms`;
-      return calls.run({ timeoutMs, late }, (signal) =>
-        untilDone(redis, signal, async () => {
+      const lateMessage = () => `Redis has not told the link of ${name} within ${timeoutMs} ms`;
+      return calls.run({ timeoutMs, lateMessage }, (signal) =>
+        retryTransient(redis, signal, async () => {
           const { recordId, entry } = await find(name);
           const { record } = await store.load(recordId);
           const link = knownLink(record);

@@ -1,27 +1,21 @@
 /**
- * For programs that use the links: takes events off a results queue and hands them over, checked and typed. Guarantees,
- * for all processes that consume one queue together and over restarts:
+ * The library's consumer: takes events off a results queue and calls a handler with each new link, validated and typed.
+ * `delivery.ts` has the order in which it does so.
  *
- * - never an older revision of a group after a newer one, and never two of one group at once;
- * - an event that was handled does not come again; one whose handler failed or died does.
- *
- * A handler that fails is called again without end, after a doubling time with a cap, until a newer link of the group was
- * handed over: then the older one is dropped. So no outage of what a handler writes to loses the newest link.
+ * A handler that fails is called again without end, with a doubling delay, until a newer link of the group is delivered;
+ * then the older event is dropped. So the newest link survives any outage of the system that the handler writes to.
  */
 import { DelayedError, type Job, UnrecoverableError } from 'bullmq';
 import { type LinkEvent, linkEvent, type NewLinkEvent, type RotationFailedEvent } from '../contract/event.ts';
 import { type Connection, openDedicated } from '../redis/connectionOptions.ts';
 import { withoutCommand } from '../redis/errors.ts';
 import { makeKeys } from '../redis/keys.ts';
-import { createBackOff, type RetryOptions } from './backOff.ts';
-import { createTurns, handOver, isOutdated, type Place } from './handOver.ts';
-import { onceAMinute } from './onceAMinute.ts';
-import { startQueueWorker } from './queueWorker.ts';
-import { reviveFailed } from './revive.ts';
+import { createBackOff, createDelivery, type RetryOptions } from './delivery.ts';
+import { retryFailedEvents, startEventWorker } from './eventWorker.ts';
 
 export interface ConsumeLinksOptions {
   /**
-   * A URL, ioredis's options, or a client of yours, which is duplicated and stays open when the consumer is closed. A
+   * A URL, ioredis's options, or an ioredis client, which is duplicated and stays open when the consumer is closed. A
    * client must have `maxRetriesPerRequest: null`, and neither `commandTimeout`, `keyPrefix` nor
    * `enableOfflineQueue: false`.
    */
@@ -30,98 +24,87 @@ export interface ConsumeLinksOptions {
   readonly prefix?: string;
   /** One of the file's `results.queues`. Default: `invite-links`. */
   readonly queue?: string;
-  /** Called with each new link; what it returns is awaited. */
+  /** Called with each new link; its promise is awaited. */
   readonly handler: (event: NewLinkEvent) => Promise<void> | void;
-  /** Called when a rotation was given up for now. Default: such events are taken off the queue, and nothing happens. */
+  /** Called when the worker gave up a rotation for now. Default: such events are ignored. */
   readonly onFailed?: (event: RotationFailedEvent) => Promise<void> | void;
-  /** How long an event whose handler failed waits before it is handed over again. */
+  /** How long an event waits after its handler failed. */
   readonly retry?: RetryOptions;
-  /** Told of events that are none, handlers that failed, and trouble with Redis. Default: standard error. */
+  /** Called with invalid events, failures of the handler and trouble with Redis. Default: logs to standard error. */
   readonly onError?: (error: Error) => void;
-  /** Groups handled at the same time. Default: 10. */
+  /** The number of groups handled at the same time. Default: 10. */
   readonly concurrency?: number;
 }
 
 export interface LinkConsumer {
   /** Resolves when events are being taken. */
   ready(): Promise<void>;
-  /** Takes no more events, and waits for the handlers that run; not for a Redis that is away. */
+  /** Stops taking events and waits for running handlers, but not for a Redis that is away. */
   close(): Promise<void>;
 }
 
-/** Throws a `TypeError` for options that cannot be right. */
+/** Throws a `TypeError` for invalid options. */
 export function consumeLinks(options: ConsumeLinksOptions): LinkConsumer {
   const { queue = 'invite-links', prefix = 'bull', concurrency = 10, handler, onFailed } = options;
   const { onError = (error: Error) => console.error(`${queue}: ${error.message}`) } = options;
   const backOff = createBackOff(options.retry);
   const { redis, close } = openDedicated(options.connection);
-  const place: Place = { redis, keys: makeKeys(prefix), queue };
-  const turns = createTurns();
-  const calls = createRunning();
-  const report = onceAMinute(onError);
+  const delivery = createDelivery(redis, makeKeys(prefix), queue);
+  const running = new Set<Promise<void>>();
 
-  /** Resolves with 0 when the event is done with, or with the time after which to take it again. */
+  async function call(userFunction: () => Promise<void> | void): Promise<void> {
+    const run = (async () => await userFunction())();
+    running.add(run);
+    await run.finally(() => running.delete(run));
+  }
+
+  async function idle(): Promise<void> {
+    while (running.size > 0) await Promise.allSettled(running);
+  }
+
+  /** Resolves with 0 when the event is finished, or with the delay after which to take it again. */
   async function handle(event: LinkEvent): Promise<number> {
-    if (event.type !== 'rotation.failed') {
-      return await turns.inTurn(event.group, () => handOver(place, event, () => calls.run(() => handler(event))));
-    }
-    // One that comes for the first time is news, whatever came since.
-    const isOld = backOff.hasFailed(event.id) && (await isOutdated(place, event));
-    if (!isOld) await calls.run(() => onFailed?.(event));
+    if (event.type !== 'rotation.failed') return await delivery.deliver(event, () => call(() => handler(event)));
+    // At its first delivery a failure is reported even if a newer link exists.
+    const isDropped = backOff.hasFailed(event.id) && (await delivery.isOutdated(event));
+    if (!isDropped) await call(() => onFailed?.(event));
     return 0;
   }
 
   async function take(job: Job, lock: string): Promise<void> {
-    const event = read(job, queue);
-    let waitMs: number;
+    const event = parseEvent(job, queue);
+    let delayMs: number;
     try {
-      waitMs = await handle(event);
-      if (waitMs === 0) backOff.ended(event.id);
+      delayMs = await handle(event);
+      if (delayMs === 0) backOff.ended(event.id);
     } catch (error) {
       onError(new Error(`${event.id}: ${withoutCommand(error).message}`));
-      waitMs = backOff.failed(event.id);
+      delayMs = backOff.failed(event.id);
     }
-    if (waitMs === 0) return;
-    await job.moveToDelayed(Date.now() + Math.ceil(waitMs), lock);
+    if (delayMs === 0) return;
+    await job.moveToDelayed(Date.now() + Math.ceil(delayMs), lock);
     throw new DelayedError();
   }
 
-  const worker = startQueueWorker({ queue, redis, prefix, concurrency, take, idle: calls.idle, onError: report });
-  const reviving = reviveFailed(queue, redis, prefix);
+  const worker = startEventWorker({ queue, redis, prefix, concurrency, take, idle, onError });
+  const retrying = retryFailedEvents(queue, redis, prefix);
   return {
-    ready: () => worker.ready(),
+    ready: worker.ready,
     async close() {
-      reviving.stop();
+      retrying.stop();
       await worker.close();
       await close();
     },
   };
 }
 
-/** The user's functions that run. */
-function createRunning() {
-  const running = new Set<Promise<void>>();
-  return {
-    async run(act: () => Promise<void> | void): Promise<void> {
-      const call = (async () => await act())();
-      running.add(call);
-      try {
-        await call;
-      } finally {
-        running.delete(call);
-      }
-    },
-    async idle(): Promise<void> {
-      while (running.size > 0) await Promise.allSettled(running);
-    },
-  };
-}
-
-function read(job: Job, queue: string): LinkEvent {
+function parseEvent(job: Job, queue: string): LinkEvent {
   const event = linkEvent.safeParse(job.data);
   if (event.success) return event.data;
   const version: unknown = (job.data as { version?: unknown } | null)?.version;
-  const why =
-    typeof version === 'number' && version > 1 ? `is of version ${version}: update invite-rotator` : 'is none';
-  throw new UnrecoverableError(`job ${job.id} of ${queue} should be an event of version 1, and ${why}`);
+  const reason =
+    typeof version === 'number' && version > 1
+      ? `it has version ${version}: update invite-rotator`
+      : 'its data does not match the schema';
+  throw new UnrecoverableError(`job ${job.id} of ${queue} is not an event of version 1: ${reason}`);
 }

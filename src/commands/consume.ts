@@ -1,6 +1,5 @@
-/** `invite-rotator consume`: takes events off a results queue, one JSON object a line on stdout. */
-import { onceAMinute } from '../client/onceAMinute.ts';
-import { startQueueWorker } from '../client/queueWorker.ts';
+/** `invite-rotator consume`: takes events off a results queue and prints each as one line of JSON on stdout. */
+import { startEventWorker } from '../client/eventWorker.ts';
 import { linkEvent } from '../contract/event.ts';
 import { type CommonOptions, type Connected, readConfig, stopSignal, withRedis } from './context.ts';
 
@@ -8,34 +7,32 @@ export interface ConsumeOptions extends CommonOptions {
   readonly queue?: string;
 }
 
-/** Runs until a signal. An event is acknowledged once its line is written; until then its job comes again. */
+/** Runs until a signal, or until the reader closes the pipe. An event is acknowledged once its line is written. */
 export async function consume(options: ConsumeOptions): Promise<number> {
   const config = await readConfig(options);
   const name = options.queue ?? config.results.queues[0] ?? '';
-  const take = async ({ redis, prefix }: Connected) => {
-    const worker = startQueueWorker({
+  const run = async ({ redis, prefix }: Connected) => {
+    const worker = startEventWorker({
       queue: name,
       redis,
       prefix,
       concurrency: 1,
       async take(job) {
         const event = linkEvent.safeParse(job.data);
-        if (!event.success) throw new Error(`job ${job.id} of ${name} is not an event of this program`);
+        if (!event.success) throw new Error(`job ${job.id} of ${name} is not an event of version 1`);
         await writeLine(JSON.stringify(event.data));
       },
-      // A reader that takes no lines holds up nobody: what it did not take comes again.
-      idle: () => Promise.resolve(),
-      onError: onceAMinute(({ message }) => process.stderr.write(`${message}\n`)),
+      onError: ({ message }) => process.stderr.write(`${message}\n`),
     });
-    // Before it is said: a signal that comes at once must not end it in the middle of a line.
+    // Before the message: a signal sent right after it must not end the process in the middle of a line.
     const stopped = stopSignal();
-    process.stderr.write(`consuming ${name}; Ctrl-C ends it\n`);
+    process.stderr.write(`consuming ${name}; press Ctrl-C to stop\n`);
     const closed = new Promise<void>((resolve) => process.stdout.once('error', () => resolve()));
     await Promise.race([stopped, closed]);
     await worker.close();
     return 0;
   };
-  return await withRedis(config.redis, take, { writes: true, refusedForMs: Number.POSITIVE_INFINITY });
+  return await withRedis(config.redis, run, { writes: true, refusedForMs: Number.POSITIVE_INFINITY });
 }
 
 function writeLine(line: string): Promise<void> {

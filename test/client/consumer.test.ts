@@ -151,8 +151,8 @@ it('refuses what is no event, and says so', async () => {
   await until('both to be reported', () => errors.length === 2);
   expect(seen).toEqual([]);
   expect(errors.sort()).toEqual([
-    'newer: job newer of invite-links should be an event of version 1, and is of version 2: update invite-rotator',
-    'no-event: job no-event of invite-links should be an event of version 1, and is none',
+    'newer: job newer of invite-links is not an event of version 1: it has version 2: update invite-rotator',
+    'no-event: job no-event of invite-links is not an event of version 1: its data does not match the schema',
   ]);
 });
 

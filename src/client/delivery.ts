@@ -1,0 +1,128 @@
+/**
+ * Decides when an event is delivered to the handler. Guarantees, for all processes that consume one queue:
+ *
+ * - no older revision of a group is delivered after a newer one;
+ * - the events of a group are handled one at a time;
+ * - a handled event is not delivered again.
+ *
+ * Redis holds the highest revision delivered for each group, and a lease on the group while its handler runs. The times
+ * between retries are kept in memory, so a restarted consumer retries at once.
+ */
+import { randomUUID } from 'node:crypto';
+import type { LinkEvent, NewLinkEvent } from '../contract/event.ts';
+import type { Keys } from '../redis/keys.ts';
+import { loadScript, type RedisClient, runScript } from '../redis/scripts.ts';
+import { retryTransient } from './calls.ts';
+
+const claimLua = loadScript('claim', import.meta.url);
+const finishLua = loadScript('finish', import.meta.url);
+
+export interface Delivery {
+  /**
+   * Calls the handler if the event is next in its group. Resolves with 0 when the event is finished, or with the
+   * milliseconds after which to try again, because another process handles its group. Rejects if the handler fails.
+   */
+  deliver(event: NewLinkEvent, handler: () => Promise<void>): Promise<number>;
+  /** Whether a newer link of the event's group was delivered. */
+  isOutdated(event: LinkEvent): Promise<boolean>;
+}
+
+/** A handler whose lease is not renewed for this long has died. Another process may then handle its group. */
+const leaseMs = 10_000;
+const renewEveryMs = 3_000;
+/** How long to wait before checking again whether another process still handles a group. */
+const busyPollMs = 250;
+/** How long Redis may refuse to note a handled event before the event is delivered again. */
+const finishTimeoutMs = 10_000;
+
+export function createDelivery(redis: RedisClient, keys: Keys, queue: string): Delivery {
+  const inTurn = createTurns();
+
+  async function handle({ group, revision }: NewLinkEvent, handler: () => Promise<void>): Promise<number> {
+    const pair = [keys.lastHandled(queue), keys.handlerLease(queue, group)];
+    const id = randomUUID();
+    const claim = async () => Number(await runScript(redis, claimLua, pair, [group, revision, id, leaseMs]));
+    const verdict = await claim();
+    if (verdict !== 0) return Math.min(Math.max(verdict, 0), busyPollMs);
+    // A renewal that fails because Redis is away succeeds once Redis is back.
+    const renewal = setInterval(() => void claim().catch(() => {}), renewEveryMs);
+    let isHandled = false;
+    try {
+      await handler();
+      isHandled = true;
+    } finally {
+      clearInterval(renewal);
+      const finish = () => runScript(redis, finishLua, pair, [group, revision, id, isHandled ? 1 : 0]);
+      await retryTransient(redis, AbortSignal.timeout(finishTimeoutMs), finish);
+    }
+    return 0;
+  }
+
+  return {
+    deliver: (event, handler) => inTurn(event.group, () => handle(event, handler)),
+    async isOutdated({ group, revision }) {
+      const last = await redis.hget(keys.lastHandled(queue), group);
+      return last !== null && Number.parseInt(last, 10) > (revision ?? -1);
+    },
+  };
+}
+
+/** Runs the calls of each group one after another, in the order in which they were made. */
+function createTurns() {
+  const last = new Map<string, Promise<unknown>>();
+  return async <T>(group: string, act: () => Promise<T>): Promise<T> => {
+    const before = last.get(group) ?? Promise.resolve();
+    const mine = before.then(act);
+    const settled = mine.catch(() => {});
+    last.set(group, settled);
+    try {
+      return await mine;
+    } finally {
+      if (last.get(group) === settled) last.delete(group);
+    }
+  };
+}
+
+export interface RetryOptions {
+  /** The delay after the first failure, in milliseconds. It doubles with each failure. Default: 1,000. */
+  readonly baseDelayMs?: number;
+  /** The longest delay, in milliseconds. Default: 60,000. */
+  readonly maxDelayMs?: number;
+}
+
+export interface BackOff {
+  /** Counts a failure of the event; returns how long to wait before the next try, in milliseconds. */
+  failed(eventId: string): number;
+  hasFailed(eventId: string): boolean;
+  /** Forgets the event: it was handled or dropped. */
+  ended(eventId: string): void;
+}
+
+/** The limit exists because events that another process has handled are never reported as ended. */
+const maxKnown = 10_000;
+
+/** Throws a `TypeError` for options that are not valid. `random` returns a number from 0 to 1. */
+export function createBackOff(
+  { baseDelayMs = 1_000, maxDelayMs = 60_000 }: RetryOptions = {},
+  random: () => number = Math.random,
+): BackOff {
+  for (const [name, value] of Object.entries({ baseDelayMs, maxDelayMs })) {
+    if (!(value > 0)) throw new TypeError(`retry.${name}: expected milliseconds above 0, found ${value}`);
+  }
+  /** Failures in a row by event id. The event that failed last comes last. */
+  const failures = new Map<string, number>();
+  return {
+    failed(eventId) {
+      const count = (failures.get(eventId) ?? 0) + 1;
+      failures.delete(eventId);
+      failures.set(eventId, count);
+      const [oldest] = failures.keys();
+      if (failures.size > maxKnown && oldest !== undefined) failures.delete(oldest);
+      const delayMs = Math.min(baseDelayMs * 2 ** Math.min(count - 1, 40), maxDelayMs);
+      // Jitter, so that events that failed together are not retried together.
+      return delayMs * (1 - random() / 2);
+    },
+    hasFailed: (eventId) => failures.has(eventId),
+    ended: (eventId) => void failures.delete(eventId),
+  };
+}
