@@ -73,19 +73,16 @@ export async function readHeadroom(
 /** Those that their instance's gate lets through. A gate that probes gets one, of a group that is not blamed if possible. */
 export function admit<T extends { readonly instance: InstanceConfig; readonly recordId: string }>(
   heads: readonly T[],
-  { paused, probing }: Pick<Headroom, 'paused' | 'probing'>,
+  { paused, probing }: Headroom,
 ): T[] {
-  const probes = new Map<string, T>();
-  for (const head of heads) {
-    const { name } = head.instance;
-    const blamed = probing.get(name);
-    if (blamed === undefined) continue;
-    const first = probes.get(name);
-    if (first === undefined || (blamed.has(first.recordId) && !blamed.has(head.recordId))) probes.set(name, head);
+  const probes = new Set<T | undefined>();
+  for (const [name, blamed] of probing) {
+    const own = heads.filter(({ instance }) => instance.name === name);
+    probes.add(own.find(({ recordId }) => !blamed.has(recordId)) ?? own[0]);
   }
   return heads.filter((head) => {
     const { name } = head.instance;
-    return !paused.has(name) && (!probing.has(name) || probes.get(name) === head);
+    return !paused.has(name) && (!probing.has(name) || probes.has(head));
   });
 }
 

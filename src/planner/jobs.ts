@@ -3,7 +3,7 @@
  * one-offs first, because they carry no priority, then released rotations and reads, then periodic verifications. A
  * released record is postponed in its index, so it is released again if its job gets lost.
  */
-import type { Queue } from 'bullmq';
+import type { JobsOptions, Queue } from 'bullmq';
 import { z } from 'zod';
 import { releasedRetention } from '../bullmq/options.ts';
 import { loadScript, type RedisClient, runScript } from '../redis/scripts.ts';
@@ -25,66 +25,60 @@ export type ReadKind = 'unsettled' | 'opinion' | 'owed' | 'idle';
 
 const priorities = { unsettled: 5, opinion: 5, scheduled: 10, owed: 10, idle: 20 };
 
-/** A scheduled rotation to put on its instance's queue. */
-export interface Rotation {
+/** A job for an instance's queue. */
+export interface PlannerJob {
+  readonly instance: string;
+  readonly name: string;
+  readonly data: object;
+  readonly opts: JobsOptions;
+}
+
+/** The group that a job is for. */
+interface Target {
   readonly instance: string;
   readonly recordId: string;
   readonly group: string;
-  readonly dueAt: number;
-  /** By Redis's clock. The delay counts from then. */
-  readonly releasedAt: number;
-  /** Spaces the jobs of an instance that has a pace. */
-  readonly delayMs: number;
 }
 
-/** A read to put on its instance's queue. */
-export interface Read {
-  readonly instance: string;
-  readonly recordId: string;
-  readonly group: string;
-  /**
-   * The record's count of attempts, for a read that must not wait for an earlier one. BullMQ keeps the job of a killed
-   * worker, and thus the job id, until its lock has expired.
-   */
-  readonly attempts?: number;
+/** The job id contains the due time, so the same rotation is never queued twice. The delay counts from `releasedAt`. */
+export function rotationJob(
+  { instance, recordId, group }: Target,
+  { dueAt, releasedAt, delayMs }: { readonly dueAt: number; readonly releasedAt: number; readonly delayMs: number },
+): PlannerJob {
+  return {
+    instance,
+    name: scheduledJob,
+    data: { record: recordId, group, dueAt },
+    opts: {
+      jobId: `scheduled.${dueAt}.${recordId}`,
+      priority: priorities.scheduled,
+      timestamp: releasedAt,
+      delay: delayMs,
+      ...releasedRetention,
+    },
+  };
 }
 
-type QueueOf = (instance: string) => Queue;
-
-/** The job id contains the due time, so the same rotation is never queued twice. */
-export async function releaseRotations(queueOf: QueueOf, rotations: readonly Rotation[]): Promise<void> {
-  for (const [instance, mine] of groupBy(rotations, (rotation) => rotation.instance)) {
-    await queueOf(instance).addBulk(
-      mine.map(({ recordId, group, dueAt, releasedAt, delayMs }) => ({
-        name: scheduledJob,
-        data: { record: recordId, group, dueAt },
-        opts: {
-          jobId: `scheduled.${dueAt}.${recordId}`,
-          priority: priorities.scheduled,
-          timestamp: releasedAt,
-          delay: delayMs,
-          ...releasedRetention,
-        },
-      })),
-    );
-  }
+/**
+ * `attempts`: the record's count, for a read that must not wait for an earlier one. BullMQ keeps the job of a killed
+ * worker, and thus the job id, until its lock has expired.
+ */
+export function linkReadJob(kind: ReadKind, { instance, recordId, group }: Target, attempts?: number): PlannerJob {
+  return {
+    instance,
+    name: verifyJob,
+    data: { record: recordId, group },
+    opts: {
+      jobId: [kind, ...(attempts === undefined ? [] : [attempts]), recordId].join('.'),
+      priority: priorities[kind],
+      ...releasedRetention,
+    },
+  };
 }
 
-/** Adds each read once: BullMQ ignores a job while another one has its id. */
-export async function releaseReads(queueOf: QueueOf, kind: ReadKind, reads: readonly Read[]): Promise<void> {
-  for (const [instance, mine] of groupBy(reads, (read) => read.instance)) {
-    await queueOf(instance).addBulk(
-      mine.map(({ recordId, group, attempts }) => ({
-        name: verifyJob,
-        data: { record: recordId, group },
-        opts: {
-          jobId: [kind, ...(attempts === undefined ? [] : [attempts]), recordId].join('.'),
-          priority: priorities[kind],
-          ...releasedRetention,
-        },
-      })),
-    );
-  }
+/** Adds each job to its instance's queue. BullMQ ignores a job while another one has its id. */
+export async function release(queueOf: (instance: string) => Queue, jobs: readonly PlannerJob[]): Promise<void> {
+  for (const [instance, own] of groupBy(jobs, (job) => job.instance)) await queueOf(instance).addBulk(own);
 }
 
 /** Periodic verifications that wait on a queue. */

@@ -18,13 +18,13 @@ import { slideIntoWindow } from '../schedule/schedule.ts';
 import { admit, type Headroom, type HeadroomDependencies, readHeadroom, tickMs } from './headroom.ts';
 import {
   type Head,
+  linkReadJob,
+  type PlannerJob,
   type Postponed,
   postpone,
-  type Read,
-  type Rotation,
   readHead,
-  releaseReads,
-  releaseRotations,
+  release,
+  rotationJob,
 } from './jobs.ts';
 
 /** A released group is looked at again after this time, in case its job was lost. */
@@ -40,21 +40,18 @@ export interface PlannerDependencies extends HeadroomDependencies {
   readonly store: GroupStore;
 }
 
-interface Released {
+export interface Tick {
+  readonly due: number;
   /** Scheduled rotations. */
   readonly released: number;
   /** Reads of new groups, and of groups that returned to the file. */
   readonly reads: number;
-  readonly unreadable: readonly { readonly recordId: string; readonly reason: string }[];
-  /** Records that are in an index but no longer exist. */
-  readonly lost: readonly string[];
-}
-
-export interface Tick extends Released {
-  readonly due: number;
   readonly verifications: number;
   /** Reads that show whether a paused instance works. */
   readonly opinions: number;
+  readonly unreadable: readonly { readonly recordId: string; readonly reason: string }[];
+  /** Records that are in an index but no longer exist. */
+  readonly lost: readonly string[];
 }
 
 interface InstanceHead extends Head {
@@ -62,37 +59,43 @@ interface InstanceHead extends Head {
 }
 
 export async function tick(deps: PlannerDependencies): Promise<Tick> {
-  const { redis, keys } = deps;
+  const { redis, keys, queueOf } = deps;
   const nowMs = await redisTime(redis, keys);
   const [due, unverified] = await Promise.all([
     readHeads(deps, keys.due, nowMs),
     readHeads(deps, keys.verifications, nowMs),
   ]);
 
-  const all: Released[] = [];
+  const plans: Plan[] = [];
   let verifications = 0;
   for (const instances of byBucket(deps, [...due, ...unverified])) {
-    const names = new Set(instances.map((instance) => instance.name));
-    const ofThese = (heads: InstanceHead[]) => heads.filter((head) => names.has(head.instance.name));
-    const headroom = await readHeadroom(deps, instances, nowMs);
-    const done = await releaseDue(deps, ofThese(due), headroom, nowMs);
-    all.push(done);
+    const ofThese = (heads: InstanceHead[]) => heads.filter(({ instance }) => instances.has(instance));
+    const headroom = await readHeadroom(deps, [...instances], nowMs);
+    const plan = planDue(await load(deps, admit(ofThese(due), headroom).slice(0, headroom.free)), headroom, nowMs);
+    const planned = plan.rotations.length + plan.reads.length;
     // Half of the slots that due work leaves unused. At least one read is released even with a backlog.
-    const released = done.released + done.reads;
-    const unused = ofThese(due).length <= released ? Math.floor((headroom.free - released) / 2) : 0;
+    const unused = ofThese(due).length <= planned ? Math.floor((headroom.free - planned) / 2) : 0;
     const max = Math.max(Math.max(unused, 1) - headroom.verifications, 0);
-    verifications += await releaseVerifications(deps, admit(ofThese(unverified), headroom).slice(0, max), nowMs);
+    const verified = admit(ofThese(unverified), headroom).slice(0, max);
+    const reads = verified.map(({ recordId, instance: { name } }) =>
+      linkReadJob('idle', { instance: name, recordId, group: recordId }),
+    );
+    await release(queueOf, [...plan.rotations, ...plan.reads, ...reads]);
+    await postpone(redis, [...plan.postponed, ...verified.map((head) => ({ ...head, untilMs: nowMs + postponeMs }))]);
+    plans.push(plan);
+    verifications += reads.length;
   }
-  const opinions = await releaseOpinions(deps, nowMs);
+  const opinions = await secondOpinions(deps, nowMs);
+  await release(queueOf, opinions);
   await redis.set(keys.lastTick, nowMs);
   return {
     due: due.length,
-    released: all.reduce((sum, { released }) => sum + released, 0),
-    reads: all.reduce((sum, { reads }) => sum + reads, 0),
+    released: plans.flatMap(({ rotations }) => rotations).length,
+    reads: plans.flatMap(({ reads }) => reads).length,
     verifications,
-    opinions,
-    unreadable: all.flatMap(({ unreadable }) => unreadable),
-    lost: all.flatMap(({ lost }) => lost),
+    opinions: opinions.length,
+    unreadable: plans.flatMap(({ unreadable }) => unreadable),
+    lost: plans.flatMap(({ lost }) => lost),
   };
 }
 
@@ -111,42 +114,52 @@ async function readHeads(
 }
 
 /** The instances with something to do, grouped by the token that they share. */
-function byBucket(deps: PlannerDependencies, heads: InstanceHead[]): InstanceConfig[][] {
+function byBucket({ tokenOf }: PlannerDependencies, heads: InstanceHead[]): Set<InstanceConfig>[] {
   const buckets = new Map<string, Set<InstanceConfig>>();
   for (const instance of new Set(heads.map((head) => head.instance))) {
-    const bucket = bucketOf(deps.tokenOf(instance.name));
+    const bucket = bucketOf(tokenOf(instance.name));
     buckets.set(bucket, (buckets.get(bucket) ?? new Set()).add(instance));
   }
-  return [...buckets.values()].map((instances) => [...instances]);
+  return [...buckets.values()];
 }
 
-async function releaseDue(
-  deps: PlannerDependencies,
-  heads: InstanceHead[],
-  headroom: Headroom,
-  nowMs: number,
-): Promise<Released> {
-  const chosen = await Promise.all(
-    admit(heads, headroom)
-      .slice(0, headroom.free)
-      .map(async (head) => ({ head, loaded: await readable(deps.store.load(head.recordId)) })),
+interface Loaded {
+  readonly head: InstanceHead;
+  readonly record: GroupRecord | RecordError;
+}
+
+async function load({ store }: PlannerDependencies, heads: readonly InstanceHead[]): Promise<Loaded[]> {
+  return await Promise.all(
+    heads.map(async (head) => {
+      const loaded = await readable(store.load(head.recordId));
+      return { head, record: loaded instanceof RecordError ? loaded : loaded.record };
+    }),
   );
-  const rotations: Rotation[] = [];
-  const reads: Read[] = [];
+}
+
+interface Plan extends Pick<Tick, 'unreadable' | 'lost'> {
+  readonly rotations: readonly PlannerJob[];
+  readonly reads: readonly PlannerJob[];
+  readonly postponed: readonly Postponed[];
+}
+
+/** Decides what to do with each due record. Pure. */
+function planDue(loaded: readonly Loaded[], { paced }: Headroom, nowMs: number): Plan {
+  const rotations: PlannerJob[] = [];
+  const reads: PlannerJob[] = [];
   const postponed: Postponed[] = [];
-  const unreadable: Released['unreadable'][number][] = [];
+  const unreadable: Tick['unreadable'][number][] = [];
   const lost: string[] = [];
   const rotationsOf = new Map<string, number>();
-  for (const [i, { head, loaded }] of chosen.entries()) {
+  for (const [i, { head, record }] of loaded.entries()) {
     const { recordId } = head;
     const { name: instance, paceMs } = head.instance;
     const lookAgainAt = (untilMs: number | null) => postponed.push({ ...head, untilMs });
-    if (loaded instanceof RecordError) {
-      unreadable.push({ recordId, reason: loaded.message });
+    if (record instanceof RecordError) {
+      unreadable.push({ recordId, reason: record.message });
       lookAgainAt(nowMs + postponeMs);
       continue;
     }
-    const { record } = loaded;
     const { entry } = record;
     if (entry === null) {
       lost.push(recordId);
@@ -159,26 +172,23 @@ async function releaseDue(
       continue;
     }
     const next = nextOf(record, nowMs);
-    const job = { instance, recordId, group: entry.group };
+    const target = { ...entry, recordId };
     const count = rotationsOf.get(instance) ?? 0;
     if (next.do === 'wait') lookAgainAt(next.untilMs);
     else if (next.do === 'read') {
-      reads.push(job);
+      reads.push(linkReadJob('owed', target));
       lookAgainAt(nowMs + postponeMs);
-    } else if (count < (headroom.paced.get(instance) ?? Number.POSITIVE_INFINITY)) {
-      rotations.push({ ...job, dueAt: next.dueAt, releasedAt: nowMs, delayMs: count * paceMs });
+    } else if (count < (paced.get(instance) ?? Number.POSITIVE_INFINITY)) {
+      rotations.push(rotationJob(target, { dueAt: next.dueAt, releasedAt: nowMs, delayMs: count * paceMs }));
       rotationsOf.set(instance, count + 1);
       lookAgainAt(nowMs + postponeMs);
     } else {
       // The pace does not apply to reads. Rotations are looked at again in their order.
-      if (record.readDueAt !== null && record.readDueAt <= nowMs) reads.push(job);
+      if (record.readDueAt !== null && record.readDueAt <= nowMs) reads.push(linkReadJob('owed', target));
       lookAgainAt(nowMs + pacedOutMs + i);
     }
   }
-  await releaseRotations(deps.queueOf, rotations);
-  await releaseReads(deps.queueOf, 'owed', reads);
-  await postpone(deps.redis, postponed);
-  return { released: rotations.length, reads: reads.length, unreadable, lost };
+  return { rotations, reads, postponed, unreadable, lost };
 }
 
 type Next =
@@ -195,27 +205,13 @@ function nextOf({ entry, dueAt, readDueAt }: GroupRecord, nowMs: number): Next {
   return { do: 'wait', untilMs: Math.min(rotateAt, readDueAt ?? Number.POSITIVE_INFINITY) };
 }
 
-async function releaseVerifications(
-  { redis, queueOf }: PlannerDependencies,
-  heads: InstanceHead[],
-  nowMs: number,
-): Promise<number> {
-  const reads = heads.map(({ recordId, instance }) => ({ instance: instance.name, recordId, group: recordId }));
-  await releaseReads(queueOf, 'idle', reads);
-  await postpone(
-    redis,
-    heads.map((head) => ({ ...head, untilMs: nowMs + postponeMs })),
-  );
-  return reads.length;
-}
-
 /**
- * Asks for second opinions on instances whose pause is over while it is unknown whose failure it was: a read of a group
- * that is not blamed, one per instance and tick, and only if a read can open the gate. Returns how many it released.
+ * Second opinions on instances whose pause is over while it is unknown whose failure it was: a read of a group that is
+ * not blamed, one per instance and tick, and only if a read can open the gate.
  */
-async function releaseOpinions({ redis, keys, config, queueOf }: PlannerDependencies, nowMs: number): Promise<number> {
+async function secondOpinions({ redis, keys, config }: PlannerDependencies, nowMs: number): Promise<PlannerJob[]> {
   const reads = await Promise.all(
-    config.instances.map(async ({ name: instance }): Promise<Read[]> => {
+    config.instances.map(async ({ name: instance }) => {
       const gate = await readGate(redis, keys, instance, nowMs);
       if (gate === null || gate.opensInMs > 0) return [];
       const { blamed, takesRead } = await readProbing(redis, keys, instance, nowMs);
@@ -224,9 +220,8 @@ async function releaseOpinions({ redis, keys, config, queueOf }: PlannerDependen
       const others = scheduled.filter((recordId) => !blamed.has(recordId));
       // Another group at each tick, since some cannot be read.
       const recordId = others[Math.floor(nowMs / tickMs) % Math.max(others.length, 1)];
-      return recordId === undefined ? [] : [{ instance, recordId, group: recordId }];
+      return recordId === undefined ? [] : [linkReadJob('opinion', { instance, recordId, group: recordId })];
     }),
   );
-  await releaseReads(queueOf, 'opinion', reads.flat());
-  return reads.flat().length;
+  return reads.flat();
 }

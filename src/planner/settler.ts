@@ -7,7 +7,7 @@ import type { Queue } from 'bullmq';
 import { type GroupStore, RecordError, readable } from '../groups/store.ts';
 import type { Keys } from '../redis/keys.ts';
 import { type RedisClient, redisTime } from '../redis/scripts.ts';
-import { type Postponed, postpone, type Read, readHead, releaseReads } from './jobs.ts';
+import { linkReadJob, type PlannerJob, type Postponed, postpone, readHead, release } from './jobs.ts';
 
 /** How often each worker looks. */
 export const settleEveryMs = 1_000;
@@ -44,23 +44,27 @@ export async function settle(deps: SettlerDependencies): Promise<number> {
 
 async function settlePage({ redis, keys, store, serves, queueOf }: SettlerDependencies, nowMs: number, skip: number) {
   const heads = await readHead(redis, keys.unsettled, nowMs, { count: pageSize, skip });
-  const loaded = await Promise.all(heads.map(({ recordId }) => readable(store.load(recordId))));
   const postponed: Postponed[] = [];
-  const reads: Read[] = [];
-  for (const [i, head] of heads.entries()) {
-    const one = loaded[i];
-    const entry = one === undefined || one instanceof RecordError ? null : one.record.entry;
-    if (one instanceof RecordError) postponed.push({ ...head, untilMs: nowMs + unreadableMs });
-    else if (entry === null) postponed.push({ ...head, untilMs: null });
-    else if (serves(entry.instance)) {
-      const { instance, group } = entry;
-      postponed.push({ ...head, untilMs: nowMs + retryMs });
-      reads.push({ instance, recordId: head.recordId, group, attempts: one?.record.attempts });
-    }
-  }
+  const reads = new Map<string, PlannerJob>();
+  await Promise.all(
+    heads.map(async (head) => {
+      const { recordId } = head;
+      const loaded = await readable(store.load(recordId));
+      if (loaded instanceof RecordError) {
+        postponed.push({ ...head, untilMs: nowMs + unreadableMs });
+        return;
+      }
+      const { entry, attempts } = loaded.record;
+      if (entry === null) postponed.push({ ...head, untilMs: null });
+      else if (serves(entry.instance)) {
+        postponed.push({ ...head, untilMs: nowMs + retryMs });
+        reads.set(recordId, linkReadJob('unsettled', { ...entry, recordId }, attempts));
+      }
+    }),
+  );
   // If several workers look at once, the one that postpones a record queues its read.
   const isMine = await postpone(redis, postponed);
-  const mine = reads.filter(({ recordId }) => isMine.has(recordId));
-  await releaseReads(queueOf, 'unsettled', mine);
+  const mine = [...reads].filter(([recordId]) => isMine.has(recordId)).map(([, job]) => job);
+  await release(queueOf, mine);
   return { seen: heads.length, skipped: heads.length - postponed.length, released: mine.length };
 }
