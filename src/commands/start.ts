@@ -107,7 +107,7 @@ async function runUntil(
 
 /** Resolves when Redis is away and no job is worked on: then closing would only wait for Redis, and for nothing. */
 async function nothingToWaitFor(service: Service, outage: Outage): Promise<void> {
-  while (service.jobsInHand() > 0 || outage.now() === null) await sleep(lookEveryMs, undefined, { ref: false });
+  while (service.jobsRunning() > 0 || outage.now() === null) await sleep(lookEveryMs, undefined, { ref: false });
 }
 
 const lookEveryMs = 200;

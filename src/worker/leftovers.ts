@@ -1,11 +1,11 @@
 /**
- * Looks after the queues of instances that this worker's file lacks: renamed, removed, or in another worker's file alone.
- * Every instance that was ever in a file is remembered in Redis. Jobs on the queue of such a one are taken up where they
- * lie, so whoever waits for them gets their end, and who a one-off is stays the same. The call is made by the instance
- * that serves the group now.
+ * Leftover queues: those of instances that this worker's file lacks, because they were renamed or removed, or are in
+ * another worker's file only. Every instance that was ever in a file is remembered in Redis. Jobs on a leftover queue are
+ * processed where they lie, so whoever waits for them gets their result, and a one-off keeps its identity. The call is made
+ * by the instance that serves the group now.
  *
- * A queue is worked off here if its instance is gone, or if a one-off on it is for a group that this worker serves. One
- * on which nothing lies costs its counts a look, and is forgotten after 30 days.
+ * This worker serves a leftover queue if no live worker's file has its instance, or if a one-off on it is for a group of
+ * one of its own instances. An instance whose queue stays empty is forgotten after 30 days.
  */
 import type { Queue } from 'bullmq';
 import { countJobs } from '../bullmq/counts.ts';
@@ -17,15 +17,14 @@ import type { GroupStore } from '../groups/store.ts';
 import type { Logger } from '../log.ts';
 import type { Keys } from '../redis/keys.ts';
 import { type RedisClient, redisTime } from '../redis/scripts.ts';
-import type { Instances } from './queues.ts';
 
-/** How often each worker says which instances it has, and looks at the others' queues. */
+/** How often each worker announces its instances and looks at the other queues. */
 export const lookEveryMs = 5_000;
-/** An instance that no worker names for so long is gone. */
-const goneAfterMs = 60_000;
-/** The same where an edit of this worker's file has taken it out: another worker that has it says so by then. */
+/** An instance that no worker has announced for this long has no owner. */
+const unclaimedAfterMs = 60_000;
+/** The same for an instance that left this worker's file: another worker that has it announces it within this time. */
 const droppedAfterMs = 1.5 * lookEveryMs;
-/** One-offs looked at per queue and state. */
+/** One-offs looked at per queue. */
 const headSize = 50;
 
 /**
@@ -35,10 +34,10 @@ export type InstanceOwner = 'self' | 'other' | 'none';
 
 export interface Leftovers {
   instanceOwner(instance: string): InstanceOwner;
-  /** Says which instances this worker's file has: at the start, after an edit, and again at each look. */
+  /** Announces the instances of the file in force. Must be called at the start and after each edit, too. */
   announce(): Promise<void>;
-  /** Works off what this worker can of the other instances' queues. */
-  look(): Promise<void>;
+  /** Announces, then returns the instances whose leftover queues this worker is to serve. */
+  look(): Promise<readonly string[]>;
 }
 
 export interface LeftoversDependencies {
@@ -46,35 +45,36 @@ export interface LeftoversDependencies {
   readonly keys: Keys;
   readonly store: GroupStore;
   readonly log: Logger;
-  readonly instances: Instances;
-  readonly inForce: () => Config;
+  readonly queueOf: (instance: string) => Queue;
+  readonly config: () => Config;
 }
 
 /** What this process knows of an instance that its file lacks. Times are of the steady clock. */
 interface Absent {
-  /** As it was last announced; null: that was not looked at yet. */
+  /** The last announcement; null: not read yet. */
   readonly announced: string | null;
   readonly unchangedSince: number;
+  /** It was in this worker's file before. */
   readonly isDropped: boolean;
 }
 
 export function createLeftovers(deps: LeftoversDependencies): Leftovers {
-  const { redis, keys, log, instances, inForce } = deps;
-  let mine: ReadonlySet<string> = new Set();
-  let isKnown = false;
+  const { redis, keys, log, queueOf, config } = deps;
+  let own: ReadonlySet<string> = new Set();
+  let isMigrated = false;
   const absent = new Map<string, Absent>();
   let served: ReadonlySet<string> = new Set();
 
-  const isGone = ({ unchangedSince, isDropped }: Absent) =>
-    performance.now() - unchangedSince >= (isDropped ? droppedAfterMs : goneAfterMs);
+  const isUnclaimed = ({ unchangedSince, isDropped }: Absent) =>
+    performance.now() - unchangedSince >= (isDropped ? droppedAfterMs : unclaimedAfterMs);
 
   function instanceOwner(instance: string): InstanceOwner {
-    if (inForce().instances.some(({ name }) => name === instance)) return 'self';
+    if (config().instances.some(({ name }) => name === instance)) return 'self';
     const known = absent.get(instance);
-    return known !== undefined && isGone(known) ? 'none' : 'other';
+    return known !== undefined && isUnclaimed(known) ? 'none' : 'other';
   }
 
-  /** Judged by whether it changes: no two clocks are compared. */
+  /** Only a change shows that a worker lives: clocks are not compared. */
   function note(instance: string, announced: string): Absent {
     const before = absent.get(instance);
     if (before?.announced === announced) return before;
@@ -85,46 +85,44 @@ export function createLeftovers(deps: LeftoversDependencies): Leftovers {
   }
 
   async function announce(): Promise<void> {
-    const before = mine;
-    mine = new Set(inForce().instances.map(({ name }) => name));
+    const before = own;
+    own = new Set(config().instances.map(({ name }) => name));
     for (const name of before) {
-      if (!mine.has(name)) absent.set(name, { announced: null, unchangedSince: performance.now(), isDropped: true });
+      if (!own.has(name)) absent.set(name, { announced: null, unchangedSince: performance.now(), isDropped: true });
     }
-    for (const name of mine) absent.delete(name);
+    for (const name of own) absent.delete(name);
     const nowMs = await redisTime(redis, keys);
-    if (!isKnown) await recallAll(deps, nowMs);
-    isKnown = true;
-    if (mine.size > 0) await redis.zadd(keys.instances, ...[...mine].flatMap((name) => [nowMs, name]));
+    if (!isMigrated) await migrate(deps, nowMs);
+    isMigrated = true;
+    if (own.size > 0) await redis.zadd(keys.instances, ...[...own].flatMap((name) => [nowMs, name]));
   }
 
-  async function look(): Promise<void> {
+  async function look(): Promise<readonly string[]> {
     await announce();
     const nowMs = await redisTime(redis, keys);
     const serve: string[] = [];
-    for (const [name, announced] of pairs(await redis.zrangebyscore(keys.instances, '-inf', '+inf', 'WITHSCORES'))) {
-      if (mine.has(name)) continue;
+    for (const [name, announced] of pairs(await redis.zrange(keys.instances, '0', '-1', 'WITHSCORES'))) {
+      if (own.has(name)) continue;
       const known = note(name, announced);
-      const queue = instances.queueOf(name);
+      const queue = queueOf(name);
       const { waiting, active, delayed } = await countJobs(queue);
-      if (waiting + active + delayed === 0) {
-        if (Number(announced) < nowMs - historyMs) await forget(name);
-      } else if (isGone(known) || (await hasOurs(deps, mine, queue, name))) {
-        serve.push(name);
-        if (served.has(name)) continue;
-        tell(name, waiting + active + delayed);
-        // Whatever it rested for concerned an instance that makes these calls no more.
-        await queue.removeRateLimitKey();
-      }
+      const jobs = waiting + active + delayed;
+      if (jobs === 0 && Number(announced) < nowMs - historyMs) await forget(name);
+      if (jobs === 0 || !(isUnclaimed(known) || (await hasOwn(deps, own, queue, name)))) continue;
+      serve.push(name);
+      if (!served.has(name)) await begin(name, queue, jobs);
     }
     served = new Set(serve);
-    await instances.serveLeftovers(serve);
+    return serve;
   }
 
-  function tell(instance: string, jobs: number): void {
+  async function begin(instance: string, queue: Queue, jobs: number): Promise<void> {
     log.warn(
       { event: 'queue.leftover', instance, jobs },
-      `${jobs} jobs lie on the queue of ${instance}, which is not in the file: they go to who serves their groups now, or fail`,
+      `${jobs} jobs are on the queue of ${instance}, which is not in the file: the instances that serve their groups now take them, or they fail`,
     );
+    // The rate limit concerned an instance that no longer makes these calls.
+    await queue.removeRateLimitKey();
   }
 
   async function forget(instance: string): Promise<void> {
@@ -136,8 +134,8 @@ export function createLeftovers(deps: LeftoversDependencies): Leftovers {
   return { instanceOwner, announce, look };
 }
 
-/** Versions that did not remember instances left their names in other places. */
-async function recallAll({ redis, keys, store }: LeftoversDependencies, nowMs: number): Promise<void> {
+/** Versions that did not announce instances left their names in other places. */
+async function migrate({ redis, keys, store }: LeftoversDependencies, nowMs: number): Promise<void> {
   const names = new Set(await redis.hkeys(keys.buckets));
   if ((await redis.exists(keys.instances)) === 0) {
     for (const known of (await store.registrations()).values()) {
@@ -147,14 +145,14 @@ async function recallAll({ redis, keys, store }: LeftoversDependencies, nowMs: n
   if (names.size > 0) await redis.zadd(keys.instances, 'NX', ...[...names].flatMap((name) => [nowMs, name]));
 }
 
-/** Whether a one-off on this queue is for a group that one of our instances serves. */
-async function hasOurs(
+/** Whether a one-off on this queue is for a group of one of this worker's instances. */
+async function hasOwn(
   { store }: LeftoversDependencies,
-  mine: ReadonlySet<string>,
+  own: ReadonlySet<string>,
   queue: Queue,
   instance: string,
 ): Promise<boolean> {
-  // An active one may be a dead worker's: only a worker of its queue finds that out.
+  // An active job may be a dead worker's: only a worker of its queue notices that.
   const jobs = await queue.getJobs(['wait', 'delayed', 'active'], 0, headSize - 1, true);
   const names = new Set<string>();
   for (const job of jobs) {
@@ -163,7 +161,7 @@ async function hasOurs(
   }
   for (const name of names) {
     const found = await findGroup(store, name);
-    if (found?.registered && found.entry.instance !== instance && mine.has(found.entry.instance)) return true;
+    if (found?.registered && found.entry.instance !== instance && own.has(found.entry.instance)) return true;
   }
   return false;
 }

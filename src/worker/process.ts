@@ -23,16 +23,14 @@ import type { Observer } from '../ops/observer.ts';
 import { isConnectionError } from '../redis/errors.ts';
 import { type Past, type RotateDependencies, type Rotation, rotate } from '../rotation/rotate.ts';
 import type { Work } from '../rotation/types.ts';
-import type { JobLock } from './instance.ts';
 import { type ReadJobDependencies, readJob, type Understood, unknownGroup } from './readJob.ts';
 import { type RefuseDependencies, reportRefused } from './refuse.ts';
 import { reportRotation } from './report.ts';
+import type { JobLock } from './watchedWorker.ts';
 
 export interface ProcessDependencies extends RotateDependencies, RefuseDependencies, ReadJobDependencies {
   readonly log: Logger;
   readonly observer: Observer;
-  /** Told of every job that this process takes off the queue of an instance. */
-  readonly onTaken: (instance: string) => void;
   /** Called for a group that nobody has registered. Registers it and returns true if the file in force has it. */
   readonly onUnknown: (name: string) => Promise<boolean>;
   /** Called for a record that a one-off needs and Redis has lost. */
@@ -70,7 +68,6 @@ export async function processJob(
   job: Job,
   lock: JobLock,
 ): Promise<RotationResult | null> {
-  deps.onTaken(instance);
   const past = pastOf(job);
   let name = '';
   let servedBy = instance;

@@ -1,14 +1,14 @@
-/** The instances' tokens: read at the start, on every reload, and again after the API refused one. Memory only. */
+/** The instances' tokens, kept in memory only, and what the API's answers show of their limits. */
 import type { Config, InstanceConfig } from '../config/config.ts';
 import { readSecret } from '../config/secrets.ts';
-import { registerSecret } from '../log.ts';
+import { type Logger, registerSecret } from '../log.ts';
 
 export interface Tokens {
-  /** Reads the tokens of all instances; returns what is wrong, one line each. Earlier values stay in force. */
+  /** Reads the tokens of all instances; returns one line per problem. A token that cannot be read keeps its last value. */
   load(config: Config): string[];
   /** Throws for an instance whose token was never read. */
   of(instance: string): string;
-  /** Reads one instance's token again; where that fails, the one in force is returned. */
+  /** Reads one instance's token again; if that fails, returns its last value. */
   refresh(instance: InstanceConfig): string;
 }
 
@@ -36,5 +36,46 @@ export function createTokens(env: NodeJS.ProcessEnv): Tokens {
       read(instance);
       return of(instance.name);
     },
+  };
+}
+
+export interface LimitSeen {
+  /** The server's limit; null: the answer does not show it. */
+  readonly limit: number | null;
+  /** Requests of others that the server has counted in this window, as far as the answer shows. */
+  readonly foreign: number;
+}
+
+/** A token that is shared at all is usually shared all day. */
+const sharedEveryMs = 3_600_000;
+
+/** Logs once when the server's limit differs from the file's, and hourly that others use the token too. */
+export function createLimitReports(log: Logger): (instance: InstanceConfig, seen: LimitSeen) => void {
+  const limits = new Map<string, number>();
+  const sharedAt = new Map<string, number>();
+
+  function reportLimit({ name, rateLimit }: InstanceConfig, limit: number): void {
+    if (limit === (limits.get(name) ?? rateLimit.max)) return;
+    limits.set(name, limit);
+    const event = { limit, configured: rateLimit.max, instance: name };
+    const text = `${name}: the server's limit is ${limit}, the file says ${rateLimit.max}`;
+    if (limit < rateLimit.max) log.warn({ event: 'limit.lower', ...event }, `${text}: the lower limit is used`);
+    else if (limit > rateLimit.max) log.warn({ event: 'limit.higher', ...event }, `${text}: raise it in the file`);
+    else log.info({ event: 'limit.same', ...event }, `${name}: the server's limit is the one in the file again`);
+  }
+
+  function reportShared(name: string, foreign: number): void {
+    const nowMs = performance.now();
+    if (nowMs - (sharedAt.get(name) ?? Number.NEGATIVE_INFINITY) < sharedEveryMs) return;
+    sharedAt.set(name, nowMs);
+    log.warn(
+      { event: 'limit.shared', instance: name, foreign },
+      `${name}: others use this token too (${foreign} requests in this window): their requests count against its limit`,
+    );
+  }
+
+  return (instance, { limit, foreign }) => {
+    if (limit !== null) reportLimit(instance, limit);
+    if (foreign > 0) reportShared(instance.name, foreign);
   };
 }

@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 import type { Config } from '../../src/config/config.ts';
-import { createRegistering } from '../../src/worker/registering.ts';
+import { createRegistration } from '../../src/worker/registerGroups.ts';
 import { createTokens } from '../../src/worker/tokens.ts';
 import { configOf, line, registryRig } from '../groups/registryRig.ts';
 import { testLog } from './logged.ts';
@@ -14,18 +14,17 @@ function workers() {
   const start = () => {
     const tokens = createTokens({ T: 'token-of-bot', U: 'token-of-bot2' });
     const { log, logged } = testLog();
-    const registering = createRegistering({ redis, keys, store, tokens, log });
-    const load = (config: Config) => tokens.load(config);
+    let config: Config;
+    const registration = createRegistration({ redis, keys, store, tokens, log, config: () => config });
     return {
       async register(...groups: string[]) {
-        const config = configOf(groups);
-        load(config);
-        await registering.register(config);
-        return config;
+        config = configOf(groups);
+        tokens.load(config);
+        await registration.register();
       },
-      reconcile: registering.reconcile,
-      stop: registering.close,
-      /** Events logged since it was asked last, but for what every registration says. */
+      reconcile: registration.reconcile,
+      stop: registration.close,
+      /** Events logged since the last call, without the one that every registration logs. */
       warned: () => logged.splice(0).filter(({ event }) => event !== 'registry.synced'),
     };
   };
@@ -33,75 +32,75 @@ function workers() {
   return { ...rig, start, isRegistered };
 }
 
-it('says loudly that many groups have left the file at once, and which', async () => {
+it('logs an error when many groups leave the file at once, with their ids', async () => {
   const { register, warned } = workers().start();
   await register(...many(9));
   await register(...many(5));
-  const [told, ...more] = warned();
-  expect([told, more]).toMatchObject([{ event: 'groups.vanished', level: 50, removed: 4 }, []]);
-  expect(new Set(told?.groups as string[])).toEqual(new Set(['g5', 'g6', 'g7', 'g8']));
+  const [line, ...more] = warned();
+  expect([line, more]).toMatchObject([{ event: 'groups.vanished', level: 50, removed: 4 }, []]);
+  expect(new Set(line?.groups as string[])).toEqual(new Set(['g5', 'g6', 'g7', 'g8']));
 });
 
-it('says nothing where a few leave it', async () => {
+it('logs no error when a few groups leave the file', async () => {
   const { register, warned } = workers().start();
   await register(...many(9));
   await register(...many(7));
   expect(warned()).toEqual([]);
 });
 
-it('warns once of another worker whose file differs, and names the groups that stay for that', async () => {
+it('warns once about another worker with a different file, and names the groups that it keeps for that worker', async () => {
   const { start, isRegistered } = workers();
   const [one, two] = [start(), start()];
-  const first = await one.register(line('a', 1), line('b', 2));
-  const second = await two.register(line('a', 1, ', every: 2h'), line('c', 3));
+  await one.register(line('a', 1), line('b', 2));
+  await two.register(line('a', 1, ', every: 2h'), line('c', 3));
   expect(two.warned()).toMatchObject([{ event: 'config.differs' }, { event: 'groups.kept', groups: ['b'] }]);
-  await one.reconcile(first);
+  await one.reconcile();
   expect(one.warned()).toMatchObject([{ event: 'config.differs' }]);
   for (let i = 0; i < 3; i++) {
-    await one.reconcile(first);
-    await two.reconcile(second);
+    await one.reconcile();
+    await two.reconcile();
   }
   expect([...one.warned(), ...two.warned()]).toEqual([]);
   for (const id of ['a', 'b', 'c']) expect(await isRegistered(id), id).toBe(true);
 });
 
-it('registers what another file has held up once that worker is gone', async () => {
+it('registers what another worker has held up once that worker has stopped', async () => {
   const { start, isRegistered, record } = workers();
   const [older, newer] = [start(), start()];
-  const file = await older.register(line('a', 1), line('b', 2));
-  const edited = await newer.register(line('a', 1, ', every: 2h'));
+  await older.register(line('a', 1), line('b', 2));
+  await newer.register(line('a', 1, ', every: 2h'));
   await older.stop();
-  await newer.reconcile(edited);
+  await newer.reconcile();
   expect(await isRegistered('b')).toBe(false);
 
   const late = start();
   await late.register(line('a', 1), line('b', 2));
   expect((await record('a')).entry?.schedule).toMatchObject({ everyMs: 7_200_000 });
   await newer.stop();
-  await late.reconcile(file);
+  await late.reconcile();
   expect((await record('a')).entry?.schedule).toMatchObject({ everyMs: 3_600_000 });
 });
 
-it('registers everything again where Redis was emptied', async () => {
+it('registers everything again after Redis was emptied', async () => {
   const { start, isRegistered, redis, prefix } = workers();
   const worker = start();
-  const config = await worker.register(line('a', 1), line('b', 2));
+  await worker.register(line('a', 1), line('b', 2));
   const keys = await redis.keys(`${prefix}:*`);
   await redis.del(...keys);
-  await worker.reconcile(config);
+  await worker.reconcile();
   for (const id of ['a', 'b']) expect(await isRegistered(id), id).toBe(true);
 });
 
-it('registers everything again where Redis was restored from before an edit', async () => {
+it('registers an edit again after Redis was restored from an older backup', async () => {
   const { start, record, redis, prefix } = workers();
   const worker = start();
   await worker.register(line('a', 1));
   const names = await redis.keys(`${prefix}:*`);
   const backup = await Promise.all(names.map(async (name) => [name, await redis.dumpBuffer(name)] as const));
-  const config = await worker.register(line('a', 1, ', every: 2h'));
+  await worker.register(line('a', 1, ', every: 2h'));
   await redis.del(...(await redis.keys(`${prefix}:*`)));
   for (const [name, dump] of backup) await redis.restore(name, 0, dump!);
-  await worker.reconcile(config);
+  await worker.reconcile();
   expect((await record('a')).entry?.schedule).toMatchObject({ everyMs: 7_200_000 });
 });
 
@@ -116,4 +115,23 @@ it('reports a duplicate once', async () => {
   expect(worker.warned()).toMatchObject([{ event: 'group.duplicate', group: 'b', owner: 'a' }]);
   await worker.register(...both);
   expect(worker.warned()).toEqual([]);
+});
+
+it('never registers twice at once: calls during a registration share the next one', async () => {
+  const { redis, keys, store } = registryRig();
+  const tokens = createTokens({ T: 'token-of-bot', U: 'token-of-bot2' });
+  const { log, logged } = testLog();
+  const config = configOf([line('a', 1)]);
+  tokens.load(config);
+  const registration = createRegistration({ redis, keys, store, tokens, log, config: () => config });
+  await Promise.all([
+    registration.register(),
+    registration.register(),
+    registration.reconcile(),
+    registration.register(),
+  ]);
+  expect(logged.map(({ event, added }) => [event, added])).toEqual([
+    ['registry.synced', 1],
+    ['registry.synced', 0],
+  ]);
 });

@@ -1,0 +1,185 @@
+/**
+ * Registers the groups of the configuration in force in Redis, and logs what changed. Registrations never overlap: a call
+ * that comes during one waits for the next.
+ */
+import { isDeepStrictEqual } from 'node:util';
+import { bucketOf } from '../budget/budget.ts';
+import type { Config } from '../config/config.ts';
+import type { DesiredGroup } from '../groups/entries.ts';
+import { createWorkerFiles, type FileRank, type GroupsFile, groupsFile } from '../groups/files.ts';
+import { markLost, type RegistryChanges, syncRegistry } from '../groups/registry.ts';
+import type { GroupStore } from '../groups/store.ts';
+import type { Logger } from '../log.ts';
+import type { Keys } from '../redis/keys.ts';
+import type { RedisClient } from '../redis/scripts.ts';
+import { singleFlight } from './tasks.ts';
+import type { Tokens } from './tokens.ts';
+
+export interface GroupRegistration {
+  /** Registers what differs from what Redis holds. */
+  register(): Promise<void>;
+  /** Announces that this worker lives and which file it has; registers if Redis may lack something of that. */
+  reconcile(): Promise<void>;
+  /** Registers groups again whose records were deleted or lost: they start over. */
+  registerLost(recordIds: readonly string[]): Promise<void>;
+  reportUnreadable(unreadable: RegistryChanges['unreadable']): void;
+  /** Notes the bucket of each instance's token, for processes that show budgets and know no token. */
+  noteBuckets(): Promise<void>;
+  /** Withdraws the announcement. */
+  close(): Promise<void>;
+}
+
+export interface RegistrationDependencies {
+  readonly redis: RedisClient;
+  readonly keys: Keys;
+  readonly store: GroupStore;
+  readonly tokens: Tokens;
+  readonly log: Logger;
+  readonly config: () => Config;
+}
+
+/** Fewer groups, or a smaller share of all, are often removed from a file on purpose. */
+const vanished = { groups: 3, share: 0.2 };
+/** Ids named in one log line. */
+const maxNamed = 10;
+
+export function createRegistration(options: RegistrationDependencies): GroupRegistration {
+  const { redis, keys, store, tokens, log, config } = options;
+  const files = createWorkerFiles(redis, keys);
+  const deps = { redis, keys, store, files };
+  let latest: { readonly config: Config; readonly file: GroupsFile } | null = null;
+  let rank: FileRank | null = null;
+  /** Groups that this process has registered. */
+  const known = new Set<string>();
+  /** Register in any case: somebody asked for it, or the last time failed. */
+  let isDue = true;
+  /** What the last registration left as it was because of another worker's file. */
+  let heldUp: Pick<RegistryChanges, 'kept' | 'outdated' | 'unreadable'> = { kept: [], outdated: [], unreadable: [] };
+
+  function fileOf(current: Config): GroupsFile {
+    if (latest?.config !== current) latest = { config: current, file: groupsFile(current) };
+    return latest.file;
+  }
+
+  const withKnown = (group: DesiredGroup, { api }: Config): DesiredGroup =>
+    known.has(nameOf(group)) ? { ...group, settlesInMs: api.settleTimeMs } : group;
+
+  const reportUnreadable: GroupRegistration['reportUnreadable'] = (unreadable) => {
+    for (const { group, reason } of unreadable) log.error({ event: 'group.unreadable', group }, reason);
+  };
+
+  async function noteBuckets(current: Config): Promise<void> {
+    const buckets = current.instances.map(({ name }) => [name, bucketOf(tokens.of(name))]);
+    await redis.hset(keys.buckets, Object.fromEntries(buckets));
+  }
+
+  async function announce(current: Config): Promise<FileRank> {
+    const announced = await files.announce(fileOf(current));
+    if (announced.others.length > 0 && !isDeepStrictEqual(announced.others, rank?.others)) {
+      log.warn(
+        { event: 'config.differs', file: announced.digest, others: announced.others },
+        'another worker has a different configuration file: the newer file wins, and groups in only one of them remain registered',
+      );
+    }
+    return announced;
+  }
+
+  /** Whether something is registered otherwise than this file says, and may be corrected now. */
+  async function differs({ groups }: Config, announced: FileRank): Promise<boolean> {
+    if (announced.isNew || announced.overridesUpTo !== rank?.overridesUpTo) return true;
+    const isHeldUp = heldUp.kept.length > 0 || heldUp.outdated.length > 0;
+    if (isHeldUp && !isDeepStrictEqual(announced.others, rank?.others)) return true;
+    return (await redis.hlen(keys.registered)) < groups.length - heldUp.unreadable.length;
+  }
+
+  async function sync(current: Config, announced: FileRank): Promise<void> {
+    await redis.sadd(keys.outboxes, ...current.results.queues);
+    await noteBuckets(current);
+    const { groups } = fileOf(current);
+    const changes = await syncRegistry(
+      deps,
+      groups.map((group) => withKnown(group, current)),
+      announced,
+    );
+    for (const group of groups) known.add(nameOf(group));
+    report(changes, current);
+    heldUp = changes;
+  }
+
+  const run = singleFlight(async () => {
+    // Before the work: a call of `register` that comes meanwhile leads to another run.
+    const isForced = isDue;
+    isDue = false;
+    try {
+      const current = config();
+      const announced = await announce(current);
+      if (isForced || (await differs(current, announced))) await sync(current, announced);
+      rank = announced;
+    } catch (error) {
+      isDue = true;
+      throw error;
+    }
+  });
+
+  async function register(): Promise<void> {
+    isDue = true;
+    await run();
+  }
+
+  function report(changes: RegistryChanges, { groups }: Config): void {
+    for (const { group, owner } of changes.duplicates) {
+      log.error(
+        { event: 'group.duplicate', group, owner },
+        `${group} is the same WhatsApp group as ${owner}: it is paused`,
+      );
+    }
+    reportUnreadable(changes.unreadable);
+    const { kept, outdated } = changes;
+    if (kept.length > 0 && !isDeepStrictEqual(kept, heldUp.kept)) {
+      log.warn(
+        { event: 'groups.kept', groups: kept.slice(0, maxNamed), count: kept.length },
+        `${kept.length} groups remain registered although this file lacks them, because another worker's file has them: ${named(kept)}`,
+      );
+    }
+    if (outdated.length > 0 && !isDeepStrictEqual(outdated, heldUp.outdated)) {
+      log.warn(
+        { event: 'groups.outdated', groups: outdated.slice(0, maxNamed), count: outdated.length },
+        `${outdated.length} groups remain registered as a newer file of another worker has them: ${named(outdated)}`,
+      );
+    }
+    const [added, changed, removed] = [changes.added.length, changes.changed.length, changes.removed.length];
+    if (removed >= vanished.groups && removed >= vanished.share * (removed + groups.length)) {
+      log.error(
+        { event: 'groups.vanished', groups: changes.removed.slice(0, maxNamed), removed },
+        `${removed} groups are no longer in the file: if that was not intended, put them back; their history is kept for 30 days`,
+      );
+    }
+    log.info({ event: 'registry.synced', added, changed, removed }, `${groups.length} groups in force`);
+  }
+
+  return {
+    register,
+    reconcile: run,
+    async registerLost(recordIds) {
+      const groups = await markLost(deps, recordIds);
+      for (const group of groups) {
+        log.warn({ event: 'group.lost', group }, `${group}: Redis has lost its record: it starts over`);
+      }
+      if (groups.length > 0) return await register();
+      // No group has these records: remove their places in the schedule.
+      for (const { name } of config().instances) await redis.zrem(keys.due(name), ...recordIds);
+    },
+    reportUnreadable,
+    noteBuckets: () => noteBuckets(config()),
+    close: () => files.withdraw(),
+  };
+}
+
+/** The group's id with the WhatsApp group that it names. */
+function nameOf({ entry }: DesiredGroup): string {
+  return `${entry.group} ${entry.identifier}`;
+}
+
+function named(groups: readonly string[]): string {
+  return groups.slice(0, maxNamed).join(', ') + (groups.length > maxNamed ? ', …' : '');
+}

@@ -1,0 +1,136 @@
+/**
+ * The BullMQ workers of this process: one for each instance of the file in force, one for each leftover queue that it
+ * serves, and the planner's. A slow instance does not hold up the others.
+ */
+import type { Job, Queue } from 'bullmq';
+import { readGate } from '../budget/gate.ts';
+import { isRunnable } from '../bullmq/counts.ts';
+import type { OpenOptions } from '../bullmq/queues.ts';
+import type { InstanceConfig } from '../config/config.ts';
+import { plannerQueue } from '../contract/queueNames.ts';
+import type { Logger } from '../log.ts';
+import type { Keys } from '../redis/keys.ts';
+import { redisTime } from '../redis/scripts.ts';
+import { type JobLock, openWatchedWorker, type WatchedWorker } from './watchedWorker.ts';
+
+export interface Workers {
+  /** Serves these instances: opens, adjusts and closes workers. Resolves when the jobs of closed workers have ended. */
+  serve(instances: readonly Pick<InstanceConfig, 'name' | 'concurrency'>[]): Promise<void>;
+  /** Serves these queues as well, whose instances the file in force lacks. */
+  serveLeftovers(instances: readonly string[]): Promise<void>;
+  startPlanner(): void;
+  /** Opens workers again that hang. `isOutage`: Redis cannot be worked with now. */
+  watch(isOutage: () => boolean): Promise<void>;
+  /** Instances in the file in force whose jobs have waited for a minute without one being taken. */
+  stuck(): readonly string[];
+  /** Rotation jobs that this process runs now. */
+  jobsRunning(): number;
+  close(): Promise<void>;
+}
+
+export interface WorkersOptions extends OpenOptions {
+  readonly keys: Keys;
+  readonly log: Logger;
+  readonly queueOf: (instance: string) => Queue;
+  /** The planner's queue. */
+  readonly plans: Queue;
+  readonly processJob: (instance: string, queue: Queue, job: Job, lock: JobLock) => Promise<unknown>;
+  readonly plan: () => Promise<void>;
+  readonly onError: (source: string, error: Error) => void;
+}
+
+/** Leftover queues get few jobs run at a time: instances of the file in force go first. */
+const leftoverConcurrency = 2;
+/** A look at the queues that takes longer than this means that Redis does not answer. */
+const slowMs = 10_000;
+
+export function createWorkers(options: WorkersOptions): Workers {
+  const { keys, log, queueOf, plans, processJob, plan, onError, ...connection } = options;
+  const { redis } = connection;
+  const workers = new Map<string, WatchedWorker>();
+  /** Includes workers that are being closed. */
+  const open = new Set<WatchedWorker>();
+  let planner: WatchedWorker | null = null;
+  let served: ReadonlyMap<string, number> = new Map();
+  let leftovers: readonly string[] = [];
+
+  function openInstance(instance: string, concurrency: number): WatchedWorker {
+    const queue = queueOf(instance);
+    const worker = openWatchedWorker({
+      ...{ ...connection, queue, concurrency },
+      process: (job, lock) => processJob(instance, queue, job, lock),
+      onError: (error) => onError(instance, error),
+      onRecreated: () =>
+        log.warn(
+          { event: 'worker.recreated', instance },
+          `${instance}: jobs wait, nothing keeps them from being taken, and none is: their worker is created again`,
+        ),
+    });
+    open.add(worker);
+    return worker;
+  }
+
+  function openPlanner(): WatchedWorker {
+    return openWatchedWorker({
+      ...{ ...connection, queue: plans, concurrency: 1, process: plan },
+      onError: (error) => onError(plannerQueue, error),
+      onRecreated: () =>
+        log.warn({ event: 'worker.recreated', queue: plannerQueue }, "the planner's worker hangs: it is created again"),
+    });
+  }
+
+  async function reconcile(): Promise<void> {
+    const wanted = new Map([...leftovers.map((name) => [name, leftoverConcurrency] as const), ...served]);
+    for (const [name, concurrency] of wanted) {
+      const worker = workers.get(name) ?? openInstance(name, concurrency);
+      worker.setConcurrency(concurrency);
+      workers.set(name, worker);
+    }
+    await close([...workers.keys()].filter((name) => !wanted.has(name)));
+  }
+
+  async function close(names: readonly string[]): Promise<void> {
+    const closing = names.flatMap((name) => workers.get(name) ?? []);
+    for (const name of names) workers.delete(name);
+    await Promise.all(
+      closing.map(async (worker) => {
+        await worker.close();
+        open.delete(worker);
+      }),
+    );
+  }
+
+  /** Whether a job waits although its queue is neither paused nor rate-limited and its instance's gate is open. */
+  async function isWaiting(queue: Queue, instance: string | null): Promise<boolean> {
+    const nowMs = await redisTime(redis, keys);
+    if (!(await isRunnable(redis, queue, nowMs))) return false;
+    return instance === null || (await readGate(redis, keys, instance, nowMs)) === null;
+  }
+
+  return {
+    async serve(instances) {
+      served = new Map(instances.map(({ name, concurrency }) => [name, concurrency]));
+      await reconcile();
+    },
+    async serveLeftovers(instances) {
+      leftovers = instances;
+      await reconcile();
+    },
+    startPlanner() {
+      planner = openPlanner();
+    },
+    async watch(isOutage) {
+      const startedAt = performance.now();
+      const watched = [...workers].map(([instance, worker]) => ({ instance, worker }));
+      const all = planner === null ? watched : [...watched, { instance: null, worker: planner }];
+      const waiting = await Promise.all(all.map(({ instance, worker }) => isWaiting(worker.queue, instance)));
+      const isDown = isOutage() || performance.now() - startedAt > slowMs;
+      for (const [i, { worker }] of all.entries()) worker.watch(waiting[i] === true, isDown);
+    },
+    stuck: () => [...served.keys()].filter((instance) => workers.get(instance)?.isStuck()),
+    jobsRunning: () => [...open].reduce((sum, worker) => sum + worker.jobsRunning(), 0),
+    async close() {
+      await Promise.all([planner?.close(), close([...workers.keys()])]);
+    },
+  };
+}
