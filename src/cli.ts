@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-/** The command line: names, options and help. What a command does is in `commands/`; only the one that runs is loaded. */
+/** The command line: names, options, help and exit codes. Loads only the command that runs, from `commands/`. */
 import { Command, CommanderError } from 'commander';
 import { CommandError, defaultConfigFile } from './commands/context.ts';
 import { ConfigError } from './config/problems.ts';
@@ -22,60 +22,60 @@ const program = new Command('invite-rotator')
   .description('Rotates WhatsApp group invite links through RyzeAPI and publishes every new one to a BullMQ queue.')
   .version(version)
   .exitOverride()
-  .showHelpAfterError('(--help tells more)');
+  .showHelpAfterError('(see --help)');
 
 program.addCommand(
-  command('start', 'run the worker; starts an embedded Redis where none is named').action(async (options) => {
+  command('start', 'run the worker; start an embedded Redis if none is configured').action(async (options) => {
     const { start } = await import('./commands/start.ts');
     exitCode = await start(options);
   }),
 );
 program.addCommand(
   command('check', 'validate the configuration file and print the plan')
-    .option('--preview <duration>', 'print the rotations to come in that time instead')
-    .option('--json', 'as JSON')
+    .option('--preview <duration>', 'print the rotations due within this time instead, such as 24h')
+    .option('--json', 'print JSON')
     .action(async (options) => {
       const { check } = await import('./commands/check.ts');
       exitCode = await check(options);
     }),
 );
 program.addCommand(
-  command('rotate', 'push one-off rotations: every group named gets a new link now')
+  command('rotate', 'push one-off rotations: each group named gets a new link now')
     .argument('[group...]', 'ids or JIDs')
-    .option('--all', 'every group of the file; asks first on a terminal')
-    .option('--reason <text>', 'goes into the event')
-    .option('--wait', 'wait for the new links and print them; exit 1 if any failed')
-    .option('--timeout <duration>', 'with --wait: how long', '60s')
-    .option('--yes', 'with --all: do not ask')
-    .option('--json', 'one JSON object a line')
+    .option('--all', 'rotate every group of the file; asks for confirmation on a terminal')
+    .option('--reason <text>', 'the reason, which appears in the event')
+    .option('--wait', 'wait for the new links and print them; exit 1 if any rotation failed')
+    .option('--timeout <duration>', 'with --wait: how long to wait', '60s')
+    .option('--yes', 'with --all: do not ask for confirmation')
+    .option('--json', 'print one JSON object per line')
     .action(async (groups, options) => {
       const { rotate } = await import('./commands/rotate.ts');
       exitCode = await rotate(groups, options);
     }),
 );
 program.addCommand(
-  command('status', 'show every group and instance')
-    .option('--watch', 'again and again, until Ctrl-C')
-    .option('--json', 'as JSON')
+  command('status', 'show every group and instance, and what needs attention')
+    .option('--watch', 'refresh every 2 s until Ctrl-C')
+    .option('--json', 'print JSON')
     .action(async (options) => {
       const { status } = await import('./commands/status.ts');
       exitCode = await status(options);
     }),
 );
 program.addCommand(
-  command('consume', 'take events off a results queue: one JSON object a line')
-    .option('--queue <name>', 'which; default: the first of results.queues')
+  command('consume', 'take events off a results queue and print one JSON object per line')
+    .option('--queue <name>', 'results queue (default: the first of results.queues)')
     .action(async (options) => {
       const { consume } = await import('./commands/consume.ts');
       exitCode = await consume(options);
     }),
 );
 
-// Nobody reads what is written there: no reason to end.
+// A closed stderr does not end the program.
 process.stderr.on('error', () => {});
-// In our own words too: Node.js would print all that the error carries, such as a Redis command with links in it.
+// Node.js would print all properties of the error, such as a Redis command with links among its arguments.
 process.on('uncaughtException', (error: NodeJS.ErrnoException) => {
-  // Whoever read our output has what they wanted, such as `head`.
+  // The reader of a pipe, such as `head`, has closed it: not an error.
   process.exit(error.code === 'EPIPE' && error.syscall === 'write' ? exitCode : explain(error));
 });
 try {
@@ -85,9 +85,9 @@ try {
   process.exit(explain(error));
 }
 
-/** One clear line for what a user can put right; a stack trace only for what is our own fault. */
+/** Prints one line for what a user can correct, and a stack trace for a bug. Returns the exit code. */
 function explain(error: unknown): number {
-  // Commander has said it already; it counts help as an error of its own.
+  // Commander has printed its message already, and reports help as an error too.
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
   if (error instanceof ConfigError) return fail(error.message, 2);
   if (error instanceof CommandError) return fail(error.message, error.exitCode);
@@ -96,14 +96,14 @@ function explain(error: unknown): number {
   return fail(error instanceof Error ? (error.stack ?? error.message) : String(error), 1);
 }
 
-/** A user who lacks a right needs to know for what. */
+/** Names the command and key for which a Redis user lacks the permission. */
 function replyText(error: Error & { command?: { name?: string; args?: unknown[] } }): string {
   const reason = refusalOf(error);
   const { name = '', args = [] } = error.command ?? {};
-  // A script's own arguments may be links; its first key is none.
+  // A script's arguments may be links. Its first key is not.
   const key = /^eval/.test(name) ? args[2] : args[0];
-  const about = /one of the keys/.test(error.message) ? `${name} ${String(key)}` : name;
-  return `Redis refuses ${about}: ${reason === null ? error.message : refusalReasons[reason]}`;
+  const subject = /one of the keys/.test(error.message) ? `${name} ${String(key)}` : name;
+  return `Redis refuses ${subject}: ${reason === null ? error.message : refusalReasons[reason]}`;
 }
 
 function fail(message: string, code: number): number {

@@ -1,6 +1,6 @@
 /**
- * What the commands share: reading the file, reaching Redis, and ending with the right exit code and one clear line.
- * Exit codes, as in the contract: 0 done, 1 failed while running, 2 wrong usage or invalid configuration.
+ * What the commands share: reading the file, connecting to Redis, signals and exit codes. Exit codes: 0 success, 1 failed
+ * while running, 2 wrong usage or invalid configuration.
  */
 import { resolve } from 'node:path';
 import type { Config } from '../config/config.ts';
@@ -13,7 +13,7 @@ import { createRefusals } from '../redis/outage.ts';
 import type { RedisClient } from '../redis/scripts.ts';
 import { runningRedis } from './redisTarget.ts';
 
-/** A failure that is told in words, without a stack trace. */
+/** A failure whose message is printed without a stack trace. */
 export class CommandError extends Error {
   override readonly name = 'CommandError';
   readonly exitCode: 1 | 2;
@@ -24,7 +24,6 @@ export class CommandError extends Error {
   }
 }
 
-/** Options that every command takes. */
 export interface CommonOptions {
   readonly config?: string;
   readonly json?: boolean;
@@ -36,7 +35,7 @@ export function configFile(options: CommonOptions): string {
   return resolve(options.config ?? process.env.ROTATOR_CONFIG ?? defaultConfigFile);
 }
 
-/** The file, checked; every problem at once where it is not right. */
+/** Reads and validates the file. Throws a `ConfigError` that lists every problem. */
 export async function readConfig(options: CommonOptions): Promise<Config> {
   const loaded = await loadConfig(configFile(options));
   if (loaded.ok) return loaded.config;
@@ -49,17 +48,17 @@ export interface Connected {
   readonly prefix: string;
 }
 
-export interface RedisUse {
-  /** It writes to Redis: a replica is refused. */
+interface RedisUse {
+  /** A command that writes rejects a replica. */
   readonly writes?: boolean;
-  /** How long Redis may refuse a command before that fails. */
+  /** How long Redis may refuse a command before the command fails. */
   readonly refusedForMs?: number;
 }
 
-/** A failover is waited for; whoever sits before a terminal is told of longer trouble. */
+/** Long enough for a failover, short enough for a person at a terminal. */
 const commandRefusedForMs = 10_000;
 
-/** Runs with a connection to the Redis that the worker uses, and closes it whatever happens. */
+/** Calls `run` with a connection to the worker's Redis, and closes it afterwards. */
 export async function withRedis<T>(
   config: Config['redis'],
   run: (connected: Connected) => Promise<T>,
@@ -78,7 +77,7 @@ export async function withRedis<T>(
   }
 }
 
-/** Resolves at the first SIGTERM or SIGINT; a second one ends the process at once. */
+/** Resolves at the first SIGTERM or SIGINT. A second one ends the process at once. */
 export function stopSignal(): Promise<NodeJS.Signals> {
   return new Promise((done) => {
     let stopping = false;
@@ -92,14 +91,9 @@ export function stopSignal(): Promise<NodeJS.Signals> {
   });
 }
 
-/** The reason of an abort by SIGTERM or SIGINT. */
-export class StoppedError extends Error {
-  override readonly name = 'StoppedError';
-}
-
-/** The same as an `AbortSignal`, for work that is to be given up. */
+/** The same as an `AbortSignal`. */
 export function abortOn(stopped: Promise<NodeJS.Signals>): AbortSignal {
   const controller = new AbortController();
-  void stopped.then((signal) => controller.abort(new StoppedError(signal)));
+  void stopped.then((signal) => controller.abort(new Error(`stopped by ${signal}`)));
   return controller.signal;
 }

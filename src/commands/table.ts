@@ -1,4 +1,4 @@
-/** Tables for people: columns and nothing else. */
+/** Tables with aligned columns and no borders. */
 import Table from 'cli-table3';
 
 const lines = ['top', 'top-mid', 'top-left', 'top-right', 'bottom', 'bottom-mid', 'bottom-left', 'bottom-right'];
