@@ -29,7 +29,7 @@ COPY --from=production /app/dist ./dist
 # The user `node` by number, so that Kubernetes can verify that it is not root. All files belong to root, so the program
 # cannot change itself. It writes nothing to disk, so the root file system may be read-only.
 USER 1000:1000
-# Pages, for whoever sets `ops: { host: 0.0.0.0 }` in the file. With another port, replace the health check, too.
+# The pages, if the file sets `ops: { host: 0.0.0.0 }`. With another port, replace the health check as well.
 EXPOSE 9400
 HEALTHCHECK --interval=10s --timeout=5s --start-period=20s \
   CMD ["node", "-e", "fetch('http://127.0.0.1:9400/readyz').then(({ ok }) => process.exit(ok ? 0 : 1), () => process.exit(1))"]

@@ -84,7 +84,7 @@ function print(result: Storm): void {
       `(${(result.resets / Math.max(result.rotations, 1)).toFixed(2)} per rotation), adopted ${result.adopted}, drifts ${result.drifts}, failures ${result.failures}`,
   );
   console.log(`repeats seen by consumers ${result.repeats}, pages read ${result.pages}`);
-  console.log(`settled ${result.settledAfterMs} ms after the last trouble`);
+  console.log(`settled ${result.settledAfterMs} ms after the last incident`);
   console.log('dead links by cause:');
   for (const line of result.deadTimes) console.log(`  ${line}`);
   for (const { promise, violations } of findings) {
