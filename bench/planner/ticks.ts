@@ -12,7 +12,7 @@ import { syncRegistry } from '../../src/groups/registry.ts';
 import { createGroupStore, type GroupStore } from '../../src/groups/store.ts';
 import { startEmbeddedRedis } from '../../src/localRedis/embedded.ts';
 import { tick } from '../../src/planner/planner.ts';
-import { makeKeys } from '../../src/redis/keys.ts';
+import { createDatabase } from '../../src/redis/database.ts';
 
 export interface TickCosts {
   readonly groups: number;
@@ -36,18 +36,18 @@ export async function measureTicks(count: number): Promise<TickCosts> {
   const folder = mkdtempSync(join(tmpdir(), 'invite-rotator-bench-'));
   const embedded = await startEmbeddedRedis({ dataDir: folder, env: process.env, say: (line) => console.error(line) });
   const redis = new Redis({ path: resolve(embedded.path), maxRetriesPerRequest: null });
-  const keys = makeKeys('bull');
-  const store = createGroupStore(redis, keys);
+  const db = createDatabase(redis, 'bull');
+  const store = createGroupStore(db);
   const queue = new Queue('rotations-bot', { connection: redis });
-  const budget = createBudget(redis, keys, { callTimeoutMs: 30_000 });
+  const budget = createBudget(db, { callTimeoutMs: 30_000 });
   try {
     const heapBefore = heapMb();
     const [parseMs, config] = await timed(() => parse(yaml(count)));
-    const files = createWorkerFiles(redis, keys);
+    const files = createWorkerFiles(db);
     /** What a worker does to apply a file. */
     const sync = async (next: Config) => {
       const file = groupsFile(next);
-      return await syncRegistry({ redis, keys, store, files }, file.groups, await files.announce(file));
+      return await syncRegistry({ ...db, store, files }, file.groups, await files.announce(file));
     };
     const [syncMs] = await timed(() => sync(config));
     const edited = parse(yaml(count).replace('every: 30d', 'every: 29d'));
@@ -55,8 +55,7 @@ export async function measureTicks(count: number): Promise<TickCosts> {
     const heap = heapMb() - heapBefore;
     await adoptAll(store, edited);
 
-    const run = () =>
-      tick({ redis, keys, store, budget, config: edited, tokenOf: () => 'a-token', queueOf: () => queue });
+    const run = () => tick({ ...db, store, budget, config: edited, tokenOf: () => 'a-token', queueOf: () => queue });
     for (let i = 0; i < 5; i++) await run();
     const idle = await repeated(redis, run, async () => {});
     let next = 0;

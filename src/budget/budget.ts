@@ -6,10 +6,12 @@
  *
  * An instance's gate (`gate.ts`) is checked in the same step: while it is closed no call is granted.
  */
+
 import { createHash, randomUUID } from 'node:crypto';
 import type { InstanceConfig } from '../config/config.ts';
+import type { Database } from '../redis/database.ts';
 import type { Keys } from '../redis/keys.ts';
-import { loadScript, type RedisClient, runScript } from '../redis/scripts.ts';
+import { loadScript, runScript } from '../redis/scripts.ts';
 import type { RateLimitReading } from '../ryze/outcome.ts';
 import { culpritMs, type Witness } from './gate.ts';
 
@@ -131,7 +133,8 @@ export interface BudgetOptions {
   readonly onDenied?: (instance: string, why: Denial) => void;
 }
 
-export function createBudget(redis: RedisClient, keys: Keys, { callTimeoutMs, onDenied }: BudgetOptions): Budget {
+export function createBudget(db: Database, { callTimeoutMs, onDenied }: BudgetOptions): Budget {
+  const { redis, keys } = db;
   /** Who waits for a probe's answer in this process. */
   const sleepers = new Set<() => void>();
 
@@ -235,7 +238,7 @@ export function createBudget(redis: RedisClient, keys: Keys, { callTimeoutMs, on
       return { foreign, opened: opened === '' ? null : opened };
     },
 
-    capacity: (instance, token, horizonMs) => capacityOfBucket(redis, keys, bucketOf(token), instance, horizonMs),
+    capacity: (instance, token, horizonMs) => capacityOfBucket(db, bucketOf(token), instance, horizonMs),
   };
 }
 
@@ -251,8 +254,7 @@ export function waitListKeys(keys: Keys, bucket: string): string[] {
 
 /** The same for whoever knows the bucket's name but not the token. */
 export async function capacityOfBucket(
-  redis: RedisClient,
-  keys: Keys,
+  { redis, keys }: Database,
   bucket: string,
   { rateLimit }: BudgetedInstance,
   horizonMs: number,

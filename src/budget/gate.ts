@@ -12,8 +12,8 @@
  */
 
 import type { ErrorCode } from '../contract/errorCodes.ts';
-import type { Keys } from '../redis/keys.ts';
-import { loadScript, type RedisClient, runScript } from '../redis/scripts.ts';
+import type { Database } from '../redis/database.ts';
+import { loadScript, runScript } from '../redis/scripts.ts';
 import { causeOf, type PauseReason, policies, type Scope } from '../rotation/policy.ts';
 
 const judgeLua = loadScript('judge', import.meta.url);
@@ -74,8 +74,7 @@ export const culpritMs = 48 * 3_600_000;
 
 /** Judges a failed call of an instance. Its code must be one that pauses. */
 export async function judgeFailure(
-  redis: RedisClient,
-  keys: Keys,
+  { redis, keys }: Database,
   instance: string,
   { group, call, code, begunAt, slot }: FailedCall,
 ): Promise<Judgement> {
@@ -122,8 +121,7 @@ export interface Standing {
 }
 
 export async function readStanding(
-  redis: RedisClient,
-  keys: Keys,
+  { redis, keys }: Database,
   instance: string,
   group: string,
   code: ErrorCode,
@@ -147,12 +145,7 @@ export interface ClosedGate extends Gate {
 }
 
 /** The gate's current state. Null while it is open. */
-export async function readGate(
-  redis: RedisClient,
-  keys: Keys,
-  instance: string,
-  nowMs: number,
-): Promise<ClosedGate | null> {
+export async function readGate({ redis, keys }: Database, instance: string, nowMs: number): Promise<ClosedGate | null> {
   const [reason, until, streak, since] = await redis.hmget(keys.gate(instance), 'reason', 'until', 'streak', 'since');
   if (!reason) return null;
   const closedForMs = since ? Math.max(nowMs - Number(since), 0) : null;
@@ -167,7 +160,7 @@ export interface Probing {
   readonly takesRead: boolean;
 }
 
-export async function readProbing(redis: RedisClient, keys: Keys, instance: string, nowMs: number): Promise<Probing> {
+export async function readProbing({ redis, keys }: Database, instance: string, nowMs: number): Promise<Probing> {
   const [blamed, [needs, probeUntil]] = await Promise.all([
     redis.hkeys(keys.blamed(instance)),
     redis.hmget(keys.gate(instance), 'needs', 'probeUntil'),
@@ -179,7 +172,7 @@ export async function readProbing(redis: RedisClient, keys: Keys, instance: stri
  * Opens the gate at once: what it was closed for has been put right by a person (a new token, say). Returns what that
  * was; null: it was open.
  */
-export async function openGate(redis: RedisClient, keys: Keys, instance: string): Promise<string | null> {
+export async function openGate({ redis, keys }: Database, instance: string): Promise<string | null> {
   const reason = (await runScript(
     redis,
     openLua,
@@ -190,7 +183,7 @@ export async function openGate(redis: RedisClient, keys: Keys, instance: string)
 }
 
 /** Keeps a pause from lasting longer because Redis's clock was set back. */
-export async function rewindGate(redis: RedisClient, keys: Keys, instance: string, backMs: number): Promise<void> {
+export async function rewindGate({ redis, keys }: Database, instance: string, backMs: number): Promise<void> {
   await runScript(
     redis,
     rewindLua,

@@ -9,7 +9,7 @@ import { type FoundGroup, findGroup } from '../groups/jids.ts';
 import { isScheduled, type KnownLink, knownLink } from '../groups/record.ts';
 import { createGroupStore } from '../groups/store.ts';
 import { type Connection, openConnection } from '../redis/connectionOptions.ts';
-import { makeKeys } from '../redis/keys.ts';
+import { createDatabase } from '../redis/database.ts';
 import { isJid } from '../ryze/identifier.ts';
 import { createCalls, retryTransient, untilReady } from './calls.ts';
 import { RotationError } from './error.ts';
@@ -71,9 +71,9 @@ export interface RotationClient {
 /** Throws a `TypeError` for a connection that cannot do what is promised here. */
 export function createRotationClient({ connection, prefix = 'bull' }: RotationClientOptions): RotationClient {
   const { redis, duplicate, close } = openConnection(connection);
-  const keys = makeKeys(prefix);
-  const store = createGroupStore(redis, keys);
-  const oneOffs = createOneOffs({ redis, duplicate, keys, prefix });
+  const db = createDatabase(redis, prefix);
+  const store = createGroupStore(db);
+  const oneOffs = createOneOffs({ ...db, duplicate });
   const calls = createCalls();
 
   async function find(name: string): Promise<FoundGroup> {
@@ -101,7 +101,7 @@ export function createRotationClient({ connection, prefix = 'bull' }: RotationCl
     const requestId = options.requestId ?? randomUUID();
     const { entry, recordId, stamp } = await retryTransient(redis, signal, async () => {
       const found = await find(name);
-      return { ...found, stamp: await stampOf({ redis, keys, store }, found.recordId) };
+      return { ...found, stamp: await stampOf({ ...db, store }, found.recordId) };
     });
     const parsed = rotationRequest.safeParse({ group: entry.group, reason, requestedBy, requestId, ...stamp });
     if (!parsed.success) {

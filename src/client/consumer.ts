@@ -8,8 +8,8 @@
 import { DelayedError, type Job, UnrecoverableError } from 'bullmq';
 import { type LinkEvent, linkEvent, type NewLinkEvent, type RotationFailedEvent } from '../contract/event.ts';
 import { type Connection, openDedicated } from '../redis/connectionOptions.ts';
+import { createDatabase } from '../redis/database.ts';
 import { withoutCommand } from '../redis/errors.ts';
-import { makeKeys } from '../redis/keys.ts';
 import { createBackOff, createDelivery, type RetryOptions } from './delivery.ts';
 import { retryFailedEvents, startEventWorker } from './eventWorker.ts';
 
@@ -49,7 +49,7 @@ export function consumeLinks(options: ConsumeLinksOptions): LinkConsumer {
   const { onError = (error: Error) => console.error(`${queue}: ${error.message}`) } = options;
   const backOff = createBackOff(options.retry);
   const { redis, close } = openDedicated(options.connection);
-  const delivery = createDelivery(redis, makeKeys(prefix), queue);
+  const delivery = createDelivery(createDatabase(redis, prefix), queue);
   const running = new Set<Promise<void>>();
 
   async function call(userFunction: () => Promise<void> | void): Promise<void> {

@@ -8,10 +8,11 @@
  * Redis holds the highest revision delivered for each group, and a lease on the group while its handler runs. The times
  * between retries are kept in memory, so a restarted consumer retries at once.
  */
+
 import { randomUUID } from 'node:crypto';
 import type { LinkEvent, NewLinkEvent } from '../contract/event.ts';
-import type { Keys } from '../redis/keys.ts';
-import { loadScript, type RedisClient, runScript } from '../redis/scripts.ts';
+import type { Database } from '../redis/database.ts';
+import { loadScript, runScript } from '../redis/scripts.ts';
 import { retryTransient } from './calls.ts';
 
 const claimLua = loadScript('claim', import.meta.url);
@@ -35,7 +36,7 @@ const busyPollMs = 250;
 /** How long Redis may refuse to note a handled event before the event is delivered again. */
 const finishTimeoutMs = 10_000;
 
-export function createDelivery(redis: RedisClient, keys: Keys, queue: string): Delivery {
+export function createDelivery({ redis, keys }: Database, queue: string): Delivery {
   const inTurn = createTurns();
 
   async function handle({ group, revision }: NewLinkEvent, handler: () => Promise<void>): Promise<number> {

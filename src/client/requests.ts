@@ -16,7 +16,7 @@ import {
 import { findGroup } from '../groups/jids.ts';
 import { knownLink } from '../groups/record.ts';
 import { createGroupStore } from '../groups/store.ts';
-import type { Keys } from '../redis/keys.ts';
+import type { Database } from '../redis/database.ts';
 import type { RedisClient } from '../redis/scripts.ts';
 import { isAnswered } from '../rotation/decide.ts';
 
@@ -48,16 +48,14 @@ export interface OneOffs {
   close(): void;
 }
 
-export interface OneOffsOptions {
-  readonly redis: RedisClient;
+export interface OneOffsOptions extends Database {
   /** Opens a connection for reads that block. */
   readonly duplicate: () => RedisClient;
-  readonly keys: Keys;
-  readonly prefix: string;
 }
 
-export function createOneOffs({ redis, duplicate, keys, prefix }: OneOffsOptions): OneOffs {
-  const store = createGroupStore(redis, keys);
+export function createOneOffs(options: OneOffsOptions): OneOffs {
+  const { redis, duplicate, prefix } = options;
+  const store = createGroupStore(options);
   const queues = openQueues({ redis, prefix, queueName: rotationsQueue });
   const waiters = new Map<string, JobWaiter>();
 

@@ -1,7 +1,8 @@
 /** `invite-rotator consume`: takes events off a results queue and prints each as one line of JSON on stdout. */
 import { startEventWorker } from '../client/eventWorker.ts';
 import { linkEvent } from '../contract/event.ts';
-import { type CommonOptions, type Connected, readConfig, stopSignal, withRedis } from './context.ts';
+import type { Database } from '../redis/database.ts';
+import { type CommonOptions, readConfig, stopSignal, withRedis } from './context.ts';
 
 export interface ConsumeOptions extends CommonOptions {
   readonly queue?: string;
@@ -11,7 +12,7 @@ export interface ConsumeOptions extends CommonOptions {
 export async function consume(options: ConsumeOptions): Promise<number> {
   const config = await readConfig(options);
   const name = options.queue ?? config.results.queues[0] ?? '';
-  const run = async ({ redis, prefix }: Connected) => {
+  const run = async ({ redis, prefix }: Database) => {
     const worker = startEventWorker({
       queue: name,
       redis,

@@ -2,15 +2,15 @@
  * What the commands share: reading the file, connecting to Redis, signals and exit codes. Exit codes: 0 success, 1 failed
  * while running, 2 wrong usage or invalid configuration.
  */
+
 import { resolve } from 'node:path';
 import type { Config } from '../config/config.ts';
 import { loadConfig } from '../config/load.ts';
 import { ConfigError } from '../config/problems.ts';
 import { connectRedis } from '../redis/connection.ts';
+import { createDatabase, type Database } from '../redis/database.ts';
 import { refusalOfReplica } from '../redis/inspect.ts';
-import { type Keys, makeKeys } from '../redis/keys.ts';
 import { createRefusals } from '../redis/outage.ts';
-import type { RedisClient } from '../redis/scripts.ts';
 import { runningRedis } from './redisTarget.ts';
 
 /** A failure whose message is printed without a stack trace. */
@@ -42,12 +42,6 @@ export async function readConfig(options: CommonOptions): Promise<Config> {
   throw new ConfigError(loaded.problems);
 }
 
-export interface Connected {
-  readonly redis: RedisClient;
-  readonly keys: Keys;
-  readonly prefix: string;
-}
-
 interface RedisUse {
   /** A command that writes rejects a replica. */
   readonly writes?: boolean;
@@ -61,7 +55,7 @@ const commandRefusedForMs = 10_000;
 /** Calls `run` with a connection to the worker's Redis, and closes it afterwards. */
 export async function withRedis<T>(
   config: Config['redis'],
-  run: (connected: Connected) => Promise<T>,
+  run: (db: Database) => Promise<T>,
   { writes = false, refusedForMs = commandRefusedForMs }: RedisUse = {},
 ): Promise<T> {
   const refusals = createRefusals((change) => {
@@ -71,7 +65,7 @@ export async function withRedis<T>(
   try {
     const replica = writes ? await refusalOfReplica(redis) : null;
     if (replica !== null) throw new CommandError(1, replica);
-    return await run({ redis, keys: makeKeys(config.prefix), prefix: config.prefix });
+    return await run(createDatabase(redis, config.prefix));
   } finally {
     redis.disconnect();
   }

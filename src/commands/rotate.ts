@@ -1,4 +1,5 @@
 /** `invite-rotator rotate`: pushes one-off rotations, and waits for the links if asked to. */
+
 import { randomUUID } from 'node:crypto';
 import { setMaxListeners } from 'node:events';
 import { createInterface } from 'node:readline/promises';
@@ -13,11 +14,12 @@ import { parseDuration } from '../config/duration.ts';
 import { rotationsQueue } from '../contract/queueNames.ts';
 import { findGroup } from '../groups/jids.ts';
 import { createGroupStore } from '../groups/store.ts';
+import { type Database, redisTime } from '../redis/database.ts';
 import { refusalOf, withoutCommand } from '../redis/errors.ts';
-import { type RedisClient, redisTime } from '../redis/scripts.ts';
+import type { RedisClient } from '../redis/scripts.ts';
 import { isJid } from '../ryze/identifier.ts';
 import { pausedText } from '../status/format.ts';
-import { CommandError, type CommonOptions, type Connected, readConfig, withRedis } from './context.ts';
+import { CommandError, type CommonOptions, readConfig, withRedis } from './context.ts';
 import { type Progress, showProgress } from './progress.ts';
 
 export interface RotateOptions extends CommonOptions {
@@ -35,7 +37,7 @@ interface Pushed {
   readonly expected: ExpectedResult | null;
 }
 
-interface Waiting extends Connected {
+interface Waiting extends Database {
   readonly oneOffs: OneOffs;
 }
 
@@ -64,7 +66,7 @@ export async function rotate(names: readonly string[], options: RotateOptions): 
     if (options.wait) timer = setTimeout(() => limit.abort(new LateError()), timeoutMs);
   };
   startClock();
-  const act = async (connected: Connected) => {
+  const act = async (connected: Database) => {
     const groups = options.all ? [...config.groups] : await findGroups(connected, config, names);
     if (options.all && !options.yes) {
       clearTimeout(timer);
@@ -72,9 +74,9 @@ export async function rotate(names: readonly string[], options: RotateOptions): 
       startClock();
     }
 
-    const { redis, keys, prefix } = connected;
+    const { redis } = connected;
     const opened: RedisClient[] = [];
-    const oneOffs = createOneOffs({ redis, duplicate: () => duplicate(redis, opened), keys, prefix });
+    const oneOffs = createOneOffs({ ...connected, duplicate: () => duplicate(redis, opened) });
     try {
       const pushed = await push(connected, oneOffs, groups, options.wait ? signal : null, options.reason);
       isPushed = true;
@@ -114,12 +116,8 @@ function duplicate(redis: RedisClient, opened: RedisClient[]): RedisClient {
   return client;
 }
 
-async function findGroups(
-  { redis, keys }: Connected,
-  config: Config,
-  names: readonly string[],
-): Promise<GroupConfig[]> {
-  const store = createGroupStore(redis, keys);
+async function findGroups(db: Database, config: Config, names: readonly string[]): Promise<GroupConfig[]> {
+  const store = createGroupStore(db);
   const found = new Map<string, GroupConfig>();
   const unknown: string[] = [];
   for (const name of names) {
@@ -147,14 +145,14 @@ async function confirmed(count: number): Promise<boolean> {
 
 /** `signal`: ends the waiting for the results; null: nobody waits for them. */
 async function push(
-  { redis, keys }: Connected,
+  db: Database,
   oneOffs: OneOffs,
   groups: readonly GroupConfig[],
   signal: AbortSignal | null,
   reason: string | undefined,
 ): Promise<Pushed[]> {
   try {
-    const store = createGroupStore(redis, keys);
+    const store = createGroupStore(db);
     return await Promise.all(
       groups.map(async (group) => {
         const named = group.identifier.kind === 'jid' ? group.identifier.jid : group.id;
@@ -163,7 +161,7 @@ async function push(
           group: group.id,
           requestId: randomUUID(),
           requestedBy: 'cli',
-          ...(await stampOf({ redis, keys, store }, recordId)),
+          ...(await stampOf({ ...db, store }, recordId)),
           ...(reason === undefined ? {} : { reason }),
         };
         const oneOff: OneOff = { jobId: randomUUID(), instance: group.instance, recordId, request };
@@ -180,7 +178,7 @@ async function push(
 }
 
 /** A paused queue takes requests, and nobody answers them. */
-async function warnOfPauses({ redis, prefix }: Connected, pushed: readonly Pushed[]): Promise<void> {
+async function warnOfPauses({ redis, prefix }: Database, pushed: readonly Pushed[]): Promise<void> {
   const queues = new Set(pushed.map(({ oneOff }) => rotationsQueue(oneOff.instance)));
   for (const name of await pausedQueues(redis, prefix, [...queues])) process.stderr.write(`${pausedText(name)}.\n`);
 }
@@ -218,11 +216,12 @@ async function explain(waiting: Waiting, one: Pushed, error: unknown, timeout: s
   return `no link within ${timeout}${await Promise.race([asked, silence])}`;
 }
 
-async function whatHoldsUp({ redis, keys, prefix, oneOffs }: Waiting, { group, oneOff }: Pushed): Promise<string> {
+async function whatHoldsUp(waiting: Waiting, { group, oneOff }: Pushed): Promise<string> {
+  const { redis, prefix, oneOffs } = waiting;
   const queue = rotationsQueue(group.instance);
   const [paused] = await pausedQueues(redis, prefix, [queue]);
   if (paused !== undefined) return `: the queue ${queue} is paused; the request stays queued`;
-  const gate = await readGate(redis, keys, group.instance, await redisTime(redis, keys));
+  const gate = await readGate(waiting, group.instance, await redisTime(waiting));
   if (gate !== null) {
     const seconds = Math.ceil(gate.opensInMs / 1000);
     return `: ${group.instance} is paused for ${seconds} s (${gate.reason}); the request stays queued`;

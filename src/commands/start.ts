@@ -10,8 +10,8 @@ import { createLog, createLogStream, type Logger, logLevels } from '../log.ts';
 import { createMetrics, type Metrics } from '../ops/metrics.ts';
 import { type OpsServer, startOpsServer } from '../ops/server.ts';
 import { connectRedis, createLogins } from '../redis/connection.ts';
+import { createDatabase } from '../redis/database.ts';
 import { inspectRedis } from '../redis/inspect.ts';
-import { makeKeys } from '../redis/keys.ts';
 import { createOutage, type Outage } from '../redis/outage.ts';
 import type { RedisClient } from '../redis/scripts.ts';
 import { describeTarget, type RedisTarget } from '../redis/target.ts';
@@ -136,8 +136,8 @@ async function showPages(
 ): Promise<OpsServer | null> {
   const { ops, redis: settings } = service.config;
   if (ops === null) return null;
-  const keys = makeKeys(settings.prefix);
-  const status = () => readStatus(redis, keys, service.config);
+  const db = createDatabase(redis, settings.prefix);
+  const status = () => readStatus(db, service.config);
   try {
     const server = await startOpsServer({ ...ops, metrics, health: () => service.health(), status, log });
     log.info({ event: 'ops.listening', url: server.url }, `status page, health and metrics at ${server.url}`);

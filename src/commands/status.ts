@@ -25,9 +25,9 @@ const refreshMs = 2_000;
 
 export async function status(options: StatusOptions): Promise<number> {
   const config = await readConfig(options);
-  return await withRedis(config.redis, async ({ redis, keys }) => {
+  return await withRedis(config.redis, async (db) => {
     const show = async () => {
-      const now = await readStatus(redis, keys, config);
+      const now = await readStatus(db, config);
       if (options.json) process.stdout.write(`${JSON.stringify(now)}\n`);
       else process.stdout.write(`${options.watch ? '\x1b[2J\x1b[H' : ''}${renderStatus(now)}\n`);
     };

@@ -3,10 +3,11 @@
  * workers with different files, during a roll-out or permanently, do not undo each other's registrations: an older file
  * never replaces what a newer one has registered, and a group stays scheduled while any live worker's file has it.
  */
+
 import { createHash, randomUUID } from 'node:crypto';
 import type { Config, GroupConfig } from '../config/config.ts';
-import type { Keys } from '../redis/keys.ts';
-import { loadScript, type RedisClient, runScript } from '../redis/scripts.ts';
+import type { Database } from '../redis/database.ts';
+import { loadScript, runScript } from '../redis/scripts.ts';
 import { identifierText } from '../ryze/identifier.ts';
 import type { DesiredGroup } from './entries.ts';
 import type { Entry } from './record.ts';
@@ -51,7 +52,7 @@ export interface WorkerFiles {
   withdraw(): Promise<void>;
 }
 
-export function createWorkerFiles(redis: RedisClient, keys: Keys): WorkerFiles {
+export function createWorkerFiles({ redis, keys }: Database): WorkerFiles {
   const worker = randomUUID();
   let announced: { readonly digest: string; readonly generation: number } | null = null;
 

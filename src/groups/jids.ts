@@ -1,6 +1,5 @@
 /** Which WhatsApp group a name or an identifier stands for, and which group of the files owns it. */
-import type { Keys } from '../redis/keys.ts';
-import type { RedisClient } from '../redis/scripts.ts';
+import type { Database } from '../redis/database.ts';
 import { isJid } from '../ryze/identifier.ts';
 import { type Entry, type GroupRecord, isRegistered } from './record.ts';
 import type { GroupStore, Reader } from './store.ts';
@@ -39,7 +38,7 @@ export async function ownerOf(reader: Reader, jid: string, id: string): Promise<
 
 /** JIDs by identifier: of JIDs themselves, and of codes that a read has resolved before. */
 export async function resolveIdentifiers(
-  { redis, keys }: { readonly redis: RedisClient; readonly keys: Keys },
+  { redis, keys }: Database,
   identifiers: readonly string[],
 ): Promise<ReadonlyMap<string, string>> {
   const codes = identifiers.filter((identifier) => !isJid(identifier));

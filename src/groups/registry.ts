@@ -6,9 +6,9 @@
  * Two entries may name one WhatsApp group (by a link and a JID, say). The first one that claims the JID owns it for as
  * long as it is registered; the other is a duplicate.
  */
+
 import { isDeepStrictEqual } from 'node:util';
-import type { Keys } from '../redis/keys.ts';
-import { type RedisClient, redisTime } from '../redis/scripts.ts';
+import { type Database, redisTime } from '../redis/database.ts';
 import { isJid } from '../ryze/identifier.ts';
 import { asDuplicate, asReplaced, type DesiredGroup, startedOver, withEntry, withoutEntry } from './entries.ts';
 import type { FileRank, WorkerFiles } from './files.ts';
@@ -30,9 +30,7 @@ export interface RegistryChanges {
   readonly outdated: readonly string[];
 }
 
-export interface RegistryDependencies {
-  readonly redis: RedisClient;
-  readonly keys: Keys;
+export interface RegistryDependencies extends Database {
   readonly store: GroupStore;
   readonly files: WorkerFiles;
 }
@@ -107,8 +105,9 @@ export async function markLost(
 }
 
 /** Forgets those that left the files long ago, and returns the others. */
-async function readRegistrations({ redis, keys, store }: RegistryDependencies): Promise<Registrations> {
-  const oldestMs = (await redisTime(redis, keys)) - historyMs;
+async function readRegistrations(deps: RegistryDependencies): Promise<Registrations> {
+  const { redis, keys, store } = deps;
+  const oldestMs = (await redisTime(deps)) - historyMs;
   const all = [...(await store.registrations())];
   const isForgotten = (known: Registration | null) => known?.removedAt != null && known.removedAt < oldestMs;
   const forgotten = all.filter(([, known]) => isForgotten(known)).map(([id]) => id);

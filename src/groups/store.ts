@@ -4,8 +4,9 @@
  * the planner's indexes and their events are written in one atomic step. Publishing the events is the outbox's job.
  */
 import type { LinkEvent } from '../contract/event.ts';
+import { type Database, redisTime } from '../redis/database.ts';
 import type { Keys } from '../redis/keys.ts';
-import { loadScript, type RedisClient, redisTime, runScript } from '../redis/scripts.ts';
+import { loadScript, runScript } from '../redis/scripts.ts';
 import {
   type GroupRecord,
   groupRecord,
@@ -97,7 +98,9 @@ interface Batch {
   readonly writes: [command: string, key: string, ...args: string[]][];
 }
 
-export function createGroupStore(redis: RedisClient, keys: Keys): GroupStore {
+export function createGroupStore(db: Database): GroupStore {
+  const { redis, keys } = db;
+
   async function load(recordId: string): Promise<Snapshot> {
     const key = keys.group(recordId);
     const [version, json, nowMs] = (await runScript(redis, loadLua, [key], [])) as [number, string, number];
@@ -184,7 +187,7 @@ export function createGroupStore(redis: RedisClient, keys: Keys): GroupStore {
       untilSaved('a change of several groups', async (batch) => {
         const seen = new Map<string, Snapshot>();
         const { records, events, registrations, resolved, result } = await plan({
-          nowMs: await redisTime(redis, keys),
+          nowMs: await redisTime(db),
           async record(recordId) {
             const snapshot = seen.get(recordId) ?? (await load(recordId));
             seen.set(recordId, snapshot);

@@ -5,13 +5,14 @@
  * Publishes at least once: if a process dies between adding an event and its acknowledgement, the event is added again,
  * and BullMQ ignores an id that its queue still knows. A lease makes sure that each queue has one publisher at a time.
  */
+
 import { randomUUID } from 'node:crypto';
 import type { Queue } from 'bullmq';
 import { eventOptions } from '../bullmq/options.ts';
 import { openQueues } from '../bullmq/queues.ts';
 import { type LinkEvent, linkEvent } from '../contract/event.ts';
-import type { Keys } from '../redis/keys.ts';
-import { loadScript, type RedisClient, runScript } from '../redis/scripts.ts';
+import type { Database } from '../redis/database.ts';
+import { loadScript, runScript } from '../redis/scripts.ts';
 
 const peekLua = loadScript('peek', import.meta.url);
 const ackLua = loadScript('ack', import.meta.url);
@@ -30,10 +31,7 @@ export interface Outbox {
   close(): Promise<void>;
 }
 
-export interface OutboxOptions {
-  readonly redis: RedisClient;
-  readonly keys: Keys;
-  readonly prefix: string;
+export interface OutboxOptions extends Database {
   readonly onError: (queue: string, error: Error) => void;
 }
 

@@ -2,13 +2,13 @@
  * How many more jobs the tokens' budgets and the instances' gates allow until the planner's next tick. Counts what is
  * queued already, so queues stay short however much is due.
  */
+
 import type { Job, Queue } from 'bullmq';
 import type { Budget } from '../budget/budget.ts';
 import { readGate, readProbing } from '../budget/gate.ts';
 import { countJobs } from '../bullmq/counts.ts';
 import type { Config, InstanceConfig } from '../config/config.ts';
-import type { Keys } from '../redis/keys.ts';
-import { type RedisClient, redisTime } from '../redis/scripts.ts';
+import { type Database, redisTime } from '../redis/database.ts';
 import { countVerifications } from './jobs.ts';
 
 /** Between two ticks of the planner. */
@@ -16,9 +16,7 @@ export const tickMs = 5_000;
 /** Delayed jobs examined per instance: more than most tokens serve in a minute. */
 const maxDelayed = 200;
 
-export interface HeadroomDependencies {
-  readonly redis: RedisClient;
-  readonly keys: Keys;
+export interface HeadroomDependencies extends Database {
   readonly budget: Budget;
   /** The configuration in force when the tick starts. */
   readonly config: Pick<Config, 'instances'>;
@@ -41,7 +39,7 @@ export interface Headroom {
 }
 
 export async function readHeadroom(
-  { redis, keys, budget, tokenOf, queueOf }: HeadroomDependencies,
+  { budget, tokenOf, queueOf, ...db }: HeadroomDependencies,
   instances: readonly InstanceConfig[],
   nowMs: number,
 ): Promise<Headroom> {
@@ -54,7 +52,7 @@ export async function readHeadroom(
   for (const instance of instances) {
     const { name, paceMs } = instance;
     const [gate, capacity, counts, ownVerifications] = await Promise.all([
-      readGate(redis, keys, name, nowMs),
+      readGate(db, name, nowMs),
       budget.capacity(instance, tokenOf(name), tickMs),
       countJobs(queueOf(name)),
       countVerifications(queueOf(name)),
@@ -64,7 +62,7 @@ export async function readHeadroom(
     verifications += ownVerifications;
     free = Math.min(free, capacity.free);
     if (gate !== null && gate.opensInMs > 0) paused.add(name);
-    else if (gate !== null) probing.set(name, (await readProbing(redis, keys, name, nowMs)).blamed);
+    else if (gate !== null) probing.set(name, (await readProbing(db, name, nowMs)).blamed);
     if (paceMs > 0) paced.set(name, Math.max(Math.ceil(tickMs / paceMs) - unfinished - counts.delayed, 0));
   }
   return { free: Math.max(free - queued, 0), verifications, paused, probing, paced };
@@ -91,7 +89,7 @@ export function admit<T extends { readonly instance: InstanceConfig; readonly re
  * promoted job asks the budget as usual, so promoting too many only makes them wait again. Returns how many it promoted.
  */
 export async function promoteWaiting(
-  { redis, keys, budget, config, tokenOf, queueOf }: HeadroomDependencies,
+  { budget, config, tokenOf, queueOf, ...db }: HeadroomDependencies,
   /** Whether a delayed job waits for a slot, rather than for its next try. */
   waitsForSlot: (job: Job) => boolean,
 ): Promise<number> {
@@ -101,10 +99,7 @@ export async function promoteWaiting(
     const { callable } = await budget.capacity(instance, tokenOf(instance.name), tickMs);
     if (callable === 0) continue;
     const queue = queueOf(instance.name);
-    const [gate, counts] = await Promise.all([
-      readGate(redis, keys, instance.name, await redisTime(redis, keys)),
-      countJobs(queue),
-    ]);
+    const [gate, counts] = await Promise.all([readGate(db, instance.name, await redisTime(db)), countJobs(queue)]);
     const idle = callable - counts.waiting - counts.active;
     if (gate !== null || idle <= 0) continue;
     const delayed = await queue.getDelayed(0, maxDelayed - 1);

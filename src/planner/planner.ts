@@ -8,12 +8,13 @@
  * A tick may run twice, or at the same time as another: a released group is postponed in its index, its job id contains
  * the due time, and in the end the record decides. If a released job gets lost, it is released again after `postponeMs`.
  */
+
 import { bucketOf } from '../budget/budget.ts';
 import { readGate, readProbing } from '../budget/gate.ts';
 import type { InstanceConfig } from '../config/config.ts';
 import { type GroupRecord, nextDueAt } from '../groups/record.ts';
 import { type GroupStore, RecordError, readable } from '../groups/store.ts';
-import { redisTime } from '../redis/scripts.ts';
+import { redisTime } from '../redis/database.ts';
 import { slideIntoWindow } from '../schedule/schedule.ts';
 import { admit, type Headroom, type HeadroomDependencies, readHeadroom, tickMs } from './headroom.ts';
 import {
@@ -60,7 +61,7 @@ interface InstanceHead extends Head {
 
 export async function tick(deps: PlannerDependencies): Promise<Tick> {
   const { redis, keys, queueOf } = deps;
-  const nowMs = await redisTime(redis, keys);
+  const nowMs = await redisTime(deps);
   const [due, unverified] = await Promise.all([
     readHeads(deps, keys.due, nowMs),
     readHeads(deps, keys.verifications, nowMs),
@@ -209,12 +210,13 @@ function nextOf({ entry, dueAt, readDueAt }: GroupRecord, nowMs: number): Next {
  * Second opinions on instances whose pause is over while it is unknown whose failure it was: a read of a group that is
  * not blamed, one per instance and tick, and only if a read can open the gate.
  */
-async function secondOpinions({ redis, keys, config }: PlannerDependencies, nowMs: number): Promise<PlannerJob[]> {
+async function secondOpinions(deps: PlannerDependencies, nowMs: number): Promise<PlannerJob[]> {
+  const { redis, keys, config } = deps;
   const reads = await Promise.all(
     config.instances.map(async ({ name: instance }) => {
-      const gate = await readGate(redis, keys, instance, nowMs);
+      const gate = await readGate(deps, instance, nowMs);
       if (gate === null || gate.opensInMs > 0) return [];
-      const { blamed, takesRead } = await readProbing(redis, keys, instance, nowMs);
+      const { blamed, takesRead } = await readProbing(deps, instance, nowMs);
       if (!takesRead) return [];
       const scheduled = await redis.zrange(keys.due(instance), '0', String(blamed.size + candidates - 1));
       const others = scheduled.filter((recordId) => !blamed.has(recordId));

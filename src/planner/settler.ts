@@ -3,10 +3,10 @@
  * Reads an index that is written in the same step as the records. So it depends on no job, no scheduler and not on the
  * process that began the call, and it works whatever has become of the group's entry in the file.
  */
+
 import type { Queue } from 'bullmq';
 import { type GroupStore, RecordError, readable } from '../groups/store.ts';
-import type { Keys } from '../redis/keys.ts';
-import { type RedisClient, redisTime } from '../redis/scripts.ts';
+import { type Database, redisTime } from '../redis/database.ts';
 import { linkReadJob, type PlannerJob, type Postponed, postpone, readHead, release } from './jobs.ts';
 
 /** How often each worker looks. */
@@ -19,9 +19,7 @@ const unreadableMs = 60_000;
 const pageSize = 200;
 const maxPages = 20;
 
-export interface SettlerDependencies {
-  readonly redis: RedisClient;
-  readonly keys: Keys;
+export interface SettlerDependencies extends Database {
   readonly store: GroupStore;
   /** Whether this worker serves the instance. */
   readonly serves: (instance: string) => boolean;
@@ -30,7 +28,7 @@ export interface SettlerDependencies {
 
 /** Queues a read for each group that is to be settled by now. Returns how many. */
 export async function settle(deps: SettlerDependencies): Promise<number> {
-  const nowMs = await redisTime(deps.redis, deps.keys);
+  const nowMs = await redisTime(deps);
   let released = 0;
   // Records that other workers serve stay where they are, and must not hide those behind them.
   for (let page = 0, skip = 0; page < maxPages; page++) {

@@ -2,7 +2,8 @@
  * Redis's clock as this process follows it: the last reading, carried on by the steady clock. So it needs no round trip,
  * and does not jump with the machine's own clock. It is off by half a round trip at most.
  */
-import { type RedisClient, redisTimeAt } from './scripts.ts';
+import { redisTimeAt } from './database.ts';
+import type { RedisClient } from './scripts.ts';
 
 export interface RedisClock {
   /** Redis's time, milliseconds since 1970. Before the first reading, this machine's. */

@@ -5,7 +5,6 @@
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import type { Cluster, Redis } from 'ioredis';
-import type { Keys } from './keys.ts';
 
 /** Any client the scripts can run on. */
 export type RedisClient = Redis | Cluster;
@@ -35,16 +34,4 @@ export async function runScript(
     if (!(error instanceof Error && error.message.startsWith('NOSCRIPT'))) throw error;
     return await redis.eval(script.lua, keys.length, ...keys, ...args);
   }
-}
-
-const time = loadScript('time', import.meta.url);
-
-/** Redis's clock in milliseconds since 1970: the only clock that several processes share. */
-export async function redisTime(redis: RedisClient, keys: Keys): Promise<number> {
-  return await redisTimeAt(redis, keys.lastTick);
-}
-
-/** The same for who may not name every key: `key` is one of its own, and is not touched. */
-export async function redisTimeAt(redis: RedisClient, key: string): Promise<number> {
-  return Number(await runScript(redis, time, [key], []));
 }

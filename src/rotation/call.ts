@@ -8,6 +8,7 @@
  *
  * Not done here: deciding which call is due (`decide.ts`), and what a failure means for the job (`rotate.ts`).
  */
+
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Budget, Denial, Purpose, Settlement, Shown } from '../budget/budget.ts';
@@ -17,8 +18,7 @@ import type { LinkEvent } from '../contract/event.ts';
 import { rotationsQueue } from '../contract/queueNames.ts';
 import type { Attempt, Covers, Entry, GroupRecord } from '../groups/record.ts';
 import type { GroupStore } from '../groups/store.ts';
-import type { Keys } from '../redis/keys.ts';
-import type { RedisClient } from '../redis/scripts.ts';
+import type { Database } from '../redis/database.ts';
 import { contradiction } from '../ryze/classify.ts';
 import type { RyzeClient } from '../ryze/client.ts';
 import type { CallFailure, CallOutcome, InfoAnswer, ResetAnswer } from '../ryze/outcome.ts';
@@ -39,9 +39,7 @@ export interface Target {
   readonly token: string;
 }
 
-export interface CallDependencies {
-  readonly redis: RedisClient;
-  readonly keys: Keys;
+export interface CallDependencies extends Database {
   readonly store: GroupStore;
   readonly budget: Budget;
   readonly ryze: RyzeClient;

@@ -276,12 +276,12 @@ function hasNewToken(deps: RotateDependencies, { instance, token }: Target, { co
 }
 
 async function reopen(deps: RotateDependencies, { instance: { name } }: Target): Promise<void> {
-  const opened = await openGate(deps.redis, deps.keys, name);
+  const opened = await openGate(deps, name);
   if (opened !== null) deps.onGateOpened(name, opened);
 }
 
 async function judge(deps: RotateDependencies, { instance: { name } }: Target, evidence: FailedCall) {
-  const judgement = await judgeFailure(deps.redis, deps.keys, name, evidence);
+  const judgement = await judgeFailure(deps, name, evidence);
   if (judgement.change === 'closed') deps.onGateClosed(name, judgement.gate);
   if (judgement.change === 'extended') deps.onGateExtended(name, judgement.gate);
   return judgement;
@@ -292,11 +292,11 @@ async function judge(deps: RotateDependencies, { instance: { name } }: Target, e
  * to fail by its own fault is acquitted by others' failures alone; any other one is owed a second call once it is blamed.
  */
 async function isAcquitted(
-  { redis, keys }: RotateDependencies,
+  deps: RotateDependencies,
   { instance: { name }, recordId }: Target,
   { code, isConvicted }: Doubted,
 ): Promise<boolean> {
-  const { isBlamed, isTroubleOfOthers } = await readStanding(redis, keys, name, recordId, code);
+  const { isBlamed, isTroubleOfOthers } = await readStanding(deps, name, recordId, code);
   return isTroubleOfOthers || (isBlamed && !isConvicted);
 }
 

@@ -11,8 +11,7 @@ import type { LinkReason } from '../contract/event.ts';
 import { queuesOf, rotationsQueue } from '../contract/queueNames.ts';
 import { type GroupRecord, newRecord } from '../groups/record.ts';
 import { createGroupStore, RecordError, readable } from '../groups/store.ts';
-import type { Keys } from '../redis/keys.ts';
-import { type RedisClient, redisTime } from '../redis/scripts.ts';
+import { type Database, redisTime } from '../redis/database.ts';
 import { nextDue } from '../schedule/schedule.ts';
 
 /** Most urgent first. */
@@ -91,18 +90,19 @@ const overdueAfterMs = 60_000;
 /** Occasional failed reads are normal. */
 const unverifiedAfter = 3;
 
-export async function readStatus(redis: RedisClient, keys: Keys, config: Config): Promise<Status> {
-  const queues = openQueues({ redis, prefix: config.redis.prefix });
+export async function readStatus(db: Database, config: Config): Promise<Status> {
+  const queues = openQueues(db);
   try {
-    return await read(redis, keys, queues, config);
+    return await read(db, queues, config);
   } finally {
     await queues.close();
   }
 }
 
-async function read(redis: RedisClient, keys: Keys, queues: Queues, config: Config): Promise<Status> {
-  const nowMs = await redisTime(redis, keys);
-  const store = createGroupStore(redis, keys);
+async function read(db: Database, queues: Queues, config: Config): Promise<Status> {
+  const { redis, prefix, keys } = db;
+  const nowMs = await redisTime(db);
+  const store = createGroupStore(db);
   const known = await store.registrations(config.groups.map(({ id }) => id));
   const readGroup = async (group: GroupConfig) => {
     const loaded = await readable(store.load(known.get(group.id)?.recordId ?? group.id));
@@ -114,9 +114,9 @@ async function read(redis: RedisClient, keys: Keys, queues: Queues, config: Conf
     Object.fromEntries(await Promise.all(config.results.queues.map(async (queue) => [queue, await readOne(queue)])));
   const [groups, instances, lastTick, paused, outbox, resultsByState] = await Promise.all([
     Promise.all(config.groups.map(readGroup)),
-    Promise.all(config.instances.map((instance) => instanceStatus(redis, keys, queues, instance, nowMs))),
+    Promise.all(config.instances.map((instance) => instanceStatus(db, queues, instance, nowMs))),
     redis.get(keys.lastTick),
-    pausedQueues(redis, config.redis.prefix, queuesOf(config)),
+    pausedQueues(redis, prefix, queuesOf(config)),
     byResultsQueue((queue) => redis.llen(keys.outbox(queue))),
     byResultsQueue((queue) => countEvents(queues.queueOf(queue))),
   ]);
@@ -196,18 +196,17 @@ function stateOf(group: GroupConfig, record: GroupRecord, nowMs: number): GroupS
 }
 
 async function instanceStatus(
-  redis: RedisClient,
-  keys: Keys,
+  db: Database,
   queues: Queues,
   instance: InstanceConfig,
   nowMs: number,
 ): Promise<InstanceStatus> {
   const [bucket, gate, queue] = await Promise.all([
-    redis.hget(keys.buckets, instance.name),
-    readGate(redis, keys, instance.name, nowMs),
+    db.redis.hget(db.keys.buckets, instance.name),
+    readGate(db, instance.name, nowMs),
     countJobs(queues.queueOf(rotationsQueue(instance.name))),
   ]);
-  const capacity = bucket === null ? null : await capacityOfBucket(redis, keys, bucket, instance, 0);
+  const capacity = bucket === null ? null : await capacityOfBucket(db, bucket, instance, 0);
   return {
     instance: instance.name,
     budget: capacity && { used: capacity.used, limit: capacity.limit, foreign: capacity.foreign },

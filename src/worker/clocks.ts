@@ -3,6 +3,7 @@
  * whatever waits for a time of day would wait for that much longer: leases, read-backs, slots, pauses and delayed jobs. All
  * of them are brought forward. Several workers may do this at once.
  */
+
 import type { Queue } from 'bullmq';
 import { slotHoldMs, waitListKeys } from '../budget/budget.ts';
 import { rewindGate } from '../budget/gate.ts';
@@ -11,8 +12,7 @@ import { type GroupStore, readable } from '../groups/store.ts';
 import type { Logger } from '../log.ts';
 import { postponeMs } from '../planner/planner.ts';
 import { createRedisClock, type RedisClock, watchClock } from '../redis/clock.ts';
-import type { Keys } from '../redis/keys.ts';
-import { type RedisClient, redisTime } from '../redis/scripts.ts';
+import { type Database, redisTime } from '../redis/database.ts';
 import { maxLeaseMs } from '../rotation/call.ts';
 import { rewound, type Setback } from '../rotation/rewound.ts';
 
@@ -26,9 +26,9 @@ export interface Clocks extends RedisClock {
   readSetback(): Promise<Setback | null>;
 }
 
-export function createClocks(redis: RedisClient, keys: Keys, log: Logger): Clocks {
-  const clock = createRedisClock(redis, keys.lastTick);
-  const watches = { redis: watchClock(() => redisTime(redis, keys)), machine: watchClock(() => Date.now()) };
+export function createClocks(db: Database, log: Logger): Clocks {
+  const clock = createRedisClock(db.redis, db.keys.lastTick);
+  const watches = { redis: watchClock(() => redisTime(db)), machine: watchClock(() => Date.now()) };
   let isWrong = false;
   return {
     ...clock,
@@ -56,9 +56,7 @@ export function createClocks(redis: RedisClient, keys: Keys, log: Logger): Clock
   };
 }
 
-export interface SetbackDependencies {
-  readonly redis: RedisClient;
-  readonly keys: Keys;
+export interface SetbackDependencies extends Database {
   readonly store: GroupStore;
   readonly config: Config;
   readonly clocks: Clocks;
@@ -85,7 +83,7 @@ export async function repairSetback(
     await rewindWorkers(deps, setback);
     await rewindSlots(deps, setback);
     for (const { name } of config.instances) {
-      await rewindGate(redis, keys, name, setback.beforeMs - setback.nowMs);
+      await rewindGate(deps, name, setback.beforeMs - setback.nowMs);
     }
     await rewindGroups(deps, setback);
   }

@@ -2,9 +2,9 @@
  * What a running worker knows of its own health, by writing to Redis regularly and watching its workers. Also has workers
  * created again that hang.
  */
+
 import type { Health } from '../ops/readiness.ts';
-import type { Keys } from '../redis/keys.ts';
-import { type RedisClient, redisTime } from '../redis/scripts.ts';
+import { type Database, redisTime } from '../redis/database.ts';
 import { type Repeated, repeat } from './tasks.ts';
 import type { TickWatch } from './ticks.ts';
 import type { Workers } from './workers.ts';
@@ -15,9 +15,7 @@ export interface HealthWatch {
   stop(): Promise<void>;
 }
 
-export interface HealthDependencies {
-  readonly redis: RedisClient;
-  readonly keys: Keys;
+export interface HealthDependencies extends Database {
   readonly workers: Workers;
   readonly ticks: TickWatch;
   readonly isConfigBroken: () => boolean;
@@ -42,7 +40,7 @@ export function createHealth(deps: HealthDependencies): HealthWatch {
   const writeAgeMs = () => (wroteAt === null ? null : performance.now() - wroteAt);
 
   async function beat(): Promise<void> {
-    await redis.set(keys.heartbeat, await redisTime(redis, keys), 'PX', heartbeatMs);
+    await redis.set(keys.heartbeat, await redisTime(deps), 'PX', heartbeatMs);
     wroteAt = performance.now();
     ticks.saw(await redis.get(keys.lastTick));
   }

@@ -7,6 +7,7 @@
  * This worker serves a leftover queue if no live worker's file has its instance, or if a one-off on it is for a group of
  * one of its own instances. An instance whose queue stays empty is forgotten after 30 days.
  */
+
 import type { Queue } from 'bullmq';
 import { countJobs } from '../bullmq/counts.ts';
 import type { Config } from '../config/config.ts';
@@ -15,8 +16,7 @@ import { findGroup } from '../groups/jids.ts';
 import { historyMs } from '../groups/record.ts';
 import type { GroupStore } from '../groups/store.ts';
 import type { Logger } from '../log.ts';
-import type { Keys } from '../redis/keys.ts';
-import { type RedisClient, redisTime } from '../redis/scripts.ts';
+import { type Database, redisTime } from '../redis/database.ts';
 
 /** How often each worker announces its instances and looks at the other queues. */
 export const lookEveryMs = 5_000;
@@ -40,9 +40,7 @@ export interface Leftovers {
   look(): Promise<readonly string[]>;
 }
 
-export interface LeftoversDependencies {
-  readonly redis: RedisClient;
-  readonly keys: Keys;
+export interface LeftoversDependencies extends Database {
   readonly store: GroupStore;
   readonly log: Logger;
   readonly queueOf: (instance: string) => Queue;
@@ -91,7 +89,7 @@ export function createLeftovers(deps: LeftoversDependencies): Leftovers {
       if (!own.has(name)) absent.set(name, { announced: null, unchangedSince: performance.now(), isDropped: true });
     }
     for (const name of own) absent.delete(name);
-    const nowMs = await redisTime(redis, keys);
+    const nowMs = await redisTime(deps);
     if (!isMigrated) await migrate(deps, nowMs);
     isMigrated = true;
     if (own.size > 0) await redis.zadd(keys.instances, ...[...own].flatMap((name) => [nowMs, name]));
@@ -99,7 +97,7 @@ export function createLeftovers(deps: LeftoversDependencies): Leftovers {
 
   async function look(): Promise<readonly string[]> {
     await announce();
-    const nowMs = await redisTime(redis, keys);
+    const nowMs = await redisTime(deps);
     const serve: string[] = [];
     for (const [name, announced] of pairs(await redis.zrange(keys.instances, '0', '-1', 'WITHSCORES'))) {
       if (own.has(name)) continue;

@@ -8,7 +8,7 @@ import { createGroupStore } from '../groups/store.ts';
 import type { Logger } from '../log.ts';
 import { noopObserver, type Observer, observeClient } from '../ops/observer.ts';
 import { createOutbox, type Outbox } from '../outbox/outbox.ts';
-import { type Keys, makeKeys } from '../redis/keys.ts';
+import { createDatabase, type Database } from '../redis/database.ts';
 import type { RedisClient } from '../redis/scripts.ts';
 import { createRyzeClient, type RyzeClient } from '../ryze/client.ts';
 import { createClocks } from './clocks.ts';
@@ -42,16 +42,16 @@ export type Parts = ReturnType<typeof createParts>;
 
 export function createParts({ redisTrouble = () => null, ...options }: PartsOptions) {
   const shared = createSharedParts(options);
-  const { redis, keys, prefix, clocks, log, reload, queueOf, plans, onQueueError, outbox } = shared;
+  const { db, clocks, log, reload, queueOf, plans, onQueueError, outbox } = shared;
   const jobs = jobDependencies(shared);
   const workers = createWorkers({
-    ...{ redis, keys, prefix, log, clock: clocks, queueOf, plans, onError: onQueueError },
+    ...{ ...db, log, clock: clocks, queueOf, plans, onError: onQueueError },
     processJob: (instance, queue, job, lock) => processJob(jobs, queue, instance, job, lock),
     plan: () => runTick({ ...shared, budget: shared.api.budget }),
   });
   const reconciler = createReconciler({ ...shared, resultsQueueOf: outbox.queueOf });
   const health = createHealth({
-    ...{ redis, keys, workers, redisTrouble },
+    ...{ ...db, workers, redisTrouble },
     ticks: shared.ticks,
     isConfigBroken: () => reload.isBroken,
     paused: reconciler.paused,
@@ -64,17 +64,16 @@ type SharedParts = ReturnType<typeof createSharedParts>;
 /** The parts that jobs and ticks use. */
 function createSharedParts(options: Omit<PartsOptions, 'redisTrouble'>) {
   const { redis, log, tokens, watcher, random = Math.random, observer = noopObserver } = options;
-  const { prefix } = watcher.current.redis;
-  const keys = makeKeys(prefix);
-  const store = createGroupStore(redis, keys);
-  const clocks = createClocks(redis, keys, log);
+  const db = createDatabase(redis, watcher.current.redis.prefix);
+  const store = createGroupStore(db);
+  const clocks = createClocks(db, log);
   const reload = createReload({ watcher, tokens, observer, log });
   const config = () => reload.inForce;
-  const base = { redis, keys, prefix, store, log, observer, random, tokens, clocks, reload, config };
+  const base = { ...db, db, store, log, observer, random, tokens, clocks, reload, config };
 
   const reportQueueError = reporter(log, 'queue.error', 'a queue or its worker failed');
   const onQueueError = (source: string, error: Error) => reportQueueError(error, { source });
-  const connection = { redis, prefix, clock: clocks };
+  const connection = { ...db, clock: clocks };
   const queues = openQueues({ ...connection, queueName: rotationsQueue, onError: onQueueError });
   const { queueOf } = queues;
   const plans = openQueue(plannerQueue, { ...connection, onError: (error) => onQueueError(plannerQueue, error) });
@@ -102,13 +101,10 @@ export interface Api {
   close(): Promise<void>;
 }
 
-function createApi(
-  { redis, keys, log, observer }: { redis: RedisClient; keys: Keys; log: Logger; observer: Observer },
-  initial: Config,
-): Api {
+function createApi({ db, log, observer }: { db: Database; log: Logger; observer: Observer }, initial: Config): Api {
   const open = ({ api }: Config) => ({
     ryze: observeClient(createRyzeClient(api), observer),
-    budget: createBudget(redis, keys, {
+    budget: createBudget(db, {
       callTimeoutMs: api.timeoutMs,
       onDenied: (instance, why) =>
         log.trace({ event: 'budget.denied', instance, why }, `${instance}: no slot (${why})`),
@@ -139,7 +135,7 @@ export interface Publisher {
   drained(): Promise<void>;
 }
 
-function createPublisher({ redis, keys }: { redis: RedisClient; keys: Keys }, outbox: Outbox): Publisher {
+function createPublisher({ redis, keys }: Database, outbox: Outbox): Publisher {
   const running = new Set<Promise<void>>();
   return {
     publish(queues) {
@@ -158,12 +154,12 @@ function createPublisher({ redis, keys }: { redis: RedisClient; keys: Keys }, ou
 }
 
 function jobDependencies(parts: SharedParts): ProcessDependencies {
-  const { redis, keys, prefix, store, log, observer, random, tokens, config } = parts;
+  const { db, redis, prefix, store, log, observer, random, tokens, config } = parts;
   const { api, reload, registration, leftovers, pauses, publisher } = parts;
   const instanceOf = (name: string): InstanceConfig | null =>
     config().instances.find((instance) => instance.name === name) ?? null;
   return {
-    ...{ redis, keys, store, log, observer, random },
+    ...{ ...db, store, log, observer, random },
     get ryze() {
       return api.ryze;
     },

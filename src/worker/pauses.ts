@@ -1,9 +1,9 @@
 /** Reports when an instance is paused and when it works again, and ends a pause that a person may have put right. */
+
 import type { Queue } from 'bullmq';
 import { type Gate, openGate, readGate } from '../budget/gate.ts';
 import type { Logger } from '../log.ts';
-import type { Keys } from '../redis/keys.ts';
-import { type RedisClient, redisTime } from '../redis/scripts.ts';
+import { type Database, redisTime } from '../redis/database.ts';
 
 export interface Pauses {
   closed(instance: string, gate: Gate): void;
@@ -14,14 +14,13 @@ export interface Pauses {
   reopen(instance: string): Promise<void>;
 }
 
-export interface PausesDependencies {
-  readonly redis: RedisClient;
-  readonly keys: Keys;
+export interface PausesDependencies extends Database {
   readonly log: Logger;
   readonly queueOf: (instance: string) => Queue;
 }
 
-export function createPauses({ redis, keys, log, queueOf }: PausesDependencies): Pauses {
+export function createPauses(deps: PausesDependencies): Pauses {
+  const { log, queueOf } = deps;
   const textOf = (instance: string, { reason, opensInMs }: Gate) =>
     `${instance} is paused for ${Math.ceil(opensInMs / 1000)} s: ${reason}; its jobs wait`;
 
@@ -34,9 +33,9 @@ export function createPauses({ redis, keys, log, queueOf }: PausesDependencies):
     extended: (instance, gate) => log.info({ event: 'gate.extended', instance, ...gate }, textOf(instance, gate)),
     opened,
     async reopen(instance) {
-      const gate = await readGate(redis, keys, instance, await redisTime(redis, keys));
+      const gate = await readGate(deps, instance, await redisTime(deps));
       if (gate === null || gate.reason === 'throttled' || gate.reason === 'instance_disconnected') return;
-      const reason = await openGate(redis, keys, instance);
+      const reason = await openGate(deps, instance);
       if (reason !== null) opened(instance, reason);
       await queueOf(instance).removeRateLimitKey();
     },

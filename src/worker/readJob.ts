@@ -2,6 +2,7 @@
  * What a job of a `rotations-<instance>` queue asks for. Everything that came off a queue is checked here, and one that
  * cannot be served is refused with a reason for its producer.
  */
+
 import { type Job, UnrecoverableError } from 'bullmq';
 import type { z } from 'zod';
 import { rotationsQueue } from '../contract/queueNames.ts';
@@ -9,15 +10,12 @@ import { identityOf, parseRequest, type RotationRequest, requestJob } from '../c
 import { type FoundGroup, findGroup } from '../groups/jids.ts';
 import type { GroupStore } from '../groups/store.ts';
 import { scheduledData, scheduledJob, verifyData, verifyJob } from '../planner/jobs.ts';
-import type { Keys } from '../redis/keys.ts';
-import { type RedisClient, redisTime } from '../redis/scripts.ts';
+import { type Database, redisTime } from '../redis/database.ts';
 import type { CallDependencies } from '../rotation/call.ts';
 import type { JobPosition, Work } from '../rotation/types.ts';
 import type { InstanceOwner } from './leftovers.ts';
 
-export interface ReadJobDependencies {
-  readonly redis: RedisClient;
-  readonly keys: Keys;
+export interface ReadJobDependencies extends Database {
   readonly store: GroupStore;
   readonly lastJobOn: CallDependencies['lastJobOn'];
   /** Whose configuration file has that instance. */
@@ -162,14 +160,10 @@ const futureMs = 30_000;
  * null: a stamp so far from when the job was pushed is by some other clock, and one from about when Redis's clock was set
  * back may be older or younger than it looks. Either says nothing.
  */
-async function believed(
-  { redis, keys }: ReadJobDependencies,
-  requestedAt: number,
-  pushedAt: number,
-): Promise<number | null> {
-  const doubtedUntil = Number((await redis.get(keys.clockDoubt)) ?? 0);
+async function believed(deps: ReadJobDependencies, requestedAt: number, pushedAt: number): Promise<number | null> {
+  const doubtedUntil = Number((await deps.redis.get(deps.keys.clockDoubt)) ?? 0);
   if (requestedAt <= doubtedUntil) return null;
-  const aheadMs = requestedAt - Math.max(await redisTime(redis, keys), pushedAt);
+  const aheadMs = requestedAt - Math.max(await redisTime(deps), pushedAt);
   if (aheadMs > futureMs) {
     throw new UnrecoverableError(
       `bad request (requestedAt: is ${Math.round(aheadMs / 1000)} s in the future): leave it out, or take it from Redis's TIME`,

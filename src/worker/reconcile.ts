@@ -5,6 +5,7 @@
  *
  * A paused queue is a person's decision: it is only reported.
  */
+
 import { randomUUID } from 'node:crypto';
 import type { Queue } from 'bullmq';
 import { pausedQueues } from '../bullmq/counts.ts';
@@ -13,17 +14,14 @@ import { plannerQueue, queuesOf } from '../contract/queueNames.ts';
 import type { GroupStore } from '../groups/store.ts';
 import type { Logger } from '../log.ts';
 import { tickMs } from '../planner/headroom.ts';
-import type { Keys } from '../redis/keys.ts';
-import type { RedisClient } from '../redis/scripts.ts';
+import type { Database } from '../redis/database.ts';
 import type { Setback } from '../rotation/rewound.ts';
 import { type Clocks, repairSetback } from './clocks.ts';
 import type { GroupRegistration } from './registerGroups.ts';
 import { type Repeated, repeat, reporter } from './tasks.ts';
 import type { Scheduler } from './ticks.ts';
 
-export interface ReconcileDependencies {
-  readonly redis: RedisClient;
-  readonly keys: Keys;
+export interface ReconcileDependencies extends Database {
   readonly store: GroupStore;
   readonly log: Logger;
   readonly config: () => Config;

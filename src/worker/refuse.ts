@@ -2,15 +2,12 @@
 
 import type { RotationFailedEvent } from '../contract/event.ts';
 import type { GroupStore } from '../groups/store.ts';
-import type { Keys } from '../redis/keys.ts';
-import type { RedisClient } from '../redis/scripts.ts';
+import type { Database } from '../redis/database.ts';
 import { transition } from '../rotation/transition.ts';
 import { isJid } from '../ryze/identifier.ts';
 import type { Refused } from './readJob.ts';
 
-export interface RefuseDependencies {
-  readonly redis: RedisClient;
-  readonly keys: Keys;
+export interface RefuseDependencies extends Database {
   readonly store: GroupStore;
   readonly settleTimeMs: number;
   /** Results queues of the configuration in force: they get the events of groups that nobody knows. */

@@ -2,6 +2,7 @@
  * Registers the groups of the configuration in force in Redis, and logs what changed. Registrations never overlap: a call
  * that comes during one waits for the next.
  */
+
 import { isDeepStrictEqual } from 'node:util';
 import { bucketOf } from '../budget/budget.ts';
 import type { Config } from '../config/config.ts';
@@ -10,8 +11,7 @@ import { createWorkerFiles, type FileRank, type GroupsFile, groupsFile } from '.
 import { markLost, type RegistryChanges, syncRegistry } from '../groups/registry.ts';
 import type { GroupStore } from '../groups/store.ts';
 import type { Logger } from '../log.ts';
-import type { Keys } from '../redis/keys.ts';
-import type { RedisClient } from '../redis/scripts.ts';
+import type { Database } from '../redis/database.ts';
 import { singleFlight } from './tasks.ts';
 import type { Tokens } from './tokens.ts';
 
@@ -29,9 +29,7 @@ export interface GroupRegistration {
   close(): Promise<void>;
 }
 
-export interface RegistrationDependencies {
-  readonly redis: RedisClient;
-  readonly keys: Keys;
+export interface RegistrationDependencies extends Database {
   readonly store: GroupStore;
   readonly tokens: Tokens;
   readonly log: Logger;
@@ -44,9 +42,9 @@ const vanished = { groups: 3, share: 0.2 };
 const maxNamed = 10;
 
 export function createRegistration(options: RegistrationDependencies): GroupRegistration {
-  const { redis, keys, store, tokens, log, config } = options;
-  const files = createWorkerFiles(redis, keys);
-  const deps = { redis, keys, store, files };
+  const { redis, keys, tokens, log, config } = options;
+  const files = createWorkerFiles(options);
+  const deps = { ...options, files };
   let latest: { readonly config: Config; readonly file: GroupsFile } | null = null;
   let rank: FileRank | null = null;
   /** Groups that this process has registered. */

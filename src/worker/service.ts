@@ -1,6 +1,7 @@
 /**
  * Starts the worker, keeps it going, applies edits of the configuration file, and stops it without leaving work half done.
  */
+
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
 import { unlessAborted } from '../abort.ts';
@@ -102,10 +103,11 @@ function startTimers(parts: Parts) {
 }
 
 /** Publishes and settles what killed workers and lost answers left. */
-async function settleAll({ redis, keys, store, publisher, config, queueOf }: Parts): Promise<void> {
+async function settleAll(parts: Parts): Promise<void> {
+  const { publisher, config } = parts;
   await publisher.publishAll();
   const own = new Set(config().instances.map(({ name }) => name));
-  await settle({ redis, keys, store, queueOf, serves: (instance) => own.has(instance) });
+  await settle({ ...parts, serves: (instance) => own.has(instance) });
 }
 
 /** Changes everything that runs to an edited configuration. May be repeated after a failure. */

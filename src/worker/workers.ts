@@ -2,6 +2,7 @@
  * The BullMQ workers of this process: one for each instance of the file in force, one for each leftover queue that it
  * serves, and the planner's. A slow instance does not hold up the others.
  */
+
 import type { Job, Queue } from 'bullmq';
 import { readGate } from '../budget/gate.ts';
 import { isRunnable } from '../bullmq/counts.ts';
@@ -9,8 +10,7 @@ import type { OpenOptions } from '../bullmq/queues.ts';
 import type { InstanceConfig } from '../config/config.ts';
 import { plannerQueue } from '../contract/queueNames.ts';
 import type { Logger } from '../log.ts';
-import type { Keys } from '../redis/keys.ts';
-import { redisTime } from '../redis/scripts.ts';
+import { type Database, redisTime } from '../redis/database.ts';
 import { type JobLock, openWatchedWorker, type WatchedWorker } from './watchedWorker.ts';
 
 export interface Workers {
@@ -28,8 +28,7 @@ export interface Workers {
   close(): Promise<void>;
 }
 
-export interface WorkersOptions extends OpenOptions {
-  readonly keys: Keys;
+export interface WorkersOptions extends OpenOptions, Database {
   readonly log: Logger;
   readonly queueOf: (instance: string) => Queue;
   /** The planner's queue. */
@@ -45,7 +44,7 @@ const leftoverConcurrency = 2;
 const slowMs = 10_000;
 
 export function createWorkers(options: WorkersOptions): Workers {
-  const { keys, log, queueOf, plans, processJob, plan, onError, ...connection } = options;
+  const { keys: _, log, queueOf, plans, processJob, plan, onError, ...connection } = options;
   const { redis } = connection;
   const workers = new Map<string, WatchedWorker>();
   /** Includes workers that are being closed. */
@@ -102,9 +101,9 @@ export function createWorkers(options: WorkersOptions): Workers {
 
   /** Whether a job waits although its queue is neither paused nor rate-limited and its instance's gate is open. */
   async function isWaiting(queue: Queue, instance: string | null): Promise<boolean> {
-    const nowMs = await redisTime(redis, keys);
+    const nowMs = await redisTime(options);
     if (!(await isRunnable(redis, queue, nowMs))) return false;
-    return instance === null || (await readGate(redis, keys, instance, nowMs)) === null;
+    return instance === null || (await readGate(options, instance, nowMs)) === null;
   }
 
   return {

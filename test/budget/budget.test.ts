@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { bucketOf, createBudget, type Slot } from '../../src/budget/budget.ts';
-import { redisTime } from '../../src/redis/scripts.ts';
+import { redisTime } from '../../src/redis/database.ts';
 import { testRedis } from '../support/redis.ts';
 import { until } from '../support/until.ts';
 import { virtualRedis } from '../support/virtualRedis.ts';
@@ -11,7 +11,7 @@ const token = 'a-token';
 
 function make() {
   const base = testRedis();
-  const budget = createBudget(base.redis, base.keys, { callTimeoutMs: 1_000 });
+  const budget = createBudget(base, { callTimeoutMs: 1_000 });
   /** The first call, whose answer tells the server's count: after it the bucket has memory. */
   async function learn(limit = 4, remaining = 3, resetInMs = perMs) {
     const slot = await take();
@@ -54,7 +54,7 @@ describe('a bucket without memory', () => {
   it('lets others ask again less and less often', async () => {
     const { redis, keys, prefix } = testRedis();
     const clock = virtualRedis(redis, `${prefix}:clock`);
-    const budget = createBudget(clock.redis, keys, { callTimeoutMs: 1_000 });
+    const budget = createBudget({ redis: clock.redis, prefix, keys }, { callTimeoutMs: 1_000 });
     const start = 1_763_802_000_000;
     clock.setTime(start);
     const probe = await budget.ask(bot, token, 'oneOff', 'probe');
@@ -98,12 +98,13 @@ describe('the limit', () => {
     expect(await denied('scheduledReset')).toMatchObject({ why: 'budget' });
   });
   it('gives a slot back only `per` after its answer', async () => {
-    const { budget, learn, take, denied, redis, keys } = make();
+    const { budget, learn, take, denied, ...db } = make();
+    const { redis, keys } = db;
     await learn();
     const slots = [await take(), await take(), await take()];
     await budget.settle(bot, slots[0]!, answered());
     const back = Number(await redis.zscore(keys.slots(bucketOf(token)), slots[0]!.id));
-    expect(back - (await redisTime(redis, keys))).toBeGreaterThan(perMs - 200);
+    expect(back - (await redisTime(db))).toBeGreaterThan(perMs - 200);
     const held = Number(await redis.zscore(keys.slots(bucketOf(token)), slots[1]!.id));
     // Send window, time-out and `per`: for a process that died.
     expect(held - back).toBeGreaterThan(5_000);
@@ -111,12 +112,13 @@ describe('the limit', () => {
     await until('a slot to come back', async () => (await denied()) === null);
   });
   it('keeps a slot without an answer for as long as its call may still be counted', async () => {
-    const { budget, learn, take, redis, keys } = make();
+    const { budget, learn, take, ...db } = make();
+    const { redis, keys } = db;
     await learn();
     const slot = await take();
     await budget.settle(bot, slot, { ending: 'silent' });
     const back = Number(await redis.zscore(keys.slots(bucketOf(token)), slot.id));
-    expect(back - (await redisTime(redis, keys))).toBeGreaterThan(1_000 + perMs);
+    expect(back - (await redisTime(db))).toBeGreaterThan(1_000 + perMs);
   });
   it("is the server's where that is lower, and ours where the server's is higher", async () => {
     const { budget, take, denied, learn } = make();
@@ -144,7 +146,7 @@ describe('the limit', () => {
   it('is asked for with one call at a time after each refusal, at doubling times, whatever the server says', async () => {
     const base = make();
     const clock = virtualRedis(base.redis, `${base.prefix}:clock`);
-    const budget = createBudget(clock.redis, base.keys, { callTimeoutMs: 1_000 });
+    const budget = createBudget({ ...base, redis: clock.redis }, { callTimeoutMs: 1_000 });
     const minute = { ...bot, rateLimit: { max: 100, perMs: 60_000, reserve: 0 } };
     const refusal = { instance: 'unclear' as const, exhausted: true };
     let now = 1_763_802_000_000;
@@ -196,7 +198,7 @@ describe('who finds no slot', () => {
   async function taken() {
     const base = make();
     const clock = virtualRedis(base.redis, `${base.prefix}:clock`);
-    const budget = createBudget(clock.redis, base.keys, { callTimeoutMs: 1_000 });
+    const budget = createBudget({ ...base, redis: clock.redis }, { callTimeoutMs: 1_000 });
     const start = 1_763_802_000_000;
     const at = (ms: number) => clock.setTime(start + ms);
     const ask = (waiter: string, purpose: 'oneOff' | 'scheduledReset' = 'oneOff') =>

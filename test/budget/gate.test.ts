@@ -16,7 +16,8 @@ async function make(scheduled = ['a', 'b', 'c', 'd', 'e']) {
   const { keys } = base;
   const clock = virtualRedis(base.redis, `${base.prefix}:clock`);
   const { redis } = clock;
-  const budget = createBudget(redis, keys, { callTimeoutMs: 30_000 });
+  const db = { ...base, redis };
+  const budget = createBudget(db, { callTimeoutMs: 30_000 });
   let now = start;
   const pass = (ms: number) => {
     now += ms;
@@ -40,7 +41,7 @@ async function make(scheduled = ['a', 'b', 'c', 'd', 'e']) {
     budget.settle(bot, slot, { ending: 'answered', tookMs: 5, rateLimit: null, exhausted: false, instance });
   const failed = async (slot: Slot, code: ErrorCode, begunAt = now) => {
     await settle(slot, 'trouble');
-    return await judgeFailure(redis, keys, 'bot', { ...slot.witness, code, begunAt, slot: slot.id });
+    return await judgeFailure(db, 'bot', { ...slot.witness, code, begunAt, slot: slot.id });
   };
   /** A call that fails, from its slot to its judgement. */
   async function fail(group: string, code: ErrorCode, call: Witness['call'] = 'reset') {
@@ -56,11 +57,11 @@ async function make(scheduled = ['a', 'b', 'c', 'd', 'e']) {
     pass(5);
     return (await settle(slot, 'works')).opened;
   }
-  const gate = () => readGate(redis, keys, 'bot', now);
+  const gate = () => readGate(db, 'bot', now);
   // The bucket has memory: no call goes alone.
   await settle(await take('first'), 'works');
   pass(5);
-  return { redis, keys, budget, pass, ask, take, why, settle, failed, fail, work, gate };
+  return { db, budget, pass, ask, take, why, settle, failed, fail, work, gate };
 }
 
 describe('a gate', () => {
@@ -85,7 +86,7 @@ describe('a gate', () => {
     ['throttled', [60, 120, 240, 480, 960, 1_800, 1_800]],
   ] as const)('that each probe finds closed for %s doubles its time up to a maximum', async (code, seconds) => {
     for (const scheduled of [['a'], undefined]) {
-      const { fail, pass, keys, redis, gate } = await make(scheduled);
+      const { fail, pass, db, gate } = await make(scheduled);
       let closedForS = 0;
       for (const [i, closedFor] of seconds.entries()) {
         // A single group probes itself; else there is always another one.
@@ -101,16 +102,16 @@ describe('a gate', () => {
         pass(closedFor * 1_000);
         closedForS += closedFor;
       }
-      await openGate(redis, keys, 'bot');
+      await openGate(db, 'bot');
       expect(await fail('a', code)).toMatchObject({ gate: { streak: 1, opensInMs: seconds[0] * 1_000 } });
     }
   });
 
   it('holds up no other instance, and can be opened by hand, which blames nobody', async () => {
-    const { fail, take, redis, keys, gate } = await make();
+    const { fail, take, db, gate } = await make();
     await fail('a', 'unauthorized');
     await take('a', 'reset', { ...bot, name: 'twin' });
-    expect(await openGate(redis, keys, 'bot')).toBe('unauthorized');
+    expect(await openGate(db, 'bot')).toBe('unauthorized');
     expect(await gate()).toBeNull();
     expect(await fail('a', 'unauthorized')).toMatchObject({ verdict: 'paused', change: 'closed' });
   });
@@ -236,11 +237,11 @@ describe("a failure that is known to be the group's", () => {
   it.each(['unauthorized', 'throttled', 'instance_not_found', 'instance_disconnected', 'wrong_instance'] as const)(
     'pauses nothing: %s',
     async (code) => {
-      const { fail, pass, work, gate, redis, keys } = await make();
+      const { fail, pass, work, gate, db } = await make();
       await fail('a', code);
       pass(60_000);
       await work('b');
-      expect(await readStanding(redis, keys, 'bot', 'a', code)).toMatchObject({ isBlamed: true });
+      expect(await readStanding(db, 'bot', 'a', code)).toMatchObject({ isBlamed: true });
       for (let day = 0; day < 5; day++) {
         expect(await fail('a', code)).toMatchObject({ verdict: 'group', change: null });
         expect(await gate()).toBeNull();

@@ -39,7 +39,7 @@ async function play({ calls, window, offsetMs, processes }: Scenario, rule: 'kep
   const { redis, keys, prefix } = testRedis();
   const clock = virtualRedis(redis, `${prefix}:clock`);
   const budgets = Array.from({ length: processes }, () =>
-    createBudget(clock.redis, keys, { callTimeoutMs: timeoutMs }),
+    createBudget({ redis: clock.redis, prefix, keys }, { callTimeoutMs: timeoutMs }),
   );
   const server = createLimiter({ window, perMs, limit: max });
   const counted: number[] = [];

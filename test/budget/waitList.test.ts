@@ -17,7 +17,7 @@ const batch = 1_000;
 async function takenToken() {
   const base = testRedis();
   const clock = virtualRedis(base.redis, `${base.prefix}:clock`);
-  const budget = createBudget(clock.redis, base.keys, { callTimeoutMs: 1_000 });
+  const budget = createBudget({ ...base, redis: clock.redis }, { callTimeoutMs: 1_000 });
   const at = (ms: number) => clock.setTime(start + ms);
   const ask = (waiter: string, purpose: 'oneOff' | 'scheduledReset' = 'oneOff') =>
     budget.ask(bot, token, purpose, waiter);

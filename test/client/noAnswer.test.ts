@@ -2,7 +2,7 @@
 import { expect, it, onTestFinished } from 'vitest';
 import { createGroupStore } from '../../src/groups/store.ts';
 import { RotationError } from '../../src/index.ts';
-import { makeKeys } from '../../src/redis/keys.ts';
+import { createDatabase } from '../../src/redis/database.ts';
 import { entry, settled } from '../rotation/samples.ts';
 import { until } from '../support/until.ts';
 import { queueName, resultOf, startProducerRig } from './producerRig.ts';
@@ -36,7 +36,7 @@ it.each([
   ['after it, whatever the clock said', 5, 'satisfied'],
 ])('a job that was removed, where the last reset began %s', async (_when, attempt, end) => {
   const { redis, queue, ask } = await startRig();
-  const store = createGroupStore(redis, makeKeys('bull'));
+  const store = createGroupStore(createDatabase(redis, 'bull'));
   const note = async (attempts: number, byMs: number) => {
     for (const group of groups) {
       const resetCovers = { queue: queueName, lastJob: 0, attempt: attempts };

@@ -6,7 +6,7 @@
 import type { Queue } from 'bullmq';
 import { expect, it } from 'vitest';
 import { loadConfig } from '../../src/config/load.ts';
-import { makeKeys } from '../../src/redis/keys.ts';
+import { createDatabase } from '../../src/redis/database.ts';
 import { readStatus } from '../../src/status/status.ts';
 import { logged } from '../support/cli.ts';
 import { testRedis } from '../support/redis.ts';
@@ -79,7 +79,7 @@ async function survive(name: string, edit: Edit, work: 'one-off' | 'scheduled'):
   await logged(next, 'started');
   const loaded = await loadConfig(rig.file);
   if (!loaded.ok) throw new Error('the file is broken');
-  const { groups: shown } = await readStatus(base.redis, makeKeys(base.prefix), loaded.config);
+  const { groups: shown } = await readStatus(createDatabase(base.redis, base.prefix), loaded.config);
   expect(shown.find(({ group }) => group === id)?.state ?? 'gone', name).not.toBe('fresh');
 
   const live = () => rig.standIn.codeOf(jids[0]!);

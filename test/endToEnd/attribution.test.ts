@@ -5,7 +5,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, it, onTestFinished } from 'vitest';
 import type { Fault } from '../../dev/standin/faults.ts';
-import { makeKeys } from '../../src/redis/keys.ts';
 import { endPause } from '../support/gates.ts';
 import { jids, makeRig, type Rig } from '../support/rig.ts';
 import { until } from '../support/until.ts';
@@ -63,15 +62,15 @@ verify: off`,
 }
 
 /** Every pause is over soon after it began. */
-function shortenPauses({ redis, prefix, queue }: Rig, instances: readonly string[]): void {
-  const keys = makeKeys(prefix);
+function shortenPauses(rig: Rig, instances: readonly string[]): void {
+  const { redis, keys, queue } = rig;
   let over = false;
   const run = (async () => {
     while (!over) {
       for (const name of instances) {
         const [untilMs, blamedUntil] = await redis.hmget(keys.gate(name), 'until', 'blamedUntil');
         if (Number(untilMs ?? 0) === 0 && Number(blamedUntil ?? 0) === 0) continue;
-        await endPause(redis, keys, name);
+        await endPause(rig, name);
         await queue(name).removeRateLimitKey();
       }
       await sleep(300);
@@ -190,7 +189,7 @@ verify: off`,
       const workingAt = performance.now();
       // A phone that is disconnected is waited for by minutes.
       if (name === 'gone') {
-        await endPause(rig.redis, rig.keys, name);
+        await endPause(rig, name);
         await rig.queue(name).removeRateLimitKey();
       }
       const made = () => groups.filter((one) => one.name === name && rig.laterOf(one.id).length > 0).length;

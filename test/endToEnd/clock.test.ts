@@ -1,9 +1,10 @@
 /** A worker whose machine's clock, or Redis's, or both are set back while it runs. */
+
 import { Queue } from 'bullmq';
 import { expect, it, onTestFinished, vi } from 'vitest';
 import { createRotationClient } from '../../src/client/client.ts';
 import { judge } from '../../src/ops/readiness.ts';
-import { redisTime } from '../../src/redis/scripts.ts';
+import { redisTime } from '../../src/redis/database.ts';
 import { failCall } from '../support/gates.ts';
 import { jids, makeRig } from '../support/rig.ts';
 import { until } from '../support/until.ts';
@@ -50,7 +51,7 @@ it.each([
 ] as const)('goes on, ready, when the clock (%s) is set back by %i ms', async (whose, ms) => {
   const { rig, service, setBack, redis, client } = await started();
   const replaced = [(await client.rotate('vip')).inviteCode];
-  const requestedBefore = await redisTime(redis, rig.keys);
+  const requestedBefore = await redisTime({ ...rig, redis });
   await setBack[whose](ms);
 
   const seen = new Set([await rig.redis.get(rig.keys.lastTick)]);
@@ -61,7 +62,7 @@ it.each([
   expect(rig.logged.filter(({ event }) => event === 'clock.back')).toHaveLength(1);
 
   // Each is answered by a link that is younger than it, however it is pushed.
-  const requestedAt = await redisTime(redis, rig.keys);
+  const requestedAt = await redisTime({ ...rig, redis });
   const asks = [
     () => client.rotate('vip'),
     () => rig.ask('bot', { group: 'vip' }),
@@ -83,7 +84,7 @@ it.each([
 
 it('settles what a dead worker had in flight, as if the clock had not been set back', async () => {
   const { rig, setBack, redis } = await started();
-  const begunAt = await redisTime(redis, rig.keys);
+  const begunAt = await redisTime({ ...rig, redis });
   const attempt = { id: 'dead', call: 'reset', begunAt, leaseUntil: begunAt + 10_000, request: null, covers: null };
   await rig.change('vip', { attempt } as never);
   await setBack.redis(3_600_000);
@@ -103,11 +104,11 @@ it('gives slots back, as if the clock had not been set back', async () => {
 
 it('ends a pause when it would have ended, as if the clock had not been set back', async () => {
   const { rig, setBack, redis } = await started();
-  const { verdict } = await failCall(redis, rig.keys, 'bot', 'server_error', { group: 'a' });
+  const { verdict } = await failCall({ ...rig, redis }, 'bot', 'server_error', { group: 'a' });
   expect(verdict).toBe('unproven');
-  const { change, gate } = await failCall(redis, rig.keys, 'bot', 'instance_disconnected', { group: 'b' });
+  const { change, gate } = await failCall({ ...rig, redis }, 'bot', 'instance_disconnected', { group: 'b' });
   expect(change).toBe('closed');
-  await redis.hset(rig.keys.gate('bot'), 'until', (await redisTime(redis, rig.keys)) + 3_000);
+  await redis.hset(rig.keys.gate('bot'), 'until', (await redisTime({ ...rig, redis })) + 3_000);
   expect(gate.opensInMs).toBeLessThan(60_000);
   await setBack.redis(3_600_000);
   expect(await rig.ask('bot', { group: 'vip' })).toMatchObject({ status: 'rotated' });
@@ -118,10 +119,10 @@ it.each(['invite-links', 'rotations-gone'])(
   'takes up what was delayed on %s when the clock was set back',
   async (name) => {
     const { rig, setBack, redis } = await started();
-    await redis.zadd(rig.keys.instances, await redisTime(redis, rig.keys), 'gone');
+    await redis.zadd(rig.keys.instances, await redisTime({ ...rig, redis }), 'gone');
     const queue = new Queue(name, { connection: redis, prefix: rig.prefix });
     onTestFinished(() => queue.close());
-    const job = await queue.add('later', {}, { delay: 600_000, timestamp: await redisTime(redis, rig.keys) });
+    const job = await queue.add('later', {}, { delay: 600_000, timestamp: await redisTime({ ...rig, redis }) });
     expect(await job.isDelayed()).toBe(true);
     await setBack.redis(3_600_000);
     await until('it to be taken up', async () => !(await job.isDelayed()));

@@ -22,10 +22,10 @@ async function damage({ redis, keys }: Rig): Promise<void> {
   await redis.zadd(keys.due('bot'), 1, damagedRecord);
 }
 
-async function statesOf({ redis, keys }: Rig): Promise<Record<string, string>> {
+async function statesOf(rig: Rig): Promise<Record<string, string>> {
   const parsed = parseConfig(yaml, 'rotation.yaml');
   if (!parsed.ok) throw new Error('the file is broken');
-  const { groups } = await readStatus(redis, keys, parsed.config);
+  const { groups } = await readStatus(rig, parsed.config);
   return Object.fromEntries(groups.map(({ group, state }) => [group, state]));
 }
 

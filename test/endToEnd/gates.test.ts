@@ -42,7 +42,7 @@ it.each(doors)(
     // As if its time were over. The queue is held before its job is put back.
     await until('the job to wait', async () => (await rig.queue('bot').getWaitingCount()) === 1);
     if (code === 'instance_disconnected') rig.standIn.setConnection('bot', 'connected');
-    await endPause(rig.redis, rig.keys, 'bot');
+    await endPause(rig, 'bot');
     await rig.queue('bot').removeRateLimitKey();
     expect(await waiting).toMatchObject({ status: 'rotated' });
     expect(await rig.redis.exists(rig.keys.gate('bot'))).toBe(0);
@@ -134,7 +134,7 @@ it('suspects the instance when several groups fail in a row, and blames none bef
   expect(rig.logged.find(({ event }) => event === 'gate.closed')).toMatchObject({ reason: 'suspected' });
   for (const i of [0, 1]) rig.standIn.group(jids[i]!).members.add('bot');
 
-  await endPause(rig.redis, rig.keys, 'bot');
+  await endPause(rig, 'bot');
   await rig.queue('bot').removeRateLimitKey();
   const [first, second, third] = await Promise.allSettled(asked);
   expect(first).toMatchObject({ value: { status: 'rotated' } });
@@ -169,7 +169,7 @@ it('blames nobody for a phone that was disconnected, and then works again', asyn
   await until('the gate to close', () => rig.logged.some(({ event }) => event === 'gate.closed'));
   await until('all to wait', async () => (await rig.queue('bot').getWaitingCount()) === ids.length);
   rig.standIn.setConnection('bot', 'connected');
-  await endPause(rig.redis, rig.keys, 'bot');
+  await endPause(rig, 'bot');
   await rig.queue('bot').removeRateLimitKey();
   for (const one of await Promise.all(asked)) expect(one).toMatchObject({ status: 'rotated' });
   expect(rig.events.filter(({ type }) => type === 'rotation.failed')).toEqual([]);

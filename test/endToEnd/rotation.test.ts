@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { redisTime } from '../../src/redis/scripts.ts';
+import { redisTime } from '../../src/redis/database.ts';
 import { jids, makeRig } from '../support/rig.ts';
 import { until } from '../support/until.ts';
 
@@ -114,7 +114,7 @@ describe('one-offs', () => {
   it('makes one reset of fifty stamped requests for one group', async () => {
     const rig = await makeRig({ yaml: idle, standIn: { latency: { minMs: 20, maxMs: 60 } } });
     await rig.start();
-    const requestedAt = await redisTime(rig.redis, rig.keys);
+    const requestedAt = await redisTime(rig);
     const results = (await Promise.all(
       Array.from({ length: 50 }, (_, i) => rig.ask('bot', { group: 'vip', requestId: `r${i}`, requestedAt })),
     )) as { status: string; inviteCode: string }[];
@@ -317,7 +317,7 @@ describe('faults', () => {
   it('hands nobody a link that an uncertain reset may have killed', async () => {
     const rig = await makeRig({ yaml: idle });
     await rig.start();
-    const requestedAt = await redisTime(rig.redis, rig.keys);
+    const requestedAt = await redisTime(rig);
     await rig.ask('bot', { group: 'vip', requestedAt });
     rig.standIn.faults.next({ kind: 'cut', effect: true }, { endpoint: 'reset' });
     const unstamped = rig.ask('bot', { group: 'vip' });

@@ -8,10 +8,10 @@ import { until } from '../support/until.ts';
 
 const verified = (text: string, every: string) => text.replace('verify: off', `verify: { every: ${every} }`);
 
-async function stateOf({ redis, keys }: Rig, yaml: string): Promise<string | undefined> {
+async function stateOf(rig: Rig, yaml: string): Promise<string | undefined> {
   const parsed = parseConfig(yaml, 'rotation.yaml');
   if (!parsed.ok) throw new Error('the file is broken');
-  return (await readStatus(redis, keys, parsed.config)).groups[0]?.state;
+  return (await readStatus(rig, parsed.config)).groups[0]?.state;
 }
 
 it.each(['off', '{ every: 30d }'])('applies a shorter period at the edit, where it was %s', async (before) => {

@@ -59,7 +59,7 @@ it('tells of every queue that is paused until it is resumed, and goes on then', 
   for (const name of names) await queue(name).pause();
   await until('the worker to notice', () => service.health().paused.length === 3);
   expect(service.health().paused).toEqual(names);
-  expect((await readStatus(rig.redis, rig.keys, service.config)).paused).toEqual(names);
+  expect((await readStatus(rig, service.config)).paused).toEqual(names);
   await until('a second look', () => logged('queue.paused').length >= 3);
   expect(logged('queue.paused').map((line) => line.queue)).toEqual(names);
 

@@ -26,7 +26,7 @@ function announcing() {
     /** As a Redis that was emptied. */
     forget: () => redis.del(keys.generations, keys.workers),
     start() {
-      const own = createWorkerFiles(clock.redis, keys);
+      const own = createWorkerFiles({ redis: clock.redis, prefix, keys });
       return {
         announce: async (file: Name) => (await own.announce(files[file])).generation,
         authority: async (file: Name) => (await own.announce(files[file])).overridesUpTo,

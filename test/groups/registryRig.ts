@@ -52,14 +52,14 @@ export interface RegistryWorker {
 
 export function registryRig(base: TestRedis = testRedis()) {
   const { redis, keys } = base;
-  const store = createGroupStore(redis, keys);
+  const store = createGroupStore(base);
 
   function worker(): RegistryWorker {
-    const files = createWorkerFiles(redis, keys);
+    const files = createWorkerFiles(base);
     const take: RegistryWorker['take'] = async (config) => {
       const file = groupsFile(config);
       const rank = await files.announce(file);
-      return await syncRegistry({ redis, keys, store, files }, file.groups, rank);
+      return await syncRegistry({ ...base, store, files }, file.groups, rank);
     };
     return { take, sync: (...groups) => take(configOf(groups)), stop: () => files.withdraw() };
   }

@@ -15,8 +15,9 @@ const registered: GroupRecord = {
   verifiedAt: 600,
 };
 
-function storeOf({ redis, keys } = testRedis()) {
-  const store = createGroupStore(redis, keys);
+function storeOf(db = testRedis()) {
+  const { redis, keys } = db;
+  const store = createGroupStore(db);
   return {
     redis,
     keys,

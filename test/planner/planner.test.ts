@@ -63,9 +63,9 @@ it('divides the budget of a shared token among its instances, by who is most ove
 });
 
 it('releases nothing to an instance whose gate is closed', async () => {
-  const { plan, redis, keys } = await plannerRig();
-  await failCall(redis, keys, 'bot0', 'unauthorized');
-  expect(await plan()).toMatchObject({ due: 30, released: 0 });
+  const rig = await plannerRig();
+  await failCall(rig, 'bot0', 'unauthorized');
+  expect(await rig.plan()).toMatchObject({ due: 30, released: 0 });
 });
 
 it('keeps the pace of an instance', async () => {

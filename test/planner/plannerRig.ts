@@ -39,10 +39,10 @@ export async function plannerRig({
   clockAt = 0,
 }: PlannerRigOptions = {}) {
   const base = testRedis();
-  const { keys, prefix } = base;
+  const { prefix } = base;
   const clock = virtualRedis(base.redis, `${prefix}:clock`);
   if (clockAt > 0) clock.setTime(clockAt);
-  const redis = clockAt > 0 ? clock.redis : base.redis;
+  const db = { ...base, redis: clockAt > 0 ? clock.redis : base.redis };
   const names = Array.from({ length: instances }, (_, i) => `bot${i}`);
   const parsed = parseConfig(
     `instances: [${names.map((name) => `{ name: ${name}, tokenEnv: T, rateLimit: ${rateLimit}${instance} }`).join(', ')}]
@@ -53,11 +53,11 @@ verify: ${verify}`,
   );
   if (!parsed.ok) throw new Error(JSON.stringify(parsed.problems));
   const { config } = parsed;
-  const store = createGroupStore(redis, keys);
-  const budget = createBudget(redis, keys, { callTimeoutMs: 1_000 });
-  const files = createWorkerFiles(redis, keys);
+  const store = createGroupStore(db);
+  const budget = createBudget(db, { callTimeoutMs: 1_000 });
+  const files = createWorkerFiles(db);
   const file = groupsFile(config);
-  await syncRegistry({ redis, keys, store, files }, file.groups, await files.announce(file));
+  await syncRegistry({ ...db, store, files }, file.groups, await files.announce(file));
   const queues = new Map(
     names.map((name) => [name, new Queue(`rotations-${name}`, { connection: base.redis, prefix })]),
   );
@@ -79,7 +79,7 @@ verify: ${verify}`,
   return {
     ...base,
     /** As the planner sees it: with the clock that the test moves. */
-    clocked: redis,
+    clocked: db.redis,
     config,
     store,
     budget,
@@ -90,7 +90,7 @@ verify: ${verify}`,
     /** Jobs that wait, in the order in which a worker takes them: `[name, group]`. */
     released: async (name = 'bot0'): Promise<[string, string][]> =>
       (await queueOf(name).getJobs(['prioritized'], 0, -1, true)).map((job) => [job.name, job.data.group]),
-    plan: (): Promise<Tick> => tick({ redis, keys, store, budget, config, tokenOf: () => 'a-token', queueOf }),
+    plan: (): Promise<Tick> => tick({ ...db, store, budget, config, tokenOf: () => 'a-token', queueOf }),
     /** As if it had fallen due that long ago. */
     overdue: (n: number, ms: number) => change(n, (_, nowMs) => ({ dueAt: nowMs - ms })),
   };

@@ -70,9 +70,9 @@ describe('reads at first sight', () => {
   });
 
   it('wait while the gate is closed', async () => {
-    const { plan, redis, keys } = await plannerRig({ adopted: false, defaults: later });
-    await failCall(redis, keys, 'bot0', 'unauthorized');
-    expect(await plan()).toMatchObject({ due: 30, reads: 0 });
+    const rig = await plannerRig({ adopted: false, defaults: later });
+    await failCall(rig, 'bot0', 'unauthorized');
+    expect(await rig.plan()).toMatchObject({ due: 30, reads: 0 });
   });
 });
 
@@ -134,9 +134,9 @@ describe('periodic verification', () => {
   });
 
   it('waits while the gate is closed', async () => {
-    const { plan, changeAll, redis, keys } = await plannerRig({ count: 5, verify });
-    await changeAll(unseen);
-    await failCall(redis, keys, 'bot0', 'unauthorized');
-    expect(await plan()).toMatchObject({ released: 0, verifications: 0 });
+    const rig = await plannerRig({ count: 5, verify });
+    await rig.changeAll(unseen);
+    await failCall(rig, 'bot0', 'unauthorized');
+    expect(await rig.plan()).toMatchObject({ released: 0, verifications: 0 });
   });
 });

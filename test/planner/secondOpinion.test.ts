@@ -8,15 +8,16 @@ const later = 'every: 1d, firstSeen: wait';
 
 async function paused(options: Parameters<typeof plannerRig>[0], code: 'unauthorized' | 'throttled' = 'unauthorized') {
   const rig = await plannerRig(options);
-  await failCall(rig.redis, rig.keys, 'bot0', code, { group: jid(0) });
+  await failCall(rig, 'bot0', code, { group: jid(0) });
   return rig;
 }
 
 describe('a second opinion', () => {
   it('is a read of a group that is not blamed, one at a time, though nothing is due and nothing verified', async () => {
-    const { plan, queueOf, redis, keys } = await paused({ count: 3, defaults: later });
+    const rig = await paused({ count: 3, defaults: later });
+    const { plan, queueOf } = rig;
     expect(await plan()).toMatchObject({ opinions: 0 });
-    await endPause(redis, keys, 'bot0');
+    await endPause(rig, 'bot0');
     expect(await plan()).toMatchObject({ due: 0, opinions: 1 });
     const [job, ...more] = await queueOf('bot0').getJobs(['prioritized']);
     expect(more).toEqual([]);
@@ -25,15 +26,15 @@ describe('a second opinion', () => {
 
   it('is not asked of the blamed, nor where only a reset would tell, nor while another call is the probe', async () => {
     const alone = await paused({ count: 1, defaults: later });
-    await endPause(alone.redis, alone.keys, 'bot0');
+    await endPause(alone, 'bot0');
     expect(await alone.plan()).toMatchObject({ opinions: 0 });
 
     const throttled = await paused({ count: 3, defaults: later }, 'throttled');
-    await endPause(throttled.redis, throttled.keys, 'bot0');
+    await endPause(throttled, 'bot0');
     expect(await throttled.plan()).toMatchObject({ opinions: 0 });
 
     const probed = await paused({ count: 3, defaults: later });
-    await endPause(probed.redis, probed.keys, 'bot0');
+    await endPause(probed, 'bot0');
     await probed.redis.hset(probed.keys.gate('bot0'), 'probeUntil', Date.now() + 60_000);
     expect(await probed.plan()).toMatchObject({ opinions: 0 });
   });
@@ -41,17 +42,19 @@ describe('a second opinion', () => {
 
 describe('of what is due, an instance whose pause is over gets one job', () => {
   it('of a group that is not blamed, wherever there is one', async () => {
-    const { plan, released, redis, keys, overdue } = await paused({ count: 5 }, 'throttled');
+    const rig = await paused({ count: 5 }, 'throttled');
+    const { plan, released, overdue } = rig;
     await overdue(0, 60_000);
     await overdue(3, 50_000);
-    await endPause(redis, keys, 'bot0');
+    await endPause(rig, 'bot0');
     expect(await plan()).toMatchObject({ due: 5, released: 1 });
     expect(await released()).toEqual([['scheduled', 'g3']]);
   });
 
   it('of the blamed where there is no other', async () => {
-    const { plan, released, redis, keys } = await paused({ count: 1 }, 'throttled');
-    await endPause(redis, keys, 'bot0');
+    const rig = await paused({ count: 1 }, 'throttled');
+    const { plan, released } = rig;
+    await endPause(rig, 'bot0');
     expect(await plan()).toMatchObject({ due: 1, released: 1 });
     expect(await released()).toEqual([['scheduled', 'g0']]);
   });

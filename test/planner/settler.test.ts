@@ -10,11 +10,10 @@ const seconds = (n: number) => t + n * 1_000;
 /** Groups of two instances; nothing but what the test says is to be done. */
 async function settlerRig(count = 4) {
   const rig = await plannerRig({ count, instances: 2, clockAt: t, defaults: 'every: 1d, firstSeen: wait' });
-  const { redis, keys, store, clocked } = rig;
+  const { redis, keys, clocked } = rig;
   return {
     ...rig,
-    settle: (...served: string[]) =>
-      settle({ redis: clocked, keys, store, queueOf: rig.queueOf, serves: (name) => served.includes(name) }),
+    settle: (...served: string[]) => settle({ ...rig, redis: clocked, serves: (name) => served.includes(name) }),
     unsettled: async () => await redis.zrangebyscore(keys.unsettled, '-inf', '+inf'),
   };
 }

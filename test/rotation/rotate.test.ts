@@ -47,8 +47,9 @@ interface Answers {
 }
 
 async function rotationRig(record: GroupRecord, { info, reset }: Answers = {}) {
-  const { redis, keys } = testRedis();
-  const store = createGroupStore(redis, keys);
+  const db = testRedis();
+  const { redis, keys } = db;
+  const store = createGroupStore(db);
   const calls: string[] = [];
   const recovered: string[] = [];
   const answer = async <T>(name: string, identifier: string, given: (() => T | Promise<T>) | undefined) => {
@@ -57,10 +58,9 @@ async function rotationRig(record: GroupRecord, { info, reset }: Answers = {}) {
     return await given();
   };
   const deps: RotateDependencies = {
-    redis,
-    keys,
+    ...db,
     store,
-    budget: createBudget(redis, keys, { callTimeoutMs: 1_000 }),
+    budget: createBudget(db, { callTimeoutMs: 1_000 }),
     settleTimeMs,
     lastJobOn: async (queue) => ({ queue, lastJob: 0 }),
     retry: { attempts: 3, baseDelayMs: 10, maxDelayMs: 100 },
@@ -88,8 +88,7 @@ async function rotationRig(record: GroupRecord, { info, reset }: Answers = {}) {
     change,
     record: async () => (await store.load(jid)).record,
     events: async () => (await redis.lrange(keys.outbox('invite-links'), 0, -1)).map((event) => JSON.parse(event)),
-    redis,
-    keys,
+    ...db,
     run: (work: Work, past: Past = { tries: 0, doubted: null }): Promise<Rotation> => rotate(deps, jid, work, past),
   };
 }
@@ -287,7 +286,7 @@ describe('a failure', () => {
 
   it('of a convicted group is not held against it if others pause the instance meanwhile', async () => {
     const rig = await rotationRig(settled);
-    await failCall(rig.redis, rig.keys, 'bot', 'unauthorized', { group: 'other' });
+    await failCall(rig, 'bot', 'unauthorized', { group: 'other' });
     const past = { tries: 0, doubted: doubted('unauthorized', true) };
     expect(await rig.run(request(), past)).toMatchObject({ status: 'wait', why: 'gate', past: { doubted: null } });
   });

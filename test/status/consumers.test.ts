@@ -11,7 +11,8 @@ import { eventOf } from '../support/event.ts';
 import { until } from '../support/until.ts';
 
 it('counts events whose handler fails, both those to be retried and those that failed', async () => {
-  const { redis, keys, prefix, take } = registryRig();
+  const rig = registryRig();
+  const { redis, prefix, take } = rig;
   const config = configOf([line('vip', 1)], `redis: { prefix: ${prefix} }`);
   await take(config);
   const [name = ''] = config.results.queues;
@@ -38,7 +39,7 @@ it('counts events whose handler fails, both those to be retried and those that f
   }
   await until('them to fail', async () => (await queue.getDelayedCount()) + (await queue.getFailedCount()) === 3);
 
-  const status = await readStatus(redis, keys, config);
+  const status = await readStatus(rig, config);
   expect(status.results).toEqual({ [name]: 3 });
   expect(status.resultsByState).toEqual({ [name]: { waiting: 0, active: 0, delayed: 2, failed: 1 } });
   const retried = `${name}: 2 events waiting for a retry, because the consumer failed; its log says why`;

@@ -79,7 +79,8 @@ it('gives no period without a schedule or a link', () => {
 });
 
 it("finds each group's record under its id, JID or former id", async () => {
-  const { take, adopt, resolve, redis, keys } = registryRig();
+  const rig = registryRig();
+  const { take, adopt, resolve, redis, keys } = rig;
   await take(configOf([line('renamed', 1)]));
   await adopt('renamed', 'ONE');
   const file = configOf([
@@ -94,7 +95,7 @@ it("finds each group's record under its id, JID or former id", async () => {
   await resolve('resolved', jid(2), 'CODE00002');
   await redis.hset(keys.group(jid(5)), 'record', '{');
   const states = async (config = file) => {
-    const { groups } = await readStatus(redis, keys, config);
+    const { groups } = await readStatus(rig, config);
     return Object.fromEntries(groups.map(({ group: id, state, linkBy }) => [id, `${state} ${linkBy}`]));
   };
   expect(await states()).toEqual({

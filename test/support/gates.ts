@@ -1,22 +1,21 @@
 /** Closes an instance's gate as a failed call does. */
+
 import { type Judgement, judgeFailure, type Witness } from '../../src/budget/gate.ts';
 import type { ErrorCode } from '../../src/contract/errorCodes.ts';
-import type { Keys } from '../../src/redis/keys.ts';
-import { type RedisClient, redisTime } from '../../src/redis/scripts.ts';
+import { type Database, redisTime } from '../../src/redis/database.ts';
 
 /** The call began now, unless `begunAt` says otherwise; its slot is one that nobody took. */
 export async function failCall(
-  redis: RedisClient,
-  keys: Keys,
+  db: Database,
   instance: string,
   code: ErrorCode,
   { group = 'closer', call = 'reset', begunAt }: Partial<Witness> & { readonly begunAt?: number } = {},
 ): Promise<Judgement> {
-  const now = await redisTime(redis, keys);
-  return await judgeFailure(redis, keys, instance, { group, call, code, begunAt: begunAt ?? now + 1, slot: '' });
+  const now = await redisTime(db);
+  return await judgeFailure(db, instance, { group, call, code, begunAt: begunAt ?? now + 1, slot: '' });
 }
 
 /** As if the pause were over: one call may go through, also of the groups that are blamed. */
-export async function endPause(redis: RedisClient, keys: Keys, instance: string): Promise<void> {
+export async function endPause({ redis, keys }: Database, instance: string): Promise<void> {
   await redis.hset(keys.gate(instance), { until: 0, blamedUntil: 0, stoodBackAt: 0 });
 }

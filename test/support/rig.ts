@@ -147,7 +147,7 @@ ops: off`;
     return known;
   }
 
-  const store = createGroupStore(redis, base.keys);
+  const store = createGroupStore(base);
   async function startWith(path: string, over = redis): Promise<Service> {
     const watched = await watchConfig(path);
     if (!watched.ok) throw new Error(watched.problems.map(formatProblem).join('\n'));

@@ -10,12 +10,12 @@ const many = (count: number, from = 0) =>
 
 function workers() {
   const rig = registryRig();
-  const { redis, keys, store } = rig;
+
   const start = () => {
     const tokens = createTokens({ T: 'token-of-bot', U: 'token-of-bot2' });
     const { log, logged } = testLog();
     let config: Config;
-    const registration = createRegistration({ redis, keys, store, tokens, log, config: () => config });
+    const registration = createRegistration({ ...rig, tokens, log, config: () => config });
     return {
       async register(...groups: string[]) {
         config = configOf(groups);
@@ -118,12 +118,12 @@ it('reports a duplicate once', async () => {
 });
 
 it('never registers twice at once: calls during a registration share the next one', async () => {
-  const { redis, keys, store } = registryRig();
+  const rig = registryRig();
   const tokens = createTokens({ T: 'token-of-bot', U: 'token-of-bot2' });
   const { log, logged } = testLog();
   const config = configOf([line('a', 1)]);
   tokens.load(config);
-  const registration = createRegistration({ redis, keys, store, tokens, log, config: () => config });
+  const registration = createRegistration({ ...rig, tokens, log, config: () => config });
   await Promise.all([
     registration.register(),
     registration.register(),
