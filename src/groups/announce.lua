@@ -1,23 +1,23 @@
 --[[
-  Announces which file a worker goes by, and says which generation that file is. A file that no worker has had before is
-  newer than all others; so is one that a worker was edited back to. Any other keeps the generation that it had, also
-  where Redis has lost it: its worker remembers.
+  Announces which file a worker has, and returns that file's generation. A file gets a new generation, higher than all
+  others, if no worker has had it before or if a worker was edited back to it. Otherwise it keeps its generation, even if
+  Redis has lost it, because the worker remembers.
 
-  KEYS[1]  generations: hash, digest of a file by its generation
-  KEYS[2]  workers: sorted set, '<worker> <digest>' by the time at which it was last announced
+  KEYS[1]  generations: hash, digest of a file to its generation
+  KEYS[2]  workers: sorted set, '<worker> <digest>' by the time of its last announcement
 
   ARGV[1]  worker
   ARGV[2]  digest of its file
-  ARGV[3]  digest of the file that it announced before, '' at its start
-  ARGV[4]  the generation of that one, 0 at its start
+  ARGV[3]  digest of the file that it announced before; '' when it starts
+  ARGV[4]  generation of that file; 0 when it starts
   ARGV[5]  ms after which a worker that announces nothing is presumed dead
 
-  Returns  {generation, '1' if nobody knew this file before, newest generation that another live worker has (0: none),
-           newest generation ever, digests of the files of the other live workers...}
+  Returns  {generation, '1' if no worker had this file before, newest generation of another live worker (0: none),
+           newest generation of all time, digests of the other live workers' files...}
 ]]
 local generationsKey, workersKey = KEYS[1], KEYS[2]
 local worker, digest, digestBefore, before, deadAfter = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
--- Files that were given up so many generations ago are forgotten.
+-- Unused files are forgotten this many generations later.
 local REMEMBERED = 50
 
 local time = redis.call('TIME')

@@ -1,5 +1,5 @@
 --[[
-  Reads a group's record together with Redis's clock, so that what is decided on it is decided at one moment.
+  Reads a group's record and Redis's clock in one step, so that a decision on the record applies to that moment.
 
   KEYS[1]  the group's hash {version, record}
   Returns  {version (0: no record yet), record as JSON or '', milliseconds since 1970}

@@ -1,13 +1,13 @@
 --[[
-  Compares what was read with what is stored, and only if nothing has changed, writes: records, indexes and events are
+  Compares what was read with what is stored, and writes only if nothing has changed. So records, indexes and events are
   committed together or not at all.
 
-  KEYS     every key that a check or a write names, by its number
+  KEYS     every key that a check or a write refers to by number
 
-  ARGV[1]  checks, as a JSON list of {key number, hash field, value seen ('': none)}
+  ARGV[1]  checks, as a JSON list of {key number, hash field, value that was read ('': none)}
   ARGV[2]  writes, as a JSON list of {command, key number, arguments...}; all arguments are strings
 
-  Returns  1, or 0 if something had changed (then nothing was written)
+  Returns  1; 0 if something had changed and nothing was written
 ]]
 local checks, writes = cjson.decode(ARGV[1]), cjson.decode(ARGV[2])
 

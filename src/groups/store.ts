@@ -123,13 +123,10 @@ export function createGroupStore(db: Database): GroupStore {
       if (after.removedAt !== null) writes.push(['EXPIRE', key, String(historyMs / 1_000)]);
       else if (reindex) writes.push(['PERSIST', key]);
     }
-    const [from, to] = [indexEntries(seen.record, keys), indexEntries(after ?? newRecord, keys)];
-    for (const index of ['due', 'verification', 'unsettled'] as const) {
-      const [old, next] = [from[index], to[index]];
-      if (old !== null && old.key !== next?.key) writes.push(['ZREM', old.key, recordId]);
-      if (next !== null && (reindex || next.key !== old?.key || next.atMs !== old.atMs)) {
-        writes.push(['ZADD', next.key, String(next.atMs), recordId]);
-      }
+    const [from, to] = [indexTimes(seen.record, keys), indexTimes(after ?? newRecord, keys)];
+    for (const index of from.keys()) if (!to.has(index)) writes.push(['ZREM', index, recordId]);
+    for (const [index, atMs] of to) {
+      if (reindex || from.get(index) !== atMs) writes.push(['ZADD', index, String(atMs), recordId]);
     }
     for (const queue of after?.entry?.queues ?? []) {
       for (const event of events) writes.push(['RPUSH', keys.outbox(queue), JSON.stringify(event)]);
@@ -216,32 +213,16 @@ export function createGroupStore(db: Database): GroupStore {
   };
 }
 
-/** Where the planner finds a record. */
-interface IndexEntries {
-  /** Scheduled rotations and first reads. */
-  readonly due: IndexEntry | null;
-  /** Periodic verification. */
-  readonly verification: IndexEntry | null;
-  /** What a crash or a lost answer left behind, whatever became of the group's entry. */
-  readonly unsettled: IndexEntry | null;
-}
-
-/** One member of one sorted set. */
-interface IndexEntry {
-  readonly key: string;
-  readonly atMs: number;
-}
-
-/** Pure. A record has at most one place in each index. */
-export function indexEntries(record: GroupRecord, keys: Keys): IndexEntries {
+/** The record's times in the planner's indexes, by the index's key. Pure. */
+export function indexTimes(record: GroupRecord, keys: Keys): ReadonlyMap<string, number> {
   const instance = record.entry?.instance;
-  if (instance === undefined) return { due: null, verification: null, unsettled: null };
-  const at = (key: string, atMs: number | null) => (atMs === null ? null : { key, atMs });
-  return {
-    due: at(keys.due(instance), nextDueAt(record)),
-    verification: at(keys.verifications(instance), verifyAt(record)),
-    unsettled: at(keys.unsettled, settleAt(record)),
-  };
+  if (instance === undefined) return new Map();
+  const times = [
+    [keys.due(instance), nextDueAt(record)],
+    [keys.verifications(instance), verifyAt(record)],
+    [keys.unsettled, settleAt(record)],
+  ] as const;
+  return new Map(times.flatMap(([index, atMs]) => (atMs === null ? [] : [[index, atMs]])));
 }
 
 /** Ignores inherited properties: a group may be called `constructor`. */
@@ -255,20 +236,17 @@ function versionText({ version }: Snapshot): string {
 }
 
 function parseRecord(recordId: string, key: string, json: string): GroupRecord {
+  const unreadable = (why: string) =>
+    new RecordError(
+      `group ${recordId}: its record in Redis cannot be read (${why}): run the version that wrote it, or delete the key ${key} to start over`,
+    );
   let value: unknown;
   try {
     value = JSON.parse(json);
   } catch {
-    throw unreadableRecord(recordId, key, 'it is not JSON');
+    throw unreadable('it is not JSON');
   }
-  const parsed = groupRecord.safeParse(value);
-  if (parsed.success) return parsed.data;
-  const where = parsed.error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`).join('; ');
-  throw unreadableRecord(recordId, key, where);
-}
-
-function unreadableRecord(recordId: string, key: string, why: string): RecordError {
-  return new RecordError(
-    `group ${recordId}: its record in Redis cannot be read (${why}): run the version that wrote it, or delete the key ${key} to start over`,
-  );
+  const { success, data, error } = groupRecord.safeParse(value);
+  if (success) return data;
+  throw unreadable(error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`).join('; '));
 }

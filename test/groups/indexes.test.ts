@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { type GroupRecord, newRecord, nextDueAt, settleAt, verifyAt } from '../../src/groups/record.ts';
-import { indexEntries } from '../../src/groups/store.ts';
+import { indexTimes } from '../../src/groups/store.ts';
 import { makeKeys } from '../../src/redis/keys.ts';
 import { attempt, entry, hourMs, settled, t, uncertain, unread } from '../rotation/samples.ts';
 
@@ -54,14 +54,14 @@ describe('what is unsettled is looked at', () => {
   });
 });
 
-it('keeps a group in the places of its instance, and what is unsettled in one for all', () => {
+it('puts a group into the indexes of its instance, and what is unsettled into one for all', () => {
   const keys = makeKeys('p');
   const record = { ...settled, attempt: attempt(), entry: { ...entry, instance: 'bot2' } };
-  expect(indexEntries(record, keys)).toEqual({
-    due: { key: keys.due('bot2'), atMs: t },
-    verification: { key: keys.verifications('bot2'), atMs: settled.verifiedAt! + dayMs },
-    unsettled: { key: keys.unsettled, atMs: t + 10_000 },
-  });
-  expect(indexEntries(unread, keys)).toMatchObject({ due: { atMs: t }, verification: null, unsettled: null });
-  expect(indexEntries(newRecord, keys)).toEqual({ due: null, verification: null, unsettled: null });
+  expect([...indexTimes(record, keys)]).toEqual([
+    [keys.due('bot2'), t],
+    [keys.verifications('bot2'), settled.verifiedAt! + dayMs],
+    [keys.unsettled, t + 10_000],
+  ]);
+  expect([...indexTimes(unread, keys)]).toEqual([[keys.due(unread.entry!.instance), t]]);
+  expect([...indexTimes(newRecord, keys)]).toEqual([]);
 });
