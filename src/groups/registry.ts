@@ -233,8 +233,8 @@ async function removeGroup(store: GroupStore, id: string, { overridesUpTo }: Fil
     if (known === null) return { registrations: { [id]: null }, result: undefined };
     if (known.generation > overridesUpTo) return { result: undefined };
     const { recordId } = known;
-    const removed = { ...known, removedAt: reader.nowMs };
     const record = await reader.record(recordId);
+    const removed = { ...known, removedAt: reader.nowMs };
     if (!hasEntry(record, id)) return { registrations: { [id]: removed }, result: undefined };
     return {
       records: { [recordId]: withoutEntry(record, reader.nowMs) },

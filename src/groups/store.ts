@@ -4,7 +4,7 @@
  * the planner's indexes and their events are written in one atomic step. Publishing the events is the outbox's job.
  */
 import type { LinkEvent } from '../contract/event.ts';
-import { type Database, redisTime } from '../redis/database.ts';
+import type { Database } from '../redis/database.ts';
 import type { Keys } from '../redis/keys.ts';
 import { loadScript, runScript } from '../redis/scripts.ts';
 import {
@@ -31,6 +31,7 @@ export interface Change<T> {
 
 /** Reads for a change of several records. Everything read is compared when the change is saved. */
 export interface Reader {
+  /** Redis's clock when the first record was read. */
   readonly nowMs: number;
   record(recordId: string): Promise<GroupRecord>;
   registration(group: string): Promise<Registration | null>;
@@ -46,6 +47,8 @@ export interface Edit<T> {
   readonly registrations?: Readonly<Record<string, Registration | null>>;
   /** The JIDs of resolved invite codes, by code. */
   readonly resolved?: Readonly<Record<string, string>>;
+  /** Whether postponed records return to their computed places in the indexes. Default: true. */
+  readonly reindex?: boolean;
   readonly result: T;
 }
 
@@ -58,12 +61,9 @@ export interface GroupStore {
   registration(group: string): Promise<Registration | null>;
   /** By group id: those of `groups`, or all. Null: not stored, or not readable by this version. */
   registrations(groups?: readonly string[]): Promise<ReadonlyMap<string, Registration | null>>;
-  /** Changes one record. `change` may be called more than once, so it must only compute. */
+  /** Changes one record, and leaves it postponed. `change` may be called more than once, so it must only compute. */
   update<T>(recordId: string, change: (record: GroupRecord, nowMs: number) => Change<T>): Promise<T>;
-  /**
-   * Changes several records together. Each returns to its computed place in the indexes, even if the planner has
-   * postponed it. `plan` may be called more than once, so it must only read and compute.
-   */
+  /** Changes several records together. `plan` may be called more than once, so it must only read and compute. */
   edit<T>(plan: (reader: Reader) => Promise<Edit<T>>): Promise<T>;
 }
 
@@ -91,73 +91,109 @@ interface Snapshot {
   readonly nowMs: number;
 }
 
-/** What `save.lua` compares and writes. */
-interface Batch {
-  /** Key, hash field, and the value seen there; '' for none. */
-  readonly checks: [key: string, field: string, seen: string][];
-  readonly writes: [command: string, key: string, ...args: string[]][];
-}
+/** Compared by `save.lua`: a key, a hash field, and the value that was read; '' for none. */
+type Check = [key: string, field: string, seen: string];
+/** Written by `save.lua`. */
+type Write = [command: string, key: string, ...args: string[]];
 
-export function createGroupStore(db: Database): GroupStore {
-  const { redis, keys } = db;
-
+export function createGroupStore({ redis, keys }: Database): GroupStore {
   async function load(recordId: string): Promise<Snapshot> {
     const key = keys.group(recordId);
     const [version, json, nowMs] = (await runScript(redis, loadLua, [key], [])) as [number, string, number];
     return { version, record: json === '' ? newRecord : parseRecord(recordId, key, json), nowMs };
   }
 
-  /** `reindex`: restores the places in the indexes, even if the planner has postponed the record. */
-  function put(
-    { checks, writes }: Batch,
-    recordId: string,
-    seen: Snapshot,
-    { after, events, reindex }: { after: GroupRecord | null; events: readonly LinkEvent[]; reindex: boolean },
-  ): void {
-    const key = keys.group(recordId);
-    checks.push([key, 'version', versionText(seen)]);
-    if (after === null) writes.push(['DEL', key]);
-    else {
-      const json = JSON.stringify(groupRecord.parse(after));
-      writes.push(['HSET', key, 'version', String(seen.version + 1), 'record', json]);
-      if (after.removedAt !== null) writes.push(['EXPIRE', key, String(historyMs / 1_000)]);
-      else if (reindex) writes.push(['PERSIST', key]);
+  async function edit<T>(plan: (reader: Reader) => Promise<Edit<T>>): Promise<T> {
+    for (let conflicts = 0; ; conflicts++) {
+      const seen = new Map<string, Snapshot>();
+      const checks: Check[] = [];
+      const change = await plan({
+        get nowMs() {
+          const [first] = seen.values();
+          if (first === undefined) throw new Error('nowMs is only known once a record was read');
+          return first.nowMs;
+        },
+        async record(recordId) {
+          const snapshot = seen.get(recordId) ?? (await load(recordId));
+          seen.set(recordId, snapshot);
+          return snapshot.record;
+        },
+        async registration(group) {
+          const json = (await redis.hget(keys.registered, group)) ?? '';
+          checks.push([keys.registered, group, json]);
+          return parseRegistration(json);
+        },
+      });
+      for (const [recordId, { version }] of seen) {
+        checks.push([keys.group(recordId), 'version', version === 0 ? '' : String(version)]);
+      }
+      if (await save(checks, writesOf(change, seen))) return change.result;
+      if (conflicts === maxConflicts) {
+        throw new RecordError(`group ${[...seen.keys()].join(', ')}: changed in Redis ${conflicts} times in a row`);
+      }
     }
-    const [from, to] = [indexTimes(seen.record, keys), indexTimes(after ?? newRecord, keys)];
-    for (const index of from.keys()) if (!to.has(index)) writes.push(['ZREM', index, recordId]);
-    for (const [index, atMs] of to) {
-      if (reindex || from.get(index) !== atMs) writes.push(['ZADD', index, String(atMs), recordId]);
+  }
+
+  function writesOf(
+    { records, events, registrations, resolved, reindex = true }: Edit<unknown>,
+    seen: ReadonlyMap<string, Snapshot>,
+  ): Write[] {
+    const writes: Write[] = [];
+    // A map, because a group may be called `constructor`.
+    const eventsOf = new Map(Object.entries(events ?? {}));
+    for (const [recordId, after] of Object.entries(records ?? {})) {
+      const before = seen.get(recordId);
+      if (before === undefined) throw new Error(`record ${recordId} must be read before it is changed`);
+      const { version, record } = before;
+      const key = keys.group(recordId);
+      if (after === null) writes.push(['DEL', key]);
+      else {
+        const json = JSON.stringify(groupRecord.parse(after));
+        writes.push(['HSET', key, 'version', String(version + 1), 'record', json]);
+        if (after.removedAt !== null) writes.push(['EXPIRE', key, String(historyMs / 1_000)]);
+        else if (reindex) writes.push(['PERSIST', key]);
+      }
+      const [from, to] = [indexTimes(record, keys), indexTimes(after ?? newRecord, keys)];
+      for (const index of from.keys()) if (!to.has(index)) writes.push(['ZREM', index, recordId]);
+      for (const [index, atMs] of to) {
+        if (reindex || from.get(index) !== atMs) writes.push(['ZADD', index, String(atMs), recordId]);
+      }
+      for (const queue of after?.entry?.queues ?? []) {
+        for (const event of eventsOf.get(recordId) ?? [])
+          writes.push(['RPUSH', keys.outbox(queue), JSON.stringify(event)]);
+      }
     }
-    for (const queue of after?.entry?.queues ?? []) {
-      for (const event of events) writes.push(['RPUSH', keys.outbox(queue), JSON.stringify(event)]);
+    for (const [group, registration] of Object.entries(registrations ?? {})) {
+      if (registration === null) writes.push(['HDEL', keys.registered, group]);
+      else writes.push(['HSET', keys.registered, group, JSON.stringify(registration)]);
     }
+    for (const [code, jid] of Object.entries(resolved ?? {})) writes.push(['HSET', keys.resolved, code, jid]);
+    return writes;
   }
 
   /** False if something that was read has changed; then nothing was written. */
-  async function save({ checks, writes }: Batch): Promise<boolean> {
+  async function save(checks: readonly Check[], writes: readonly Write[]): Promise<boolean> {
     if (writes.length === 0) return true;
     const names = [...new Set([...checks.map(([key]) => key), ...writes.map(([, key]) => key)])];
     const numbers = new Map(names.map((name, i) => [name, i + 1]));
-    const numbered = {
-      checks: checks.map(([key, ...rest]) => [numbers.get(key), ...rest]),
-      writes: writes.map(([command, key, ...args]) => [command, numbers.get(key), ...args]),
-    };
-    const args = [JSON.stringify(numbered.checks), JSON.stringify(numbered.writes)];
+    const args = [
+      JSON.stringify(checks.map(([key, ...rest]) => [numbers.get(key), ...rest])),
+      JSON.stringify(writes.map(([command, key, ...rest]) => [command, numbers.get(key), ...rest])),
+    ];
     return (await runScript(redis, saveLua, names, args)) === 1;
-  }
-
-  /** Computes the change, and computes it again as long as what it read has changed before the save. */
-  async function untilSaved<T>(what: string, compute: (batch: Batch) => Promise<T>): Promise<T> {
-    for (let conflicts = 0; conflicts < maxConflicts; conflicts++) {
-      const batch: Batch = { checks: [], writes: [] };
-      const result = await compute(batch);
-      if (await save(batch)) return result;
-    }
-    throw new RecordError(`${what}: what it reads in Redis changed ${maxConflicts} times in a row`);
   }
 
   return {
     load,
+    edit,
+
+    update: (recordId, change) =>
+      edit(async (reader) => {
+        const seen = await reader.record(recordId);
+        const { record, events = [], result } = change(seen, reader.nowMs);
+        if (record === null || record === seen) return { result };
+        return { records: { [recordId]: record }, events: { [recordId]: events }, reindex: false, result };
+      }),
 
     registration: async (group) => parseRegistration(await redis.hget(keys.registered, group)),
 
@@ -169,47 +205,6 @@ export function createGroupStore(db: Database): GroupStore {
       const found = groups.length === 0 ? [] : await redis.hmget(keys.registered, ...groups);
       return new Map(groups.map((group, i) => [group, parseRegistration(found[i])]));
     },
-
-    update: (recordId, change) =>
-      untilSaved(`group ${recordId}`, async (batch) => {
-        const seen = await load(recordId);
-        const { record, events = [], result } = change(seen.record, seen.nowMs);
-        if (record !== null && record !== seen.record) {
-          put(batch, recordId, seen, { after: record, events, reindex: false });
-        }
-        return result;
-      }),
-
-    edit: (plan) =>
-      untilSaved('a change of several groups', async (batch) => {
-        const seen = new Map<string, Snapshot>();
-        const { records, events, registrations, resolved, result } = await plan({
-          nowMs: await redisTime(db),
-          async record(recordId) {
-            const snapshot = seen.get(recordId) ?? (await load(recordId));
-            seen.set(recordId, snapshot);
-            return snapshot.record;
-          },
-          async registration(group) {
-            const json = (await redis.hget(keys.registered, group)) ?? '';
-            batch.checks.push([keys.registered, group, json]);
-            return parseRegistration(json);
-          },
-        });
-        for (const [recordId, snapshot] of seen) {
-          const after = own(records, recordId);
-          if (after === undefined) batch.checks.push([keys.group(recordId), 'version', versionText(snapshot)]);
-          else put(batch, recordId, snapshot, { after, events: own(events, recordId) ?? [], reindex: true });
-        }
-        for (const [group, registration] of Object.entries(registrations ?? {})) {
-          if (registration === null) batch.writes.push(['HDEL', keys.registered, group]);
-          else batch.writes.push(['HSET', keys.registered, group, JSON.stringify(registration)]);
-        }
-        for (const [code, jid] of Object.entries(resolved ?? {})) {
-          batch.writes.push(['HSET', keys.resolved, code, jid]);
-        }
-        return result;
-      }),
   };
 }
 
@@ -223,16 +218,6 @@ export function indexTimes(record: GroupRecord, keys: Keys): ReadonlyMap<string,
     [keys.unsettled, settleAt(record)],
   ] as const;
   return new Map(times.flatMap(([index, atMs]) => (atMs === null ? [] : [[index, atMs]])));
-}
-
-/** Ignores inherited properties: a group may be called `constructor`. */
-function own<V>(values: Readonly<Record<string, V>> | undefined, key: string): V | undefined {
-  return values !== undefined && Object.hasOwn(values, key) ? values[key] : undefined;
-}
-
-/** As Redis holds it; '' if there is no record. */
-function versionText({ version }: Snapshot): string {
-  return version === 0 ? '' : String(version);
 }
 
 function parseRecord(recordId: string, key: string, json: string): GroupRecord {
