@@ -2,23 +2,16 @@
  * What a running worker knows of its own health, by writing to Redis regularly and watching its workers. Also has workers
  * created again that hang.
  */
-
 import type { Health } from '../ops/readiness.ts';
-import { type Database, redisTime } from '../redis/database.ts';
+import { redisTime } from '../redis/database.ts';
+import type { Base } from './base.ts';
 import { type Repeated, repeat } from './tasks.ts';
 import type { TickWatch } from './ticks.ts';
 import type { Workers } from './workers.ts';
 
-export interface HealthWatch {
-  start(): void;
-  now(): Health;
-  stop(): Promise<void>;
-}
-
-export interface HealthDependencies extends Database {
+export interface HealthSources {
   readonly workers: Workers;
   readonly ticks: TickWatch;
-  readonly isConfigBroken: () => boolean;
   /** Queues that somebody has paused. */
   readonly paused: () => readonly string[];
   /** Why Redis cannot be used now; null: it can. */
@@ -32,15 +25,15 @@ const queuesEveryMs = 10_000;
 const outageMs = 10_000;
 const heartbeatMs = 60_000;
 
-export function createHealth(deps: HealthDependencies): HealthWatch {
-  const { redis, keys, workers, ticks, isConfigBroken, paused, redisTrouble } = deps;
+export function createHealth(base: Base, { workers, ticks, paused, redisTrouble }: HealthSources) {
+  const { redis, keys, reload } = base;
   let wroteAt: number | null = null;
   let stopping = false;
   let timers: readonly Repeated[] = [];
   const writeAgeMs = () => (wroteAt === null ? null : performance.now() - wroteAt);
 
   async function beat(): Promise<void> {
-    await redis.set(keys.heartbeat, await redisTime(deps), 'PX', heartbeatMs);
+    await redis.set(keys.heartbeat, await redisTime(base), 'PX', heartbeatMs);
     wroteAt = performance.now();
     ticks.saw(await redis.get(keys.lastTick));
   }
@@ -48,21 +41,21 @@ export function createHealth(deps: HealthDependencies): HealthWatch {
   const watchWorkers = () => workers.watch(() => (writeAgeMs() ?? Number.POSITIVE_INFINITY) > outageMs);
 
   return {
-    start() {
+    start(): void {
       // Errors need no report: they show in the age of the last write.
       timers = [repeat(everyMs, beat, () => {}), repeat(queuesEveryMs, watchWorkers, () => {})];
       timers[0]?.now();
     },
-    now: () => ({
+    now: (): Health => ({
       stopping,
       redisWriteAgeMs: writeAgeMs(),
       tickAgeMs: ticks.ageMs(),
       stuck: workers.stuck(),
-      configBroken: isConfigBroken(),
+      configBroken: reload.isBroken,
       paused: paused(),
       redisTrouble: redisTrouble(),
     }),
-    async stop() {
+    async stop(): Promise<void> {
       stopping = true;
       for (const timer of timers) await timer.stop();
     },

@@ -7,16 +7,13 @@
  * This worker serves a leftover queue if no live worker's file has its instance, or if a one-off on it is for a group of
  * one of its own instances. An instance whose queue stays empty is forgotten after 30 days.
  */
-
 import type { Queue } from 'bullmq';
 import { countJobs } from '../bullmq/counts.ts';
-import type { Config } from '../config/config.ts';
 import { parseRequest, requestJob } from '../contract/request.ts';
 import { findGroup } from '../groups/jids.ts';
 import { historyMs } from '../groups/record.ts';
-import type { GroupStore } from '../groups/store.ts';
-import type { Logger } from '../log.ts';
 import { type Database, redisTime } from '../redis/database.ts';
+import type { Base } from './base.ts';
 
 /** How often each worker announces its instances and looks at the other queues. */
 export const lookEveryMs = 5_000;
@@ -32,20 +29,7 @@ const headSize = 50;
  */
 export type InstanceOwner = 'self' | 'other' | 'none';
 
-export interface Leftovers {
-  instanceOwner(instance: string): InstanceOwner;
-  /** Announces the instances of the file in force. Must be called at the start and after each edit, too. */
-  announce(): Promise<void>;
-  /** Announces, then returns the instances whose leftover queues this worker is to serve. */
-  look(): Promise<readonly string[]>;
-}
-
-export interface LeftoversDependencies extends Database {
-  readonly store: GroupStore;
-  readonly log: Logger;
-  readonly queueOf: (instance: string) => Queue;
-  readonly config: () => Config;
-}
+type LeftoversDependencies = Database & Pick<Base, 'store' | 'log' | 'queueOf' | 'config'>;
 
 /** What this process knows of an instance that its file lacks. Times are of the steady clock. */
 interface Absent {
@@ -56,7 +40,7 @@ interface Absent {
   readonly isDropped: boolean;
 }
 
-export function createLeftovers(deps: LeftoversDependencies): Leftovers {
+export function createLeftovers(deps: LeftoversDependencies) {
   const { redis, keys, log, queueOf, config } = deps;
   let own: ReadonlySet<string> = new Set();
   let isMigrated = false;
@@ -82,6 +66,7 @@ export function createLeftovers(deps: LeftoversDependencies): Leftovers {
     return now;
   }
 
+  /** Announces the instances of the file in force. Must be called at the start and after each edit, too. */
   async function announce(): Promise<void> {
     const before = own;
     own = new Set(config().instances.map(({ name }) => name));
@@ -95,6 +80,7 @@ export function createLeftovers(deps: LeftoversDependencies): Leftovers {
     if (own.size > 0) await redis.zadd(keys.instances, ...[...own].flatMap((name) => [nowMs, name]));
   }
 
+  /** Announces, then returns the instances whose leftover queues this worker is to serve. */
   async function look(): Promise<readonly string[]> {
     await announce();
     const nowMs = await redisTime(deps);

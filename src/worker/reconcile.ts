@@ -5,46 +5,22 @@
  *
  * A paused queue is a person's decision: it is only reported.
  */
-
 import { randomUUID } from 'node:crypto';
-import type { Queue } from 'bullmq';
 import { pausedQueues } from '../bullmq/counts.ts';
-import type { Config } from '../config/config.ts';
 import { plannerQueue, queuesOf } from '../contract/queueNames.ts';
-import type { GroupStore } from '../groups/store.ts';
-import type { Logger } from '../log.ts';
 import { tickMs } from '../planner/headroom.ts';
-import type { Database } from '../redis/database.ts';
 import type { Setback } from '../rotation/rewound.ts';
-import { type Clocks, repairSetback } from './clocks.ts';
+import type { Base } from './base.ts';
 import type { GroupRegistration } from './registerGroups.ts';
+import { repairSetback } from './setback.ts';
 import { type Repeated, repeat, reporter } from './tasks.ts';
 import type { Scheduler } from './ticks.ts';
-
-export interface ReconcileDependencies extends Database {
-  readonly store: GroupStore;
-  readonly log: Logger;
-  readonly config: () => Config;
-  readonly clocks: Clocks;
-  readonly registration: GroupRegistration;
-  readonly scheduler: Scheduler;
-  readonly queueOf: (instance: string) => Queue;
-  readonly resultsQueueOf: (name: string) => Queue;
-}
-
-export interface Reconciler {
-  /** Notes what Redis holds now, and compares from then on. */
-  start(): Promise<void>;
-  /** Queues that somebody has paused. */
-  paused(): readonly string[];
-  stop(): Promise<void>;
-}
 
 /** An emptied Redis and a clock that was set back are noticed within this time. */
 const noticeMs = 1_000;
 
-export function createReconciler(deps: ReconcileDependencies): Reconciler {
-  const { redis, keys, log, config, clocks, registration, scheduler } = deps;
+export function createReconciler(base: Base, registration: GroupRegistration, scheduler: Scheduler) {
+  const { redis, keys, prefix, log, config, clocks } = base;
   const onError = reporter(log, 'reconcile.failed', 'cannot compare what Redis holds with what it should hold now');
   let dataset: string | null = null;
   /** Redis was emptied and has not got everything back yet. */
@@ -86,14 +62,14 @@ export function createReconciler(deps: ReconcileDependencies): Reconciler {
     const seen = await clocks.readSetback();
     if (seen !== null) setback = { ...seen, beforeMs: Math.max(seen.beforeMs, setback?.beforeMs ?? 0) };
     if (setback === null) return;
-    await repairSetback({ ...deps, config: config() }, setback, noticeMs);
+    await repairSetback(base, setback, noticeMs);
     await scheduler.reset();
     setback = null;
   }
 
   async function reportPaused(): Promise<void> {
     const before = paused;
-    paused = await pausedQueues(redis, config().redis.prefix, queuesOf(config()));
+    paused = await pausedQueues(redis, prefix, queuesOf(config()));
     for (const queue of paused.filter((one) => !before.includes(one))) {
       log.warn({ event: 'queue.paused', queue }, `${queue} is paused: its jobs wait until somebody resumes it`);
     }
@@ -109,13 +85,15 @@ export function createReconciler(deps: ReconcileDependencies): Reconciler {
   }
 
   return {
-    async start() {
+    /** Notes what Redis holds now, and compares from then on. */
+    async start(): Promise<void> {
       await noticeLosses();
       if (isStopped) return;
       timers = [repeat(noticeMs, noticeLosses, onError), repeat(tickMs, reconcile, onError)];
     },
+    /** Queues that somebody has paused. */
     paused: () => paused,
-    async stop() {
+    async stop(): Promise<void> {
       isStopped = true;
       for (const timer of timers) await timer.stop();
     },

@@ -2,49 +2,27 @@
  * Registers the groups of the configuration in force in Redis, and logs what changed. Registrations never overlap: a call
  * that comes during one waits for the next.
  */
-
 import { isDeepStrictEqual } from 'node:util';
 import { bucketOf } from '../budget/budget.ts';
 import type { Config } from '../config/config.ts';
 import type { DesiredGroup } from '../groups/entries.ts';
 import { createWorkerFiles, type FileRank, type GroupsFile, groupsFile } from '../groups/files.ts';
 import { markLost, type RegistryChanges, syncRegistry } from '../groups/registry.ts';
-import type { GroupStore } from '../groups/store.ts';
-import type { Logger } from '../log.ts';
 import type { Database } from '../redis/database.ts';
+import type { Base } from './base.ts';
 import { singleFlight } from './tasks.ts';
-import type { Tokens } from './tokens.ts';
 
-export interface GroupRegistration {
-  /** Registers what differs from what Redis holds. */
-  register(): Promise<void>;
-  /** Announces that this worker lives and which file it has; registers if Redis may lack something of that. */
-  reconcile(): Promise<void>;
-  /** Registers groups again whose records were deleted or lost: they start over. */
-  registerLost(recordIds: readonly string[]): Promise<void>;
-  reportUnreadable(unreadable: RegistryChanges['unreadable']): void;
-  /** Notes the bucket of each instance's token, for processes that show budgets and know no token. */
-  noteBuckets(): Promise<void>;
-  /** Withdraws the announcement. */
-  close(): Promise<void>;
-}
-
-export interface RegistrationDependencies extends Database {
-  readonly store: GroupStore;
-  readonly tokens: Tokens;
-  readonly log: Logger;
-  readonly config: () => Config;
-}
+export type GroupRegistration = ReturnType<typeof createRegistration>;
 
 /** Fewer groups, or a smaller share of all, are often removed from a file on purpose. */
 const vanished = { groups: 3, share: 0.2 };
 /** Ids named in one log line. */
 const maxNamed = 10;
 
-export function createRegistration(options: RegistrationDependencies): GroupRegistration {
-  const { redis, keys, tokens, log, config } = options;
-  const files = createWorkerFiles(options);
-  const deps = { ...options, files };
+export function createRegistration(base: Database & Pick<Base, 'store' | 'tokens' | 'log' | 'config'>) {
+  const { redis, keys, tokens, log, config } = base;
+  const files = createWorkerFiles(base);
+  const deps = { ...base, files };
   let latest: { readonly config: Config; readonly file: GroupsFile } | null = null;
   let rank: FileRank | null = null;
   /** Groups that this process has registered. */
@@ -62,10 +40,11 @@ export function createRegistration(options: RegistrationDependencies): GroupRegi
   const withKnown = (group: DesiredGroup, { api }: Config): DesiredGroup =>
     known.has(nameOf(group)) ? { ...group, settlesInMs: api.settleTimeMs } : group;
 
-  const reportUnreadable: GroupRegistration['reportUnreadable'] = (unreadable) => {
+  function reportUnreadable(unreadable: RegistryChanges['unreadable']): void {
     for (const { group, reason } of unreadable) log.error({ event: 'group.unreadable', group }, reason);
-  };
+  }
 
+  /** For processes that show budgets and know no token. */
   async function noteBuckets(current: Config): Promise<void> {
     const buckets = current.instances.map(({ name }) => [name, bucketOf(tokens.of(name))]);
     await redis.hset(keys.buckets, Object.fromEntries(buckets));
@@ -156,9 +135,12 @@ export function createRegistration(options: RegistrationDependencies): GroupRegi
   }
 
   return {
+    /** Registers what differs from what Redis holds. */
     register,
+    /** Announces that this worker lives and which file it has; registers if Redis may lack something of that. */
     reconcile: run,
-    async registerLost(recordIds) {
+    /** Registers groups again whose records were deleted or lost: they start over. */
+    async registerLost(recordIds: readonly string[]): Promise<void> {
       const groups = await markLost(deps, recordIds);
       for (const group of groups) {
         log.warn({ event: 'group.lost', group }, `${group}: Redis has lost its record: it starts over`);
@@ -168,7 +150,9 @@ export function createRegistration(options: RegistrationDependencies): GroupRegi
       for (const { name } of config().instances) await redis.zrem(keys.due(name), ...recordIds);
     },
     reportUnreadable,
+    /** Notes the bucket of each instance's token. */
     noteBuckets: () => noteBuckets(config()),
+    /** Withdraws the announcement. */
     close: () => files.withdraw(),
   };
 }

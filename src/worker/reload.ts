@@ -10,18 +10,6 @@ import type { Logger } from '../log.ts';
 import type { Observer } from '../ops/observer.ts';
 import type { Tokens } from './tokens.ts';
 
-export interface Reload {
-  readonly inForce: Config;
-  /** The file was edited and is broken. */
-  readonly isBroken: boolean;
-  /** Whether the file was edited and the edit is not in force yet. */
-  hasPendingEdit(): Promise<boolean>;
-  /** The next look reads the file and the tokens in any case, without waiting for the file to be stable. */
-  request(): void;
-  /** Applies an edit of the file, if there is one. Must be called regularly, and not again during a call. */
-  look(effects: ReloadEffects): Promise<void>;
-}
-
 export interface ReloadEffects {
   /** Changes everything that runs from `before` to `next`, which is in force already. Called again if it fails. */
   readonly apply: (next: Config, before: Config) => Promise<void>;
@@ -40,7 +28,7 @@ export interface ReloadDependencies {
 /** A running worker cannot change these. */
 const fixed = ['redis', 'ops'] as const;
 
-export function createReload({ watcher, tokens, observer, log }: ReloadDependencies): Reload {
+export function createReload({ watcher, tokens, observer, log }: ReloadDependencies) {
   let inForce = watcher.current;
   let isBroken = false;
   let isRequested = false;
@@ -114,17 +102,21 @@ export function createReload({ watcher, tokens, observer, log }: ReloadDependenc
   }
 
   return {
-    get inForce() {
+    get inForce(): Config {
       return inForce;
     },
-    get isBroken() {
+    /** The file was edited and is broken. */
+    get isBroken(): boolean {
       return isBroken;
     },
+    /** Whether the file was edited and the edit is not in force yet. */
     hasPendingEdit: async () => unapplied !== null || (await watcher.isEdited()),
-    request() {
+    /** The next look reads the file and the tokens in any case, without waiting for the file to be stable. */
+    request(): void {
       isRequested = true;
     },
-    async look(effects) {
+    /** Applies an edit of the file, if there is one. Must be called regularly, and not again during a call. */
+    async look(effects: ReloadEffects): Promise<void> {
       const atOnce = isRequested;
       isRequested = false;
       try {

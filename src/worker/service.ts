@@ -1,7 +1,6 @@
 /**
  * Starts the worker, keeps it going, applies edits of the configuration file, and stops it without leaving work half done.
  */
-
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
 import { unlessAborted } from '../abort.ts';
@@ -104,10 +103,16 @@ function startTimers(parts: Parts) {
 
 /** Publishes and settles what killed workers and lost answers left. */
 async function settleAll(parts: Parts): Promise<void> {
-  const { publisher, config } = parts;
-  await publisher.publishAll();
-  const own = new Set(config().instances.map(({ name }) => name));
+  await publishAll(parts);
+  const own = new Set(parts.config().instances.map(({ name }) => name));
   await settle({ ...parts, serves: (instance) => own.has(instance) });
+}
+
+/** Publishes every committed event, and waits for those that are being published. */
+async function publishAll({ redis, keys, outbox }: Parts): Promise<void> {
+  const queues = await redis.smembers(keys.outboxes);
+  const waiting = await Promise.all(queues.map((queue) => outbox.waiting(queue)));
+  await outbox.publishAll(queues.filter((_, i) => (waiting[i] ?? 0) > 0));
 }
 
 /** Changes everything that runs to an edited configuration. May be repeated after a failure. */
@@ -143,13 +148,12 @@ const hungCloseMs = 5_000;
 const idleLookMs = 100;
 
 async function stop(parts: Parts, timers: readonly Repeated[]): Promise<void> {
-  const { health, reconciler, workers, queues, plans, publisher, outbox, registration, api } = parts;
+  const { health, reconciler, workers, registration, api } = parts;
   for (const timer of [health, reconciler, ...timers]) await timer.stop();
   await Promise.race([workers.close(), idle(parts)]);
-  await publisher.drained();
-  await publisher.publishAll();
+  await publishAll(parts);
   await registration.close();
-  await Promise.all([outbox.close(), queues.close(), plans.close(), api.close()]);
+  await Promise.all([parts.closeQueues(), api.close()]);
 }
 
 /** Resolves after some time without a running job: BullMQ's workers have hung while closing, too. */

@@ -5,26 +5,18 @@
  */
 import type { Queue } from 'bullmq';
 import { releasedRetention, tickRetention } from '../bullmq/options.ts';
-import type { Config } from '../config/config.ts';
 import type { Logger } from '../log.ts';
 import { promoteWaiting, tickMs } from '../planner/headroom.ts';
-import { type PlannerDependencies, tick } from '../planner/planner.ts';
+import { tick } from '../planner/planner.ts';
+import type { Base } from './base.ts';
 import { waitsForSlot } from './process.ts';
 import type { GroupRegistration } from './registerGroups.ts';
-import type { Tokens } from './tokens.ts';
 
-export interface TickDependencies extends Omit<PlannerDependencies, 'config' | 'tokenOf'> {
-  readonly log: Logger;
-  readonly config: () => Config;
-  readonly tokens: Tokens;
-  readonly registration: GroupRegistration;
-  readonly ticks: TickWatch;
-}
-
-export async function runTick({ log, config, tokens, registration, ticks, ...deps }: TickDependencies): Promise<void> {
+export async function runTick(base: Base, registration: GroupRegistration, ticks: TickWatch): Promise<void> {
+  const { api, log, config, tokens } = base;
   try {
     const current = config();
-    const planner = { ...deps, config: current, tokenOf: tokens.of };
+    const planner = { ...base, budget: api.budget, config: current, tokenOf: tokens.of };
     const { unreadable, lost, ...counts } = await tick(planner);
     ticks.ticked();
     const groupOf = (recordId: string) => current.groupsByJid.get(recordId)?.id ?? recordId;
@@ -38,65 +30,54 @@ export async function runTick({ log, config, tokens, registration, ticks, ...dep
   }
 }
 
-export interface TickWatch {
-  /** `note`: the last tick's, as it is in Redis now; null: there is none. */
-  saw(note: string | null): void;
-  /** This process finished a tick. */
-  ticked(): void;
-  /** Time since the last tick; null: none was seen since this process started. */
-  ageMs(): number | null;
-  /** Time since the last tick, or since this process started. */
-  silentMs(): number;
-}
+export type TickWatch = ReturnType<typeof watchTicks>;
 
 /** Goes by whether the note changes, and by this process's steady clock: a clock that is set does not matter. */
-export function watchTicks(): TickWatch {
+export function watchTicks() {
   const startedAt = performance.now();
   let lastNote: string | null | undefined;
   let lastAt: number | null = null;
   const ageMs = () => (lastAt === null ? null : performance.now() - lastAt);
   return {
-    saw(note) {
+    /** `note`: the last tick's, as it is in Redis now; null: there is none. */
+    saw(note: string | null): void {
       // The first note shows no change, and a note that disappeared was no tick.
       if (lastNote !== undefined && note !== null && note !== lastNote) lastAt = performance.now();
       lastNote = note;
     },
-    ticked() {
+    /** This process finished a tick. */
+    ticked(): void {
       lastAt = performance.now();
     },
+    /** Time since the last tick; null: none was seen since this process started. */
     ageMs,
+    /** Time since the last tick, or since this process started. */
     silentMs: () => ageMs() ?? performance.now() - startedAt,
   };
 }
 
-export interface Scheduler {
-  /** Sets the scheduler up, and triggers a tick at once. */
-  setUp(): Promise<void>;
-  /** Sets it up again if it is missing or silent. `isPaused`: no tick is expected, because the planner's queue is paused. */
-  reconcile(isPaused: boolean): Promise<void>;
-  /** Sets it up from scratch: an update would keep the time of its next job. */
-  reset(): Promise<void>;
-  /** Triggers a tick at once. */
-  tickNow(): Promise<void>;
-}
+export type Scheduler = ReturnType<typeof createScheduler>;
 
 /** Without a tick for this long, the scheduler is silent. */
 const lateTickMs = 3 * tickMs;
 const schedulerId = 'plan';
 
-export function createScheduler(plans: Queue, ticks: TickWatch, log: Logger): Scheduler {
+export function createScheduler(plans: Queue, ticks: TickWatch, log: Logger) {
   /** When it was last set up for being silent, or last seen paused. */
   let triedAt = Number.NEGATIVE_INFINITY;
 
+  /** Triggers a tick at once. */
   async function tickNow(): Promise<void> {
     await plans.add('plan', {}, releasedRetention);
   }
 
+  /** Sets the scheduler up, and triggers a tick at once. */
   async function setUp(): Promise<void> {
     await plans.upsertJobScheduler(schedulerId, { every: tickMs }, { name: 'plan', opts: tickRetention });
     await tickNow();
   }
 
+  /** Sets it up from scratch: an update would keep the time of its next job. */
   async function reset(): Promise<void> {
     await plans.removeJobScheduler(schedulerId);
     await setUp();
@@ -106,7 +87,8 @@ export function createScheduler(plans: Queue, ticks: TickWatch, log: Logger): Sc
     setUp,
     reset,
     tickNow,
-    async reconcile(isPaused) {
+    /** Sets it up again if it is missing or silent. `isPaused`: no tick is expected, because the planner's queue is paused. */
+    async reconcile(isPaused: boolean): Promise<void> {
       const scheduler = await plans.getJobScheduler(schedulerId);
       if (scheduler?.every !== tickMs) {
         log.warn({ event: 'plan.unscheduled' }, "the planner's scheduler is missing: it is set up again");

@@ -23,20 +23,7 @@ export interface WatchedWorkerOptions extends OpenOptions {
   readonly onRecreated: () => void;
 }
 
-export interface WatchedWorker {
-  readonly queue: Queue;
-  setConcurrency(concurrency: number): void;
-  jobsRunning(): number;
-  /**
-   * Must be called regularly. `isWaiting`: a job waits that this worker should be taking. `isOutage`: Redis is down, so no
-   * worker can take any, and the time does not count.
-   */
-  watch(isWaiting: boolean, isOutage: boolean): void;
-  /** At the last watch, jobs had waited for a minute without one being taken. */
-  isStuck(): boolean;
-  /** Resolves when the running jobs have ended. */
-  close(): Promise<void>;
-}
+export type WatchedWorker = ReturnType<typeof openWatchedWorker>;
 
 const stuckMs = 60_000;
 /** After this time without a job the worker is opened again, and once more after each further such time. */
@@ -44,7 +31,7 @@ const hungMs = 30_000;
 /** A queue whose rate limit was lifted early is noticed after this time at the latest. */
 const maximumRateLimitDelay = 5_000;
 
-export function openWatchedWorker(options: WatchedWorkerOptions): WatchedWorker {
+export function openWatchedWorker(options: WatchedWorkerOptions) {
   const { queue, concurrency: initial, process, onError, onRecreated, ...connection } = options;
   const running = new Set<Promise<void>>();
   /** Since when jobs have waited without one being taken, by the steady clock; null: none waits. */
@@ -91,11 +78,15 @@ export function openWatchedWorker(options: WatchedWorkerOptions): WatchedWorker 
 
   return {
     queue,
-    setConcurrency(concurrency) {
+    setConcurrency(concurrency: number): void {
       worker.concurrency = concurrency;
     },
     jobsRunning: () => running.size,
-    watch(isWaiting, isOutage) {
+    /**
+     * Must be called regularly. `isWaiting`: a job waits that this worker should be taking. `isOutage`: Redis is down, so no
+     * worker can take any, and the time does not count.
+     */
+    watch(isWaiting: boolean, isOutage: boolean): void {
       if (!isWaiting) recreatedAt = null;
       if (!isWaiting || isOutage) waitingSince = null;
       if (isWaiting) waitingSince ??= performance.now();
@@ -104,7 +95,9 @@ export function openWatchedWorker(options: WatchedWorkerOptions): WatchedWorker 
       const recreatedMs = recreatedAt === null ? Number.POSITIVE_INFINITY : performance.now() - recreatedAt;
       if (Math.min(waitingMs, recreatedMs) >= hungMs && running.size === 0) recreate();
     },
+    /** At the last watch, jobs had waited for a minute without one being taken. */
     isStuck: () => isStuck,
+    /** Resolves when the running jobs have ended. */
     close: () => worker.close(),
   };
 }

@@ -2,50 +2,30 @@
  * The BullMQ workers of this process: one for each instance of the file in force, one for each leftover queue that it
  * serves, and the planner's. A slow instance does not hold up the others.
  */
-
 import type { Job, Queue } from 'bullmq';
 import { readGate } from '../budget/gate.ts';
 import { isRunnable } from '../bullmq/counts.ts';
-import type { OpenOptions } from '../bullmq/queues.ts';
 import type { InstanceConfig } from '../config/config.ts';
 import { plannerQueue } from '../contract/queueNames.ts';
-import type { Logger } from '../log.ts';
-import { type Database, redisTime } from '../redis/database.ts';
+import { redisTime } from '../redis/database.ts';
+import type { Base } from './base.ts';
 import { type JobLock, openWatchedWorker, type WatchedWorker } from './watchedWorker.ts';
 
-export interface Workers {
-  /** Serves these instances: opens, adjusts and closes workers. Resolves when the jobs of closed workers have ended. */
-  serve(instances: readonly Pick<InstanceConfig, 'name' | 'concurrency'>[]): Promise<void>;
-  /** Serves these queues as well, whose instances the file in force lacks. */
-  serveLeftovers(instances: readonly string[]): Promise<void>;
-  startPlanner(): void;
-  /** Opens workers again that hang. `isOutage`: Redis cannot be worked with now. */
-  watch(isOutage: () => boolean): Promise<void>;
-  /** Instances in the file in force whose jobs have waited for a minute without one being taken. */
-  stuck(): readonly string[];
-  /** Rotation jobs that this process runs now. */
-  jobsRunning(): number;
-  close(): Promise<void>;
-}
-
-export interface WorkersOptions extends OpenOptions, Database {
-  readonly log: Logger;
-  readonly queueOf: (instance: string) => Queue;
-  /** The planner's queue. */
-  readonly plans: Queue;
+export interface WorkerTasks {
   readonly processJob: (instance: string, queue: Queue, job: Job, lock: JobLock) => Promise<unknown>;
   readonly plan: () => Promise<void>;
-  readonly onError: (source: string, error: Error) => void;
 }
+
+export type Workers = ReturnType<typeof createWorkers>;
 
 /** Leftover queues get few jobs run at a time: instances of the file in force go first. */
 const leftoverConcurrency = 2;
 /** A look at the queues that takes longer than this means that Redis does not answer. */
 const slowMs = 10_000;
 
-export function createWorkers(options: WorkersOptions): Workers {
-  const { keys: _, log, queueOf, plans, processJob, plan, onError, ...connection } = options;
-  const { redis } = connection;
+export function createWorkers(base: Base, { processJob, plan }: WorkerTasks) {
+  const { redis, prefix, clocks, log, queueOf, plans, onQueueError } = base;
+  const connection = { redis, prefix, clock: clocks };
   const workers = new Map<string, WatchedWorker>();
   /** Includes workers that are being closed. */
   const open = new Set<WatchedWorker>();
@@ -58,7 +38,7 @@ export function createWorkers(options: WorkersOptions): Workers {
     const worker = openWatchedWorker({
       ...{ ...connection, queue, concurrency },
       process: (job, lock) => processJob(instance, queue, job, lock),
-      onError: (error) => onError(instance, error),
+      onError: (error) => onQueueError(instance, error),
       onRecreated: () =>
         log.warn(
           { event: 'worker.recreated', instance },
@@ -72,7 +52,7 @@ export function createWorkers(options: WorkersOptions): Workers {
   function openPlanner(): WatchedWorker {
     return openWatchedWorker({
       ...{ ...connection, queue: plans, concurrency: 1, process: plan },
-      onError: (error) => onError(plannerQueue, error),
+      onError: (error) => onQueueError(plannerQueue, error),
       onRecreated: () =>
         log.warn({ event: 'worker.recreated', queue: plannerQueue }, "the planner's worker hangs: it is created again"),
     });
@@ -101,24 +81,27 @@ export function createWorkers(options: WorkersOptions): Workers {
 
   /** Whether a job waits although its queue is neither paused nor rate-limited and its instance's gate is open. */
   async function isWaiting(queue: Queue, instance: string | null): Promise<boolean> {
-    const nowMs = await redisTime(options);
+    const nowMs = await redisTime(base);
     if (!(await isRunnable(redis, queue, nowMs))) return false;
-    return instance === null || (await readGate(options, instance, nowMs)) === null;
+    return instance === null || (await readGate(base, instance, nowMs)) === null;
   }
 
   return {
-    async serve(instances) {
+    /** Serves these instances: opens, adjusts and closes workers. Resolves when the jobs of closed workers have ended. */
+    async serve(instances: readonly InstanceConfig[]): Promise<void> {
       served = new Map(instances.map(({ name, concurrency }) => [name, concurrency]));
       await reconcile();
     },
-    async serveLeftovers(instances) {
+    /** Serves these queues as well, whose instances the file in force lacks. */
+    async serveLeftovers(instances: readonly string[]): Promise<void> {
       leftovers = instances;
       await reconcile();
     },
-    startPlanner() {
+    startPlanner(): void {
       planner = openPlanner();
     },
-    async watch(isOutage) {
+    /** Opens workers again that hang. `isOutage`: Redis cannot be used now. */
+    async watch(isOutage: () => boolean): Promise<void> {
       const startedAt = performance.now();
       const watched = [...workers].map(([instance, worker]) => ({ instance, worker }));
       const all = planner === null ? watched : [...watched, { instance: null, worker: planner }];
@@ -126,9 +109,12 @@ export function createWorkers(options: WorkersOptions): Workers {
       const isDown = isOutage() || performance.now() - startedAt > slowMs;
       for (const [i, { worker }] of all.entries()) worker.watch(waiting[i] === true, isDown);
     },
+    /** Instances of the file in force whose jobs have waited for a minute without one being taken. */
     stuck: () => [...served.keys()].filter((instance) => workers.get(instance)?.isStuck()),
+    /** Rotation jobs that this process runs now. */
     jobsRunning: () => [...open].reduce((sum, worker) => sum + worker.jobsRunning(), 0),
-    async close() {
+    /** Resolves when the running jobs have ended. */
+    async close(): Promise<void> {
       await Promise.all([planner?.close(), close([...workers.keys()])]);
     },
   };
