@@ -1,6 +1,6 @@
 /**
- * Reads what BullMQ writes of a queue's jobs into its stream of events. BullMQ's own `QueueEvents` stops for good if
- * Redis refuses its first command, and its `close` waits for a Redis that is away.
+ * Reads the events that BullMQ writes about a queue's jobs to a stream. BullMQ's own `QueueEvents` stops forever if Redis
+ * refuses its first command, and its `close` waits for a Redis that is away.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { RedisClient } from '../redis/scripts.ts';
@@ -15,10 +15,10 @@ export interface JobEvent {
 }
 
 export interface ReadJobEvents {
-  /** Blocks on this connection. */
+  /** A connection for these reads alone, because they block. */
   readonly redis: RedisClient;
   readonly stream: string;
-  /** By Redis's clock: earlier events are left out. */
+  /** Earlier events are skipped. By Redis's clock. */
   readonly sinceMs: number;
   readonly signal: AbortSignal;
   /** Called with every event, in order. */
@@ -29,7 +29,7 @@ const blockMs = 10_000;
 const retryMs = 1_000;
 const maxEvents = 1_000;
 
-/** Reads until the signal is aborted, through every outage: events that came meanwhile are read afterwards. */
+/** Reads until the signal is aborted. Events written during an outage are read after it. */
 export async function readJobEvents({ redis, stream, sinceMs, signal, onEvent }: ReadJobEvents): Promise<void> {
   let last = `${sinceMs}-0`;
   while (!signal.aborted) {

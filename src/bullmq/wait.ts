@@ -1,17 +1,17 @@
 /**
- * Waits for the ends of jobs on one queue: one connection reads the queue's events, however many jobs are waited for. What
- * no event shows (a drained, obliterated or paused queue, an event that was trimmed) is found out by looking at the
- * jobs now and then, some of them at a time.
+ * Waits for the ends of jobs on one queue. One connection reads the queue's events, for any number of jobs. What no event
+ * shows (a queue that was drained, obliterated or paused, or a trimmed event) is found by reading the jobs themselves
+ * every few seconds, some of them at a time.
  */
 import { loadScript, type RedisClient, runScript } from '../redis/scripts.ts';
 import { type JobEvent, readJobEvents } from './jobEvents.ts';
 
-const lookLua = loadScript('look', import.meta.url);
+const jobStatesLua = loadScript('jobStates', import.meta.url);
 
-/** `failed`: with the job's own reason; `removed`: nobody knows how it ended; `paused`: it stays queued. */
+/** `failed`: the message is the job's reason; `removed`: its end is unknown; `paused`: it stays queued. */
 export type NoResult = 'failed' | 'removed' | 'paused';
 
-/** A job that was waited for, and gave no result. */
+/** A job gave no result. */
 export class NoResultError extends Error {
   override readonly name = 'NoResultError';
   readonly why: NoResult;
@@ -22,16 +22,14 @@ export class NoResultError extends Error {
   }
 }
 
-export interface Expected {
-  /** To be told once the job was pushed: one that is missing from then on was removed. */
-  pushed(): void;
-  /** Resolves with the job's return value; rejects with a `NoResultError`, or with the signal's reason. */
-  readonly end: Promise<unknown>;
-}
-
 export interface JobWaiter {
-  /** Waits for the end of a job. Called before it is pushed, no event of it is missed. `sinceMs`: before the push. */
-  expect(jobId: string, sinceMs: number, signal: AbortSignal): Expected;
+  /**
+   * Resolves with the job's return value; rejects with a `NoResultError` or the signal's reason, never unhandled. Call it
+   * before the job is pushed, so that no event is missed. `sinceMs`: a time before the push, by Redis's clock.
+   */
+  resultOf(jobId: string, sinceMs: number, signal: AbortSignal): Promise<unknown>;
+  /** Call it when the job is on its queue: a job that is missing from then on was removed. */
+  pushed(jobId: string): void;
   close(): void;
 }
 
@@ -43,96 +41,101 @@ export interface JobWaiterOptions {
   readonly queue: string;
 }
 
-const lookEveryMs = 3_000;
-/** Jobs that are looked at each time. */
-const maxLooks = 100;
+const checkEveryMs = 3_000;
+/** Jobs read at each check. */
+const maxJobs = 100;
 
 interface Waiting {
   isPushed: boolean;
-  /** Stops listening to the signal. */
-  readonly off: () => void;
+  readonly stopListening: () => void;
   readonly resolve: (value: unknown) => void;
   readonly reject: (error: unknown) => void;
 }
 
 export function createJobWaiter({ redis, duplicate, prefix, queue }: JobWaiterOptions): JobWaiter {
   const closing = new AbortController();
-  /** Those that were looked at last come last. */
+  /** By job id. The jobs that were checked last come last. */
   const waiting = new Map<string, Waiting>();
   let isReading = false;
+  let isChecking = false;
   let timer: NodeJS.Timeout | undefined;
-  let looking = Promise.resolve();
 
   function start(sinceMs: number): void {
-    timer ??= setInterval(() => lookAt([...waiting.keys()].slice(0, maxLooks)), lookEveryMs);
+    timer ??= setInterval(() => void check(), checkEveryMs);
     if (isReading) return;
     isReading = true;
     const { signal } = closing;
-    void readJobEvents({ redis: duplicate(), stream: `${prefix}:${queue}:events`, sinceMs, signal, onEvent: hear });
+    void readJobEvents({ redis: duplicate(), stream: `${prefix}:${queue}:events`, sinceMs, signal, onEvent });
   }
 
-  function settle(jobId: string): Waiting | undefined {
+  function settle(jobId: string, end: (job: Waiting) => void): void {
     const job = waiting.get(jobId);
-    job?.off();
+    if (job === undefined) return;
     waiting.delete(jobId);
+    job.stopListening();
     if (waiting.size === 0) {
       clearInterval(timer);
       timer = undefined;
     }
-    return job;
+    end(job);
   }
 
-  function complete(jobId: string, json: string | undefined): void {
-    const job = settle(jobId);
-    try {
-      job?.resolve(JSON.parse(json ?? 'null'));
-    } catch (error) {
-      job?.reject(error);
-    }
-  }
-
-  const fail = (jobId: string, why: NoResult, message: string) =>
-    settle(jobId)?.reject(new NoResultError(why, message));
-
-  function hear({ event, jobId, returnvalue, failedReason }: JobEvent): void {
-    if (!waiting.has(jobId)) return;
-    if (event === 'completed') complete(jobId, returnvalue);
-    else if (event === 'failed') fail(jobId, 'failed', failedReason ?? '');
-    else if (event === 'removed') fail(jobId, 'removed', `job ${jobId} was removed from ${queue}`);
-  }
-
-  /** One after the other: an answer that comes late must not meet jobs that were pushed since. */
-  function lookAt(jobIds: readonly string[]): void {
-    looking = looking.then(async () => {
-      const pushed = jobIds.filter((jobId) => waiting.get(jobId)?.isPushed);
-      if (pushed.length === 0) return;
-      // What Redis refuses now is asked again the next time.
-      const isAnyMissing = await look(pushed).catch(() => false);
-      if (isAnyMissing)
-        await look([...waiting].flatMap(([jobId, { isPushed }]) => (isPushed ? [jobId] : []))).catch(() => {});
+  function complete(jobId: string, json = 'null'): void {
+    settle(jobId, ({ resolve, reject }) => {
+      try {
+        resolve(JSON.parse(json));
+      } catch (error) {
+        reject(error);
+      }
     });
   }
 
-  /** Settles those that have ended; whether one is missing. */
-  async function look(jobIds: readonly string[]): Promise<boolean> {
-    if (jobIds.length === 0) return false;
-    const keys = [`${prefix}:${queue}:meta`, ...jobIds.map((jobId) => `${prefix}:${queue}:${jobId}`)];
-    const found = (await runScript(redis, lookLua, keys, [])) as [string, string][];
-    let isAnyMissing = false;
-    for (const [i, jobId] of jobIds.entries()) {
-      const [state = '', value] = found[i] ?? [];
-      if (state === 'completed') complete(jobId, value);
-      else if (state === 'failed') fail(jobId, 'failed', value ?? '');
-      else if (state === 'paused') fail(jobId, 'paused', `${queue} is paused: resume it; the request stays queued`);
-      else if (state === 'missing') {
-        isAnyMissing = true;
-        fail(jobId, 'removed', `job ${jobId} is no longer on ${queue}: it was removed, or the queue was emptied`);
-      } else lookLater(jobId);
-    }
-    return isAnyMissing;
+  function fail(jobId: string, why: NoResult, message: string): void {
+    settle(jobId, ({ reject }) => reject(new NoResultError(why, message)));
   }
 
-  function lookLater(jobId: string): void {
+  function onEvent({ event, jobId, returnvalue, failedReason = '' }: JobEvent): void {
+    if (event === 'completed') complete(jobId, returnvalue);
+    else if (event === 'failed') fail(jobId, 'failed', failedReason);
+    else if (event === 'removed') fail(jobId, 'removed', `job ${jobId} was removed from ${queue}`);
+  }
+
+  /** Checks do not overlap: a late reply must not be applied to jobs that were pushed after its command. */
+  async function check(): Promise<void> {
+    if (isChecking) return;
+    isChecking = true;
+    try {
+      // A missing job may mean that the queue was emptied, so then all jobs are checked at once.
+      if (await settleEnded(pushedJobs().slice(0, maxJobs))) await settleEnded(pushedJobs());
+    } catch {
+      // Redis refuses: the next check does it.
+    } finally {
+      isChecking = false;
+    }
+  }
+
+  function pushedJobs(): string[] {
+    return [...waiting].flatMap(([jobId, { isPushed }]) => (isPushed ? [jobId] : []));
+  }
+
+  /** Settles the jobs that have ended; returns whether one is missing. */
+  async function settleEnded(jobIds: readonly string[]): Promise<boolean> {
+    if (jobIds.length === 0) return false;
+    const keys = [`${prefix}:${queue}:meta`, ...jobIds.map((jobId) => `${prefix}:${queue}:${jobId}`)];
+    const states = (await runScript(redis, jobStatesLua, keys, [])) as [string, string][];
+    for (const [i, jobId] of jobIds.entries()) {
+      const [state = '', value = ''] = states[i] ?? [];
+      if (state === 'completed') complete(jobId, value);
+      else if (state === 'failed') fail(jobId, 'failed', value);
+      else if (state === 'paused') fail(jobId, 'paused', `${queue} is paused: resume it; the request stays queued`);
+      else if (state === 'missing') {
+        fail(jobId, 'removed', `job ${jobId} is no longer on ${queue}: it was removed, or the queue was emptied`);
+      } else moveToEnd(jobId);
+    }
+    return states.some(([state]) => state === 'missing');
+  }
+
+  function moveToEnd(jobId: string): void {
     const job = waiting.get(jobId);
     if (job === undefined) return;
     waiting.delete(jobId);
@@ -140,37 +143,26 @@ export function createJobWaiter({ redis, duplicate, prefix, queue }: JobWaiterOp
   }
 
   return {
-    expect(jobId, sinceMs, signal) {
-      const { promise, resolve, reject } = withResolvers();
-      promise.catch(() => {
-        // Whoever waits for it hears of it; it may end before anybody does.
+    resultOf(jobId, sinceMs, signal) {
+      const result = new Promise<unknown>((resolve, reject) => {
+        const stop = () => settle(jobId, () => reject(signal.reason));
+        const stopListening = () => signal.removeEventListener('abort', stop);
+        waiting.set(jobId, { isPushed: false, stopListening, resolve, reject });
+        if (signal.aborted) stop();
+        else signal.addEventListener('abort', stop, { once: true });
       });
-      const stop = () => settle(jobId)?.reject(signal.reason);
-      const job: Waiting = { isPushed: false, off: () => signal.removeEventListener('abort', stop), resolve, reject };
-      waiting.set(jobId, job);
-      if (signal.aborted) stop();
-      else signal.addEventListener('abort', stop, { once: true });
-      start(sinceMs);
-      return {
-        pushed() {
-          job.isPushed = true;
-        },
-        end: promise,
-      };
+      // It may end before the caller awaits it.
+      result.catch(() => {});
+      if (!signal.aborted) start(sinceMs);
+      return result;
+    },
+    pushed(jobId) {
+      const job = waiting.get(jobId);
+      if (job !== undefined) job.isPushed = true;
     },
     close() {
       closing.abort();
       clearInterval(timer);
     },
   };
-}
-
-function withResolvers() {
-  let resolve: (value: unknown) => void = () => {};
-  let reject: (error: unknown) => void = () => {};
-  const promise = new Promise<unknown>((yes, no) => {
-    resolve = yes;
-    reject = no;
-  });
-  return { promise, resolve, reject };
 }

@@ -1,24 +1,19 @@
 /**
- * For programs that ask for rotations: needs no configuration file, since the running worker has registered which
- * instance serves which group. One-offs are stamped (`queues/stamp.ts`), so a reset that began later answers them.
+ * The library's client, for programs that request rotations. It needs no configuration file: the running worker has
+ * registered which instance serves which group.
  */
-import { randomUUID } from 'node:crypto';
-import { closest } from 'fastest-levenshtein';
-import { type RotationRequest, type RotationResult, rotationRequest } from '../contract/request.ts';
-import { type FoundGroup, findGroup } from '../groups/jids.ts';
+import type { RotationResult } from '../contract/request.ts';
 import { isScheduled, type KnownLink, knownLink } from '../groups/record.ts';
 import { createGroupStore } from '../groups/store.ts';
 import { type Connection, openConnection } from '../redis/connectionOptions.ts';
 import { createDatabase } from '../redis/database.ts';
-import { isJid } from '../ryze/identifier.ts';
 import { createCalls, retryTransient, untilReady } from './calls.ts';
 import { RotationError } from './error.ts';
-import { createOneOffs, type OneOff } from './requests.ts';
-import { stampOf } from './stamp.ts';
+import { createRequester, type OneOff, type RequestFields, type Target, unknownGroup } from './requests.ts';
 
 export interface RotationClientOptions {
   /**
-   * A URL, ioredis's options, or a client of yours, which stays open when this one is closed. A client must have
+   * A URL, ioredis's options, or an ioredis client, which stays open when this client is closed. A client must have
    * `maxRetriesPerRequest: null`, and neither `commandTimeout`, `keyPrefix` nor `enableOfflineQueue: false`.
    */
   readonly connection: Connection;
@@ -27,17 +22,17 @@ export interface RotationClientOptions {
 }
 
 export interface CallOptions {
-  /** How long the call may take, reaching Redis included. Default: as long as it takes. */
+  /** How long the call may take, including reaching Redis. Default: no limit. */
   readonly timeoutMs?: number;
 }
 
-/** Who asks, and why: repeated in the events that answer it. */
-export interface RequestOptions extends CallOptions, Pick<RotationRequest, 'reason' | 'requestId' | 'requestedBy'> {}
+/** Who requests the rotation, and why. The events that answer the request repeat it. */
+export interface RequestOptions extends CallOptions, RequestFields {}
 
-/** After `timeoutMs`, a request that was pushed stays queued. */
+/** A request that was pushed stays queued after `timeoutMs`. */
 export type RotateOptions = RequestOptions;
 
-/** A one-off that lies on its instance's queue. */
+/** A one-off on its instance's queue. */
 export interface Requested {
   readonly group: string;
   readonly instance: string;
@@ -45,135 +40,102 @@ export interface Requested {
   readonly jobId: string;
 }
 
-/** What is known of a group's link. */
+/** The current link of a group. */
 export interface CurrentLink extends KnownLink {
   readonly group: string;
-  /** ISO 8601; null: none is planned. */
+  /** ISO 8601. Null if no rotation is scheduled. */
   readonly nextRotationAt: string | null;
-  /** A call without an answer may have killed this link: a newer one, if there is one, is told within the settle time. */
+  /** A call without an answer may have replaced this link. If so, the new link is published within the settle time. */
   readonly uncertain: boolean;
 }
 
 export interface RotationClient {
-  /** Asks for a rotation; `group`: its id or JID. Rejects with a `RotationError` if nobody serves that group. */
+  /** Requests a rotation. `group` is an id or a JID. Rejects with a `RotationError` if no worker serves the group. */
   request(group: string, options?: RequestOptions): Promise<Requested>;
   /**
-   * The same, and waits for the link, whichever worker, retry or earlier reset leads to it. Rejects with a
-   * `RotationError` whose code says why: the contract's, or one of the library's own.
+   * Requests a rotation and waits for the link, whichever worker, retry or earlier reset it comes from. Rejects with a
+   * `RotationError` whose code is one of the contract's or one of the library's own.
    */
   rotate(group: string, options?: RotateOptions): Promise<RotationResult>;
-  /** The newest link that is known; null: there was none yet. */
+  /** The newest known link. Null if there is none yet. */
   current(group: string, options?: CallOptions): Promise<CurrentLink | null>;
-  /** Rejects calls that are pending, with the code `closed`. Does not wait for a Redis that is away. */
+  /** Rejects pending calls with the code `closed`. Does not wait for a Redis that is away. */
   close(): Promise<void>;
 }
 
-/** Throws a `TypeError` for a connection that cannot do what is promised here. */
+/** Throws a `TypeError` for a connection with unsuitable options. */
 export function createRotationClient({ connection, prefix = 'bull' }: RotationClientOptions): RotationClient {
-  const { redis, duplicate, close } = openConnection(connection);
+  const opened = openConnection(connection);
+  const { redis } = opened;
   const db = createDatabase(redis, prefix);
   const store = createGroupStore(db);
-  const oneOffs = createOneOffs({ ...db, duplicate });
+  const requester = createRequester(db, opened.duplicate);
   const calls = createCalls();
 
-  async function find(name: string): Promise<FoundGroup> {
-    const found = await findGroup(store, name);
-    if (found?.registered) return found;
-    const known = [...(await store.registrations())]
-      .filter(([, registration]) => registration?.removedAt === null)
-      .map(([group]) => group);
-    if (known.length === 0) {
-      throw new RotationError(
-        'invalid_request',
-        `no worker has ever registered its groups under the prefix "${prefix}": start invite-rotator with this Redis, or name the prefix of its file`,
-      );
-    }
-    const hint = isJid(name) ? '' : `; did you mean "${closest(name, known)}"?`;
-    throw new RotationError(
-      'invalid_request',
-      `unknown group ${JSON.stringify(name.slice(0, 64))}: it is in no worker's configuration file${hint}`,
-    );
+  async function find(name: string): Promise<Target> {
+    const target = await requester.find(name);
+    if (target !== null) return target;
+    const ids = await requester.groupIds();
+    const reason =
+      ids.length === 0
+        ? `no worker has registered any group under the prefix "${prefix}": start invite-rotator with this Redis, or pass the prefix of its file`
+        : unknownGroup(name, "not in any worker's configuration file", ids);
+    throw new RotationError('invalid_request', reason);
   }
 
-  /** A request that is checked and stamped, and where it goes. */
-  async function prepare(name: string, options: RequestOptions, signal: AbortSignal): Promise<Prepared> {
-    const { reason, requestedBy } = options;
-    const requestId = options.requestId ?? randomUUID();
-    const { entry, recordId, stamp } = await retryTransient(redis, signal, async () => {
-      const found = await find(name);
-      return { ...found, stamp: await stampOf({ ...db, store }, found.recordId) };
-    });
-    const parsed = rotationRequest.safeParse({ group: entry.group, reason, requestedBy, requestId, ...stamp });
-    if (!parsed.success) {
-      const [issue] = parsed.error.issues;
-      throw new RotationError('invalid_request', `${issue?.path.join('.')}: ${issue?.message}`);
-    }
-    const { group, instance } = entry;
-    const jobId = randomUUID();
-    return {
-      requested: { group, instance, requestId, jobId },
-      oneOff: { jobId, instance, recordId, request: { ...parsed.data, ...stamp } },
-    };
+  function prepare(name: string, info: RequestFields, signal: AbortSignal): Promise<OneOff> {
+    return retryTransient(redis, signal, async () => await requester.prepare(await find(name), info));
   }
 
   async function push(oneOff: OneOff, signal: AbortSignal): Promise<void> {
     await untilReady(redis, signal);
-    await retryTransient(redis, signal, () => oneOffs.push(oneOff));
+    await retryTransient(redis, signal, () => requester.push(oneOff));
   }
 
   return {
-    request(group, options = {}) {
-      return calls.run(
-        { timeoutMs: options.timeoutMs, lateMessage: () => notTaken(group, options) },
-        async (signal) => {
-          const { requested, oneOff } = await prepare(group, options, signal);
-          await push(oneOff, signal);
-          return requested;
-        },
-      );
+    request(name, { timeoutMs, ...info } = {}) {
+      return calls.run({ timeoutMs, lateMessage: () => notAccepted(name, timeoutMs) }, async (signal) => {
+        const oneOff = await prepare(name, info, signal);
+        await push(oneOff, signal);
+        const { group, instance, jobId, request } = oneOff;
+        return { group, instance, requestId: request.requestId, jobId };
+      });
     },
 
-    rotate(group, options = {}) {
-      const { timeoutMs } = options;
-      let late = notTaken(group, options);
-      return calls.run({ timeoutMs, lateMessage: () => late }, async (signal) => {
-        const { requested, oneOff } = await prepare(group, options, signal);
-        const { pushed, result } = oneOffs.expect(oneOff, signal);
+    rotate(name, { timeoutMs, ...info } = {}) {
+      let lateMessage = notAccepted(name, timeoutMs);
+      return calls.run({ timeoutMs, lateMessage: () => lateMessage }, async (signal) => {
+        const oneOff = await prepare(name, info, signal);
+        const result = requester.resultOf(oneOff, signal);
         await push(oneOff, signal);
-        pushed();
-        late = `no link for ${requested.group} within ${timeoutMs} ms; the request stays queued`;
+        lateMessage = `no link for ${oneOff.group} within ${timeoutMs} ms; the request stays queued`;
         return await result;
       });
     },
 
     current(name, { timeoutMs } = {}) {
-      const lateMessage = () => `Redis has not told the link of ${name} within ${timeoutMs} ms`;
+      const lateMessage = () => `Redis did not return the link of ${name} within ${timeoutMs} ms`;
       return calls.run({ timeoutMs, lateMessage }, (signal) =>
         retryTransient(redis, signal, async () => {
-          const { recordId, entry } = await find(name);
+          const { group, recordId } = await find(name);
           const { record } = await store.load(recordId);
           const link = knownLink(record);
           if (link === null) return null;
-          const nextRotationAt =
-            record.dueAt === null || !isScheduled(record) ? null : new Date(record.dueAt).toISOString();
-          return { group: entry.group, ...link, nextRotationAt, uncertain: record.uncertain !== null };
+          const { dueAt, uncertain } = record;
+          const nextRotationAt = dueAt === null || !isScheduled(record) ? null : new Date(dueAt).toISOString();
+          return { group, ...link, nextRotationAt, uncertain: uncertain !== null };
         }),
       );
     },
 
     async close() {
       calls.close();
-      oneOffs.close();
-      await close();
+      requester.close();
+      await opened.close();
     },
   };
 }
 
-interface Prepared {
-  readonly requested: Requested;
-  readonly oneOff: OneOff;
-}
-
-function notTaken(group: string, { timeoutMs }: CallOptions): string {
-  return `Redis has not taken the request for ${group} within ${timeoutMs} ms`;
+function notAccepted(group: string, timeoutMs: number | undefined): string {
+  return `Redis did not accept the request for ${group} within ${timeoutMs} ms`;
 }

@@ -1,8 +1,12 @@
 /**
- * Pushes one-offs and waits for their results, for the library and the command line. Each job has an id of its own, so a
- * push that is sent again after a lost connection makes no second job, and no other job's result is ever taken for its
- * own, not even after Redis was emptied.
+ * The requester: finds a group, pushes a one-off for it, and waits for the result. The library and the command `rotate`
+ * share it.
+ *
+ * Each job has an id of its own. So a push that is repeated after a lost connection makes no second job, and no other
+ * job's result is taken for this one's, even after Redis was emptied.
  */
+import { randomUUID } from 'node:crypto';
+import { closest } from 'fastest-levenshtein';
 import { openQueues } from '../bullmq/queues.ts';
 import { createJobWaiter, type JobWaiter, NoResultError } from '../bullmq/wait.ts';
 import { rotationsQueue } from '../contract/queueNames.ts';
@@ -11,58 +15,77 @@ import {
   type RotationRequest,
   type RotationResult,
   requestJob,
+  rotationRequest,
   rotationResult,
 } from '../contract/request.ts';
 import { findGroup } from '../groups/jids.ts';
 import { knownLink } from '../groups/record.ts';
-import { createGroupStore } from '../groups/store.ts';
-import type { Database } from '../redis/database.ts';
+import { createGroupStore, RecordError, readable } from '../groups/store.ts';
+import { type Database, redisTime } from '../redis/database.ts';
 import type { RedisClient } from '../redis/scripts.ts';
 import { isAnswered } from '../rotation/decide.ts';
+import { isJid } from '../ryze/identifier.ts';
+import { RotationError } from './error.ts';
 
-/** A request that bears Redis's time. */
-export type StampedRequest = RotationRequest & { readonly requestedAt: number };
-
-export interface OneOff {
-  /** Of its job. The same push may be repeated: there is one job in the end. */
-  readonly jobId: string;
+/** Where a request for a group goes. */
+export interface Target {
+  readonly group: string;
   readonly instance: string;
-  /** The group's record: how a group that is renamed meanwhile is known. */
+  /** The group's record, by which a group that is renamed later is still recognized. */
   readonly recordId: string;
-  readonly request: StampedRequest;
 }
 
-export interface ExpectedResult {
-  /** To be told once the one-off was pushed. */
-  pushed(): void;
-  /** Rejects with a `NoResultError`, or with the signal's reason. Never unhandled. */
-  readonly result: Promise<RotationResult>;
+/** What a caller may say about its request. */
+export type RequestFields = Pick<RotationRequest, 'reason' | 'requestId' | 'requestedBy'>;
+
+export interface OneOff extends Target {
+  readonly jobId: string;
+  /** Stamped with Redis's time, so that a reset that begins later answers it. */
+  readonly request: RotationRequest & { readonly requestId: string; readonly requestedAt: number };
 }
 
-export interface OneOffs {
+export interface Requester {
+  /** Finds a group by its id or JID. Null if it is in no worker's file. */
+  find(name: string): Promise<Target | null>;
+  /** The ids of all registered groups. */
+  groupIds(): Promise<string[]>;
+  /** Stamps a request. Rejects with a `RotationError` if it is not valid. */
+  prepare(target: Target, info: RequestFields): Promise<OneOff>;
+  /** May be repeated: there is one job in the end. */
   push(oneOff: OneOff): Promise<void>;
-  /** Waits for the result until the signal is aborted. To be called before the push. */
-  expect(oneOff: OneOff, signal: AbortSignal): ExpectedResult;
-  /** BullMQ's word for it: `waiting`, `delayed`, ... */
+  /**
+   * Waits for the result until the signal is aborted. Rejects with a `NoResultError` or the signal's reason, never
+   * unhandled. Call it before the push.
+   */
+  resultOf(oneOff: OneOff, signal: AbortSignal): Promise<RotationResult>;
+  /** BullMQ's name of the job's state: `waiting`, `delayed`, ... */
   stateOf(oneOff: OneOff): Promise<string>;
   close(): void;
 }
 
-export interface OneOffsOptions extends Database {
-  /** Opens a connection for reads that block. */
-  readonly duplicate: () => RedisClient;
-}
-
-export function createOneOffs(options: OneOffsOptions): OneOffs {
-  const { redis, duplicate, prefix } = options;
-  const store = createGroupStore(options);
+/** `duplicate`: opens a connection for reads that block. */
+export function createRequester(db: Database, duplicate: () => RedisClient): Requester {
+  const { redis, prefix } = db;
+  const store = createGroupStore(db);
   const queues = openQueues({ redis, prefix, queueName: rotationsQueue });
   const waiters = new Map<string, JobWaiter>();
 
-  const waiterOf = (instance: string) =>
-    memoize(waiters, instance, () => createJobWaiter({ redis, duplicate, prefix, queue: rotationsQueue(instance) }));
+  function waiterOf(instance: string): JobWaiter {
+    let waiter = waiters.get(instance);
+    if (waiter === undefined) {
+      waiter = createJobWaiter({ redis, duplicate, prefix, queue: rotationsQueue(instance) });
+      waiters.set(instance, waiter);
+    }
+    return waiter;
+  }
 
-  /** A job that is gone may have been answered: its group's record shows. null: not as far as anybody knows. */
+  async function stampOf(recordId: string): Promise<Pick<OneOff['request'], 'requestedAt' | 'seen'>> {
+    const loaded = await readable(store.load(recordId));
+    if (loaded instanceof RecordError) return { requestedAt: await redisTime(db) };
+    return { requestedAt: loaded.nowMs, seen: { record: recordId, attempts: loaded.record.attempts } };
+  }
+
+  /** The group's record shows whether a job that is gone was answered. Null: not as far as it shows. */
   async function answerTo({ jobId, instance, request }: OneOff): Promise<RotationResult | null> {
     const { group, requestedAt, seen } = request;
     const found = await findGroup(store, group);
@@ -80,51 +103,74 @@ export function createOneOffs(options: OneOffsOptions): OneOffs {
   }
 
   return {
-    /** The job's own time is Redis's too: a producer's clock may be wrong, and the worker compares the two. */
-    async push({ jobId, instance, request }) {
-      await queues.queueOf(instance).add(requestJob, request, { jobId, timestamp: request.requestedAt });
+    async find(name) {
+      const found = await findGroup(store, name);
+      if (!found?.registered) return null;
+      const { recordId, entry } = found;
+      return { group: entry.group, instance: entry.instance, recordId };
     },
 
-    expect(oneOff, signal) {
-      const { pushed, end } = waiterOf(oneOff.instance).expect(oneOff.jobId, oneOff.request.requestedAt, signal);
-      const result = end.then(
-        (value) => checked(value, oneOff),
-        async (error) => {
-          if (!(error instanceof NoResultError) || error.why !== 'removed') throw error;
-          const answer = await answerTo(oneOff).catch(() => null);
-          if (answer === null) throw error;
-          return answer;
-        },
-      );
+    async groupIds() {
+      const registrations = [...(await store.registrations())];
+      return registrations.filter(([, known]) => known?.removedAt === null).map(([id]) => id);
+    },
+
+    async prepare({ group, instance, recordId }, { reason, requestedBy, requestId }) {
+      const stamp = await stampOf(recordId);
+      const request = { group, reason, requestedBy, requestId: requestId ?? randomUUID(), ...stamp };
+      const parsed = rotationRequest.safeParse(request);
+      if (!parsed.success) {
+        const [issue] = parsed.error.issues;
+        throw new RotationError('invalid_request', `${issue?.path.join('.')}: ${issue?.message}`);
+      }
+      return { group, instance, recordId, jobId: randomUUID(), request };
+    },
+
+    async push({ jobId, instance, request }) {
+      // The job has Redis's time too: this machine's clock may be wrong, and the worker compares the two.
+      await queues.queueOf(instance).add(requestJob, request, { jobId, timestamp: request.requestedAt });
+      waiters.get(instance)?.pushed(jobId);
+    },
+
+    resultOf(oneOff, signal) {
+      const { jobId, instance, request } = oneOff;
+      const result = waiterOf(instance)
+        .resultOf(jobId, request.requestedAt, signal)
+        .then(
+          (value) => parseResult(value, oneOff),
+          async (error) => {
+            if (!(error instanceof NoResultError) || error.why !== 'removed') throw error;
+            const answer = await answerTo(oneOff).catch(() => null);
+            if (answer === null) throw error;
+            return answer;
+          },
+        );
       result.catch(() => {});
-      return { pushed, result };
+      return result;
     },
 
     stateOf: ({ jobId, instance }) => queues.queueOf(instance).getJobState(jobId),
 
     close() {
       for (const waiter of waiters.values()) waiter.close();
-      // They share a connection that stays open, so there is nothing to wait for.
+      // Not awaited: the queues share a connection that stays open.
       queues.close().catch(() => {});
     },
   };
 }
 
-/** What came off the queue, if it is a link of the group that was asked for. */
-function checked(value: unknown, { recordId, request: { group } }: OneOff): RotationResult {
+/** The job's return value, if it is a link of the requested group. */
+function parseResult(value: unknown, { recordId, group }: OneOff): RotationResult {
   const result = rotationResult.safeParse(value);
-  if (!result.success) throw new Error(`the result of the job for ${group} is not one of this version`);
+  if (!result.success) throw new Error(`the result of the job for ${group} does not match the schema of this version`);
   if (result.data.group !== group && result.data.jid !== recordId) {
-    throw new Error(`the job for ${group} ended with a link of ${result.data.group}`);
+    throw new Error(`the job for ${group} returned a link of ${result.data.group}`);
   }
   return result.data;
 }
 
-function memoize<V>(map: Map<string, V>, key: string, make: () => V): V {
-  let value = map.get(key);
-  if (value === undefined) {
-    value = make();
-    map.set(key, value);
-  }
-  return value;
+/** `where`: says what the group is missing from. `ids`: the groups that there are. */
+export function unknownGroup(name: string, where: string, ids: readonly string[]): string {
+  const hint = ids.length === 0 || isJid(name) ? '' : `; did you mean "${closest(name, ids)}"?`;
+  return `unknown group ${JSON.stringify(name.slice(0, 64))}: it is ${where}${hint}`;
 }

@@ -1,23 +1,21 @@
-/** `invite-rotator rotate`: pushes one-off rotations, and waits for the links if asked to. */
-
-import { randomUUID } from 'node:crypto';
+/**
+ * `invite-rotator rotate`: pushes one-off rotations and, with `--wait`, prints the new links. Groups are found in Redis,
+ * where the workers have registered them. Groups that no worker has registered yet are looked up in the file.
+ */
 import { setMaxListeners } from 'node:events';
 import { createInterface } from 'node:readline/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { closest } from 'fastest-levenshtein';
 import { readGate } from '../budget/gate.ts';
 import { pausedQueues } from '../bullmq/counts.ts';
-import { createOneOffs, type ExpectedResult, type OneOff, type OneOffs } from '../client/requests.ts';
-import { stampOf } from '../client/stamp.ts';
+import { RotationError } from '../client/error.ts';
+import { createRequester, type OneOff, type Requester, type Target, unknownGroup } from '../client/requests.ts';
 import type { Config, GroupConfig } from '../config/config.ts';
 import { parseDuration } from '../config/duration.ts';
 import { rotationsQueue } from '../contract/queueNames.ts';
-import { findGroup } from '../groups/jids.ts';
-import { createGroupStore } from '../groups/store.ts';
+import type { RotationResult } from '../contract/request.ts';
+import { openConnection } from '../redis/connectionOptions.ts';
 import { type Database, redisTime } from '../redis/database.ts';
 import { refusalOf, withoutCommand } from '../redis/errors.ts';
-import type { RedisClient } from '../redis/scripts.ts';
-import { isJid } from '../ryze/identifier.ts';
 import { pausedText } from '../status/format.ts';
 import { CommandError, type CommonOptions, readConfig, withRedis } from './context.ts';
 import { type Progress, showProgress } from './progress.ts';
@@ -30,112 +28,54 @@ export interface RotateOptions extends CommonOptions {
   readonly yes?: boolean;
 }
 
-/** Each group with what was pushed for it. */
+interface Requests extends Database {
+  readonly requester: Requester;
+  readonly options: RotateOptions;
+  /** Aborted when `--timeout` is over. Null without `--wait`. */
+  readonly signal: AbortSignal | null;
+}
+
 interface Pushed {
-  readonly group: GroupConfig;
   readonly oneOff: OneOff;
-  readonly expected: ExpectedResult | null;
+  readonly result: Promise<RotationResult> | null;
 }
 
-interface Waiting extends Database {
-  readonly oneOffs: OneOffs;
-}
-
-/** The time for `--wait` is over. */
-class LateError extends Error {
-  override readonly name = 'LateError';
-}
-
-/** What Redis is asked when the time is over already, so that there is a reason to tell. */
-const explainMs = 1_000;
+/** The longest time that a timer can wait. */
+const maxTimerMs = 2 ** 31 - 1;
 
 export async function rotate(names: readonly string[], options: RotateOptions): Promise<number> {
   if (names.length === 0 && !options.all) throw new CommandError(2, 'name the groups to rotate, or --all');
   if (names.length > 0 && options.all) throw new CommandError(2, 'name the groups to rotate, or --all, not both');
   const timeoutMs = parseDuration(options.timeout);
-  if (timeoutMs === null) throw new CommandError(2, `--timeout: "${options.timeout}" is no duration like 60s or 5m`);
+  if (timeoutMs === null) {
+    throw new CommandError(2, `--timeout: "${options.timeout}" is not a duration such as 60s or 5m`);
+  }
   const config = await readConfig(options);
+  if (options.all && !options.yes && !(await isConfirmed(config.groups.length))) return 1;
 
-  const limit = new AbortController();
-  const { signal } = limit;
-  setMaxListeners(0, signal);
+  const signal = options.wait ? AbortSignal.timeout(Math.min(timeoutMs, maxTimerMs)) : null;
+  if (signal !== null) setMaxListeners(0, signal);
   let isPushed = false;
-  let timer: NodeJS.Timeout | undefined;
-  const startClock = () => {
-    clearTimeout(timer);
-    if (options.wait) timer = setTimeout(() => limit.abort(new LateError()), timeoutMs);
-  };
-  startClock();
-  const act = async (connected: Database) => {
-    const groups = options.all ? [...config.groups] : await findGroups(connected, config, names);
-    if (options.all && !options.yes) {
-      clearTimeout(timer);
-      if (!(await confirmed(groups.length))) return 1;
-      startClock();
-    }
-
-    const { redis } = connected;
-    const opened: RedisClient[] = [];
-    const oneOffs = createOneOffs({ ...connected, duplicate: () => duplicate(redis, opened) });
+  const act = async (db: Database) => {
+    const connection = openConnection(db.redis);
+    const requester = createRequester(db, connection.duplicate);
+    const requests = { ...db, requester, options, signal };
     try {
-      const pushed = await push(connected, oneOffs, groups, options.wait ? signal : null, options.reason);
+      const groups = options.all ? config.groups.map(({ id }) => id) : names;
+      const pushed = await pushAll(requests, await findAll(requester, groups, () => Promise.resolve(config)));
       isPushed = true;
-      if (options.wait) return await waitForAll({ ...connected, oneOffs }, pushed, options);
-      await warnOfPauses(connected, pushed);
-      for (const { group, oneOff } of pushed) print(options, { group: group.id, status: 'queued', job: oneOff.jobId });
-      return 0;
+      return options.wait ? await waitForAll(requests, pushed) : await printQueued(requests, pushed);
     } finally {
-      oneOffs.close();
-      for (const client of opened) client.disconnect();
+      requester.close();
+      void connection.close();
     }
   };
-  const pushing = withRedis(config.redis, act, { writes: true });
-  try {
-    return await Promise.race([pushing, lateWithoutPush(signal, () => isPushed, options.timeout)]);
-  } finally {
-    clearTimeout(timer);
-  }
+  const work = withRedis(config.redis, act, { writes: true });
+  if (signal === null) return await work;
+  return await Promise.race([work, lateWithoutPush(signal, () => isPushed, options.timeout)]);
 }
 
-/** Rejects if the time is over while Redis has not taken the requests; never resolves. */
-function lateWithoutPush(signal: AbortSignal, isPushed: () => boolean, timeout: string): Promise<never> {
-  return new Promise((_, reject) => {
-    signal.addEventListener('abort', () => {
-      if (!isPushed()) reject(new CommandError(1, `Redis has not taken the requests within ${timeout}`));
-    });
-  });
-}
-
-/** For reads that block. */
-function duplicate(redis: RedisClient, opened: RedisClient[]): RedisClient {
-  const client: RedisClient = 'nodes' in redis ? redis.duplicate() : redis.duplicate();
-  client.on('error', () => {
-    // The connection's own listener tells of outages.
-  });
-  opened.push(client);
-  return client;
-}
-
-async function findGroups(db: Database, config: Config, names: readonly string[]): Promise<GroupConfig[]> {
-  const store = createGroupStore(db);
-  const found = new Map<string, GroupConfig>();
-  const unknown: string[] = [];
-  for (const name of names) {
-    const id = isJid(name) ? (await findGroup(store, name))?.entry.group : name;
-    const group = config.groupsById.get(id ?? name) ?? config.groupsByJid.get(name);
-    if (group === undefined) unknown.push(name);
-    else found.set(group.id, group);
-  }
-  if (unknown.length === 0) return [...found.values()];
-  const ids = config.groups.map(({ id }) => id);
-  const lines = unknown.map((name) => {
-    const hint = ids.length > 0 && !isJid(name) ? `; did you mean "${closest(name, ids)}"?` : '';
-    return `unknown group "${name}": it is not in ${config.file}${hint}`;
-  });
-  throw new CommandError(2, lines.join('\n'));
-}
-
-async function confirmed(count: number): Promise<boolean> {
+async function isConfirmed(count: number): Promise<boolean> {
   if (!process.stdin.isTTY || !process.stderr.isTTY) return true;
   const prompt = createInterface({ input: process.stdin, output: process.stderr });
   const answer = await prompt.question(`Rotate the links of all ${count} groups now? Every current link dies. [y/N] `);
@@ -143,100 +83,127 @@ async function confirmed(count: number): Promise<boolean> {
   return /^y(es)?$/i.test(answer.trim());
 }
 
-/** `signal`: ends the waiting for the results; null: nobody waits for them. */
-async function push(
-  db: Database,
-  oneOffs: OneOffs,
-  groups: readonly GroupConfig[],
-  signal: AbortSignal | null,
-  reason: string | undefined,
-): Promise<Pushed[]> {
+/** Rejects if the time is over before Redis has accepted the requests. Never resolves. */
+function lateWithoutPush(signal: AbortSignal, isPushed: () => boolean, timeout: string): Promise<never> {
+  return new Promise((_, reject) => {
+    signal.addEventListener('abort', () => {
+      if (!isPushed()) reject(new CommandError(1, `Redis did not accept the requests within ${timeout}`));
+    });
+  });
+}
+
+/** The groups of these names, each once. `load` reads the whole file, which takes seconds if it is large. */
+async function findAll(
+  requester: Requester,
+  names: readonly string[],
+  load: () => Promise<Config>,
+): Promise<readonly Target[]> {
+  const registered = await Promise.all(names.map((name) => requester.find(name)));
+  const missing = names.filter((_, i) => registered[i] === null);
+  const targets = registered.filter((target) => target !== null);
+  if (missing.length > 0) targets.push(...inFile(missing, await load()));
+  return [...new Map(targets.map((target) => [target.group, target])).values()];
+}
+
+function inFile(names: readonly string[], { file, groups, groupsById, groupsByJid }: Config): readonly Target[] {
+  const found = names.map((name) => groupsById.get(name) ?? groupsByJid.get(name));
+  const ids = groups.map(({ id }) => id);
+  const problems = names
+    .filter((_, i) => found[i] === undefined)
+    .map((name) => unknownGroup(name, `not in ${file}`, ids));
+  if (problems.length > 0) throw new CommandError(2, problems.join('\n'));
+  return found.filter((group) => group !== undefined).map(targetOf);
+}
+
+function targetOf({ id, instance, identifier }: GroupConfig): Target {
+  return { group: id, instance, recordId: identifier.kind === 'jid' ? identifier.jid : id };
+}
+
+async function pushAll({ requester, options, signal }: Requests, targets: readonly Target[]): Promise<Pushed[]> {
+  const { reason } = options;
+  const info = { requestedBy: 'cli', ...(reason === undefined ? {} : { reason }) };
   try {
-    const store = createGroupStore(db);
     return await Promise.all(
-      groups.map(async (group) => {
-        const named = group.identifier.kind === 'jid' ? group.identifier.jid : group.id;
-        const recordId = (await findGroup(store, group.id))?.recordId ?? named;
-        const request = {
-          group: group.id,
-          requestId: randomUUID(),
-          requestedBy: 'cli',
-          ...(await stampOf({ ...db, store }, recordId)),
-          ...(reason === undefined ? {} : { reason }),
-        };
-        const oneOff: OneOff = { jobId: randomUUID(), instance: group.instance, recordId, request };
-        const expected = signal && oneOffs.expect(oneOff, signal);
-        await oneOffs.push(oneOff);
-        expected?.pushed();
-        return { group, oneOff, expected };
+      targets.map(async (target) => {
+        const oneOff = await requester.prepare(target, info);
+        const result = signal && requester.resultOf(oneOff, signal);
+        await requester.push(oneOff);
+        return { oneOff, result };
       }),
     );
   } catch (error) {
-    if (error instanceof Error && refusalOf(error) !== null) throw error;
-    throw new CommandError(1, `Redis does not take requests now: ${withoutCommand(error).message}`);
+    if (error instanceof RotationError) throw new CommandError(2, error.message);
+    if (refusalOf(error) !== null) throw error;
+    throw new CommandError(1, `Redis does not accept requests now: ${withoutCommand(error).message}`);
   }
 }
 
-/** A paused queue takes requests, and nobody answers them. */
-async function warnOfPauses({ redis, prefix }: Database, pushed: readonly Pushed[]): Promise<void> {
+/** A paused queue accepts requests too, so a warning says that they wait. */
+async function printQueued({ redis, prefix, options }: Requests, pushed: readonly Pushed[]): Promise<number> {
   const queues = new Set(pushed.map(({ oneOff }) => rotationsQueue(oneOff.instance)));
   for (const name of await pausedQueues(redis, prefix, [...queues])) process.stderr.write(`${pausedText(name)}.\n`);
+  for (const { oneOff } of pushed) print(options, { group: oneOff.group, status: 'queued', job: oneOff.jobId });
+  return 0;
 }
 
-async function waitForAll(waiting: Waiting, pushed: readonly Pushed[], options: RotateOptions): Promise<number> {
+async function waitForAll(requests: Requests, pushed: readonly Pushed[]): Promise<number> {
+  const { options } = requests;
   const progress = showProgress(pushed.length);
+  const ends = pushed.map(async ({ oneOff, result }) => {
+    try {
+      const link = await result;
+      if (link !== null) print(options, link, progress);
+      progress.step(true);
+      return true;
+    } catch (error) {
+      const message = await explain(requests, oneOff, error);
+      print(options, { group: oneOff.group, status: 'failed', error: message }, progress);
+      progress.step(false);
+      return false;
+    }
+  });
   try {
-    const ends = await Promise.all(
-      pushed.map(async (one) => {
-        try {
-          const result = await one.expected?.result;
-          if (result !== undefined) print(options, result, progress);
-          progress.step(true);
-          return true;
-        } catch (error) {
-          const message = await explain(waiting, one, error, options.timeout);
-          print(options, { group: one.group.id, status: 'failed', error: message }, progress);
-          progress.step(false);
-          return false;
-        }
-      }),
-    );
-    return ends.every(Boolean) ? 0 : 1;
+    return (await Promise.all(ends)).every(Boolean) ? 0 : 1;
   } finally {
     progress.stop();
   }
 }
 
-/** A failure's own reason; for a time-out, what the request still waits for. */
-async function explain(waiting: Waiting, one: Pushed, error: unknown, timeout: string): Promise<string> {
-  if (!(error instanceof LateError)) return withoutCommand(error).message;
-  const unknown = '; the request stays queued';
-  const asked = whatHoldsUp(waiting, one).catch((refusal) => `: ${withoutCommand(refusal).message}${unknown}`);
-  const silence = sleep(explainMs, `: Redis does not answer${unknown}`, { ref: false });
-  return `no link within ${timeout}${await Promise.race([asked, silence])}`;
+/** How long Redis may take to say why a request waits, after the time is over. */
+const explainMs = 1_000;
+
+/** A failure's own reason. After a time-out: what the request waits for. */
+async function explain(requests: Requests, oneOff: OneOff, error: unknown): Promise<string> {
+  const { options, signal } = requests;
+  if (!signal?.aborted || error !== signal.reason) return withoutCommand(error).message;
+  const cause = await Promise.race([
+    delayOf(requests, oneOff).catch((refusal) => `: ${withoutCommand(refusal).message}; the request stays queued`),
+    sleep(explainMs, ': Redis does not answer; the request stays queued', { ref: false }),
+  ]);
+  return `no link within ${options.timeout}${cause}`;
 }
 
-async function whatHoldsUp(waiting: Waiting, { group, oneOff }: Pushed): Promise<string> {
-  const { redis, prefix, oneOffs } = waiting;
-  const queue = rotationsQueue(group.instance);
-  const [paused] = await pausedQueues(redis, prefix, [queue]);
-  if (paused !== undefined) return `: the queue ${queue} is paused; the request stays queued`;
-  const gate = await readGate(waiting, group.instance, await redisTime(waiting));
+async function delayOf(requests: Requests, oneOff: OneOff): Promise<string> {
+  const { redis, prefix, requester } = requests;
+  const { instance } = oneOff;
+  const [paused] = await pausedQueues(redis, prefix, [rotationsQueue(instance)]);
+  if (paused !== undefined) return `: the queue ${paused} is paused; the request stays queued`;
+  const gate = await readGate(requests, instance, await redisTime(requests));
   if (gate !== null) {
     const seconds = Math.ceil(gate.opensInMs / 1000);
-    return `: ${group.instance} is paused for ${seconds} s (${gate.reason}); the request stays queued`;
+    return `: ${instance} is paused for ${seconds} s (${gate.reason}); the request stays queued`;
   }
-  const state = await oneOffs.stateOf(oneOff);
+  const state = await requester.stateOf(oneOff);
   const hint = state === 'waiting' ? ': is the worker running?' : '';
   return `${hint}; the request stays queued (${state})`;
 }
 
 type Line =
-  | { group: string; status: 'queued'; job: string | undefined }
+  | { group: string; status: 'queued'; job: string }
   | { group: string; status: 'failed'; error: string }
   | { group: string; status: string; inviteLink: string };
 
-/** Links go to stdout, what went wrong to stderr; with `--json` everything is one object a line on stdout. */
+/** Prints links to stdout and failures to stderr. With `--json`, prints everything to stdout, one object a line. */
 function print({ json }: CommonOptions, line: Line, to: Pick<Progress, 'write'> = plain): void {
   if (json) to.write(process.stdout, `${JSON.stringify(line)}\n`);
   else if ('error' in line) to.write(process.stderr, `${line.group}  failed  ${line.error}\n`);

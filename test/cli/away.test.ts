@@ -24,7 +24,7 @@ it('rotate --wait --timeout covers reaching Redis', async () => {
   const { proxy, env } = await makeRig();
   proxy.blackHole();
   const rotated = run(['rotate', 'vip', '--wait', '--timeout', '1s'], { env });
-  expect([await rotated.ended, rotated.stderr]).toEqual([1, 'Redis has not taken the requests within 1s\n']);
+  expect([await rotated.ended, rotated.stderr]).toEqual([1, 'Redis did not accept the requests within 1s\n']);
 });
 
 it('rotate --wait --timeout ends while Redis is away, and says that the request stays queued', async () => {

@@ -85,9 +85,9 @@ it("rejects with the contract's code when a rotation is given up", async () => {
 it('says what to do when no worker has ever registered, or when nobody knows the group', async () => {
   const rig = await makeRig({ yaml });
   const client = clientOf(rig);
-  await expect(client.rotate('vip')).rejects.toThrow(/no worker has ever registered .* start invite-rotator/);
+  await expect(client.rotate('vip')).rejects.toThrow(/no worker has registered .* start invite-rotator/);
   await rig.start();
-  await expect(client.request('vipp')).rejects.toThrow('unknown group "vipp": it is in no worker');
+  await expect(client.request('vipp')).rejects.toThrow('unknown group "vipp": it is not in any worker');
   await expect(client.request('vipp')).rejects.toMatchObject({ code: 'invalid_request' });
   await expect(client.current('vipp')).rejects.toThrow('did you mean "vip"?');
   await expect(client.request('vip', { reason: 'x'.repeat(501) })).rejects.toThrow('reason: ');

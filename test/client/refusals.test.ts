@@ -82,7 +82,7 @@ it('no memory: the request is pushed once, when there is some', async () => {
   const requested = producer.request('g1');
   expect(await failureOf(producer.request('g1', { timeoutMs: 1_200 }))).toMatchObject({
     code: 'timeout',
-    message: 'Redis has not taken the request for g1 within 1200 ms',
+    message: 'Redis did not accept the request for g1 within 1200 ms',
   });
   await redis.config('SET', 'maxmemory', '0');
   expect(await queue.getJob((await requested).jobId)).toBeDefined();

@@ -1,29 +1,29 @@
 --[[
-  How jobs of one queue stand, for those who wait for their ends. As BullMQ keeps it: a job that ended has `finishedOn`,
-  one that is worked on has a lock.
+  The states of jobs on one queue, for callers that wait for their ends. BullMQ sets `finishedOn` on a job that has ended,
+  and a job that is being processed has a lock.
 
   KEYS[1]    the queue's meta
   KEYS[2..]  jobs
 
-  Returns  for each job {state, value}: 'missing'; 'pending'; 'paused', which waits on a queue that is paused;
+  Returns  for each job {state, value}: 'missing'; 'pending'; 'paused', if it waits on a paused queue;
            'completed' with its return value as JSON; 'failed' with its reason
 ]]
 local isPaused = redis.call('HEXISTS', KEYS[1], 'paused') == 1
 
-local found = {}
+local states = {}
 for i = 2, #KEYS do
   local timestamp, finishedOn, returnValue, reason =
     unpack(redis.call('HMGET', KEYS[i], 'timestamp', 'finishedOn', 'returnvalue', 'failedReason'))
   if not timestamp then
-    found[#found + 1] = {'missing', ''}
+    states[#states + 1] = {'missing', ''}
   elseif finishedOn and returnValue then
-    found[#found + 1] = {'completed', returnValue}
+    states[#states + 1] = {'completed', returnValue}
   elseif finishedOn then
-    found[#found + 1] = {'failed', reason or ''}
+    states[#states + 1] = {'failed', reason or ''}
   elseif isPaused and redis.call('EXISTS', KEYS[i] .. ':lock') == 0 then
-    found[#found + 1] = {'paused', ''}
+    states[#states + 1] = {'paused', ''}
   else
-    found[#found + 1] = {'pending', ''}
+    states[#states + 1] = {'pending', ''}
   end
 end
-return found
+return states
