@@ -1,4 +1,4 @@
-/** The commands that wait, while Redis is away or somebody stops its queues: they end when they were told to. */
+/** Commands that wait end in time while Redis is unreachable or a queue is paused or emptied. */
 import { Queue } from 'bullmq';
 import { expect, inject, it, onTestFinished } from 'vitest';
 import { logged, run } from '../support/cli.ts';
@@ -20,14 +20,14 @@ async function makeRig() {
   return { ...rig, proxy, queue, events, env };
 }
 
-it('rotate --wait --timeout covers reaching Redis', async () => {
+it('rotate --wait --timeout includes the connection to Redis', async () => {
   const { proxy, env } = await makeRig();
   proxy.blackHole();
   const rotated = run(['rotate', 'vip', '--wait', '--timeout', '1s'], { env });
   expect([await rotated.ended, rotated.stderr]).toEqual([1, 'Redis did not accept the requests within 1s\n']);
 });
 
-it('rotate --wait --timeout ends while Redis is away, and says that the request stays queued', async () => {
+it('rotate --wait --timeout ends while Redis is unreachable, and says that the request stays queued', async () => {
   const { proxy, env, queue } = await makeRig();
   const rotated = run(['rotate', 'vip', '--wait', '--timeout', '4s'], { env });
   await until('the request', async () => (await queue.getWaitingCount()) === 1);
@@ -36,7 +36,7 @@ it('rotate --wait --timeout ends while Redis is away, and says that the request 
   expect(rotated.stderr).toContain('vip  failed  no link within 4s: Redis does not answer; the request stays queued\n');
 });
 
-it('rotate --wait says at once that its queue is paused, drained or obliterated', async () => {
+it('rotate --wait reports at once that its queue was paused, drained or obliterated', async () => {
   const { env, queue } = await makeRig();
   const act = async (wipe: () => Promise<void>) => {
     const rotated = run(['rotate', 'vip', '--wait', '--timeout', '50s'], { env });
@@ -53,7 +53,7 @@ it('rotate --wait says at once that its queue is paused, drained or obliterated'
   );
 });
 
-it('consume ends at SIGTERM while Redis is away', async () => {
+it('consume ends at SIGTERM while Redis is unreachable', async () => {
   const { proxy, env, events } = await makeRig();
   const worker = run(['start'], { env: { ...env, REDIS_URL: inject('redisUrl') } });
   const consumer = run(['consume'], { env });

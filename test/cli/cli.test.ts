@@ -13,7 +13,7 @@ import { until } from '../support/until.ts';
 const make = (yaml = '') => makeCliRig(`ops: off\n${yaml}`);
 
 describe('start, rotate, status and consume together', () => {
-  it('do what the contract says, and tell no secret', async () => {
+  it('rotate, publish and show a link, and reveal no secret', async () => {
     const { standIn, env } = await make();
     const worker = run(['start'], { env });
     const consumer = run(['consume'], { env });
@@ -56,7 +56,7 @@ describe('start, rotate, status and consume together', () => {
     }
   });
 
-  it('finish what is in flight at SIGTERM', async () => {
+  it('finish the call in flight at SIGTERM', async () => {
     const { standIn, env } = await make();
     standIn.faults.next({ kind: 'slow', ms: 600 }, { endpoint: 'reset' });
     const worker = run(['start'], { env });
@@ -69,7 +69,7 @@ describe('start, rotate, status and consume together', () => {
     expect(rotated.stdout).toContain(standIn.linkOf(jid));
   });
 
-  it('end at once at a second signal, and lose nothing by it', async () => {
+  it('exit at once at a second signal, without losing anything', async () => {
     const { standIn, env } = await make();
     const worker = run(['start'], { env });
     await logged(worker, 'started');
@@ -87,7 +87,7 @@ describe('start, rotate, status and consume together', () => {
     expect(standIn.log.maxResetsInFlight(jid)).toBe(1);
   });
 
-  it('settle what a killed worker had in flight', async () => {
+  it('settle the call that a killed worker had in flight', async () => {
     const { standIn, env } = await make('verify: off');
     const worker = run(['start'], { env });
     await logged(worker, 'started');
@@ -106,7 +106,7 @@ describe('start, rotate, status and consume together', () => {
   });
 });
 
-it('start a Redis of their own where none is named, keep its data, and end it', async () => {
+it('start an embedded Redis if none is configured, keep its data, and stop it', async () => {
   const { standIn, folder, env } = await make();
   const { REDIS_URL: _, ...without } = env;
   const here = { env: without, cwd: folder };
@@ -143,16 +143,16 @@ describe('clear messages', () => {
     const broken = readFileSync(file, 'utf8').replace('every: 1h', 'evry: 1h').replace('timeout: 1s', 'timeout: 1');
     writeFileSync(file, broken);
     const columnOf = (text: string) => (broken.split('\n').find((line) => line.includes(text)) ?? '').indexOf(text) + 1;
-    const said =
+    const message =
       `${file}:1:${columnOf('1, settle')} api.timeout: expected a duration like 250ms, 30s, 5m, 6h or 7d\n` +
       `${file}:3:${columnOf('evry')} groups[0].evry: unknown key "evry"; did you mean "every"?\n`;
-    for (const command of ['check', 'start']) expect(await end([command], env)).toEqual([2, said, '']);
+    for (const command of ['check', 'start']) expect(await end([command], env)).toEqual([2, message, '']);
   });
-  it('for a file that is not there', async () => {
+  it('for a missing file', async () => {
     const { folder, env } = await make();
     const path = join(folder, 'nothing.yaml');
-    const said = `${path}:1:1 there is no such file: name it with --config or ROTATOR_CONFIG\n`;
-    expect(await end(['check', '--config', path], env)).toEqual([2, said, '']);
+    const message = `${path}:1:1 there is no such file: name it with --config or ROTATOR_CONFIG\n`;
+    expect(await end(['check', '--config', path], env)).toEqual([2, message, '']);
   });
   it('for wrong usage', async () => {
     const { env } = await make();
@@ -161,44 +161,48 @@ describe('clear messages', () => {
     expect((await end(['--help'], env))[0]).toBe(0);
     expect((await end(['--version'], env))[2]).toMatch(/^\d+\.\d+\.\d+\n$/);
   });
-  it('for a token that is not there', async () => {
+  it('for a missing token', async () => {
     const { env } = await make();
     const { TOKEN: _, ...without } = env;
-    const said = 'instance bot: the environment variable TOKEN (tokenEnv) is not set, nor is TOKEN_FILE\n';
-    expect(await end(['start'], without)).toEqual([2, said, '']);
+    const message = 'instance bot: the environment variable TOKEN (tokenEnv) is not set, nor is TOKEN_FILE\n';
+    expect(await end(['start'], without)).toEqual([2, message, '']);
   });
-  it('for a Redis that is down, without its password', async () => {
+  it('for an unreachable Redis, without its password', async () => {
     const { env } = await make();
     const port = await freePort();
-    const said = `cannot reach Redis at redis://127.0.0.1:${port}: connection refused\n`;
+    const message = `cannot reach Redis at redis://127.0.0.1:${port}: connection refused\n`;
     for (const command of [['start'], ['rotate', 'vip'], ['status'], ['consume']]) {
-      expect(await end(command, { ...env, REDIS_URL: `redis://me:hunter2@127.0.0.1:${port}` })).toEqual([1, said, '']);
+      expect(await end(command, { ...env, REDIS_URL: `redis://me:hunter2@127.0.0.1:${port}` })).toEqual([
+        1,
+        message,
+        '',
+      ]);
     }
   });
   it('for no Redis at all', async () => {
     const { folder, env } = await make();
     const { REDIS_URL: _, ...without } = env;
-    const said = 'no Redis: start the worker here first (invite-rotator start), or set REDIS_URL\n';
-    expect(await end(['status'], without, folder)).toEqual([1, said, '']);
+    const message = 'no Redis: start the worker here first (invite-rotator start), or set REDIS_URL\n';
+    expect(await end(['status'], without, folder)).toEqual([1, message, '']);
   });
-  it('for an unknown group, with what it may have been', async () => {
+  it('for an unknown group, with a suggestion', async () => {
     const { file, env } = await make();
-    const said = `unknown group "vpi": it is not in ${file}; did you mean "vip"?\n`;
-    expect(await end(['rotate', 'vpi', '--wait'], env)).toEqual([2, said, '']);
+    const message = `unknown group "vpi": it is not in ${file}; did you mean "vip"?\n`;
+    expect(await end(['rotate', 'vpi', '--wait'], env)).toEqual([2, message, '']);
   });
-  it('for a request that nobody answers in time', async () => {
+  it('for a request that times out', async () => {
     const { env } = await make();
-    const said = 'vip  failed  no link within 300ms: is the worker running?; the request stays queued (waiting)\n';
-    expect(await end(['rotate', 'vip', '--wait', '--timeout', '300ms'], env)).toEqual([1, said, '']);
+    const message = 'vip  failed  no link within 300ms: is the worker running?; the request stays queued (waiting)\n';
+    expect(await end(['rotate', 'vip', '--wait', '--timeout', '300ms'], env)).toEqual([1, message, '']);
   });
-  it('for a queue that somebody has paused', async () => {
+  it('for a paused queue', async () => {
     const { env, redis, prefix } = await make();
     const queue = new Queue('rotations-bot', { connection: redis, prefix });
     onTestFinished(() => queue.close());
     await queue.pause();
     const paused = 'The queue rotations-bot is paused: its jobs wait until somebody resumes it';
-    const said = `vip  failed  no link within 300ms: the queue rotations-bot is paused; the request stays queued\n`;
-    expect(await end(['rotate', 'vip', '--wait', '--timeout', '300ms'], env)).toEqual([1, said, '']);
+    const message = `vip  failed  no link within 300ms: the queue rotations-bot is paused; the request stays queued\n`;
+    expect(await end(['rotate', 'vip', '--wait', '--timeout', '300ms'], env)).toEqual([1, message, '']);
     const [code, , shown] = await end(['status'], env);
     expect([code, shown]).toEqual([0, expect.stringContaining(`\n${paused}.\n`)]);
     const [, , json] = await end(['status', '--json'], env);
@@ -209,15 +213,15 @@ describe('clear messages', () => {
     standIn.replaceToken(token, 'another');
     const worker = run(['start'], { env });
     await logged(worker, 'started');
-    const [code, said] = await end(['rotate', 'vip', '--wait', '--timeout', '2s'], env);
+    const [code, message] = await end(['rotate', 'vip', '--wait', '--timeout', '2s'], env);
     expect(code).toBe(1);
-    expect(said).toMatch(
+    expect(message).toMatch(
       /^vip {2}failed {2}no link within 2s: bot is paused for \d+ s \(unauthorized\); the request stays queued\n$/,
     );
   });
 });
 
-it('prints the plan with neither Redis nor token', async () => {
+it('prints the plan without Redis or a token', async () => {
   const { file } = await make();
   const ran = run(['check', '--config', file]);
   expect(await ran.ended).toBe(0);
@@ -232,7 +236,7 @@ it('prints the plan with neither Redis nor token', async () => {
   expect(json.json()[0]).toMatchObject({ instances: [{ instance: 'bot', groups: 1, callsPerMinuteAllowed: 90 }] });
 });
 
-it('previews the rotations to come', async () => {
+it('prints the rotations to come', async () => {
   const { file } = await make();
   const ran = run(['check', '--preview', '3h', '--config', file]);
   expect(await ran.ended).toBe(0);
@@ -270,12 +274,12 @@ it('rotates all groups of the file', async () => {
   expect(rotated.json()).toMatchObject([{ group: 'vip', status: 'rotated', inviteLink: standIn.linkOf(jid) }]);
 });
 
-it('shows on a terminal how far it is', async () => {
+it('shows its progress on a terminal', async () => {
   const { env } = await make();
   const worker = run(['start'], { env });
   await logged(worker, 'started');
   const command = `${process.execPath} ${cli} rotate --all --wait --yes`;
-  // `script` gives the command a terminal of its own.
+  // `script` runs the command on a terminal.
   const { stdout } = await promisify(execFile)('script', ['-qec', command, '/dev/null'], {
     env: { ...process.env, ...env, TERM: 'xterm' },
   });

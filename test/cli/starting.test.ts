@@ -1,4 +1,4 @@
-/** What can go wrong around `start` itself: signals before it has started, its Redis, its output, the system it runs on. */
+/** Failures around `start`: early signals, its Redis, its output, and the system it runs on. */
 import { existsSync, mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
 import { join } from 'node:path';
@@ -11,7 +11,7 @@ import { makeCliRig } from '../support/cliRig.ts';
 import { ownServer } from '../support/ownServer.ts';
 import { until } from '../support/until.ts';
 
-/** Far less than any time limit of the program. */
+/** Less than any time limit of the program. */
 const promptlyMs = 8_000;
 
 async function endsPromptly(worker: Run, signal: NodeJS.Signals, code: number): Promise<void> {
@@ -23,7 +23,7 @@ async function endsPromptly(worker: Run, signal: NodeJS.Signals, code: number): 
   expect(await worker.ended).toBe(code);
 }
 
-/** Listens on loopback in the place of a Redis; resolves `asked` at the first command. */
+/** A server on loopback in place of Redis. `asked` resolves at the first command. */
 async function standFor(answer: (command: string, socket: Socket) => void) {
   let server: Server;
   const sockets = new Set<Socket>();
@@ -67,7 +67,7 @@ describe('a signal before "started"', () => {
     await endsPromptly(worker, 'SIGTERM', 0);
   });
 
-  it('ends a start whose Redis takes no writes, which the log has said', async () => {
+  it('ends a start whose Redis accepts no writes, after logging why', async () => {
     const { env } = await makeCliRig('ops: off');
     const { server } = await ownServer({ args: ['--min-replicas-to-write', '1'] });
     const worker = run(['start'], { env: { ...env, REDIS_URL: server.url } });
@@ -76,7 +76,7 @@ describe('a signal before "started"', () => {
     expect(worker.json().some(({ event }) => event === 'started')).toBe(false);
   });
 
-  it('ends a start whose embedded Redis comes up slowly, and that Redis', async () => {
+  it('ends a start whose embedded Redis starts slowly, and ends that Redis', async () => {
     const { env, folder } = await makeCliRig('ops: off');
     const bin = join(folder, 'bin');
     mkdirSync(bin);
@@ -90,8 +90,8 @@ describe('a signal before "started"', () => {
   });
 });
 
-describe('a signal to a worker with nothing in its hands', () => {
-  it('ends it though Redis takes no writes', async () => {
+describe('a signal to an idle worker', () => {
+  it('ends it although Redis accepts no writes', async () => {
     const { env } = await makeCliRig('ops: off');
     const { server, redis } = await ownServer();
     const worker = run(['start'], { env: { ...env, REDIS_URL: server.url } });
@@ -101,7 +101,7 @@ describe('a signal to a worker with nothing in its hands', () => {
     await endsPromptly(worker, 'SIGTERM', 0);
   });
 
-  it('ends it though Redis is gone', async () => {
+  it('ends it although Redis is gone', async () => {
     const { env } = await makeCliRig('ops: off');
     const { server } = await ownServer();
     const worker = run(['start'], { env: { ...env, REDIS_URL: server.url } });
@@ -112,7 +112,7 @@ describe('a signal to a worker with nothing in its hands', () => {
   });
 });
 
-it('names what Redis refuses where a person waits, and gives up', { timeout: 60_000 }, async () => {
+it('prints what Redis refuses, and gives up', { timeout: 60_000 }, async () => {
   const { env } = await makeCliRig('ops: off');
   const { server, redis } = await ownServer();
   const url = { ...env, REDIS_URL: server.url };
@@ -156,14 +156,14 @@ it.each([
     "Redis refuses evalsha: NOPERM this user has no permissions to run the 'evalsha' command",
   ],
   ['a key', ['~other:*'], /^Redis refuses \w+ test-[\w-]+:\S+: NOPERM .* keys used as arguments$/],
-])('names in one line what its user may not do: %s', async (_case, rights, said) => {
+])('names the missing permission in one line: %s', async (_case, rights, message) => {
   const { env } = await makeCliRig('ops: off');
   const { server, redis } = await ownServer();
   await redis.call('ACL', 'SETUSER', 'rotator', 'on', '>secret', '&*', '+@all', ...rights);
   const url = server.url.replace('redis://', 'redis://rotator:secret@');
   const worker = run(['start'], { env: { ...env, REDIS_URL: url } });
   expect(await worker.ended).toBe(1);
-  expect(worker.stderr.trimEnd()).toMatch(said);
+  expect(worker.stderr.trimEnd()).toMatch(message);
 });
 
 describe('an embedded Redis', () => {
@@ -179,7 +179,7 @@ describe('an embedded Redis', () => {
     return { ...rig, env, worker };
   };
 
-  it('that dies is started again with its data, and work goes on', async () => {
+  it('that dies is restarted with its data, and work continues', async () => {
     const { folder, env, worker, standIn } = await startEmbedded();
     const resets = () => standIn.log.of({ endpoint: 'reset' });
     expect(await run(['rotate', 'vip', '--wait'], { env, cwd: folder }).ended).toBe(0);
@@ -196,7 +196,7 @@ describe('an embedded Redis', () => {
     expect(isRunning(identifyProcess(second))).toBe(false);
   });
 
-  it('ends with a start that is ended by a second signal', async () => {
+  it('ends with a start that a second signal ends', async () => {
     const { folder, env, worker, standIn } = await startEmbedded();
     standIn.faults.next({ kind: 'slow', ms: 20_000 }, { endpoint: 'reset' });
     expect(await run(['rotate', 'vip'], { env, cwd: folder }).ended).toBe(0);
@@ -239,7 +239,7 @@ describe('output that cannot be written', () => {
     await work(worker, rig);
   });
 
-  it('is no error of a command whose reader has what it wanted', async () => {
+  it('is not an error of a command whose reader closes the pipe', async () => {
     const { env } = await makeCliRig('ops: off');
     const check = run(['check', '--preview', '200d', '--json'], { env });
     check.child.stdout?.destroy();
@@ -247,7 +247,7 @@ describe('output that cannot be written', () => {
   });
 });
 
-it('shows its pages where the system tells nobody the addresses of the machine', async () => {
+it('serves its pages although the system hides the addresses of the machine', async () => {
   const { env } = await makeCliRig('ops: { host: 0.0.0.0, port: 0 }');
   const preload = `import os from 'node:os'; import { syncBuiltinESMExports } from 'node:module';
     os.networkInterfaces = () => { throw new Error('uv_interface_addresses returned Unknown system error 97'); };
@@ -260,7 +260,7 @@ it('shows its pages where the system tells nobody the addresses of the machine',
   await endsPromptly(worker, 'SIGTERM', 0);
 });
 
-it('comes back with a new password, from its file and at once, when its connections are killed', async () => {
+it('reads the new password from its file when its connections are killed', async () => {
   const { folder, env, standIn } = await makeCliRig('ops: off');
   const { server, redis } = await ownServer({ password: 'old-secret' });
   const passwordFile = join(folder, 'password');
