@@ -1,4 +1,4 @@
-/** Two entries that turn out to be one WhatsApp group, and codes that were resolved. */
+/** Two entries that name one WhatsApp group, and codes that were resolved. */
 import { describe, expect, it } from 'vitest';
 import { jid, line, registryRig } from './registryRig.ts';
 
@@ -15,7 +15,7 @@ async function expectPaused(rig: Rig, id = 'copy'): Promise<void> {
   expect(await rig.registration(id)).toMatchObject({ duplicateOf: 'owner', recordId: id });
 }
 
-/** `copy` is resolved to the WhatsApp group that `owner` has, whose link is replaced then: the code is dead. */
+/** `copy` resolves to the WhatsApp group of `owner`. Then the link is replaced, so the code is dead. */
 async function duplicateByCode(): Promise<Rig> {
   const rig = registryRig();
   await rig.sync(owner, byCode());
@@ -26,7 +26,7 @@ async function duplicateByCode(): Promise<Rig> {
 }
 
 describe('a group that is named by its code', () => {
-  it('has the record of its JID once a read has shown that, with all that was under its id', async () => {
+  it('gets the record of its JID once a read has shown the JID, with everything stored under its id', async () => {
     const rig = registryRig();
     await rig.sync(byCode());
     const before = await rig.record('copy');
@@ -58,7 +58,7 @@ describe('a group that is named by its code', () => {
     expect(new Set(ids).size).toBe(3);
   });
 
-  it('remembers what its code led to, though the code is dead when the group comes back', async () => {
+  it('remembers the JID of its code, though the code is dead when the group returns', async () => {
     const rig = registryRig();
     await rig.sync(byCode(), line('b', 2));
     await rig.resolve('copy', jid(1), code);
@@ -72,7 +72,7 @@ describe('a group that is named by its code', () => {
     expect(await rig.redis.hget(rig.keys.resolved, code)).toBe(jid(1));
   });
 
-  it('has the same record as under its JID, whichever the file names', async () => {
+  it('has the same record, whether the file names its code or its JID', async () => {
     const rig = registryRig();
     await rig.sync(byCode());
     await rig.resolve('copy', jid(1), code);
@@ -82,7 +82,7 @@ describe('a group that is named by its code', () => {
     expect(await rig.record('copy')).toMatchObject({ jid: jid(1), dueAt, revision, adopt: false });
   });
 
-  it('takes nothing from a read that began before its entry was edited', async () => {
+  it('ignores a read that began before its entry was edited', async () => {
     const rig = registryRig();
     await rig.sync(byCode());
     const attempt = await rig.begin('copy', { call: 'adopt' });
@@ -93,7 +93,7 @@ describe('a group that is named by its code', () => {
     expect(await rig.events()).toEqual([]);
   });
 
-  it('claims nothing when it left the file while it was read, so that another may', async () => {
+  it('claims nothing if it left the file during its read, so that another group may', async () => {
     const rig = registryRig();
     await rig.sync(byCode(), line('b', 2));
     const attempt = await rig.begin('copy', { call: 'adopt' });
@@ -104,7 +104,7 @@ describe('a group that is named by its code', () => {
     expect(await rig.record('renamed')).toMatchObject({ duplicateOf: null, entry: { group: 'renamed' } });
   });
 
-  it('leaves an attempt alone that is in flight for its WhatsApp group', async () => {
+  it('keeps an attempt that is in flight for its WhatsApp group', async () => {
     const rig = registryRig();
     await rig.sync(line('old', 1));
     await rig.reset('old', code);
@@ -117,13 +117,13 @@ describe('a group that is named by its code', () => {
 });
 
 describe('a duplicate', () => {
-  it('is paused, and its owner goes on', async () => {
+  it('is paused, and its owner continues', async () => {
     const rig = await duplicateByCode();
     await expectPaused(rig);
     expect(await rig.record('owner')).toMatchObject({ duplicateOf: null, dueAt: expect.any(Number) });
   });
 
-  it('by JID is paused from the beginning, and reported once', async () => {
+  it('by JID is paused from the start, and reported once', async () => {
     const rig = registryRig();
     await rig.sync(line('owner', code));
     await rig.resolve('owner', jid(1), code);
@@ -143,7 +143,7 @@ describe('a duplicate', () => {
     }
   });
 
-  it('takes the WhatsApp group over when its owner leaves the file, though the code is dead by then', async () => {
+  it('takes over the WhatsApp group when its owner leaves the file, though the code is dead by then', async () => {
     const rig = await duplicateByCode();
     const { revision, dueAt } = await rig.record('owner');
     await rig.sync(byCode());
@@ -159,7 +159,7 @@ describe('a duplicate', () => {
     expect((await rig.events()).at(-1)).toMatchObject({ group: 'copy', inviteCode: 'NEXT', reason: 'adopted' });
   });
 
-  it('by JID takes the WhatsApp group over when its owner leaves the file', async () => {
+  it('by JID takes over the WhatsApp group when its owner leaves the file', async () => {
     const rig = registryRig();
     await rig.sync(line('owner', code));
     await rig.resolve('owner', jid(1), code);
@@ -167,13 +167,13 @@ describe('a duplicate', () => {
     expect(await rig.sync(line('copy', 1))).toMatchObject({ removed: ['owner'], duplicates: [] });
     expect(await rig.record('copy')).toMatchObject({ jid: jid(1), duplicateOf: null, adopt: true });
     expect(await rig.redis.exists(rig.keys.group('copy'))).toBe(0);
-    // Who comes back finds it taken.
+    // An owner that returns finds its WhatsApp group taken.
     expect(await rig.sync(line('owner', code), line('copy', 1))).toMatchObject({
       duplicates: [{ group: 'owner', owner: 'copy' }],
     });
   });
 
-  it('takes it over when its owner is given another WhatsApp group', async () => {
+  it('takes it over when its owner gets another WhatsApp group', async () => {
     const rig = registryRig();
     await rig.sync(line('owner', code));
     await rig.resolve('owner', jid(1), code);
@@ -183,7 +183,7 @@ describe('a duplicate', () => {
     expect(await rig.record('owner')).toMatchObject({ jid: jid(2), duplicateOf: null });
   });
 
-  it('names what its own consumers held before it was one', async () => {
+  it('names the link that it published before it was a duplicate', async () => {
     const rig = registryRig();
     const byOtherCode = line('owner', code);
     await rig.sync(byOtherCode, line('copy', 2));

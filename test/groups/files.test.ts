@@ -1,4 +1,4 @@
-/** Workers whose files differ: for a while, as an edit reaches them one after the other, or for good. */
+/** Workers with different files: temporarily, while an edit reaches one after the other, or permanently. */
 import { describe, expect, it } from 'vitest';
 import { createWorkerFiles, groupsFile } from '../../src/groups/files.ts';
 import { testRedis } from '../support/redis.ts';
@@ -6,7 +6,7 @@ import { virtualRedis } from '../support/virtualRedis.ts';
 import { configOf, jid, line, type RegistryWorker, registryRig } from './registryRig.ts';
 
 const t = 1_763_802_000_000;
-/** Longer than a worker that lives is ever silent. */
+/** Longer than a live worker is ever silent. */
 const deadMs = 21_000;
 const fileOf = (...groups: string[]) => groupsFile(configOf(groups));
 const files = {
@@ -16,14 +16,14 @@ const files = {
 };
 type Name = keyof typeof files;
 
-/** Workers that say by which file they go, by a clock that the test moves. */
+/** Workers that announce their files, on a clock that the test moves. */
 function announcing() {
   const { redis, keys, prefix } = testRedis();
   const clock = virtualRedis(redis, `${prefix}:clock`);
   let nowMs = t;
   clock.setTime(nowMs);
   return {
-    /** As a Redis that was emptied. */
+    /** As if Redis was emptied. */
     forget: () => redis.del(keys.generations, keys.workers),
     start() {
       const own = createWorkerFiles({ redis: clock.redis, prefix, keys });
@@ -42,14 +42,14 @@ function announcing() {
 }
 
 describe('the generation of a file', () => {
-  it('is higher the later it was seen first', async () => {
+  it('is higher the later the file was first announced', async () => {
     const { start } = announcing();
     const [a, b] = [start(), start()];
     expect([await a.announce('one'), await b.announce('one'), await a.announce('one')]).toEqual([1, 1, 1]);
     expect([await a.announce('two'), await b.announce('one'), await b.announce('two')]).toEqual([2, 1, 2]);
   });
 
-  it('stays where a worker with an older file starts beside one with a newer', async () => {
+  it('stays the same when a worker with an older file starts beside one with a newer file', async () => {
     const { start } = announcing();
     const newer = start();
     await start().announce('one');
@@ -61,7 +61,7 @@ describe('the generation of a file', () => {
     }
   });
 
-  it('is the newest where a worker was edited back to an old file', async () => {
+  it('is the newest when a worker is edited back to an old file', async () => {
     const { start } = announcing();
     const [a, b] = [start(), start()];
     await a.announce('one');
@@ -71,7 +71,7 @@ describe('the generation of a file', () => {
     expect(await b.announce('one')).toBe(3);
   });
 
-  it('stays where Redis has lost it, whoever announces first', async () => {
+  it('stays the same when Redis has lost it, in any order of announcements', async () => {
     const { start, forget } = announcing();
     const [older, newer] = [start(), start()];
     await older.announce('one');
@@ -82,7 +82,7 @@ describe('the generation of a file', () => {
     expect(await start().announce('three')).toBe(3);
   });
 
-  it('has the authority of the newest once no worker that lives has a newer one', async () => {
+  it('overrides all others once no live worker has a newer one', async () => {
     const { start, pass } = announcing();
     const [older, newer] = [start(), start()];
     await older.announce('one');
@@ -93,7 +93,7 @@ describe('the generation of a file', () => {
     expect(await older.authority('one')).toBe(2);
   });
 
-  it('has that authority at once where the worker with a newer one was stopped', async () => {
+  it('overrides all others at once when the worker with a newer one stops', async () => {
     const { start } = announcing();
     const [older, newer] = [start(), start()];
     await older.announce('one');
@@ -102,7 +102,7 @@ describe('the generation of a file', () => {
     expect(await older.authority('one')).toBe(2);
   });
 
-  it('stays where a worker with an older file was silent for a while, as in an outage', async () => {
+  it('stays the same after the worker was silent for a while, as in an outage', async () => {
     const { start, pass } = announcing();
     const [older, newer] = [start(), start()];
     await older.announce('one');
@@ -113,7 +113,7 @@ describe('the generation of a file', () => {
     expect(await older.authority('one')).toBe(1);
   });
 
-  it('is the newest again when its worker comes back after an outage', async () => {
+  it('is the newest again when its worker returns after an outage', async () => {
     const { start, pass } = announcing();
     const [older, newer] = [start(), start()];
     await older.announce('one');
@@ -125,7 +125,7 @@ describe('the generation of a file', () => {
   });
 });
 
-it('names the files of other workers that live, and no other', async () => {
+it('names the files of other live workers only', async () => {
   const { start, pass } = announcing();
   const [a, b, c] = [start(), start(), start()];
   expect(await a.others('one')).toBe(0);
@@ -144,7 +144,7 @@ describe('two workers with different files', () => {
   const daily = line('a', 1, ', every: 1d');
   const isRegistered = async (rig: Rig, id: string) => (await rig.registration(id))?.removedAt === null;
 
-  /** The edit has reached the one and not the other. */
+  /** The edit has reached only one of the two. */
   async function apart(
     before: string[],
     after: string[],
@@ -157,7 +157,7 @@ describe('two workers with different files', () => {
     return { rig, old, edited };
   }
 
-  it('go by the newer one, whichever is registered last', async () => {
+  it('follow the newer one, whichever is registered last', async () => {
     const { rig, old, edited } = await apart([hourly], [daily]);
     expect(await old.sync(hourly)).toMatchObject({ changed: [], outdated: ['a'] });
     expect(await everyOf(rig, 'a')).toMatchObject({ everyMs: 86_400_000 });
@@ -165,21 +165,21 @@ describe('two workers with different files', () => {
     expect(await edited.sync(daily)).toMatchObject({ changed: [], outdated: [] });
   });
 
-  it('go by the old one again once that is what somebody edited it back to', async () => {
+  it('follow the old one again after an edit back to it', async () => {
     const { rig, old, edited } = await apart([hourly], [daily]);
     expect(await edited.sync(hourly)).toMatchObject({ changed: ['a'] });
     expect(await everyOf(rig, 'a')).toMatchObject({ everyMs: 3_600_000 });
     expect(await old.sync(hourly)).toMatchObject({ changed: [], outdated: [] });
   });
 
-  it('go by the old one once the worker with the newer is gone', async () => {
+  it('follow the old one once the worker with the newer one is gone', async () => {
     const { rig, old, edited } = await apart([hourly], [daily]);
     await edited.stop();
     expect(await old.sync(hourly)).toMatchObject({ changed: ['a'], outdated: [] });
     expect(await everyOf(rig, 'a')).toMatchObject({ everyMs: 3_600_000 });
   });
 
-  it('keep every group that one of them has', async () => {
+  it('keep every group that either has', async () => {
     const b = line('b', 2);
     const { rig, old, edited } = await apart([hourly, b], [hourly, line('c', 3)]);
     expect(await edited.sync(hourly, line('c', 3))).toMatchObject({ removed: [], kept: ['b'] });
@@ -187,7 +187,7 @@ describe('two workers with different files', () => {
     for (const id of ['a', 'b', 'c']) expect(await isRegistered(rig, id), id).toBe(true);
   });
 
-  it('give up a group once neither has it', async () => {
+  it('remove a group once neither has it', async () => {
     const { rig, old, edited } = await apart([hourly, line('b', 2)], [hourly]);
     expect(await isRegistered(rig, 'b')).toBe(true);
     expect(await old.sync(hourly)).toMatchObject({ removed: ['b'], kept: [] });
@@ -195,17 +195,17 @@ describe('two workers with different files', () => {
     expect(await isRegistered(rig, 'b')).toBe(false);
   });
 
-  it('give up what only a worker had that was stopped', async () => {
+  it('remove a group that only a stopped worker had', async () => {
     const { old, edited } = await apart([hourly, line('b', 2)], [hourly]);
     await old.stop();
     expect(await edited.sync(hourly)).toMatchObject({ removed: ['b'] });
   });
 
-  it('rename a group as soon as the newer one says so, and never rotate it as two', async () => {
+  it('rename a group once the newer one does, and never rotate it as two', async () => {
     const { rig, old, edited } = await apart([line('a', 1)], [line('renamed', 1)]);
     expect(await isRegistered(rig, 'a')).toBe(false);
     expect(await rig.record('renamed')).toMatchObject({ jid: jid(1), duplicateOf: null, entry: { group: 'renamed' } });
-    // The older file is looked at once more, as after an outage.
+    // The older file is registered again, as after an outage.
     expect(await old.sync(line('a', 1))).toMatchObject({ duplicates: [{ group: 'a', owner: 'renamed' }] });
     expect(await rig.record('renamed')).toMatchObject({ entry: { group: 'renamed' } });
     await old.sync(line('renamed', 1));

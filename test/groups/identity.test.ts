@@ -1,16 +1,16 @@
-/** Entries that are renamed, and entries that name another WhatsApp group: what belongs to the JID stays with it. */
+/** Entries that are renamed, and entries that get another WhatsApp group: what belongs to a JID stays with it. */
 import { describe, expect, it } from 'vitest';
 import { findGroup } from '../../src/groups/jids.ts';
 import { jid, line, linkOf, registryRig } from './registryRig.ts';
 
-const told = ({ group, inviteCode, previousInviteCode, reason }: Record<string, unknown>) => [
+const summary = ({ group, inviteCode, previousInviteCode, reason }: Record<string, unknown>) => [
   group,
   inviteCode,
   previousInviteCode,
   reason,
 ];
 
-/** Per id, each revision is higher than the one before and names it, where there was one under that id. */
+/** Under one id, each revision is higher than the one before and names it. */
 async function expectInOrder(rig: ReturnType<typeof registryRig>, id: string): Promise<void> {
   const events = (await rig.events()).filter(({ group }) => group === id);
   for (const [i, event] of events.entries()) {
@@ -22,7 +22,7 @@ async function expectInOrder(rig: ReturnType<typeof registryRig>, id: string): P
 }
 
 describe('an entry that is renamed', () => {
-  it('keeps its WhatsApp group, its times and its revisions, and is never reset for that', async () => {
+  it('keeps its WhatsApp group, times and revisions, and is not reset', async () => {
     const rig = registryRig();
     await rig.sync(line('a', 1));
     await rig.reset('a', 'ONE');
@@ -39,13 +39,13 @@ describe('an entry that is renamed', () => {
     const { record } = await rig.adopt('b', 'ONE');
     expect(record.revision).toBeGreaterThan(before.revision!);
     expect(record.dueAt).toBe(before.dueAt);
-    expect((await rig.events()).map(told)).toEqual([
+    expect((await rig.events()).map(summary)).toEqual([
       ['a', 'ONE', null, 'schedule'],
       ['b', 'ONE', null, 'adopted'],
     ]);
   });
 
-  it('keeps the attempt that is in flight, so that nobody resets its group meanwhile', async () => {
+  it('keeps the attempt in flight, so that no other reset of its group begins', async () => {
     const rig = registryRig();
     await rig.sync(line('a', 1));
     await rig.reset('a', 'ONE');
@@ -59,11 +59,11 @@ describe('an entry that is renamed', () => {
       result: { kind: 'reset', link: linkOf(jid(1), 'TWO') },
     });
     expect(fenced).toBe(false);
-    expect((await rig.events()).map(told).at(-1)).toEqual(['b', 'TWO', 'ONE', 'schedule']);
+    expect((await rig.events()).map(summary).at(-1)).toEqual(['b', 'TWO', 'ONE', 'schedule']);
     expect((await rig.record('b')).adopt).toBe(false);
   });
 
-  it('keeps the doubt of a reset that nobody answered', async () => {
+  it('stays uncertain after a reset without an answer', async () => {
     const rig = registryRig();
     await rig.sync(line('a', 1));
     await rig.reset('a', 'ONE');
@@ -73,7 +73,7 @@ describe('an entry that is renamed', () => {
     expect(await rig.record('b')).toMatchObject({ uncertain, verificationOwedAt });
   });
 
-  it('back again publishes the live link under the first id, with a higher revision', async () => {
+  it('and renamed back publishes the live link under the first id, with a higher revision', async () => {
     const rig = registryRig();
     await rig.sync(line('a', 1));
     await rig.reset('a', 'ONE');
@@ -88,7 +88,7 @@ describe('an entry that is renamed', () => {
     expect(events[1]!.revision).toBeGreaterThan(events[0]!.revision!);
   });
 
-  it('and back before anybody read it goes on where it was, and reads the link all the same', async () => {
+  it('and renamed back before a read continues where it was, and still reads the link', async () => {
     const rig = registryRig();
     await rig.sync(line('a', 1));
     await rig.reset('a', 'ONE');
@@ -111,7 +111,7 @@ describe('an entry that is renamed', () => {
     expect(await findGroup(rig.store, 'a')).toMatchObject({ registered: false });
   });
 
-  it('may leave its id to another WhatsApp group in the same edit', async () => {
+  it('may give its id to another WhatsApp group in the same edit', async () => {
     const rig = registryRig();
     await rig.sync(line('a', 1));
     await rig.reset('a', 'ONE');
@@ -120,7 +120,7 @@ describe('an entry that is renamed', () => {
     expect(await rig.record('b')).toMatchObject({ jid: jid(1), duplicateOf: null, link: { code: 'ONE' } });
     await rig.adopt('a', 'OTHER');
     await rig.adopt('b', 'ONE');
-    expect((await rig.events()).map(told)).toEqual([
+    expect((await rig.events()).map(summary)).toEqual([
       ['a', 'ONE', null, 'schedule'],
       ['a', 'OTHER', 'ONE', 'adopted'],
       ['b', 'ONE', null, 'adopted'],
@@ -130,7 +130,7 @@ describe('an entry that is renamed', () => {
 });
 
 describe('an identifier that is changed', () => {
-  it('begins a record of its own, whose first link replaces the one that consumers hold', async () => {
+  it('starts a new record, whose first link replaces the one published before', async () => {
     const rig = registryRig();
     await rig.sync(line('a', 1));
     await rig.reset('a', 'ONE');
@@ -146,7 +146,7 @@ describe('an identifier that is changed', () => {
     });
     await rig.adopt('a', 'OTHER');
     await rig.reset('a', 'THIRD');
-    expect((await rig.events()).map(told)).toEqual([
+    expect((await rig.events()).map(summary)).toEqual([
       ['a', 'ONE', null, 'schedule'],
       ['a', 'OTHER', 'ONE', 'adopted'],
       ['a', 'THIRD', 'OTHER', 'schedule'],
@@ -154,7 +154,7 @@ describe('an identifier that is changed', () => {
     await expectInOrder(rig, 'a');
   });
 
-  it('makes a higher revision though the clock was set back', async () => {
+  it('gets a higher revision though the clock was set back', async () => {
     const rig = registryRig();
     await rig.sync(line('a', 1));
     await rig.change('a', { revision: 9e15, adopt: false });
@@ -162,7 +162,7 @@ describe('an identifier that is changed', () => {
     expect((await rig.adopt('a', 'OTHER')).record.revision).toBe(9e15 + 1);
   });
 
-  it('leaves the other WhatsApp group to be settled, of which nobody is told any more', async () => {
+  it('still settles the old WhatsApp group, and publishes nothing about it', async () => {
     const rig = registryRig();
     await rig.sync(line('a', 1));
     await rig.reset('a', 'ONE');
@@ -170,15 +170,15 @@ describe('an identifier that is changed', () => {
     await rig.sync(line('a', 2));
     expect(await rig.recordOf(jid(1))).toMatchObject({ replaced: true, attempt: { id: attempt.id } });
     expect([await rig.unsettledOf(jid(1)), await rig.dueOf(jid(1))]).toEqual([attempt.leaseUntil, null]);
-    const told = (await rig.events()).length;
+    const before = (await rig.events()).length;
     const ended = { kind: 'ended', attempt, result: { kind: 'reset', link: linkOf(jid(1), 'TWO') } } as const;
     expect((await rig.apply(jid(1), ended)).fenced).toBe(false);
     expect(await rig.recordOf(jid(1))).toMatchObject({ attempt: null, link: { code: 'TWO' } });
-    expect(await rig.events()).toHaveLength(told);
+    expect(await rig.events()).toHaveLength(before);
     expect((await rig.record('a')).link).toBeNull();
   });
 
-  it('never gives two failures of one id the same event id, though no link was ever shown', async () => {
+  it('never gives two failures of one id the same event id, though no link was ever read', async () => {
     const rig = registryRig();
     const failure = { code: 'not_admin', message: 'no', httpStatus: 403 } as const;
     const fail = async (n: number) => {
@@ -193,7 +193,7 @@ describe('an identifier that is changed', () => {
     expect([ids.length, new Set(ids).size]).toEqual([3, 3]);
   });
 
-  it('and changed back finds its attempt, its history and its times again', async () => {
+  it('and changed back gets its attempt, history and times again', async () => {
     const rig = registryRig();
     await rig.sync(line('a', 1));
     await rig.reset('a', 'ONE');
@@ -215,7 +215,7 @@ describe('an identifier that is changed', () => {
     expect((await rig.recordOf(jid(2))).replaced).toBe(true);
     await rig.end('a', attempt, { kind: 'rejected' });
     await rig.adopt('a', 'ONE');
-    expect((await rig.events()).map(told)).toEqual([
+    expect((await rig.events()).map(summary)).toEqual([
       ['a', 'ONE', null, 'schedule'],
       ['a', 'OTHER', 'ONE', 'adopted'],
       ['a', 'ONE', 'OTHER', 'adopted'],
@@ -223,7 +223,7 @@ describe('an identifier that is changed', () => {
     await expectInOrder(rig, 'a');
   });
 
-  it('and changed back before anybody read it still owes a read', async () => {
+  it('and changed back before a read still owes one', async () => {
     const rig = registryRig();
     await rig.sync(line('a', 1));
     await rig.reset('a', 'ONE');
@@ -234,7 +234,7 @@ describe('an identifier that is changed', () => {
     await expectInOrder(rig, 'a');
   });
 
-  it('for another code forgets what the old one led to', async () => {
+  it('to another code forgets the JID of the old one', async () => {
     const rig = registryRig();
     await rig.sync(line('a', 'CODE00001'));
     await rig.resolve('a', jid(1), 'CODE00001');
@@ -242,14 +242,14 @@ describe('an identifier that is changed', () => {
     expect(await rig.record('a')).toMatchObject({ jid: null, link: null, predecessor: { code: 'CODE00001' } });
     expect((await rig.recordOf(jid(1))).replaced).toBe(true);
     await rig.resolve('a', jid(2), 'CODE00002');
-    expect((await rig.events()).map(told)).toEqual([
+    expect((await rig.events()).map(summary)).toEqual([
       ['a', 'CODE00001', null, 'adopted'],
       ['a', 'CODE00002', 'CODE00001', 'adopted'],
     ]);
     await expectInOrder(rig, 'a');
   });
 
-  it('for another code of the same WhatsApp group finds its record again', async () => {
+  it('to another code of the same WhatsApp group finds the record again', async () => {
     const rig = registryRig();
     await rig.sync(line('a', 'CODE00001'));
     await rig.resolve('a', jid(1), 'CODE00001');
@@ -263,7 +263,7 @@ describe('an identifier that is changed', () => {
 });
 
 describe('two identifiers in one edit', () => {
-  it('are swapped: each id has the other WhatsApp group, and neither is paused', async () => {
+  it('are swapped: each id gets the other WhatsApp group, and neither is paused', async () => {
     const rig = registryRig();
     await rig.sync(line('a', 1), line('b', 2));
     await rig.reset('a', 'ONE');
@@ -273,7 +273,7 @@ describe('two identifiers in one edit', () => {
     expect(await rig.record('b')).toMatchObject({ jid: jid(1), duplicateOf: null, entry: { group: 'b' } });
     await rig.adopt('a', 'TWO');
     await rig.adopt('b', 'ONE');
-    expect((await rig.events()).map(told)).toEqual([
+    expect((await rig.events()).map(summary)).toEqual([
       ['a', 'ONE', null, 'schedule'],
       ['b', 'TWO', null, 'schedule'],
       ['a', 'TWO', 'ONE', 'adopted'],
@@ -282,7 +282,7 @@ describe('two identifiers in one edit', () => {
     for (const id of ['a', 'b']) await expectInOrder(rig, id);
   });
 
-  it('move along: the one that another entry leaves is free', async () => {
+  it('shift: an entry gets the WhatsApp group that another gives up', async () => {
     const rig = registryRig();
     await rig.sync(line('a', 1), line('b', 2), line('c', 3));
     expect(await rig.sync(line('a', 2), line('b', 3), line('c', 4))).toMatchObject({ duplicates: [] });
@@ -290,7 +290,7 @@ describe('two identifiers in one edit', () => {
     expect(jids).toEqual([jid(2), jid(3), jid(4)]);
   });
 
-  it('change places in a circle, and a fourth entry takes what is left', async () => {
+  it('rotate among three entries, and a fourth gets the one that is free', async () => {
     const rig = registryRig();
     await rig.sync(line('a', 1), line('b', 2), line('c', 3), line('d', 4));
     for (const id of ['a', 'b', 'c', 'd']) await rig.reset(id, `OF-${id}`);
@@ -309,7 +309,7 @@ describe('two identifiers in one edit', () => {
     expect(await rig.sync(...edited)).toMatchObject({ changed: [], duplicates: [] });
   });
 
-  it('leave attempts and doubts with their WhatsApp groups', async () => {
+  it('leave attempts and uncertainty with their WhatsApp groups', async () => {
     const rig = registryRig();
     await rig.sync(line('a', 1), line('b', 2));
     await rig.reset('a', 'ONE');

@@ -1,4 +1,4 @@
-/** Records and registrations that version 0.1 wrote: by the group's id, with nothing in them of what the file says. */
+/** Records and registrations of version 0.1: named by the group's id, and without its entry. */
 import { expect, it } from 'vitest';
 import { hourMs, jid, line, registryRig } from './registryRig.ts';
 
@@ -36,11 +36,11 @@ async function leftBehind(over: object = {}, identifier = jid(1)) {
   return rig;
 }
 
-it('becomes the record of its JID, with its due time, its revision and its history', async () => {
+it('becomes the record of its JID, with its due time, revision and history', async () => {
   const rig = await leftBehind();
   await rig.sync(line('a', 1));
-  const { unreadable: _, ...kept } = old;
-  expect(await rig.record('a')).toMatchObject({ ...kept, entry: { group: 'a' }, adopt: false });
+  const { unreadable: _, ...current } = old;
+  expect(await rig.record('a')).toMatchObject({ ...current, entry: { group: 'a' }, adopt: false });
   expect(await rig.registration('a')).toMatchObject({ recordId: jid(1), entry: { group: 'a', instance: 'bot' } });
   expect(await rig.redis.exists(rig.keys.group('a'))).toBe(0);
   expect(await rig.dueOf(jid(1))).toBe(old.dueAt);
@@ -49,27 +49,27 @@ it('becomes the record of its JID, with its due time, its revision and its histo
   expect(await rig.events()).toMatchObject([{ previousInviteCode: 'ONE', previousRevision: old.revision }]);
 });
 
-it('keeps the attempt that was in flight, and looks for it', async () => {
+it('keeps the attempt in flight, and settles it', async () => {
   const rig = await leftBehind({ attempt });
   await rig.sync(line('a', 1));
   expect((await rig.record('a')).attempt).toEqual({ ...attempt, covers: null });
   expect(await rig.unsettledOf(jid(1))).toBe(attempt.leaseUntil);
 });
 
-it('keeps what was uncertain, and looks for it', async () => {
+it('stays uncertain, and is settled', async () => {
   const rig = await leftBehind({ uncertain, verificationOwedAt: begunAt + 90_000 });
   await rig.sync(line('a', 1));
   expect(await rig.record('a')).toMatchObject({ uncertain: { ...uncertain, failedReads: 0 } });
   expect(await rig.unsettledOf(jid(1))).not.toBeNull();
 });
 
-it('counts a period that is edited with the update from the last reset', async () => {
+it('counts a period that is edited during the update from the last reset', async () => {
   const rig = await leftBehind({ dueAt: null });
   await rig.sync(line('a', 1, ', every: 2h'));
   expect((await rig.record('a')).dueAt).toBe(old.rotatedAt + 2 * hourMs);
 });
 
-it('is read at first sight where no link of it was ever published', async () => {
+it('gets a first read if its link was never published', async () => {
   const rig = await leftBehind({ revision: null, rotatedAt: null, reason: null });
   await rig.sync(line('a', 1));
   expect(await rig.record('a')).toMatchObject({ adopt: true, readDueAt: expect.any(Number), dueAt: old.dueAt });
@@ -77,7 +77,7 @@ it('is read at first sight where no link of it was ever published', async () => 
   expect(await rig.events()).toMatchObject([{ type: 'link.changed', reason: 'adopted', inviteCode: 'ONE' }]);
 });
 
-it('keeps the JID that a code of the file led to, though the code is dead, through later edits as well', async () => {
+it('keeps the JID of its code through later edits, though the code is dead', async () => {
   const rig = await leftBehind({}, 'CODE00001');
   await rig.sync(line('a', 'CODE00001'));
   expect(await rig.record('a')).toMatchObject({ jid: jid(1), revision: old.revision, dueAt: old.dueAt });
@@ -86,7 +86,7 @@ it('keeps the JID that a code of the file led to, though the code is dead, throu
   expect(await rig.registration('a')).toMatchObject({ recordId: jid(1) });
 });
 
-it('stays under its id while its code was not resolved', async () => {
+it('stays under its id until its code is resolved', async () => {
   const rig = await leftBehind({ jid: null, link: null, revision: null, rotatedAt: null }, 'CODE00001');
   await rig.sync(line('a', 'CODE00001'));
   expect(await rig.record('a')).toMatchObject({ jid: null, adopt: true, dueAt: old.dueAt });
@@ -94,7 +94,7 @@ it('stays under its id while its code was not resolved', async () => {
   expect(await rig.record('a')).toMatchObject({ jid: jid(1), dueAt: old.dueAt });
 });
 
-it('is forgotten where the file lacks the group, and begins anew without harm', async () => {
+it('is forgotten if the file lacks the group, and may return later', async () => {
   const rig = await leftBehind();
   expect(await rig.sync(line('b', 2))).toMatchObject({ added: ['b'], removed: ['a'] });
   expect(await rig.registration('a')).toBeNull();

@@ -12,7 +12,7 @@ const nothing: RegistryChanges = {
   outdated: [],
 };
 
-it('adds what is new, each to be read at once, and moves nothing at a restart', async () => {
+it('adds new groups, due for a read at once, and changes nothing at a restart', async () => {
   const { sync, worker, record, dueOf } = registryRig();
   const groups = [line('a', 1, ', firstSeen: rotate'), line('b', 2, ', firstSeen: wait')];
   expect(await sync(...groups)).toEqual({ ...nothing, added: ['a', 'b'] });
@@ -24,7 +24,7 @@ it('adds what is new, each to be read at once, and moves nothing at a restart', 
   expect([await record('a'), await record('b')]).toEqual([a, b]);
 });
 
-it('spreads the first rotations where the file says nothing else', async () => {
+it('spreads the first rotations by default', async () => {
   const { sync, record, store } = registryRig();
   await sync(...[1, 2, 3, 4].map((n) => line(`g${n}`, n)));
   const { nowMs } = await store.load(jid(1));
@@ -33,7 +33,7 @@ it('spreads the first rotations where the file says nothing else', async () => {
   for (const dueAt of due) expect(dueAt - nowMs).toBeLessThanOrEqual(hourMs);
 });
 
-it('counts a changed period from the last reset, and writes only that group', async () => {
+it('counts a changed period from the last reset, and writes only the group concerned', async () => {
   const { sync, record, change, redis, keys } = registryRig();
   await sync(line('a', 1), line('b', 2));
   await change('a', { lastResetAt: 1_000_000, dueAt: 1_000_000 + hourMs });
@@ -43,7 +43,7 @@ it('counts a changed period from the last reset, and writes only that group', as
   expect(await redis.hget(keys.group(jid(2)), 'version')).toBe(versionOfB);
 });
 
-it('takes a link that was only read for no reset', async () => {
+it('does not count a read as a reset', async () => {
   const { sync, record, adopt } = registryRig();
   await sync(line('a', 1, ', every: 7d, firstSeen: wait'));
   await adopt('a', 'LIVE');
@@ -52,23 +52,23 @@ it('takes a link that was only read for no reset', async () => {
   expect(dueAt! - (await record('a')).dueAt!).toBeGreaterThan(6 * 24 * hourMs);
 });
 
-describe('an edit of what is registered', () => {
-  it('changes where events go, and no time', async () => {
-    const { take, record, reset, events, redis, keys } = registryRig();
-    await take(configOf([line('a', 1)]));
+describe('an edit of a registered group', () => {
+  it('changes the results queues, and no times', async () => {
+    const { applyConfig, record, reset, events, redis, keys } = registryRig();
+    await applyConfig(configOf([line('a', 1)]));
     await reset('a', 'ONE');
     const { dueAt } = await record('a');
-    await take(configOf([line('a', 1)], 'results: { queues: [site, mirror] }'));
+    await applyConfig(configOf([line('a', 1)], 'results: { queues: [site, mirror] }'));
     expect((await record('a')).dueAt).toBe(dueAt);
     await reset('a', 'TWO');
     expect((await events()).map((event) => event.inviteCode)).toEqual(['ONE']);
     for (const queue of ['site', 'mirror']) expect(await redis.llen(keys.outbox(queue))).toBe(1);
   });
 
-  it('plans verification from when the link was last seen, by the period in force', async () => {
-    const { take, record, reset, verificationOf } = registryRig();
+  it('counts verification from the last read, by the period in force', async () => {
+    const { applyConfig, record, reset, verificationOf } = registryRig();
     const at = async (more: string) => {
-      await take(configOf([line('a', 1)], more));
+      await applyConfig(configOf([line('a', 1)], more));
       return await verificationOf(jid(1));
     };
     await at('verify: off');
@@ -81,7 +81,7 @@ describe('an edit of what is registered', () => {
   });
 });
 
-it('empties the schedule of a disabled group, and goes on where it was when it is enabled', async () => {
+it('clears the schedule of a disabled group, and continues it when the group is enabled', async () => {
   const { sync, record, reset, dueOf, verificationOf } = registryRig();
   const enabled = line('a', 1);
   await sync(enabled);
@@ -95,7 +95,7 @@ it('empties the schedule of a disabled group, and goes on where it was when it i
   expect(await dueOf(jid(1))).toBe(lastResetAt! + hourMs);
 });
 
-it('keeps an unsettled attempt of a disabled group where it is looked for', async () => {
+it('keeps an unsettled attempt of a disabled group in the index', async () => {
   const { sync, begin, unsettledOf, dueOf } = registryRig();
   await sync(line('a', 1));
   const { leaseUntil } = await begin('a');
@@ -103,7 +103,7 @@ it('keeps an unsettled attempt of a disabled group where it is looked for', asyn
   expect([await unsettledOf(jid(1)), await dueOf(jid(1))]).toEqual([leaseUntil, null]);
 });
 
-it('moves a group to the instance that serves it now, with its attempt', async () => {
+it('moves a group to another instance, with its attempt', async () => {
   const { sync, record, begin, end, reset, dueOf, verificationOf, unsettledOf, events } = registryRig();
   await sync(line('a', 1));
   await reset('a', 'ONE');
@@ -122,7 +122,7 @@ it('moves a group to the instance that serves it now, with its attempt', async (
 });
 
 describe('a group that left the file', () => {
-  it('has no times and keeps its history, and goes on where it was when it comes back', async () => {
+  it('has no times but keeps its history, and continues where it was when it returns', async () => {
     const { sync, record, recordOf, reset, dueOf, verificationOf, redis, keys } = registryRig();
     const both = [line('a', 1), line('b', 2)];
     await sync(...both);
@@ -137,7 +137,7 @@ describe('a group that left the file', () => {
     expect(await redis.ttl(keys.group(jid(1)))).toBe(-1);
   });
 
-  it('owes a read when it comes back, before anything that is scheduled', async () => {
+  it('owes a read when it returns, before any scheduled rotation', async () => {
     const { sync, record, reset, dueOf } = registryRig();
     await sync(line('a', 1), line('b', 2));
     await reset('a', 'ONE');
@@ -148,7 +148,7 @@ describe('a group that left the file', () => {
     expect(await dueOf(jid(1))).toBe(readDueAt);
   });
 
-  it('keeps an attempt where it is looked for, and finds it when it comes back', async () => {
+  it('keeps its attempt in the index, and gets it back when it returns', async () => {
     const { sync, record, recordOf, begin, reset, unsettledOf, dueOf } = registryRig();
     await sync(line('a', 1), line('b', 2));
     await reset('a', 'ONE');
@@ -161,7 +161,7 @@ describe('a group that left the file', () => {
     expect(await unsettledOf(jid(1))).toBe(attempt.leaseUntil);
   });
 
-  it('keeps what is uncertain of it where it is looked for', async () => {
+  it('keeps its uncertain call in the index', async () => {
     const { sync, begin, end, reset, unsettledOf, recordOf } = registryRig();
     await sync(line('a', 1), line('b', 2));
     await reset('a', 'ONE');
@@ -186,7 +186,7 @@ describe('a group that left the file', () => {
   });
 });
 
-it('keeps keys of a newer version, in a record and in what is registered, when it registers a group again', async () => {
+it('keeps keys of a newer version in the record and the registration when it registers a group again', async () => {
   const { sync, record, registration, redis, keys } = registryRig();
   await sync(line('a', 1));
   const key = keys.group(jid(1));
@@ -205,7 +205,7 @@ it('keeps keys of a newer version, in a record and in what is registered, when i
   expect(await registration('a')).toMatchObject({ since: 7, entry: { tags: ['vip'] } });
 });
 
-it('leaves a group whose record cannot be read as it is, and registers the others', async () => {
+it('does not touch a group whose record cannot be read, and registers the others', async () => {
   const { sync, record, redis, keys } = registryRig();
   await redis.hset(keys.group(jid(1)), 'version', 1, 'record', '{');
   const changes = await sync(line('a', 1), line('b', 2));

@@ -1,7 +1,4 @@
-/**
- * The registry on a prefix of its own: what workers register from their files, and what becomes of a group's record by
- * that and by calls. Asserts nothing itself.
- */
+/** The registry on a prefix of its own, with workers that register files and make calls. Asserts nothing itself. */
 import { randomUUID } from 'node:crypto';
 import type { Config } from '../../src/config/config.ts';
 import { parseConfig } from '../../src/config/load.ts';
@@ -44,9 +41,9 @@ export const linkOf = (group: string, code: string): NewLink => ({
 });
 
 export interface RegistryWorker {
-  /** Takes over a file with these groups. */
+  /** Registers a file with these groups. */
   sync(...groups: string[]): Promise<RegistryChanges>;
-  take(config: Config): Promise<RegistryChanges>;
+  apply(config: Config): Promise<RegistryChanges>;
   stop(): Promise<void>;
 }
 
@@ -56,12 +53,12 @@ export function registryRig(base: TestRedis = testRedis()) {
 
   function worker(): RegistryWorker {
     const files = createWorkerFiles(base);
-    const take: RegistryWorker['take'] = async (config) => {
+    const applyConfig: RegistryWorker['apply'] = async (config) => {
       const file = groupsFile(config);
       const rank = await files.announce(file);
       return await syncRegistry({ ...base, store, files }, file.groups, rank);
     };
-    return { take, sync: (...groups) => take(configOf(groups)), stop: () => files.withdraw() };
+    return { apply: applyConfig, sync: (...groups) => applyConfig(configOf(groups)), stop: () => files.withdraw() };
   }
 
   const recordIdOf = async (id: string) => (await store.registration(id))?.recordId ?? id;
@@ -102,7 +99,7 @@ export function registryRig(base: TestRedis = testRedis()) {
     store,
     worker,
     sync: first.sync,
-    take: first.take,
+    applyConfig: first.apply,
     registration: store.registration,
     recordOf,
     /** The record of a registered group. */
@@ -112,13 +109,13 @@ export function registryRig(base: TestRedis = testRedis()) {
     apply,
     begin,
     end,
-    /** Reads a group's link at first sight, as the server shows it. */
+    /** The first read of a group's link. */
     async adopt(id: string, code: string): Promise<Outcome> {
       const attempt = await begin(id, { call: 'adopt' });
       const { jid: known } = await recordOf(await recordIdOf(id));
       return await end(id, attempt, { kind: 'read', link: linkOf(known!, code) });
     },
-    /** The first read of a group that the file names by a code shows its JID and link. */
+    /** The first read of a group that the file names by a code. It shows the JID and the link. */
     async resolve(id: string, found: string, code: string) {
       return await resolveAs(id, await begin(id, { call: 'adopt' }), { jid: found, link: linkOf(found, code) });
     },
@@ -128,12 +125,12 @@ export function registryRig(base: TestRedis = testRedis()) {
       const { jid: known } = await recordOf(await recordIdOf(id));
       return await end(id, attempt, { kind: 'reset', link: linkOf(known!, code) });
     },
-    /** Every event that was committed, oldest first. */
+    /** All committed events, oldest first. */
     async events(): Promise<LinkEvent[]> {
       const lines = await redis.lrange(keys.outbox('invite-links'), 0, -1);
       return lines.map((event) => JSON.parse(event) as LinkEvent);
     },
-    /** When the planner looks at a record; null: never. */
+    /** The record's time in the due index. Null: none. */
     async dueOf(recordId: string, instance = 'bot'): Promise<number | null> {
       return numberOf(await redis.zscore(keys.due(instance), recordId));
     },

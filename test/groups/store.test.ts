@@ -6,7 +6,7 @@ import { entry, jid, settled, uncertain } from '../rotation/samples.ts';
 import { testRedis } from '../support/redis.ts';
 
 const event = (id: string) => ({ id }) as unknown as LinkEvent;
-/** Due at 500, its next verification at 700. */
+/** Due at 500, verified next at 700. */
 const registered: GroupRecord = {
   ...settled,
   entry: { ...entry, queues: ['invite-links', 'mirror'], verifyEveryMs: 100 },
@@ -33,14 +33,14 @@ function storeOf(db = testRedis()) {
   };
 }
 
-it("has an empty record for a group nobody wrote, and Redis's clock", async () => {
+it("has an empty record for a group that is not stored, and Redis's clock", async () => {
   const { store } = storeOf();
   const { record, nowMs } = await store.load(jid);
   expect(record).toEqual(newRecord);
   expect(Math.abs(nowMs - Date.now())).toBeLessThan(60_000);
 });
 
-it('commits a record, its times and its events in one step', async () => {
+it('commits a record, its index times and its events in one step', async () => {
   const { store, times, redis, keys } = storeOf();
   const result = await store.update(jid, () => ({
     record: { ...registered, verificationOwedAt: 900 },
@@ -55,10 +55,10 @@ it('commits a record, its times and its events in one step', async () => {
   }
 });
 
-it('takes a group out of the times it has no more, and leaves alone what did not change', async () => {
+it('removes a group from indexes in which it has no time, and does not touch unchanged times', async () => {
   const { put, set, times, redis, keys } = storeOf();
   await put({ uncertain });
-  // The planner holds a group back while its job is queued.
+  // The planner postpones a group while its job is queued.
   for (const key of [keys.due('bot'), keys.unsettled]) await redis.zadd(key, 999, jid);
   await set({ attempts: 1, entry: { ...entry, verifyEveryMs: null } });
   expect(await times()).toEqual(['999', null, '999']);
@@ -66,7 +66,7 @@ it('takes a group out of the times it has no more, and leaves alone what did not
   expect(await times()).toEqual([null, null, null]);
 });
 
-it('puts a record that was registered into its places, wherever the planner has held it', async () => {
+it('restores the index times of a registered record that the planner has postponed', async () => {
   const { put, times, store, redis, keys } = storeOf();
   await put();
   await redis.zadd(keys.due('bot'), 999, jid);
@@ -78,7 +78,7 @@ it('puts a record that was registered into its places, wherever the planner has 
   expect(await times()).toEqual(['500', '700', null]);
 });
 
-it('changes several records, their ids and what codes lead to in one step, or nothing', async () => {
+it('changes several records, registrations and resolved codes in one step, or nothing', async () => {
   const { store, put, redis, keys } = storeOf();
   await put();
   let tries = 0;
@@ -86,7 +86,7 @@ it('changes several records, their ids and what codes lead to in one step, or no
     const known = await reader.registration('vip');
     const record = await reader.record(jid);
     await reader.record('vip');
-    // Somebody else changes what was read.
+    // Another process changes what was read.
     if (tries++ === 0) await put({ attempts: 7 });
     return {
       records: { [jid]: null, vip: { ...record, jid: null } },
@@ -116,14 +116,14 @@ it('changes several records, their ids and what codes lead to in one step, or no
   expect(await redis.lrange(keys.outbox('mirror'), 0, -1)).toEqual(['{"id":"e"}']);
 });
 
-it('writes nothing when a change has nothing to write', async () => {
+it('writes nothing if a change has nothing to write', async () => {
   const { store, redis, keys } = storeOf();
   const seen = await store.update(jid, () => ({ record: null, events: [event('e')], result: 1 }));
   expect(seen).toBe(1);
   expect(await redis.exists(keys.group(jid), keys.outbox('invite-links'))).toBe(0);
 });
 
-it('loses no change of many at once', async () => {
+it('loses none of many concurrent changes', async () => {
   const { store, put } = storeOf();
   await put({ attempts: 0 });
   await Promise.all(
@@ -134,7 +134,7 @@ it('loses no change of many at once', async () => {
   expect((await store.load(jid)).record.attempts).toBe(40);
 });
 
-it('keeps what a newer version has put into a record', async () => {
+it('keeps keys that a newer version has written', async () => {
   const { put, set, redis, keys } = storeOf();
   await put();
   const key = keys.group(jid);
@@ -150,7 +150,7 @@ it('keeps what a newer version has put into a record', async () => {
   expect(JSON.parse((await redis.hget(key, 'record'))!)).toEqual({ ...newer, attempts: 3 });
 });
 
-describe('a record that is broken', () => {
+describe('a broken record', () => {
   it.each([
     ['not JSON', '{', /group vip: its record in Redis cannot be read \(it is not JSON\)/],
     [
@@ -158,7 +158,7 @@ describe('a record that is broken', () => {
       '{"jid":7}',
       /group vip: its record in Redis cannot be read \(jid: .* delete the key \S+:group:vip /,
     ],
-  ])('is refused by name when it is %s, and kept', async (_name, json, message) => {
+  ])('is rejected by name if it is %s, and kept', async (_name, json, message) => {
     const { store, redis, keys } = storeOf();
     await redis.hset(keys.group('vip'), 'version', 3, 'record', json);
     await expect(store.load('vip')).rejects.toThrow(message);

@@ -3,7 +3,7 @@ import { scheduledData } from '../../src/planner/jobs.ts';
 import { failCall } from '../support/gates.ts';
 import { jid, plannerRig } from './plannerRig.ts';
 
-it('releases no more than the budget serves, most overdue first, and nothing on top while that is queued', async () => {
+it('releases no more than the budget serves, most overdue first, and nothing more while that is queued', async () => {
   const { plan, released, overdue } = await plannerRig();
   await overdue(17, 60_000);
   await overdue(4, 50_000);
@@ -18,7 +18,7 @@ it('releases no more than the budget serves, most overdue first, and nothing on 
   expect(await released()).toEqual(first);
 });
 
-it('goes on when the queue has been worked off', async () => {
+it('continues when the queue is empty', async () => {
   const { plan, released, queueOf } = await plannerRig();
   await plan();
   const first = await released();
@@ -29,7 +29,7 @@ it('goes on when the queue has been worked off', async () => {
   expect(second.filter((job) => first.some(([, id]) => id === job[1]))).toEqual([]);
 });
 
-it('leaves one-offs in front of what it released', async () => {
+it('leaves one-offs ahead of what it released', async () => {
   const { plan, queueOf } = await plannerRig();
   await plan();
   await queueOf('bot0').add('rotate', { group: 'g3' });
@@ -37,11 +37,11 @@ it('leaves one-offs in front of what it released', async () => {
   expect(counts).toEqual({ wait: 1, prioritized: 10 });
 });
 
-it('counts what is used of the limit already', async () => {
+it('counts what is already used of the limit', async () => {
   const { plan, budget, config } = await plannerRig();
   const slot = await budget.acquire(config.instances[0]!, 'a-token', 'oneOff', 'somebody');
   if (!slot.granted) throw new Error('denied');
-  // The server has counted 7, 6 of them of others.
+  // The server has counted 7 requests, 6 of them made by others.
   const rateLimit = { limit: 12, remaining: 5, resetInMs: 60_000 };
   await budget.settle(config.instances[0]!, slot, {
     ending: 'answered',
@@ -53,7 +53,7 @@ it('counts what is used of the limit already', async () => {
   expect(await plan()).toMatchObject({ released: 3 });
 });
 
-it('divides the budget of a shared token among its instances, by who is most overdue', async () => {
+it('divides the budget of a shared token among its instances, most overdue first', async () => {
   const { plan, released, overdue } = await plannerRig({ instances: 2 });
   for (const n of [1, 3, 5, 7]) await overdue(n, 60_000 * n);
   expect(await plan()).toMatchObject({ released: 10 });
@@ -62,7 +62,7 @@ it('divides the budget of a shared token among its instances, by who is most ove
   expect(two.slice(0, 4)).toEqual([7, 5, 3, 1].map((n) => ['scheduled', `g${n}`]));
 });
 
-it('releases nothing to an instance whose gate is closed', async () => {
+it('releases nothing to a paused instance', async () => {
   const rig = await plannerRig();
   await failCall(rig, 'bot0', 'unauthorized');
   expect(await rig.plan()).toMatchObject({ due: 30, released: 0 });
@@ -73,7 +73,7 @@ it('keeps the pace of an instance', async () => {
   expect(await plan()).toMatchObject({ released: 2 });
 });
 
-it('holds back what fell due while its window was shut', async () => {
+it('postpones a group that is due outside its window until the window opens', async () => {
   const now = new Date();
   const minute = (offset: number) => {
     const at = new Date(now.getTime() + offset * 3_600_000);
@@ -90,7 +90,7 @@ it('holds back what fell due while its window was shut', async () => {
   expect(next).toBeGreaterThan(now.getTime() + 3_600_000);
 });
 
-it('says when it last ran', async () => {
+it('records when it last ran', async () => {
   const { plan, redis, keys } = await plannerRig({ count: 1 });
   await plan();
   expect(Math.abs(Number(await redis.get(keys.lastTick)) - Date.now())).toBeLessThan(60_000);
@@ -104,7 +104,7 @@ it('releases every group once when the clock jumps ahead, and none again when it
     defaults: 'every: 1h, firstSeen: rotate',
     clockAt: start,
   });
-  /** As the worker leaves them behind. */
+  /** As workers do. */
   const rotateAll = async () => {
     await queueOf('bot0').drain();
     await changeAll((_, nowMs) => ({ rotatedAt: nowMs, dueAt: nowMs + hourMs }));
@@ -118,7 +118,7 @@ it('releases every group once when the clock jumps ahead, and none again when it
   await rotateAll();
   setTime(start + 2 * hourMs);
   expect(await plan()).toMatchObject({ released: 0 });
-  // Who falls due by the clock that is right again is released, whatever was held back by the wrong one.
+  // A group that falls due by the corrected clock is released, whatever the wrong clock had postponed.
   await change(1, () => ({ dueAt: start + 2 * hourMs - 1 }));
   expect(await plan()).toMatchObject({ released: 1 });
   setTime(start + 6 * hourMs + 1_000);
@@ -126,7 +126,7 @@ it('releases every group once when the clock jumps ahead, and none again when it
   expect((await released()).map(([, group]) => group).sort()).toEqual(['g0', 'g1', 'g2']);
 });
 
-it('names the record in its jobs, and the group for whoever looks at the queue', async () => {
+it('names the record in its jobs, and the group for people who look at the queue', async () => {
   const { plan, queueOf, overdue, store } = await plannerRig({ count: 1 });
   await overdue(0, 60_000);
   const { dueAt } = (await store.load(jid(0))).record;
@@ -136,19 +136,19 @@ it('names the record in its jobs, and the group for whoever looks at the queue',
   expect(job?.id).toBe(`scheduled.${dueAt}.${jid(0)}`);
 });
 
-it('takes a record that another version or instance left in the schedule out of it', async () => {
+it('removes a record from the index that another version or instance left there', async () => {
   const { plan, change, redis, keys } = await plannerRig({ count: 3 });
   await redis.zadd(keys.due('bot0'), 1, 'g0');
   await change(1, ({ entry }) => ({ entry: { ...entry!, instance: 'elsewhere' } }));
   await redis.zadd(keys.due('bot0'), 2, jid(1));
   await change(2, () => ({ removedAt: 1 }));
   await redis.zadd(keys.due('bot0'), 3, jid(2));
-  // One that is gone is reported, so that it is registered again, and stays until then.
+  // One that is gone is reported, and stays until it is registered again.
   expect(await plan()).toMatchObject({ released: 1, reads: 0, lost: ['g0'] });
   expect((await redis.zrangebyscore(keys.due('bot0'), '-inf', '+inf')).sort()).toEqual([jid(0), 'g0'].sort());
 });
 
-it('looks at a record that cannot be read again later, and holds up no other', async () => {
+it('looks again later at a record that cannot be read, and delays no other', async () => {
   const { plan, redis, keys } = await plannerRig({ count: 2 });
   await redis.hset(keys.group(jid(0)), 'record', '{');
   expect(await plan()).toMatchObject({ released: 1, unreadable: [{ recordId: jid(0) }] });

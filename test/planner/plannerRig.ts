@@ -1,4 +1,4 @@
-/** The planner on a prefix of its own, with groups as their registration and some life leave them. Asserts nothing itself. */
+/** The planner on a prefix of its own, with registered groups. Asserts nothing itself. */
 import { Queue } from 'bullmq';
 import { onTestFinished } from 'vitest';
 import { createBudget } from '../../src/budget/budget.ts';
@@ -15,19 +15,19 @@ export const jid = (n: number) => `1203634062890${String(n).padStart(5, '0')}@g.
 
 export interface PlannerRigOptions {
   readonly count?: number;
-  /** More of each instance, after a comma. */
+  /** More settings of each instance, after a comma. */
   readonly instance?: string;
   readonly rateLimit?: string;
   readonly defaults?: string;
   readonly instances?: number;
   readonly verify?: string;
-  /** The groups' links are known and published, as some time after the first start. */
+  /** Whether the groups' links are known and published, as some time after the first start. */
   readonly adopted?: boolean;
-  /** Redis's clock, which the test moves; 0: the real one. */
+  /** Where Redis's clock starts if the test moves it. 0: the real clock. */
   readonly clockAt?: number;
 }
 
-/** `count` groups of one instance, all due; the limit is 12 a minute, of which 2 are in reserve. */
+/** By default, groups of one instance, all due. The limit is 12 a minute, 2 of them in reserve. */
 export async function plannerRig({
   count = 30,
   instance = '',
@@ -78,7 +78,7 @@ verify: ${verify}`,
   const queueOf = (name: string) => queues.get(name)!;
   return {
     ...base,
-    /** As the planner sees it: with the clock that the test moves. */
+    /** The planner's client, with the clock that the test moves. */
     clocked: db.redis,
     config,
     store,
@@ -87,11 +87,11 @@ verify: ${verify}`,
     change,
     changeAll,
     setTime: clock.setTime,
-    /** Jobs that wait, in the order in which a worker takes them: `[name, group]`. */
+    /** Waiting jobs in the order in which a worker takes them: `[name, group]`. */
     released: async (name = 'bot0'): Promise<[string, string][]> =>
       (await queueOf(name).getJobs(['prioritized'], 0, -1, true)).map((job) => [job.name, job.data.group]),
     plan: (): Promise<Tick> => tick({ ...db, store, budget, config, tokenOf: () => 'a-token', queueOf }),
-    /** As if it had fallen due that long ago. */
+    /** Makes a group overdue by this time. */
     overdue: (n: number, ms: number) => change(n, (_, nowMs) => ({ dueAt: nowMs - ms })),
   };
 }

@@ -1,4 +1,4 @@
-/** Reads of links that the planner releases: at first sight, of groups that came back, and periodic verification. */
+/** The reads that the planner releases: first reads, reads of groups that returned, and periodic verifications. */
 import { describe, expect, it } from 'vitest';
 import { verifyData } from '../../src/planner/jobs.ts';
 import { failCall } from '../support/gates.ts';
@@ -7,7 +7,7 @@ import { jid, plannerRig } from './plannerRig.ts';
 const dayMs = 86_400_000;
 const isRead = ([name]: [string, string]) => name === 'verify';
 
-describe('reads at first sight', () => {
+describe('first reads', () => {
   const later = 'every: 1d, firstSeen: wait';
 
   it('are released as fast as the budget serves them, most overdue first', async () => {
@@ -21,7 +21,7 @@ describe('reads at first sight', () => {
     expect(await plan()).toMatchObject({ reads: 10 });
   });
 
-  it('stand among scheduled rotations, before idle verification', async () => {
+  it('have the priority of scheduled rotations, ahead of verifications', async () => {
     const { plan, queueOf, change } = await plannerRig({ count: 3, verify: '{ every: 1h }', defaults: later });
     await change(0, (_, nowMs) => ({ readDueAt: nowMs - 1 }));
     await change(1, (_, nowMs) => ({ dueAt: nowMs - 2 }));
@@ -36,28 +36,28 @@ describe('reads at first sight', () => {
     expect(verifyData.parse(jobs[1]?.data)).toEqual({ record: jid(0), group: 'g0' });
   });
 
-  it('are not held up by the pace of an instance', async () => {
+  it('are not delayed by the pace of an instance', async () => {
     const { plan } = await plannerRig({ adopted: false, defaults: later, instance: ', pace: 4s' });
     expect(await plan()).toMatchObject({ released: 0, reads: 10 });
   });
 
-  it('are not held up by the pace where the first rotation is due, too', async () => {
+  it('are not delayed by the pace if the first rotation is due as well', async () => {
     const { plan } = await plannerRig({ adopted: false, instance: ', pace: 4s' });
     const { released, reads } = await plan();
     expect([released, released + reads]).toEqual([2, 10]);
   });
 
-  it('are not held up by a backlog of rotations that keep a pace', async () => {
+  it('are not delayed by a backlog of paced rotations', async () => {
     const { plan, changeAll, change } = await plannerRig({ instance: ', pace: 4s' });
     await changeAll((_, nowMs) => ({ dueAt: nowMs - 60_000 }));
     await change(29, (_, nowMs) => ({ dueAt: nowMs + dayMs, readDueAt: nowMs - 1 }));
     let reads = 0;
-    // Each tick puts those aside that the pace leaves for later.
+    // Each tick postpones the rotations that exceed the pace.
     for (let i = 0; i < 4; i++) reads += (await plan()).reads;
     expect(reads).toBe(1);
   });
 
-  it('come while the window is shut', async () => {
+  it('are released outside the window', async () => {
     const hour = (offset: number) => `"${String((new Date().getUTCHours() + offset) % 24).padStart(2, '0')}:00"`;
     const window = `window: { from: ${hour(2)}, to: ${hour(4)} }`;
     const { plan, released } = await plannerRig({
@@ -69,7 +69,7 @@ describe('reads at first sight', () => {
     expect((await released()).every(isRead)).toBe(true);
   });
 
-  it('wait while the gate is closed', async () => {
+  it('wait while the instance is paused', async () => {
     const rig = await plannerRig({ adopted: false, defaults: later });
     await failCall(rig, 'bot0', 'unauthorized');
     expect(await rig.plan()).toMatchObject({ due: 30, reads: 0 });
@@ -78,10 +78,10 @@ describe('reads at first sight', () => {
 
 describe('periodic verification', () => {
   const verify = '{ every: 1d }';
-  /** As if no link had been seen for two days. */
+  /** As if no link had been read for two days. */
   const unseen = (_: unknown, nowMs: number) => ({ rotatedAt: 1, verifiedAt: nowMs - 2 * dayMs });
 
-  it('spends half of what nobody who is due can use', async () => {
+  it('uses half of the budget that due work leaves', async () => {
     const { plan, released, changeAll } = await plannerRig({
       count: 20,
       defaults: 'every: 1d, firstSeen: wait',
@@ -92,13 +92,13 @@ describe('periodic verification', () => {
     expect((await released()).every(isRead)).toBe(true);
   });
 
-  it('is off where the file says so', async () => {
+  it('is off if the file says so', async () => {
     const { plan, changeAll } = await plannerRig({ count: 5, defaults: 'every: 1d, firstSeen: wait' });
     await changeAll(unseen);
     expect(await plan()).toMatchObject({ verifications: 0 });
   });
 
-  it('has one read a tick though there is a standing backlog', async () => {
+  it('gets one read per tick despite a standing backlog', async () => {
     const { plan, changeAll, queueOf } = await plannerRig({ verify });
     await changeAll(unseen);
     for (let i = 0; i < 3; i++) {
@@ -108,7 +108,7 @@ describe('periodic verification', () => {
     }
   });
 
-  it('has one read a tick though a share is a single slot', async () => {
+  it('gets one read per tick though its share is a single slot', async () => {
     const rateLimit = '{ max: 1, reserve: 0, per: 1m }';
     const { plan, changeAll } = await plannerRig({
       count: 5,
@@ -120,12 +120,12 @@ describe('periodic verification', () => {
     expect(await plan()).toMatchObject({ due: 0, verifications: 1 });
   });
 
-  it('never holds up what is due, though its reads wait', async () => {
+  it('never delays due work, though its reads are queued', async () => {
     const rateLimit = '{ max: 2, reserve: 1, per: 1m }';
     const { plan, changeAll, queueOf, released } = await plannerRig({ count: 8, rateLimit, verify });
     await changeAll(unseen);
     for (let i = 0; i < 4; i++) await plan();
-    // The worker takes what is scheduled first.
+    // The worker takes scheduled work first.
     const [first] = await queueOf('bot0').getJobs(['prioritized'], 0, 0, true);
     expect(first?.name).toBe('scheduled');
     await first?.remove();
@@ -133,7 +133,7 @@ describe('periodic verification', () => {
     expect((await released())[0]?.[0]).toBe('scheduled');
   });
 
-  it('waits while the gate is closed', async () => {
+  it('waits while the instance is paused', async () => {
     const rig = await plannerRig({ count: 5, verify });
     await rig.changeAll(unseen);
     await failCall(rig, 'bot0', 'unauthorized');

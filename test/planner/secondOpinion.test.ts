@@ -1,4 +1,4 @@
-/** What the planner releases to an instance whose pause is over, while nobody knows yet whose failure it was. */
+/** What the planner releases to an instance whose pause is over while it is unknown whose failure it was. */
 import { describe, expect, it } from 'vitest';
 import { verifyData } from '../../src/planner/jobs.ts';
 import { endPause, failCall } from '../support/gates.ts';
@@ -13,7 +13,7 @@ async function paused(options: Parameters<typeof plannerRig>[0], code: 'unauthor
 }
 
 describe('a second opinion', () => {
-  it('is a read of a group that is not blamed, one at a time, though nothing is due and nothing verified', async () => {
+  it('is one read of a group that is not blamed, though nothing is due and verification is off', async () => {
     const rig = await paused({ count: 3, defaults: later });
     const { plan, queueOf } = rig;
     expect(await plan()).toMatchObject({ opinions: 0 });
@@ -24,7 +24,7 @@ describe('a second opinion', () => {
     expect([jid(1), jid(2)]).toContain(verifyData.parse(job?.data).record);
   });
 
-  it('is not asked of the blamed, nor where only a reset would tell, nor while another call is the probe', async () => {
+  it('is not asked of a blamed group, nor if only a reset can tell, nor while another call is the probe', async () => {
     const alone = await paused({ count: 1, defaults: later });
     await endPause(alone, 'bot0');
     expect(await alone.plan()).toMatchObject({ opinions: 0 });
@@ -40,8 +40,8 @@ describe('a second opinion', () => {
   });
 });
 
-describe('of what is due, an instance whose pause is over gets one job', () => {
-  it('of a group that is not blamed, wherever there is one', async () => {
+describe('an instance whose pause is over gets one due job', () => {
+  it('of a group that is not blamed, if there is one', async () => {
     const rig = await paused({ count: 5 }, 'throttled');
     const { plan, released, overdue } = rig;
     await overdue(0, 60_000);
@@ -51,7 +51,7 @@ describe('of what is due, an instance whose pause is over gets one job', () => {
     expect(await released()).toEqual([['scheduled', 'g3']]);
   });
 
-  it('of the blamed where there is no other', async () => {
+  it('of a blamed group if there is no other', async () => {
     const rig = await paused({ count: 1 }, 'throttled');
     const { plan, released } = rig;
     await endPause(rig, 'bot0');

@@ -7,7 +7,7 @@ import { jid, plannerRig } from './plannerRig.ts';
 const t = 1_763_802_000_000;
 const seconds = (n: number) => t + n * 1_000;
 
-/** Groups of two instances; nothing but what the test says is to be done. */
+/** Groups of two instances, without any due work. */
 async function settlerRig(count = 4) {
   const rig = await plannerRig({ count, instances: 2, clockAt: t, defaults: 'every: 1d, firstSeen: wait' });
   const { redis, keys, clocked } = rig;
@@ -34,7 +34,7 @@ it('releases an attempt whose lease has expired, and not before', async () => {
   });
 });
 
-it('leaves an attempt alone whose process renews its lease', async () => {
+it('does not release an attempt whose process renews its lease', async () => {
   const { change, settle, setTime } = await settlerRig();
   await change(0, () => ({ attempt: attempt({ leaseUntil: seconds(10) }) }));
   await change(0, () => ({ attempt: attempt({ leaseUntil: seconds(20) }) }));
@@ -42,7 +42,7 @@ it('leaves an attempt alone whose process renews its lease', async () => {
   expect(await settle('bot0')).toBe(0);
 });
 
-it('releases what is uncertain if its job has not read it back, and what is owed', async () => {
+it('releases an uncertain group if its job has not read it back, and an owed read', async () => {
   const { change, settle, setTime, released } = await settlerRig();
   await change(0, () => ({ uncertain: { ...uncertain, readAt: seconds(5) } }));
   await change(2, () => ({ verificationOwedAt: seconds(30) }));
@@ -72,7 +72,7 @@ it.each([
   expect(await released()).toEqual([['verify', 'g0']]);
 });
 
-it('releases each once, though several workers look at the same time', async () => {
+it('releases each group once, though several workers look at the same time', async () => {
   const { changeAll, settle, setTime, released } = await settlerRig(40);
   await changeAll(() => ({ attempt: attempt({ leaseUntil: seconds(1) }) }));
   setTime(seconds(1));
@@ -81,7 +81,7 @@ it('releases each once, though several workers look at the same time', async () 
   expect([(await released('bot0')).length, (await released('bot1')).length]).toEqual([20, 20]);
 });
 
-it('releases it again where its job was lost', async () => {
+it('releases a group again if its job was lost', async () => {
   const { change, settle, setTime, queueOf } = await settlerRig();
   await change(0, () => ({ attempt: attempt({ leaseUntil: seconds(1) }) }));
   setTime(seconds(1));
@@ -93,7 +93,7 @@ it('releases it again where its job was lost', async () => {
   expect(await settle('bot0')).toBe(1);
 });
 
-it('does not wait for the job of a worker that was killed while it read', async () => {
+it('does not wait for the job of a worker that was killed during the read', async () => {
   const { redis, change, settle, setTime, queueOf, prefix } = await settlerRig();
   await change(0, () => ({ attempts: 1, attempt: attempt({ leaseUntil: seconds(1) }) }));
   setTime(seconds(1));
@@ -108,7 +108,7 @@ it('does not wait for the job of a worker that was killed while it read', async 
   expect([held?.id, job?.id]).toEqual([`unsettled.1.${jid(0)}`, `unsettled.2.${jid(0)}`]);
 });
 
-it('leaves what it does not serve to workers that do', async () => {
+it('leaves groups that it does not serve to other workers', async () => {
   const { change, settle, setTime, released, unsettled } = await settlerRig();
   for (const n of [0, 1]) await change(n, () => ({ attempt: attempt({ leaseUntil: seconds(1) }) }));
   setTime(seconds(1));
@@ -119,7 +119,7 @@ it('leaves what it does not serve to workers that do', async () => {
   expect(await unsettled()).toHaveLength(2);
 });
 
-it('follows a group that was moved to another instance', async () => {
+it('follows a group that moved to another instance', async () => {
   const { change, settle, setTime, released } = await settlerRig();
   await change(0, () => ({ attempt: attempt({ leaseUntil: seconds(1) }) }));
   await change(0, ({ entry }) => ({ entry: { ...entry!, instance: 'bot1' } }));
@@ -128,7 +128,7 @@ it('follows a group that was moved to another instance', async () => {
   expect(await released('bot1')).toEqual([['verify', 'g0']]);
 });
 
-it('forgets a record that is gone, puts off one that cannot be read, and settles the others', async () => {
+it('forgets a record that is gone, postpones one that cannot be read, and settles the others', async () => {
   const { changeAll, settle, setTime, released, unsettled, redis, keys } = await settlerRig(3);
   await changeAll(() => ({ attempt: attempt({ leaseUntil: seconds(1) }) }));
   await redis.del(keys.group(jid(0)));
@@ -139,7 +139,7 @@ it('forgets a record that is gone, puts off one that cannot be read, and settles
   expect(await unsettled()).toEqual([jid(2), jid(1)]);
 });
 
-it('settles what it serves though much is unsettled that nobody serves', async () => {
+it('settles what it serves though many unsettled groups have no worker', async () => {
   const { changeAll, change, settle, setTime } = await settlerRig(250);
   await changeAll(({ entry }) => ({
     attempt: attempt({ leaseUntil: seconds(1) }),

@@ -12,9 +12,9 @@ import { until } from '../support/until.ts';
 
 it('counts events whose handler fails, both those to be retried and those that failed', async () => {
   const rig = registryRig();
-  const { redis, prefix, take } = rig;
+  const { redis, prefix, applyConfig } = rig;
   const config = configOf([line('vip', 1)], `redis: { prefix: ${prefix} }`);
-  await take(config);
+  await applyConfig(config);
   const [name = ''] = config.results.queues;
   const queue = new Queue(name, { connection: redis, prefix });
   const failing = new Worker(

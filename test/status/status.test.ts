@@ -80,8 +80,8 @@ it('gives no period without a schedule or a link', () => {
 
 it("finds each group's record under its id, JID or former id", async () => {
   const rig = registryRig();
-  const { take, adopt, resolve, redis, keys } = rig;
-  await take(configOf([line('renamed', 1)]));
+  const { applyConfig, adopt, resolve, redis, keys } = rig;
+  await applyConfig(configOf([line('renamed', 1)]));
   await adopt('renamed', 'ONE');
   const file = configOf([
     line('kept', 1),
@@ -90,7 +90,7 @@ it("finds each group's record under its id, JID or former id", async () => {
     line('off', 4, ', enabled: false'),
     line('broken', 5),
   ]);
-  await take(file);
+  await applyConfig(file);
   await adopt('kept', 'ONE');
   await resolve('resolved', jid(2), 'CODE00002');
   await redis.hset(keys.group(jid(5)), 'record', '{');

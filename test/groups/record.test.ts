@@ -13,7 +13,7 @@ const gone: Case[] = [
   ['never if it is a duplicate', { duplicateOf: 'other' }, null],
 ];
 
-describe('a group is looked at', () => {
+describe('a group is next due', () => {
   it.each<Case>([
     ['when its rotation is due', {}, t],
     ['when its first read is due, if that is sooner', { readDueAt: t - 5 }, t - 5],
@@ -28,24 +28,24 @@ describe('a group is looked at', () => {
 
 describe('a link is verified', () => {
   it.each<Case>([
-    ['a period after it was last seen', { verifiedAt: t - 7 }, t - 7 + dayMs],
-    ['a period after it was made, if that was later', { verifiedAt: t - 7, rotatedAt: t - 3 }, t - 3 + dayMs],
+    ['one period after it was last read', { verifiedAt: t - 7 }, t - 7 + dayMs],
+    ['one period after it was stored, if that is later', { verifiedAt: t - 7, rotatedAt: t - 3 }, t - 3 + dayMs],
     ['by the period in force', { verifiedAt: t, entry: { ...entry, verifyEveryMs: 60_000 } }, t + 60_000],
-    ['at once if it was never seen', { verifiedAt: null, rotatedAt: null }, dayMs],
-    ['though none was ever shown', { link: null, revision: null, rotatedAt: null, verifiedAt: t }, t + dayMs],
+    ['at once if it was never read', { verifiedAt: null, rotatedAt: null }, dayMs],
+    ['even if no link was ever read', { link: null, revision: null, rotatedAt: null, verifiedAt: t }, t + dayMs],
     ['never if verification is off', { entry: { ...entry, verifyEveryMs: null } }, null],
     ['never before its first read', { adopt: true }, null],
-    ['never while its JID is not known', { jid: null }, null],
+    ['never while its JID is unknown', { jid: null }, null],
     ...gone,
   ])('%s', (_name, over, expected) => {
     expect(verifyAt({ ...settled, ...over })).toBe(expected);
   });
 });
 
-describe('what is unsettled is looked at', () => {
+describe('an unsettled group is settled', () => {
   it.each<Case>([
-    ['never if nothing is', {}, null],
-    ['when the lease of an attempt has run out', { attempt: attempt(), uncertain }, t + 10_000],
+    ['never if nothing is unsettled', {}, null],
+    ['when the lease of its attempt has expired', { attempt: attempt(), uncertain }, t + 10_000],
     ['soon after its job should have read it back', { uncertain, verificationOwedAt: t + 90_000 }, t + 3_000],
     ['when a read is owed', { verificationOwedAt: t + 90_000 }, t + 90_000],
   ])('%s', (_name, over, expected) => {
@@ -54,7 +54,7 @@ describe('what is unsettled is looked at', () => {
   });
 });
 
-it('puts a group into the indexes of its instance, and what is unsettled into one for all', () => {
+it('has times in the indexes of its instance, and one in the index of unsettled groups', () => {
   const keys = makeKeys('p');
   const record = { ...settled, attempt: attempt(), entry: { ...entry, instance: 'bot2' } };
   expect([...indexTimes(record, keys)]).toEqual([
