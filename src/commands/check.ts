@@ -1,6 +1,7 @@
 /** `invite-rotator check`: validates the file and prints the plan. Needs no Redis and no token. */
+
+import { rate } from '../config/demand.ts';
 import { formatDurationUp, parseDuration } from '../config/duration.ts';
-import { rate } from '../config/feasibility.ts';
 import { type FirstStart, makePlan, type Plan, type PlannedInstance } from '../config/plan.ts';
 import { type Preview, previewOf } from '../config/preview.ts';
 import { CommandError, type CommonOptions, readConfig } from './context.ts';

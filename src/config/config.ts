@@ -102,10 +102,3 @@ export interface Config {
   readonly ops: { readonly host: string; readonly port: number } | null;
   readonly shutdownTimeoutMs: number;
 }
-
-export function indexGroups(groups: readonly GroupConfig[]): Pick<Config, 'groupsById' | 'groupsByJid'> {
-  const named = groups.flatMap((group) =>
-    group.identifier.kind === 'jid' ? [[group.identifier.jid, group] as const] : [],
-  );
-  return { groupsById: new Map(groups.map((group) => [group.id, group])), groupsByJid: new Map(named) };
-}

@@ -3,9 +3,9 @@
  * file that cannot be read is such a problem, not an exception.
  */
 import { createReadStream } from 'node:fs';
-import { buildConfig } from './build.ts';
 import type { Config } from './config.ts';
-import { type Problem, pathText } from './problems.ts';
+import { describeIssue, findingsOf, formatPath, type Problem } from './problems.ts';
+import { configSchema } from './schema.ts';
 import { readYaml } from './yaml.ts';
 
 export type Loaded =
@@ -54,21 +54,15 @@ export async function readConfigText(file: string): Promise<LoadedText> {
   }
 }
 
-/** `file`: an absolute path, used in messages and to resolve a relative `tokenFile`. */
+/** `file`: an absolute path, used in messages and to resolve relative paths in the file. */
 export function parseConfig(text: string, file: string): Loaded {
   const yaml = readYaml(text);
-  const problems: Problem[] = yaml.faults.map(({ line, column, message }) => ({
-    file,
-    line,
-    column,
-    path: '',
-    message,
-  }));
+  const problems: Problem[] = yaml.faults.map((fault) => ({ file, ...fault, path: '' }));
   if (yaml.values !== null) {
-    const built = buildConfig(yaml.values.root, file);
-    if (built.config !== null && problems.length === 0) return { ok: true, config: built.config };
-    for (const finding of built.findings) {
-      problems.push({ file, ...yaml.placeOf(finding), path: pathText(finding.path), message: finding.message });
+    const parsed = configSchema(file).safeParse(yaml.values.root, { error: describeIssue, reportInput: true });
+    if (parsed.success && problems.length === 0) return { ok: true, config: parsed.data };
+    for (const finding of findingsOf(parsed.error?.issues ?? [])) {
+      problems.push({ file, ...yaml.placeOf(finding), path: formatPath(finding.path), message: finding.message });
     }
   }
   return { ok: false, problems: problems.sort((a, b) => a.line - b.line || a.column - b.column) };

@@ -6,8 +6,8 @@
 import { firstDue } from '../schedule/schedule.ts';
 import { type Weekday, weekdays } from '../schedule/window.ts';
 import type { Config, GroupConfig } from './config.ts';
+import { askedPerMinute, type Demand, demands } from './demand.ts';
 import { formatDuration } from './duration.ts';
-import { askedPerMinute, type Demand, demands } from './feasibility.ts';
 import { clashOf } from './preview.ts';
 
 export interface PlannedInstance {

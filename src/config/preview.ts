@@ -4,7 +4,7 @@
  */
 import { firstDue, nextDue } from '../schedule/schedule.ts';
 import type { Config, GroupConfig } from './config.ts';
-import type { Demand } from './feasibility.ts';
+import type { Demand } from './demand.ts';
 
 export interface ComingRotation {
   readonly group: string;

@@ -1,16 +1,19 @@
-/** What is wrong with a configuration file, in words, where it stands. */
+/**
+ * What is wrong with a configuration file: zod's issues as problems, each with its place in the file, what was found and
+ * what would be right. A value is quoted only where it helps, in part, and never if it could be a link.
+ */
+import { distance } from 'fastest-levenshtein';
+import type { z } from 'zod';
 
 export type Path = readonly (string | number)[];
 
-/** A problem before its place in the file is known. */
+/** A problem before its line is known. */
 export interface Finding {
   readonly path: Path;
   readonly message: string;
-  /** The path ends in a key that should not be there: point at the key, not at its value. */
-  readonly atKey?: boolean;
+  /** The key itself is wrong, not its value. */
+  readonly isKey: boolean;
 }
-
-export type Report = (path: Path, message: string, atKey?: boolean) => void;
 
 export interface Problem {
   readonly file: string;
@@ -23,11 +26,6 @@ export interface Problem {
   readonly message: string;
 }
 
-/** `file:line:column path: message`, as in the contract. */
-export function formatProblem({ file, line, column, path, message }: Problem): string {
-  return `${file}:${line}:${column} ${path === '' ? '' : `${path}: `}${message}`;
-}
-
 export class ConfigError extends Error {
   override readonly name = 'ConfigError';
   readonly problems: readonly Problem[];
@@ -38,16 +36,114 @@ export class ConfigError extends Error {
   }
 }
 
-export function pathText(path: Path): string {
+/** `file:line:column path: message`, as in the contract. */
+export function formatProblem({ file, line, column, path, message }: Problem): string {
+  return `${file}:${line}:${column} ${path === '' ? '' : `${path}: `}${message}`;
+}
+
+export function formatPath(path: Path): string {
   return path.reduce<string>((text, part) => {
     if (typeof part === 'number') return `${text}[${part}]`;
-    return text === '' ? short(part) : `${text}.${short(part)}`;
+    return text === '' ? truncate(part) : `${text}.${truncate(part)}`;
   }, '');
 }
 
-/** A piece of the file, as much of it as a message needs. Links are secret, also where they do not belong. */
-export function short(text: string): string {
+/** Unknown keys become one finding each. */
+export function findingsOf(issues: readonly z.core.$ZodIssue[], at: Path = []): Finding[] {
+  return issues.flatMap((issue) => {
+    const path = [...at, ...(issue.path as Path)];
+    if (issue.code === 'unrecognized_keys') {
+      const messages = issue.message.split('\n');
+      return issue.keys.map((key, index) => ({ path: [...path, key], message: messages[index] ?? '', isKey: true }));
+    }
+    // The file has a map, so the problems with the map say more than those with `off`.
+    if (issue.code === 'invalid_union' && typeof issue.input === 'object' && !Array.isArray(issue.input)) {
+      return findingsOf(issue.errors.at(-1) ?? [], path);
+    }
+    const isMissing = issue.code !== 'custom' && issue.input === undefined;
+    return [{ path, message: isMissing ? 'is required' : issue.message, isKey: false }];
+  });
+}
+
+const nouns: Readonly<Record<string, string>> = {
+  string: 'text',
+  boolean: 'true or false',
+  array: 'a list',
+  object: 'a map',
+};
+
+/** The message of an issue whose schema has none of its own. */
+export function describeIssue(issue: z.core.$ZodRawIssue): string | undefined {
+  const { code, input, path = [] } = issue;
+  if (code === 'invalid_value') {
+    const allowed = issue.values.map(String);
+    const hint = typeof input === 'string' ? didYouMean(input, allowed) : '';
+    return `expected ${allowed.join(', ')}; found ${describeValue(input)}${hint}`;
+  }
+  if (code !== 'invalid_type') return undefined;
+  const noun = path.length === 0 ? 'a map of settings' : (nouns[issue.expected] ?? issue.expected);
+  // An entry of a list may be an invite code or a token without its key.
+  const isQuoted = issue.expected !== 'object' || typeof path.at(-1) === 'string';
+  return `expected ${noun}, found ${describeValue(input, isQuoted)}`;
+}
+
+/** What the file has in place of a value; with `isQuoted`, the beginning of a text. */
+export function describeValue(value: unknown, isQuoted = true): string {
+  if (value === null || value === undefined) return 'nothing';
+  if (Array.isArray(value)) return value.length === 0 ? 'an empty list' : 'a list';
+  if (typeof value === 'object') return 'a map';
+  if (typeof value !== 'string') return isQuoted ? String(value) : `a ${typeof value}`;
+  if (value === '') return 'empty text';
+  return isQuoted ? `"${truncate(value)}"` : 'text';
+}
+
+export function unknownKeyMessage(
+  key: string,
+  known: readonly string[],
+  hints: Readonly<Record<string, string>>,
+): string {
+  if (key === '<<') return 'merging maps with "<<" is not supported: use "defaults"';
+  const hint = Object.entries(hints).find(([name]) => name === key.toLowerCase());
+  return hint?.[1] ?? `unknown key "${truncate(key)}"${didYouMean(key, known)}`;
+}
+
+/** The beginning of a text from the file. Links are secret, so they are left out. */
+export function truncate(text: string): string {
   if (/chat\.whatsapp\.com/i.test(text)) return 'a link';
   const line = text.replace(/\s+/g, ' ');
   return line.length > 40 ? `${line.slice(0, 40)}…` : line;
+}
+
+/** `; did you mean "every"?`, or nothing if no known word is similar. */
+export function didYouMean(word: string, known: readonly string[]): string {
+  return suggestion(nearest(word, known));
+}
+
+/** A time zone may also be meant by its city alone. */
+export function didYouMeanTimezone(word: string): string {
+  const zones = ['UTC', ...Intl.supportedValuesOf('timeZone')];
+  const cityOf = (zone: string) => zone.slice(zone.lastIndexOf('/') + 1);
+  const zone = nearest(word, zones);
+  if (zone !== null) return suggestion(zone);
+  const city = nearest(cityOf(word), zones.map(cityOf), 1 / 6);
+  return suggestion(zones.find((one) => cityOf(one) === city) ?? null);
+}
+
+function suggestion(best: string | null): string {
+  return best === null ? '' : `; did you mean "${best}"?`;
+}
+
+/** Similar means that at most this share of the letters differs. Case and separators do not count. */
+function nearest(word: string, known: readonly string[], maxShare = 1 / 3): string | null {
+  const lettersOf = (text: string) => text.toLowerCase().replace(/[-_ ]/g, '');
+  const wanted = lettersOf(word);
+  let best: string | null = null;
+  let fewest = Math.max(1, Math.ceil(wanted.length * maxShare)) + 1;
+  for (const candidate of known) {
+    const differing = distance(wanted, lettersOf(candidate));
+    if (differing >= fewest) continue;
+    best = candidate;
+    fewest = differing;
+  }
+  return best;
 }

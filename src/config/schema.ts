@@ -1,24 +1,199 @@
 /**
- * The configuration file as a whole, in zod: known keys, shapes, bounds and defaults. `build.ts` reads a file by its
- * maps, key by key; the JSON Schema for editors is generated from `fileSchema`. What needs several keys at once
- * (references, duplicates, what a token can serve) is not said here.
+ * The configuration file as one zod schema: its sections, and what must hold between them. One parse reports every
+ * problem, and gives the configuration if there is none. The JSON Schema for editors comes from `fileSchema`.
  */
-import { z } from 'zod';
-import { apiMap, opsMap, redisMap } from './schema/connections.ts';
-import { defaultsMap, groupMap } from './schema/groups.ts';
-import { instanceMap } from './schema/instances.ts';
-import { resultsMap, retryMap, shutdownTimeoutValue, verifyMap } from './schema/running.ts';
-import { off } from './schema/values.ts';
+import type { z } from 'zod';
+import { identifierText, parseIdentifier } from '../ryze/identifier.ts';
+import type { Config, GroupConfig, InstanceConfig } from './config.ts';
+import { checkDemand } from './demand.ts';
+import { type Defaults, defaultsSchema, type GroupKeys, groupSchema, resolveGroup } from './groupSchema.ts';
+import { didYouMean, formatPath, type Path, truncate } from './problems.ts';
+import { redisSchema, toRedisConfig } from './redisSchema.ts';
+import { secretSource } from './secrets.ts';
+import { apiSchema, instanceSchema, opsSchema, resultsSchema, retrySchema, verifySchema } from './sections.ts';
+import {
+  duplicatesIn,
+  duration,
+  hourMs,
+  type Issue,
+  isMap,
+  list,
+  map,
+  type PartlyValid,
+  partlyValid,
+  type Report,
+  reportTo,
+  section,
+  unlessOff,
+} from './values.ts';
 
-export const fileSchema = z.strictObject({
-  api: apiMap.optional(),
-  instances: z.array(instanceMap).min(1).describe('RyzeAPI instances: WhatsApp numbers'),
-  defaults: defaultsMap.optional().describe('Any key of a group but id and identifier'),
-  groups: z.array(groupMap).min(1).describe('Groups whose invite links are rotated'),
-  retry: retryMap.optional(),
-  verify: z.union([off, verifyMap]).optional().describe('Reads links back when budget is idle; "off" turns it off'),
-  results: resultsMap.optional(),
-  redis: redisMap.optional(),
-  ops: z.union([off, opsMap]).optional().describe('Health, metrics and a status page over HTTP; "off" turns them off'),
-  shutdownTimeout: shutdownTimeoutValue.describe('After a signal, work in flight may take this long'),
+export const fileSchema = map({
+  api: section(apiSchema),
+  instances: list(instanceSchema).describe('RyzeAPI instances: WhatsApp numbers'),
+  defaults: section(defaultsSchema).describe('Any key of a group but id and identifier'),
+  groups: list(groupSchema).describe('Groups whose invite links are rotated'),
+  retry: section(retrySchema),
+  verify: section(unlessOff(verifySchema)).describe('Reads links back when budget is idle; "off" turns it off'),
+  results: section(resultsSchema),
+  redis: section(redisSchema),
+  ops: section(unlessOff(opsSchema)).describe('Health, metrics and a status page over HTTP; "off" turns them off'),
+  shutdownTimeout: duration(0, hourMs).prefault('40s').describe('After a signal, work in flight may take this long'),
 });
+
+type FileKeys = z.output<typeof fileSchema>;
+type InstanceKeys = z.output<typeof instanceSchema>;
+
+/** `file`: the absolute path of the file. Relative paths in it start at its folder. */
+export function configSchema(file: string) {
+  return fileSchema
+    .superRefine((keys, context) => checkSections(keys, context.issues, file, reportTo(context)), {
+      when: ({ value }) => isMap(value),
+    })
+    .transform((keys) => deepFreeze(toConfig(keys, file)));
+}
+
+/** Checks what is valid, so that a problem in one section does not hide those in others. */
+function checkSections(keys: FileKeys, issues: readonly Issue[], file: string, report: Report): void {
+  const issuesAt = indexIssues(issues);
+  const instances = entriesOf<InstanceKeys>(keys.instances, (index) => issuesAt('instances', index));
+  const groups = entriesOf<GroupKeys>(keys.groups, (index) => issuesAt('groups', index));
+  const defaults = partlyValid(isMap(keys.defaults) ? keys.defaults : {}, issuesAt('defaults'));
+
+  checkUnique(['instances', 'name'], keys.instances, (name) => name, report);
+  checkUnique(['groups', 'id'], keys.groups, (id) => id, report);
+  checkUnique(['groups', 'identifier'], keys.groups, identityOf, report);
+
+  // The name of an instance counts also if something else about it is wrong.
+  const names = [...new Set(textsOf(keys.instances, 'name').filter((name) => name !== null))];
+  checkInstance(['defaults'], defaults.valid.instance, names, report);
+  for (const [index, group] of groups) {
+    checkInstance(['groups', index], group.valid.instance, names, report);
+    checkGroup(['groups', index], group, defaults, names, report);
+  }
+
+  const valid = [...instances].flatMap(([index, { valid, isValid }]) => {
+    const instance = isValid ? toInstance(valid, file) : null;
+    return instance === null ? [] : [[index, instance] as const];
+  });
+  const resolved = [...groups.values()].flatMap(({ valid, isValid }) =>
+    isValid && defaults.isValid ? (resolveGroup(valid, defaults.valid, onlyOne(names)) ?? []) : [],
+  );
+  checkDemand(new Map(valid), resolved, report);
+}
+
+/** A code and the link with that code are the same. */
+function identityOf(text: string): string | null {
+  const identifier = parseIdentifier(text);
+  return identifier === null ? null : identifierText(identifier);
+}
+
+function checkUnique(
+  [section, key]: readonly [string, string],
+  entries: unknown,
+  identity: (text: string) => string | null,
+  report: Report,
+): void {
+  const identities = textsOf(entries, key).map((text) => (text === null ? null : identity(text)));
+  for (const { index, first } of duplicatesIn(identities))
+    report([section, index, key], `is the same as ${formatPath([section, first, key])}`);
+}
+
+function checkInstance(path: Path, instance: string | undefined, names: readonly string[], report: Report): void {
+  if (instance === undefined || names.length === 0 || names.includes(instance)) return;
+  report([...path, 'instance'], `no instance is named "${truncate(instance)}"${didYouMean(instance, names)}`);
+}
+
+function checkGroup(
+  path: Path,
+  group: PartlyValid<GroupKeys>,
+  defaults: PartlyValid<Defaults>,
+  names: readonly string[],
+  report: Report,
+): void {
+  if (group.hasUnknownKeys || defaults.hasUnknownKeys) return;
+  const has = (key: keyof Defaults) => group.has(key) || defaults.has(key);
+  if (!has('every') && !has('cron')) report(path, 'needs "every" or "cron", here or in defaults');
+  if (!has('instance') && names.length > 1) {
+    const some = `${names.slice(0, 5).join(', ')}${names.length > 5 ? ', …' : ''}`;
+    report(path, `needs "instance": one of ${some}`);
+  }
+}
+
+function toConfig(keys: FileKeys, file: string): Config {
+  const { api, retry, verify, ops } = keys;
+  const onlyInstance = onlyOne(keys.instances.map(({ name }) => name));
+  const groups = keys.groups.flatMap((group) => resolveGroup(group, keys.defaults, onlyInstance) ?? []);
+  return {
+    file,
+    api: { baseUrl: api.baseUrl, timeoutMs: api.timeout, settleTimeMs: api.settleTime },
+    instances: keys.instances.flatMap((instance) => toInstance(instance, file) ?? []),
+    groups,
+    ...indexGroups(groups),
+    retry: { attempts: retry.attempts, baseDelayMs: retry.baseDelay, maxDelayMs: retry.maxDelay },
+    verify: typeof verify === 'object' ? { everyMs: verify.every } : null,
+    results: keys.results,
+    redis: toRedisConfig(keys.redis, file),
+    ops: typeof ops === 'object' ? ops : null,
+    shutdownTimeoutMs: keys.shutdownTimeout,
+  };
+}
+
+function indexGroups(groups: readonly GroupConfig[]): Pick<Config, 'groupsById' | 'groupsByJid'> {
+  const byJid = groups.flatMap((group) =>
+    group.identifier.kind === 'jid' ? [[group.identifier.jid, group] as const] : [],
+  );
+  return { groupsById: new Map(groups.map((group) => [group.id, group])), groupsByJid: new Map(byJid) };
+}
+
+/** Null if a key is missing. */
+function toInstance(keys: Partial<InstanceKeys>, file: string): InstanceConfig | null {
+  const { name, rateLimit, concurrency, pace } = keys;
+  const token = secretSource('token', keys, file);
+  if (name === undefined || token === null) return null;
+  if (rateLimit === undefined || concurrency === undefined || pace === undefined) return null;
+  const { max, per, reserve } = rateLimit;
+  return { name, token, rateLimit: { max, perMs: per, reserve }, concurrency, paceMs: pace };
+}
+
+function onlyOne(names: readonly string[]): string | undefined {
+  return names.length === 1 ? names[0] : undefined;
+}
+
+/** Finds the issues of a section or of an entry in it, with paths that start there. */
+function indexIssues(issues: readonly Issue[]): (...place: Path) => readonly Issue[] {
+  const byPlace = new Map<string, Issue[]>();
+  for (const { code, path = [] } of issues) {
+    const depth = typeof path[1] === 'number' ? 2 : 1;
+    const place = path.slice(0, depth).join('.');
+    const issue = { code, path: path.slice(depth) };
+    byPlace.get(place)?.push(issue) ?? byPlace.set(place, [issue]);
+  }
+  return (...place) => byPlace.get(place.join('.')) ?? [];
+}
+
+/** The maps in a list, by their index. */
+function entriesOf<T extends object>(
+  list: unknown,
+  issuesAt: (index: number) => readonly Issue[],
+): Map<number, PartlyValid<T>> {
+  const entries = (Array.isArray(list) ? list : []).flatMap((entry: unknown, index) =>
+    isMap(entry) ? [[index, partlyValid(entry as T, issuesAt(index))] as const] : [],
+  );
+  return new Map(entries);
+}
+
+/** The texts that the entries of a list have under a key, valid or not; null for an entry without one. */
+function textsOf(list: unknown, key: string): (string | null)[] {
+  return (Array.isArray(list) ? list : []).map((entry: unknown) => {
+    const value = isMap(entry) ? entry[key] : null;
+    return typeof value === 'string' ? value : null;
+  });
+}
+
+function deepFreeze<T>(value: T): T {
+  if (typeof value === 'object' && value !== null && !Object.isFrozen(value)) {
+    Object.freeze(value);
+    for (const inner of Object.values(value)) deepFreeze(inner);
+  }
+  return value;
+}

@@ -2,8 +2,6 @@
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import type { SecretName, SecretSource } from './config.ts';
-import type { Report } from './problems.ts';
-import type { MapRead } from './readMap.ts';
 
 export type SecretResult =
   | { readonly ok: true; readonly secret: string }
@@ -53,23 +51,13 @@ function no(message: string): SecretResult {
   return { ok: false, message };
 }
 
-/** What a map says of a secret in `<name>Env` or `<name>File`; null: neither, or what it says was reported. */
+/** Where the keys `<name>Env` and `<name>File` of a map say that the secret is; null if it has neither. */
 export function secretSource<N extends SecretName>(
   name: N,
-  {
-    at,
-    values,
-    set,
-  }: Pick<MapRead<never>, 'at' | 'set'> & { values: { readonly [K in `${N}${'Env' | 'File'}`]?: string } },
+  keys: { readonly [K in `${N}${'Env' | 'File'}`]?: string | undefined },
   file: string,
-  report: Report,
 ): SecretSource | null {
-  const [envKey, fileKey] = [`${name}Env`, `${name}File`] as const;
-  if (set.has(envKey) && set.has(fileKey)) {
-    report(at, `has both "${envKey}" and "${fileKey}": one must go`);
-    return null;
-  }
-  const [variable, path] = [values[envKey], values[fileKey]];
+  const [variable, path] = [keys[`${name}Env`], keys[`${name}File`]];
   if (variable !== undefined) return { name, from: 'env', variable };
   return path === undefined ? null : { name, from: 'file', path: resolve(file, '..', path) };
 }

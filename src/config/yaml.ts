@@ -15,7 +15,7 @@ import {
   visit,
   type YAMLError,
 } from 'yaml';
-import { type Finding, type Path, short } from './problems.ts';
+import { type Finding, type Path, truncate } from './problems.ts';
 
 interface Place {
   /** From 1. */
@@ -89,7 +89,7 @@ function danglingAliases(document: Document): number[] {
 
 function messageOf({ code, message, pos }: YAMLError, text: string): string {
   const words: Readonly<Partial<Record<YAMLError['code'], string>>> = {
-    DUPLICATE_KEY: `"${short(/^[^:\r\n]*/.exec(text.slice(pos[0], pos[0] + 200))?.[0].trim() ?? '')}" is given twice`,
+    DUPLICATE_KEY: `"${truncate(/^[^:\r\n]*/.exec(text.slice(pos[0], pos[0] + 200))?.[0].trim() ?? '')}" is given twice`,
     MULTIPLE_DOCS: 'the file must hold one document: no further "---"',
     TAB_AS_INDENT: 'not valid YAML: a tab at the beginning of a line; indent with spaces',
     BAD_INDENT: 'not valid YAML: this line is not indented like its neighbours, or a bracket above is not closed',
@@ -105,13 +105,13 @@ function messageOf({ code, message, pos }: YAMLError, text: string): string {
   return words[code] ?? `not valid YAML: ${code.toLowerCase().replaceAll('_', ' ')}`;
 }
 
-function offsetOf(root: Node | null, { path, atKey }: Finding): number {
+function offsetOf(root: Node | null, { path, isKey }: Finding): number {
   let node: unknown = root;
   let offset = startOf(root) ?? 0;
   for (const [depth, part] of path.entries()) {
     const next = childOf(node, part);
     if (next === null) return offset;
-    const wanted = depth === path.length - 1 && atKey ? next.key : next.value;
+    const wanted = depth === path.length - 1 && isKey ? next.key : next.value;
     offset = startOf(wanted) ?? startOf(next.key) ?? offset;
     node = next.value;
   }

@@ -124,7 +124,7 @@ describe('a bad file is reported', () => {
     [
       'no groups',
       'instances: [{ name: bot, tokenEnv: T }]\ngroups: []\n',
-      ['2:9 groups: expected a list with at least one entry, found a list'],
+      ['2:9 groups: expected a list with at least one entry, found an empty list'],
     ],
     [
       'a group without anything',
@@ -174,13 +174,13 @@ describe('a bad file is reported', () => {
     [
       'a cron of four fields',
       groups(`{ ${a}, cron: "0 9 * *" }`),
-      ['3:57 groups[0].cron: no cron expression: expected five fields (minute hour day month weekday), found 4'],
+      ['3:57 groups[0].cron: is not a cron expression: expected five fields (minute hour day month weekday), found 4'],
     ],
     [
       'a cron minute that does not exist',
       groups(`{ ${a}, cron: "61 9 * * *" }`),
       [
-        '3:57 groups[0].cron: no cron expression: its minute "61" is not right: expected 0 to 59, *, a list (1,2), a range (1-5) or a step (*/2)',
+        '3:57 groups[0].cron: is not a cron expression: its minute "61" is not right: expected 0 to 59, *, a list (1,2), a range (1-5) or a step (*/2)',
       ],
     ],
     [

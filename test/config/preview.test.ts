@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { demands } from '../../src/config/feasibility.ts';
+import { demands } from '../../src/config/demand.ts';
 import { parseConfig } from '../../src/config/load.ts';
 import { clashOf, previewOf } from '../../src/config/preview.ts';
 

@@ -83,7 +83,7 @@ describe('what is wrong is said where it stands', () => {
     [
       'two kinds of servers',
       '{ url: "redis://h", cluster: [{ host: n1 }] }',
-      ['3:8 redis: has "url" and "cluster": only one can be'],
+      ['3:8 redis: has both "url" and "cluster": one must go'],
     ],
     [
       'Sentinels without a name',
@@ -94,10 +94,10 @@ describe('what is wrong is said where it stands', () => {
       'no Sentinels',
       '{ sentinels: [], name: x }',
       [
-        '3:21 redis.sentinels: expected a list with at least one entry like { host: redis-1, port: 26379 }, found a list',
+        '3:21 redis.sentinels: expected a list with at least one entry like { host: redis-1, port: 26379 }, found an empty list',
       ],
     ],
-    ['nodes as text', '{ cluster: ["n1:6379"] }', ['3:20 redis.cluster[0]: expected a map, found other text']],
+    ['nodes as text', '{ cluster: ["n1:6379"] }', ['3:20 redis.cluster[0]: expected a map, found text']],
     [
       'a mistyped key of a node',
       '{ cluster: [{ hots: n1, port: 70000 }] }',

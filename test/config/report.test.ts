@@ -50,7 +50,7 @@ describe('YAML that is not what it seems', () => {
       ['6:5 groups[0].<<: merging maps with "<<" is not supported: use "defaults"'],
     ],
     ['only comments', '# nothing\n', ['1:1 expected a map of settings, found nothing']],
-    ['one word', 'rotation\n', ['1:1 expected a map of settings, found other text']],
+    ['one word', 'rotation\n', ['1:1 expected a map of settings, found text']],
     [
       'a key given twice, and what else is wrong',
       `${good}retry: {}\nretry: { attempts: many }\n`,
@@ -111,6 +111,14 @@ describe('nothing hides anything else', () => {
       [
         '4:8 retry: "baseDelay" is longer than "maxDelay"',
         '4:20 retry.attempts: expected a whole number from 1 to 100',
+      ],
+    ],
+    [
+      'duplicates are found beside a fraction',
+      `instances: [{ name: bot, tokenEnv: T, concurrency: 1.5 }]\ngroups:\n${group('a', `${jid(1)}, every: 1d`)}${group('a', `${jid(2)}, every: 1d`)}`,
+      [
+        '1:52 instances[0].concurrency: expected a whole number from 1 to 1000',
+        '4:11 groups[1].id: is the same as groups[0].id',
       ],
     ],
     [
@@ -200,6 +208,10 @@ describe('no secret is repeated', () => {
     ['a password as the name of a variable', `${good}redis: { url: "redis://h", passwordEnv: ${secret} }\n`],
     ['a password in the address', `${good}api: { baseUrl: "https://u:${secret}@ryzeapi.cloud" }\n`],
     ['a code with no key', `${instances}groups: [${secret}]\n`],
+    [
+      'a link as two queues',
+      `${good}results: { queues: [chat.whatsapp.com/${secret}, chat.whatsapp.com/${secret}] }\n`,
+    ],
     ['a link as a key', `${instances}groups: [{ https://chat.whatsapp.com/${secret}: x }]\n`],
     [
       'a code of two groups',

@@ -6,7 +6,7 @@
 import { meanPeriodMs } from '../schedule/schedule.ts';
 import type { Config, GroupConfig, InstanceConfig } from './config.ts';
 import { formatDuration, formatDurationUp } from './duration.ts';
-import type { Report } from './problems.ts';
+import type { Report } from './values.ts';
 
 export interface Demand {
   /** Instances that share one token, as far as the file shows. */
@@ -48,7 +48,7 @@ export function askedPerMinute(groups: readonly GroupConfig[]): number {
 }
 
 /** `instances`: by their place in the file. Of half a file, what is asked for at least. */
-export function checkFeasibility(
+export function checkDemand(
   instances: ReadonlyMap<number, InstanceConfig>,
   groups: readonly GroupConfig[],
   report: Report,

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { askedPerMinute, rate } from '../../src/config/feasibility.ts';
+import { askedPerMinute, rate } from '../../src/config/demand.ts';
 import { parseConfig } from '../../src/config/load.ts';
 
 /** As many groups as asked for, all alike. */

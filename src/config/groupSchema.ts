@@ -1,0 +1,111 @@
+/** An entry of `groups`; `defaults`, which may set every key of a group but `id` and `identifier`; what both make together. */
+import { z } from 'zod';
+import { parseIdentifier } from '../ryze/identifier.ts';
+import { cronProblem } from '../schedule/cron.ts';
+import { firstSeenKinds } from '../schedule/schedule.ts';
+import { isTimezone } from '../schedule/wallClock.ts';
+import { weekdays } from '../schedule/window.ts';
+import type { GroupConfig } from './config.ts';
+import { didYouMeanTimezone } from './problems.ts';
+import { checkedText, checkKeys, checkNotBoth, dayMs, distinct, duration, map } from './values.ts';
+
+/** In minutes since midnight. */
+function timeOfDay(pattern: RegExp, example: string) {
+  const error = `expected a time of day like "${example}", in quotes`;
+  return z
+    .string({ error })
+    .regex(pattern, { error })
+    .transform((text) => Number(text.slice(0, 2)) * 60 + Number(text.slice(3)));
+}
+
+const windowSchema = checkKeys(
+  map({
+    from: timeOfDay(/^([01]\d|2[0-3]):[0-5]\d$/, '02:00').describe('Time of day at which it opens'),
+    to: timeOfDay(/^(([01]\d|2[0-3]):[0-5]\d|24:00)$/, '05:00').describe('Before "from": on the next day'),
+    days: distinct(z.array(z.enum(weekdays)).min(1, { error: 'a window that opens on no day is never open' }))
+      .prefault([...weekdays])
+      .describe('Days on which it opens'),
+  }),
+  ({ valid: { from, to } }, report) => {
+    if (from !== undefined && from === to) report([], '"from" and "to" are the same: the window is never open');
+  },
+).transform(({ from, to, days }) => ({ fromMinute: from, toMinute: to, days }));
+
+/** No key has a default here: a group's own value wins over `defaults`, and `defaults` over the program's default. */
+const scheduleKeys = {
+  instance: z.string().optional().describe('Name of one of the instances; may be left out when there is only one'),
+  every: duration(1_000, 3_650 * dayMs)
+    .optional()
+    .describe('Time from one rotation to the next'),
+  cron: checkedText('a cron expression such as "0 9 * * MON"', (cron) => {
+    const problem = cronProblem(cron);
+    return problem === null ? null : `is not a cron expression: ${problem}`;
+  })
+    .optional()
+    .describe("minute hour day month weekday, in the group's time zone"),
+  timezone: checkedText('an IANA time zone such as America/Sao_Paulo', (name) =>
+    isTimezone(name) ? null : `expected an IANA time zone such as America/Sao_Paulo or UTC${didYouMeanTimezone(name)}`,
+  )
+    .optional()
+    .describe('IANA name; UTC if none is set'),
+  window: windowSchema.optional().describe('Scheduled rotations only inside it; one-offs at any time'),
+  firstSeen: z
+    .enum(firstSeenKinds)
+    .optional()
+    .describe(
+      'First rotation of a new group, whose live link is read and published before. spread (default): at a fixed phase of the period; wait: after a full period; rotate: at once',
+    ),
+  enabled: z
+    .boolean()
+    .optional()
+    .describe('false: no scheduled rotations and no verification; one-offs still work (default true)'),
+};
+
+const notBoth = { not: { required: ['every', 'cron'] } };
+
+export const defaultsSchema = checkKeys(map(scheduleKeys), (defaults, report) =>
+  checkNotBoth(defaults, ['every', 'cron'], report),
+).meta(notBoth);
+
+export const groupSchema = checkKeys(
+  map({
+    id: z
+      .string()
+      .regex(/^[a-z0-9][a-z0-9_-]{0,63}$/, {
+        error: 'expected 1 to 64 of a-z, 0-9, "_" or "-", beginning with a letter or digit',
+      })
+      .describe('Name of the group in this program'),
+    identifier: checkedText('a JID, an invite code or an invite link, as text (put it in quotes)', (text) =>
+      parseIdentifier(text) === null
+        ? 'expected a JID (…@g.us), an invite code or an invite link (https://chat.whatsapp.com/…)'
+        : null,
+    ).describe('JID, invite code or invite link'),
+    ...scheduleKeys,
+  }),
+  (group, report) => checkNotBoth(group, ['every', 'cron'], report),
+).meta(notBoth);
+
+export type Defaults = Partial<z.output<typeof defaultsSchema>>;
+export type GroupKeys = Partial<z.output<typeof groupSchema>>;
+
+/** Null if a key is missing. A group's own `every` or `cron` replaces a default of either kind. */
+export function resolveGroup(own: GroupKeys, defaults: Defaults, onlyInstance: string | undefined): GroupConfig | null {
+  const { id, identifier: text, every, cron } = own;
+  const instance = own.instance ?? defaults.instance ?? onlyInstance;
+  const identifier = text === undefined ? null : parseIdentifier(text);
+  const period = every === undefined && cron === undefined ? defaults : own;
+  if (id === undefined || identifier === null || instance === undefined) return null;
+  const timezone = own.timezone ?? defaults.timezone ?? 'UTC';
+  const window = own.window ?? defaults.window ?? null;
+  const group = {
+    ...{ id, identifier, instance },
+    firstSeen: own.firstSeen ?? defaults.firstSeen ?? 'spread',
+    enabled: own.enabled ?? defaults.enabled ?? true,
+  };
+  if (period.every !== undefined) {
+    return { ...group, schedule: { timezone, window, kind: 'every', everyMs: period.every } };
+  }
+  return period.cron === undefined
+    ? null
+    : { ...group, schedule: { timezone, window, kind: 'cron', cron: period.cron } };
+}

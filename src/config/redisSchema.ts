@@ -1,0 +1,148 @@
+/** The section `redis`: one server, Sentinels or a cluster, and how to log in. */
+import { z } from 'zod';
+import type { RedisConfig, RedisServers } from './config.ts';
+import { secretSource } from './secrets.ts';
+import {
+  checkedText,
+  checkKeys,
+  checkNotBoth,
+  integer,
+  list,
+  map,
+  type PartlyValid,
+  type Report,
+  secretPath,
+  variableName,
+} from './values.ts';
+
+export const hostName = z.string().regex(/^[A-Za-z0-9.:_-]{1,253}$/, { error: 'expected a host name or an address' });
+
+function nodeList(defaultPort: number) {
+  const node = map({ host: hostName, port: integer(1, 65_535).prefault(defaultPort) });
+  return list(node, ` like { host: redis-1, port: ${defaultPort} }`);
+}
+
+const redisMap = map(
+  {
+    url: checkedText('an address like redis://host:6379', urlProblem)
+      .optional()
+      .describe(
+        'redis://, rediss:// or unix://; REDIS_URL wins over it; without any server, an embedded Redis is started',
+      ),
+    sentinels: nodeList(26_379).optional().describe('Redis Sentinel: where the Sentinels listen'),
+    name: z
+      .string()
+      .regex(/^[\w.-]{1,100}$/, { error: 'expected 1 to 100 letters, digits, "_", "-" or "."' })
+      .optional()
+      .describe('Redis Sentinel: the name of the primary, such as mymaster'),
+    cluster: nodeList(6_379).optional().describe('Redis Cluster: some of its nodes'),
+    username: z
+      .string()
+      .regex(/^\S{1,100}$/, { error: 'expected 1 to 100 characters without white space' })
+      .optional()
+      .describe('With sentinels or cluster: the ACL user'),
+    passwordEnv: variableName('REDIS_PASSWORD', 'password')
+      .optional()
+      .describe('Environment variable that holds the password'),
+    passwordFile: secretPath('password')
+      .optional()
+      .describe('File that holds the password; a relative path starts at the folder of this file'),
+    sentinelPasswordEnv: variableName('SENTINEL_PASSWORD', 'password')
+      .optional()
+      .describe('The same for the Sentinels themselves'),
+    sentinelPasswordFile: secretPath('password').optional().describe('The same for the Sentinels themselves'),
+    tls: z
+      .boolean()
+      .optional()
+      .describe('With sentinels or cluster: connect to servers and Sentinels with TLS (default false)'),
+    prefix: z
+      .string()
+      .regex(/^[A-Za-z0-9_{}:.-]{1,64}$/, {
+        error: 'expected 1 to 64 letters, digits, "_", "-", ".", ":" or a {hash tag}',
+      })
+      .optional()
+      .describe(
+        "BullMQ's key prefix: every key of this program starts with it. Default: bull, and {bull} with cluster, where a {hash tag} is needed",
+      ),
+  },
+  {
+    nodes: 'unknown key "nodes": the list of nodes is called "cluster"',
+    password:
+      'a password must not stand in this file: name an environment variable (passwordEnv) or a file (passwordFile)',
+  },
+);
+
+type RedisKeys = z.output<typeof redisMap>;
+
+export const redisSchema = checkKeys(redisMap, (redis, report) => {
+  const [kind, other] = kinds.filter(redis.has);
+  if (kind !== undefined && other !== undefined) checkNotBoth(redis, [kind, other], report);
+  checkNotBoth(redis, ['passwordEnv', 'passwordFile'], report);
+  checkNotBoth(redis, ['sentinelPasswordEnv', 'sentinelPasswordFile'], report);
+  if (kind !== undefined || !redis.hasUnknownKeys) checkEffects(redis, kind, report);
+  if (kind === 'sentinels' && other === undefined && !redis.has('name')) {
+    report([], '"sentinels" needs "name", the name of the primary, such as mymaster');
+  }
+  const { url, prefix } = redis.valid;
+  const passwordKey = (['passwordEnv', 'passwordFile'] as const).find(redis.has);
+  if (url !== undefined && passwordKey !== undefined && new URL(url).password !== '') {
+    report(['url'], `holds a password, and "${passwordKey}" names one`);
+  }
+  if (kind === 'cluster' && prefix !== undefined && !hashTag.test(prefix)) {
+    report(['prefix'], `Redis Cluster needs a {hash tag} in it, such as "{${prefix.replace(/[{}]/g, '')}}"`);
+  }
+});
+
+const kinds = ['url', 'sentinels', 'cluster'] as const;
+type Kind = (typeof kinds)[number];
+/** As Redis Cluster sees it: only the text between the first `{` and the next `}` decides on which node a key is. */
+const hashTag = /^[^{]*\{[^}]+\}/;
+
+/** Settings without an effect are mistakes. */
+function checkEffects({ has }: PartlyValid<RedisKeys>, kind: Kind | undefined, report: Report): void {
+  const needs: { readonly [K in keyof RedisKeys]?: readonly Kind[] } = {
+    name: ['sentinels'],
+    username: ['sentinels', 'cluster'],
+    tls: ['sentinels', 'cluster'],
+    passwordEnv: kinds,
+    passwordFile: kinds,
+    sentinelPasswordEnv: ['sentinels'],
+    sentinelPasswordFile: ['sentinels'],
+  };
+  const hints: { readonly [K in keyof RedisKeys]?: string } = {
+    username: '; say redis://user@host',
+    tls: '; say rediss://',
+  };
+  for (const [key, wanted] of Object.entries(needs) as [keyof RedisKeys, readonly Kind[]][]) {
+    if (!has(key) || (kind !== undefined && wanted.includes(kind))) continue;
+    const quoted = new Intl.ListFormat('en-GB', { type: 'disjunction' }).format(wanted.map((one) => `"${one}"`));
+    report([key], `has an effect only with ${quoted}${kind === 'url' ? (hints[key] ?? '') : ''}`);
+  }
+}
+
+function urlProblem(text: string): string | null {
+  const expected =
+    'expected an address like redis://host:6379, rediss://user:password@host:6379/0 or unix:///path/to/socket';
+  if (!URL.canParse(text)) return expected;
+  const { protocol, hostname, pathname } = new URL(text);
+  if (protocol === 'unix:') return pathname.length > 1 ? null : expected;
+  if (!/^rediss?:$/.test(protocol) || hostname === '') return expected;
+  return /^(\/\d*)?$/.test(pathname)
+    ? null
+    : 'expected the number of a database after the host, as in redis://host:6379/0';
+}
+
+export function toRedisConfig(keys: RedisKeys, file: string): RedisConfig {
+  return { servers: serversOf(keys, file), prefix: keys.prefix ?? (keys.cluster === undefined ? 'bull' : '{bull}') };
+}
+
+function serversOf(keys: RedisKeys, file: string): RedisServers | null {
+  const { url, sentinels, name, cluster, username, tls = false } = keys;
+  const password = secretSource('password', keys, file);
+  if (url !== undefined) return { kind: 'single', url, password };
+  const login = { ...(username === undefined ? {} : { username }), password, tls };
+  if (cluster !== undefined) return { kind: 'cluster', nodes: cluster, login };
+  if (sentinels === undefined || name === undefined) return null;
+  const sentinelPassword = secretSource('sentinelPassword', keys, file);
+  return { kind: 'sentinel', sentinels, name, sentinelPassword, login };
+}
