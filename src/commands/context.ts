@@ -9,7 +9,7 @@ import { loadConfig } from '../config/load.ts';
 import { ConfigError } from '../config/problems.ts';
 import { connectRedis } from '../redis/connection.ts';
 import { createDatabase, type Database } from '../redis/database.ts';
-import { refusalOfReplica } from '../redis/inspect.ts';
+import { writeProblem } from '../redis/inspect.ts';
 import { createRefusals } from '../redis/outage.ts';
 import { runningRedis } from './redisTarget.ts';
 
@@ -63,7 +63,7 @@ export async function withRedis<T>(
   });
   const redis = await connectRedis(runningRedis(config, process.env), { refusedForMs, refusals });
   try {
-    const replica = writes ? await refusalOfReplica(redis) : null;
+    const replica = writes ? await writeProblem(redis) : null;
     if (replica !== null) throw new CommandError(1, replica);
     return await run(createDatabase(redis, config.prefix));
   } finally {

@@ -59,8 +59,8 @@ async function runUntil(
     reload = logins.reread;
     const redis = await connectRedis(target, { ...outage, logins, signal });
     try {
-      const { refusal, warnings } = await unlessAborted(inspectRedis(redis), signal);
-      if (refusal !== null) throw new CommandError(1, refusal);
+      const { problem, warnings } = await unlessAborted(inspectRedis(redis), signal);
+      if (problem !== null) throw new CommandError(1, problem);
       for (const warning of warnings) log.warn({ event: 'redis.warning' }, warning);
 
       const metrics = createMetrics(version);

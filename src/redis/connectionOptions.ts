@@ -1,70 +1,73 @@
 /**
- * Redis connections for the library: what its user gives, as BullMQ takes it. Everything opened here waits for a Redis
- * that is away for as long as that lasts, and ends at once when it is closed, whether Redis answers or not.
+ * Redis connections of the library, from whatever its user passes as `connection`. They wait for Redis through any outage,
+ * and close at once, whether Redis answers or not.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Cluster, type ClusterOptions, Redis, type RedisOptions } from 'ioredis';
+import { type Cluster, Redis, type RedisOptions } from 'ioredis';
 import type { RedisClient } from './scripts.ts';
 
-/** A URL (`redis://`, `rediss://`), ioredis's options, or a client with `maxRetriesPerRequest: null`. */
+/** A URL (`redis://`, `rediss://`), ioredis's options, or an ioredis client with `maxRetriesPerRequest: null`. */
 export type Connection = string | RedisOptions | Redis | Cluster;
 
 export interface Opened {
   readonly redis: RedisClient;
-  /** Another connection to the same Redis, for reads that block. */
+  /** Another connection to the same Redis, for blocking reads. */
   duplicate(): RedisClient;
-  /** Closes what was opened here, duplicates included; a client that was given stays open. */
+  /** Closes what was opened here, duplicates included. The user's own client stays open. */
   close(): Promise<void>;
 }
 
-/** BullMQ and the library block for 10 s at most: a connection that is silent for longer is dead. */
-const silentMs = 15_000;
+/** BullMQ and the library block for at most 10 s, so a connection that is silent for longer is dead. */
+const silenceMs = 15_000;
 const connectMs = 5_000;
 const keepAliveMs = 15_000;
-/** The longest time between two tries to reconnect. */
-const retryMs = 1_000;
-/** For the answer to QUIT. */
+/** The longest pause between two attempts to reconnect. */
+const maxRetryMs = 1_000;
+/** For the reply to QUIT. */
 const quitMs = 500;
 
-/** Throws a `TypeError` where the connection cannot do what the library promises. */
+const prefixReason = "BullMQ's keys begin with the option prefix";
+
+/** Throws a `TypeError` if the connection cannot do what the library promises. */
 export function openConnection(connection: Connection): Opened {
-  let closed = false;
+  let isClosed = false;
   const opened: RedisClient[] = [];
-  const retryStrategy = (tries: number) => (closed ? null : Math.min(50 * 2 ** Math.min(tries, 10), retryMs));
-  /** Workers block on their own duplicates, which inherit these. */
+  const retryStrategy = (attempts: number) =>
+    isClosed ? null : Math.min(50 * 2 ** Math.min(attempts, 10), maxRetryMs);
+  /** Workers block on duplicates of the client, which inherit these. */
   const options = {
     maxRetriesPerRequest: null,
     enableOfflineQueue: true,
     lazyConnect: false,
     connectTimeout: connectMs,
-    socketTimeout: silentMs,
+    socketTimeout: silenceMs,
     keepAlive: keepAliveMs,
     retryStrategy,
-    // A failover leaves us at a replica: reconnect, and send the command again there.
+    // After a failover the server is a replica: reconnect, and send the command again.
     reconnectOnError: (error: Error) => (error.message.startsWith('READONLY') ? 2 : false),
   } satisfies RedisOptions;
 
   function own(client: RedisClient): RedisClient {
     opened.push(client);
     client.on('error', () => {
-      // Who waits for an answer finds out; the client connects again by itself.
+      // The commands that fail report it, and the client reconnects.
     });
     return client;
   }
 
   function duplicateOf(client: RedisClient): RedisClient {
-    if (client instanceof Redis || !client.isCluster) return own((client as Redis).duplicate(options));
+    if (!client.isCluster) return own((client as Redis).duplicate(options));
     return own((client as Cluster).duplicate([], { clusterRetryStrategy: retryStrategy, redisOptions: options }));
   }
 
   function open(): RedisClient {
     if (typeof connection === 'string') return own(new Redis(connection, options));
     if (isClient(connection)) {
-      refuseUnsuitable(connection);
+      checkClient(connection);
       return connection;
     }
     const { commandTimeout: _, keyPrefix, ...rest } = connection;
-    if (keyPrefix) throw new TypeError("connection: leave keyPrefix out: BullMQ's keys begin with the option prefix");
+    if (keyPrefix) throw new TypeError(`connection: leave keyPrefix out: ${prefixReason}`);
     return own(new Redis({ ...rest, ...options }));
   }
 
@@ -73,74 +76,64 @@ export function openConnection(connection: Connection): Opened {
     redis,
     duplicate: () => duplicateOf(redis),
     async close() {
-      closed = true;
+      isClosed = true;
       await Promise.all(opened.map(end));
     },
   };
 }
 
-/** The same for who needs a connection of its own: a client that is given is only duplicated. */
+/** A connection that nothing else uses: the user's own client is duplicated. */
 export function openDedicated(connection: Connection): Omit<Opened, 'duplicate'> {
   const { redis, duplicate, close } = openConnection(connection);
   return { redis: redis === connection ? duplicate() : redis, close };
 }
 
-/** At once where Redis is away or does not answer: whoever waited for it has been told before. */
 async function end(client: RedisClient): Promise<void> {
-  if (client.status === 'ready')
+  if (client.status === 'ready') {
     await Promise.race([client.quit().catch(() => {}), sleep(quitMs, undefined, { ref: false })]);
+  }
   client.disconnect();
 }
 
-/** By what it can do: it may come from another copy of ioredis. */
+/** Not by its class: the client may come from another copy of ioredis. */
 function isClient(connection: Connection): connection is Redis | Cluster {
   return typeof connection === 'object' && 'duplicate' in connection && typeof connection.duplicate === 'function';
 }
 
-/** What would be right, for each option that a client that is given must not have. */
-const refused: readonly {
-  readonly option: keyof RedisOptions;
-  readonly isWrong: (value: unknown) => boolean;
-  readonly right: string;
-}[] = [
-  {
-    option: 'maxRetriesPerRequest',
-    isWrong: (value) => value !== null,
-    right: 'set it to null, so that its commands wait for a Redis that is away',
-  },
-  {
-    option: 'enableOfflineQueue',
-    isWrong: (value) => value === false,
-    right: 'leave it out, so that its commands wait while it connects',
-  },
-  {
-    option: 'commandTimeout',
-    isWrong: (value) => value !== undefined && value !== null,
-    right: 'leave it out: a command that is given up may still take effect. To limit a call, use timeoutMs',
-  },
-  {
-    option: 'keyPrefix',
-    isWrong: (value) => value !== undefined && value !== null && value !== '',
-    right: "leave it out: BullMQ's keys begin with the option prefix",
-  },
+/** The options with which a client cannot keep the library's promises, and what to do about each. */
+const unsuitable: readonly [option: keyof RedisOptions, isWrong: (value: unknown) => boolean, hint: string][] = [
+  [
+    'maxRetriesPerRequest',
+    (value) => value !== null,
+    'set it to null, so that its commands wait for a Redis that is away',
+  ],
+  ['enableOfflineQueue', (value) => value === false, 'leave it out, so that its commands wait while it connects'],
+  [
+    'commandTimeout',
+    (value) => value != null,
+    'leave it out: a command that times out may still take effect. To limit a call, use timeoutMs',
+  ],
+  ['keyPrefix', (value) => value != null && value !== '', `leave it out: ${prefixReason}`],
 ];
 
-/** Throws a `TypeError` that names the option and what would be right. */
-function refuseUnsuitable(client: Redis | Cluster): void {
-  // node-redis has a `duplicate` as well.
+/** Throws a `TypeError` that names the option and the remedy. */
+function checkClient(client: Redis | Cluster): void {
+  // A client of node-redis has a `duplicate` as well.
   if (typeof client.defineCommand !== 'function' || typeof client.evalsha !== 'function') {
     throw new TypeError('connection: expected a URL, options of ioredis, or a client of ioredis');
   }
   if (client.status === 'end') throw new TypeError('connection: this client has been closed');
-  const own = client.isCluster ? optionsOfCluster((client as Cluster).options) : (client as Redis).options;
-  for (const { option, isWrong, right } of refused) {
-    const value = own[option];
-    if (isWrong(value)) throw new TypeError(`connection: this client has ${option} ${String(value)}; ${right}`);
+  const options: Partial<RedisOptions> = client.isCluster
+    ? clusterOptions(client as Cluster)
+    : (client as Redis).options;
+  for (const [option, isWrong, hint] of unsuitable) {
+    const value = options[option];
+    if (isWrong(value)) throw new TypeError(`connection: this client has ${option} ${String(value)}; ${hint}`);
   }
 }
 
-/** A cluster's client tries for ever, and the limit of its nodes' is never reached. */
-function optionsOfCluster({ redisOptions, enableOfflineQueue, keyPrefix }: ClusterOptions): Partial<RedisOptions> {
+/** A cluster's client retries without end: the limit of its nodes' clients is never reached. */
+function clusterOptions({ options: { redisOptions, enableOfflineQueue, keyPrefix } }: Cluster): Partial<RedisOptions> {
   return {
     maxRetriesPerRequest: null,
     ...redisOptions,

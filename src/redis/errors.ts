@@ -1,25 +1,13 @@
-/** What is wrong with a connection to Redis, in our own words. */
-import { Redis, type RedisOptions } from 'ioredis';
+/** What the errors of Redis and of its client mean, and what they are called in messages. */
 
-/** Fit to be shown to a user as it is. */
+/** Its message is fit to be shown to a user. */
 export class RedisStartError extends Error {
   override readonly name = 'RedisStartError';
 }
 
-/** What ioredis says of a connection without a code. */
-const connectionTrouble =
-  /^(Connection is closed|All sentinels are unreachable|Failed to refresh slots cache|None of startup nodes|Cluster isn't ready)/;
-
-/** Whether Redis or the connection is the trouble, which its client reports once, and not what was asked for. */
-export function isConnectionError(error: Error & { code?: unknown }): boolean {
-  const { code, message } = error;
-  // BullMQ's own errors have numbers.
-  return /^E[A-Z]+$/.test(String(code ?? '')) || connectionTrouble.test(message) || refusalOf(error) !== null;
-}
-
 /**
- * Replies by which Redis refuses a command for a while and leaves everything as it was. The table says why, as text. Such a
- * command succeeds once the reason is over, so it is treated like one that meets a lost connection.
+ * Replies by which Redis refuses a command for a while and changes nothing. The command succeeds once the reason, given
+ * here as text, is over. So it is treated like a command that meets a lost connection.
  */
 export const refusalReasons = {
   NOREPLICAS: 'too few replicas are connected (min-replicas-to-write)',
@@ -38,73 +26,62 @@ export const refusalReasons = {
 
 export type Refusal = keyof typeof refusalReasons;
 
-/**
- * A reply begins with its code. Redis before 7 puts it behind the name of the script that failed, and BullMQ behind a
- * sentence of its own.
- */
+/** The code is the reply's first word. Redis before 7 puts the failed script's name before it, and BullMQ a sentence. */
 const refusalCode = new RegExp(
   `^(?:ERR Error running script .*? |Failed to [^:]*: )?-?(${Object.keys(refusalReasons).join('|')}) `,
 );
 
-/** Why Redis cannot take this command now; null: the error is of another kind. */
+/** Why Redis refuses the command for now, or null if the error is of another kind. */
 export function refusalOf(error: unknown): Refusal | null {
   if (!(error instanceof Error)) return null;
   const code = refusalCode.exec(error.message)?.[1];
   if (code !== undefined) return code as Refusal;
-  // A transaction is refused as a whole, and carries why.
+  // A transaction is refused as a whole; its error carries the errors of its commands.
   const { previousErrors } = error as { previousErrors?: unknown };
   const causes = [error.cause, ...(Array.isArray(previousErrors) ? previousErrors : [])];
-  return causes.map(refusalOf).find((found) => found !== null) ?? null;
+  return causes.map(refusalOf).find((refusal) => refusal !== null) ?? null;
 }
 
-/** The user or the password is refused. */
-export function isLoginError(reason: Refusal | null): boolean {
-  return reason === 'WRONGPASS' || reason === 'NOAUTH';
+/** Redis does not accept the user or the password. */
+export function isLoginError(refusal: Refusal | null): boolean {
+  return refusal === 'WRONGPASS' || refusal === 'NOAUTH';
+}
+
+/** ioredis's errors about a connection that have no code. */
+const connectionMessage =
+  /^(Connection is closed|All sentinels are unreachable|Failed to refresh slots cache|None of startup nodes|Cluster isn't ready)/;
+
+/** Whether Redis or the connection failed, which its client reports once, and not the command itself. */
+export function isConnectionError(error: Error & { code?: unknown }): boolean {
+  const { code, message } = error;
+  // The codes of BullMQ's own errors are numbers.
+  return /^E[A-Z]+$/.test(String(code ?? '')) || connectionMessage.test(message) || refusalOf(error) !== null;
+}
+
+/** Whether the command was not carried out and can be retried as it is. A refused login is the caller's to correct. */
+export function isTransient(error: unknown): boolean {
+  return error instanceof Error && isConnectionError(error) && !isLoginError(refusalOf(error));
 }
 
 export const connectionClosed = 'connection closed';
 
-/** In our own words, where there are some: what a server answers may repeat what it was sent. */
-export function reasonOf(error: Error & { code?: string }): string {
-  const { code, message } = error;
+/** The error as text. Known errors get a fixed text, since a server's reply may repeat what it was sent. */
+export function describeError({ code, message }: Error & { code?: string }): string {
   if (code === 'ECONNREFUSED') return 'connection refused';
   if (code === 'ECONNRESET' || code === 'EPIPE' || message.startsWith('DENIED')) return connectionClosed;
   if (code === 'ENOENT') return 'no such socket';
   if (code === 'EACCES') return 'permission denied';
   if (code === 'ENOTFOUND' || code === 'EAI_AGAIN') return 'no such host';
   if (code === 'ETIMEDOUT' || message.startsWith('Socket timeout')) return 'no answer';
-  if (message.startsWith('WRONGPASS')) return 'wrong user or password';
-  if (message.startsWith('NOAUTH')) return 'it wants a password, and was given none';
+  if (message.startsWith('WRONGPASS')) return refusalReasons.WRONGPASS;
+  if (message.startsWith('NOAUTH')) return `${refusalReasons.NOAUTH}, and none was given`;
   return message;
 }
 
 /**
- * Asks one Sentinel, or one node of a cluster: ioredis does not tell why none of them answers. null: this one does.
- */
-export async function troubleWith(server: RedisOptions): Promise<string | null> {
-  const client = new Redis({ ...server, lazyConnect: true, retryStrategy: null, enableReadyCheck: false });
-  const reasons: string[] = [];
-  client.on('error', (error) => reasons.push(reasonOf(error)));
-  try {
-    await client.connect();
-    await client.ping();
-    return null;
-  } catch (error) {
-    return reasons[0] ?? reasonOf(error as Error);
-  } finally {
-    client.disconnect();
-  }
-}
-
-/** Whether the same command may be tried again later: it was not done. A login that is refused is the caller's to put right. */
-export function isTransient(error: unknown): boolean {
-  return error instanceof Error && isConnectionError(error) && !isLoginError(refusalOf(error));
-}
-
-/**
- * The error without the command that failed: ioredis attaches its arguments, which may be a password or a link, and
- * whoever prints the error prints them too.
+ * The error without the failed command. ioredis attaches the command's arguments, which may include a password or a link,
+ * and printing the error prints them.
  */
 export function withoutCommand(error: unknown): Error {
-  return new Error(error instanceof Error ? reasonOf(error) : String(error));
+  return new Error(error instanceof Error ? describeError(error) : String(error));
 }

@@ -1,69 +1,73 @@
-/** What kind of server this is, as far as it tells: what keeps the program from working with it, and what is risky. */
+/** What kind of server Redis is: what keeps the program from working with it, and what puts data at risk. */
 import { Cluster } from 'ioredis';
 import type { RedisClient } from './scripts.ts';
 
-export interface RedisFindings {
-  /** What keeps the program from working with this server; null: nothing. */
-  readonly refusal: string | null;
-  /** What an operator should know. */
+export interface Inspection {
+  /** What keeps the program from working with this server, or null. */
+  readonly problem: string | null;
   readonly warnings: readonly string[];
 }
 
-/** `config`: managed services refuse it. */
+/** Managed services may forbid `config`. */
 type Server = Pick<RedisClient, 'info' | 'config'>;
 
-const oldest = [6, 2] as const;
+const minVersion = [6, 2] as const;
 
-/** Of a cluster, every primary; the first refusal, and each warning once. */
-export async function inspectRedis(client: RedisClient): Promise<RedisFindings> {
-  const servers = client instanceof Cluster ? client.nodes('master') : [client];
-  const all = await Promise.all(servers.map((server) => inspectServer(server, client instanceof Cluster)));
+/** In a cluster: the first problem of any primary, and each warning once. */
+export async function inspectRedis(client: RedisClient): Promise<Inspection> {
+  const isCluster = client instanceof Cluster;
+  const servers = isCluster ? client.nodes('master') : [client];
+  const all = await Promise.all(servers.map((server) => inspectServer(server, isCluster)));
   return {
-    refusal: all.find(({ refusal }) => refusal !== null)?.refusal ?? null,
+    problem: all.find(({ problem }) => problem !== null)?.problem ?? null,
     warnings: [...new Set(all.flatMap(({ warnings }) => warnings))],
   };
 }
 
-/** `asCluster`: it was reached as a node of one. */
-export async function inspectServer(server: Server, asCluster = false): Promise<RedisFindings> {
+/** `isNode`: it was reached as a node of a cluster. */
+export async function inspectServer(server: Server, isNode = false): Promise<Inspection> {
   const info = await server.info();
-  const field = (name: string) => new RegExp(`^${name}:(.*?)\\r?$`, 'm').exec(info)?.[1];
   const warnings: string[] = [];
-  const policy = field('maxmemory_policy');
+  const policy = field(info, 'maxmemory_policy');
   if (policy !== undefined && policy !== 'noeviction') {
-    warnings.push(`Redis may throw keys away (maxmemory-policy ${policy}): set it to noeviction`);
+    warnings.push(`Redis may evict keys (maxmemory-policy ${policy}): set it to noeviction`);
   }
-  if (field('aof_enabled') === '0' && (await savesSnapshots(server)) === false) {
-    warnings.push('Redis keeps nothing on disk: a restart forgets every link and every job; set appendonly to yes');
+  if (field(info, 'aof_enabled') === '0' && (await savesSnapshots(server)) === false) {
+    warnings.push('Redis saves nothing to disk: a restart loses every link and every job; set appendonly to yes');
   }
-  const refusal = refusalOfServer(field('redis_version') ?? '0', field('redis_mode'), asCluster);
-  return { refusal: refusal ?? refusalOfRole(info), warnings };
+  return { problem: serverProblem(info, isNode) ?? replicaProblem(info), warnings };
 }
 
-/** What keeps a program that writes from working with this server; null: nothing. Clients of a cluster find the primary. */
-export async function refusalOfReplica(client: RedisClient): Promise<string | null> {
-  return client instanceof Cluster ? null : refusalOfRole(await client.info('replication'));
+/** Why a command that writes cannot use this server, or null. A cluster's client finds the primary itself. */
+export async function writeProblem(client: RedisClient): Promise<string | null> {
+  return client instanceof Cluster ? null : replicaProblem(await client.info('replication'));
 }
 
-function refusalOfRole(info: string): string | null {
-  if (!/^role:slave\r?$/m.test(info)) return null;
-  const [, host] = /^master_host:(.*?)\r?$/m.exec(info) ?? [];
-  const [, port] = /^master_port:(.*?)\r?$/m.exec(info) ?? [];
-  return `this Redis is a replica and takes no writes: name its primary (${host}:${port}) instead`;
+function replicaProblem(info: string): string | null {
+  if (field(info, 'role') !== 'slave') return null;
+  const primary = `${field(info, 'master_host')}:${field(info, 'master_port')}`;
+  return `this Redis is a replica and takes no writes: name its primary (${primary}) instead`;
 }
 
-function refusalOfServer(version: string, mode: string | undefined, asCluster: boolean): string | null {
+function serverProblem(info: string, isNode: boolean): string | null {
+  const version = field(info, 'redis_version') ?? '0';
   const [major = 0, minor = 0] = version.split('.').map(Number);
-  if (major < oldest[0] || (major === oldest[0] && minor < oldest[1])) {
-    return `Redis ${version} is too old: ${oldest.join('.')} or newer is needed`;
+  if (major < minVersion[0] || (major === minVersion[0] && minor < minVersion[1])) {
+    return `Redis ${version} is too old: ${minVersion.join('.')} or newer is needed`;
   }
+  const mode = field(info, 'redis_mode');
   if (mode === 'sentinel') return 'this is a Redis Sentinel: name it under redis.sentinels in the file';
-  if (mode === 'cluster' && !asCluster)
+  if (mode === 'cluster' && !isNode) {
     return 'this Redis is a node of a cluster: name it under redis.cluster in the file';
+  }
   return null;
 }
 
-/** null: it does not tell. */
+function field(info: string, name: string): string | undefined {
+  return new RegExp(`^${name}:(.*?)\\r?$`, 'm').exec(info)?.[1];
+}
+
+/** Null if the server does not say. */
 async function savesSnapshots(server: Server): Promise<boolean | null> {
   try {
     const [, save] = (await server.config('GET', 'save')) as string[];

@@ -1,22 +1,23 @@
-/** What the log says of a Redis that cannot be worked with, and what `/readyz` and the metrics name as the reason. */
+/** Whether Redis can be used now, over all connections of this process, and the log lines about it. */
 import type { Logger } from '../log.ts';
 import type { ConnectOptions } from './connection.ts';
 import { connectionClosed, type Refusal, refusalReasons } from './errors.ts';
 
+/** What Redis refuses now. Each reason is reported at most once a minute, and its end once. */
 export interface Refusals {
   /** Called for each refused command. */
   refused(reason: Refusal): void;
-  /** Why Redis refuses commands now; null: it takes them. */
+  /** Why Redis refuses commands now, or null if it accepts them. */
   now(): Refusal | null;
-  /** The connection is lost: nothing is refused until it is back, which is reported as such. */
+  /** Called when the connection is lost: what was refused is reported as the outage from then on. */
   clear(): void;
 }
 
-/** `why`: as text, for people. */
+/** Null: Redis accepts commands again. */
 export type OnRefusal = (change: { readonly reason: Refusal; readonly why: string } | null) => void;
 
 const reportEveryMs = 60_000;
-/** Refused commands are sent again every second: without a refusal for this time, none is left. */
+/** Refused commands are sent again every second, so no refusal for this long means that none is left. */
 const overMs = 2_500;
 
 export function createRefusals(onRefusal: OnRefusal = () => {}): Refusals {
@@ -25,11 +26,16 @@ export function createRefusals(onRefusal: OnRefusal = () => {}): Refusals {
   let isReported = false;
   let timer: NodeJS.Timeout | undefined;
 
-  function end(): void {
+  function clear(): void {
     clearTimeout(timer);
     current = null;
-    if (isReported) onRefusal(null);
     isReported = false;
+  }
+
+  function end(): void {
+    const wasReported = isReported;
+    clear();
+    if (wasReported) onRefusal(null);
   }
 
   return {
@@ -44,36 +50,29 @@ export function createRefusals(onRefusal: OnRefusal = () => {}): Refusals {
       onRefusal({ reason, why: refusalReasons[reason] });
     },
     now: () => current,
-    clear() {
-      clearTimeout(timer);
-      current = null;
-      isReported = false;
-    },
+    clear,
   };
 }
 
 export interface Outage extends Required<Pick<ConnectOptions, 'onChange' | 'refusals'>> {
-  /** The code of the reply by which Redis refuses commands now, or why it is not reachable; null: neither. */
+  /** Why Redis is not reachable, or the code by which it refuses commands; null if it can be used. */
   now(): string | null;
 }
 
 export function createOutage(log: Logger): Outage {
   let lost: string | null = null;
   const refusals = createRefusals((change) => {
-    if (change === null) return log.warn({ event: 'redis.back' }, 'Redis takes commands again');
+    if (change === null) return log.warn({ event: 'redis.back' }, 'Redis accepts commands again');
     const { reason, why } = change;
-    log.error(
-      { event: 'redis.refuses', reason },
-      `Redis refuses commands: ${why}; work goes on when it takes them again`,
-    );
+    log.error({ event: 'redis.refuses', reason }, `Redis refuses commands: ${why}; work resumes when it accepts them`);
   });
   return {
     refusals,
     now: () => lost ?? refusals.now(),
-    onChange(up, why) {
-      lost = up ? null : why || connectionClosed;
-      if (up) log.warn({ event: 'redis.back' }, 'Redis is back');
-      else log.error({ event: 'redis.lost', why }, `Redis is not reachable: ${why}; work goes on when it is back`);
+    onChange(isConnected, why) {
+      lost = isConnected ? null : why || connectionClosed;
+      if (isConnected) log.warn({ event: 'redis.back' }, 'Redis is back');
+      else log.error({ event: 'redis.lost', why }, `Redis is not reachable: ${why}; work resumes when it is back`);
     },
   };
 }

@@ -6,7 +6,6 @@ import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import type { Cluster, Redis } from 'ioredis';
 
-/** Any client the scripts can run on. */
 export type RedisClient = Redis | Cluster;
 
 export interface Script {
@@ -21,7 +20,7 @@ export function loadScript(name: string, moduleUrl: string): Script {
   return { name, lua, sha: createHash('sha1').update(lua).digest('hex') };
 }
 
-/** By its digest, and by its text only where the server does not know it yet (first use, or restarted). */
+/** Sends the script's digest, and its text only if the server does not know it: at first use, or after a restart. */
 export async function runScript(
   redis: RedisClient,
   script: Script,

@@ -1,4 +1,6 @@
-/** The addresses and logins of a Redis: one server, Sentinels, or a cluster. */
+/** The address and login of a Redis, as text and as ioredis's options. */
+import type { RedisOptions } from 'ioredis';
+import { registerSecret } from '../log.ts';
 
 export interface NodeAddress {
   readonly host: string;
@@ -11,17 +13,22 @@ export interface Login {
   readonly tls: boolean;
 }
 
+export type ServerTarget = ({ readonly url: string } | { readonly path: string }) & { readonly password?: string };
+
+export interface SentinelTarget {
+  readonly sentinels: readonly NodeAddress[];
+  readonly name: string;
+  readonly sentinelPassword?: string;
+  readonly login: Login;
+}
+
+export interface ClusterTarget {
+  readonly cluster: readonly NodeAddress[];
+  readonly login: Login;
+}
+
 /** Contains passwords: show it only through `describeTarget`. */
-export type RedisTarget =
-  | { readonly url: string; readonly password?: string }
-  | { readonly path: string; readonly password?: string }
-  | {
-      readonly sentinels: readonly NodeAddress[];
-      readonly name: string;
-      readonly sentinelPassword?: string;
-      readonly login: Login;
-    }
-  | { readonly cluster: readonly NodeAddress[]; readonly login: Login };
+export type RedisTarget = ServerTarget | SentinelTarget | ClusterTarget;
 
 /** As text, without a password. */
 export function describeTarget(target: RedisTarget): string {
@@ -31,4 +38,64 @@ export function describeTarget(target: RedisTarget): string {
   if ('cluster' in target) return `the cluster of ${list(target.cluster)}`;
   const { protocol, host, pathname } = new URL(target.url);
   return `${protocol}//${host}${pathname}`;
+}
+
+/** For one server, or for the one that the Sentinels call the primary. */
+export function serverOptions(target: ServerTarget | SentinelTarget): RedisOptions {
+  if (!('sentinels' in target)) {
+    const address = 'path' in target ? { path: target.path } : urlOptions(target.url);
+    return { ...address, ...defined({ password: target.password }) };
+  }
+  const { password: sentinelPassword, tls: sentinelTLS } = sentinelLogin(target);
+  return {
+    sentinels: [...target.sentinels],
+    name: target.name,
+    ...loginOptions(target.login),
+    ...defined({ sentinelPassword, sentinelTLS, enableTLSForSentinelMode: sentinelTLS && true }),
+  };
+}
+
+export function loginOptions({ username, password, tls }: Login): Pick<RedisOptions, 'username' | 'password' | 'tls'> {
+  return defined({ username, password, tls: tls ? {} : undefined });
+}
+
+/** The servers that know where Redis is, and how to ask them. None for a single server. */
+export function contactsOf(target: RedisTarget): (RedisOptions & NodeAddress)[] {
+  if ('sentinels' in target) return target.sentinels.map((sentinel) => ({ ...sentinel, ...sentinelLogin(target) }));
+  if ('cluster' in target) return target.cluster.map((node) => ({ ...node, ...loginOptions(target.login) }));
+  return [];
+}
+
+/** The options that may change while the program runs. They are redacted in the log from now on. */
+export function passwordsOf(target: RedisTarget): Pick<RedisOptions, 'password' | 'sentinelPassword'> {
+  const options: RedisOptions = 'cluster' in target ? loginOptions(target.login) : serverOptions(target);
+  const { password, sentinelPassword } = options;
+  for (const secret of [password, sentinelPassword]) if (secret) registerSecret(secret);
+  return defined({ password, sentinelPassword });
+}
+
+/** Sentinels have a password of their own, and no users. */
+function sentinelLogin({ login, sentinelPassword }: SentinelTarget): Pick<RedisOptions, 'password' | 'tls'> {
+  return loginOptions({ tls: login.tls, ...defined({ password: sentinelPassword }) });
+}
+
+function urlOptions(url: string): RedisOptions {
+  const { protocol, hostname, port, username, password, pathname } = new URL(url);
+  return {
+    host: hostname.replace(/^\[|\]$/g, ''),
+    port: Number(port || 6379),
+    ...(pathname.length > 1 ? { db: Number(pathname.slice(1)) } : {}),
+    ...loginOptions({
+      ...(username === '' ? {} : { username: decodeURIComponent(username) }),
+      ...(password === '' ? {} : { password: decodeURIComponent(password) }),
+      tls: protocol === 'rediss:',
+    }),
+  };
+}
+
+/** The properties that are not undefined: ioredis would take an undefined one for a value. */
+function defined<T extends object>(properties: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
+  return Object.fromEntries(Object.entries(properties).filter(([, value]) => value !== undefined)) as ReturnType<
+    typeof defined<T>
+  >;
 }

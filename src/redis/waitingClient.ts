@@ -1,10 +1,10 @@
 /**
  * ioredis's clients, made to wait. A command that Redis refuses for a while (`refusalOf`) is sent again about once a second
- * until it is taken, as one that meets a lost connection is. Whoever sent it, BullMQ included, only sees that it takes
- * longer: nothing spins, and nothing that has to be stored is thrown away.
+ * until Redis accepts it, like a command that meets a lost connection. To its caller, BullMQ included, it only takes
+ * longer: there is no busy loop, and nothing that has to be stored is lost.
  *
- * Guarantees: a transaction is never taken apart, it is rejected as a whole. BullMQ's duplicates of a client behave like it.
- * Not guaranteed: that commands sent at once are taken in their order, where some of them are refused.
+ * A transaction is never split: it is rejected as a whole. BullMQ's duplicates of a client behave like it. If some of
+ * several commands sent at once are refused, their order is not guaranteed.
  */
 import { Cluster, type ClusterNode, type ClusterOptions, type Command, Redis, type RedisOptions } from 'ioredis';
 import { isLoginError, refusalOf } from './errors.ts';
@@ -13,22 +13,22 @@ import type { Refusals } from './outage.ts';
 /** What all connections of one client share. */
 export interface Waiting {
   readonly refusals: Refusals;
-  /** How long a command may be refused before it is rejected. */
+  /** How long Redis may refuse a command before the command fails. */
   readonly refusedForMs: number;
-  /** The first connection was ready: from then on, trouble is waited out. */
+  /** The first connection was ready. From then on, commands wait for the next one. */
   wasReady: boolean;
-  /** Read again for each connection: a password may have been changed. */
+  /** Called for each connection: a password may have changed. */
   login(): Pick<RedisOptions, 'password' | 'sentinelPassword'>;
-  /** Called when Redis does not accept it. */
+  /** Called when Redis does not accept the login. */
   onWrongLogin(): void;
 }
 
-/** As an option, so that ioredis hands it on to duplicates. */
-export interface WaitingOptions extends RedisOptions {
+/** An option, so that ioredis passes it on to duplicates. */
+interface WaitingOptions extends RedisOptions {
   readonly waiting: Waiting;
 }
 
-/** From a TCP connection to a server that answers and has loaded its data; a server that loads says so meanwhile. */
+/** From the TCP connection to a server that has loaded its data. A server that is loading says so meanwhile. */
 const handshakeMs = 5_000;
 const resendMs = 1_000;
 
@@ -39,14 +39,14 @@ export class WaitingRedis extends Redis {
   declare readonly options: WaitingOptions;
   private readonly refused: Command[] = [];
   private timer: NodeJS.Timeout | undefined;
-  /** Another connection may do: another server may be the primary by now, or the password is another. */
+  /** A new connection may be accepted: another server may be the primary now, or the password may have changed. */
   private mustReconnect = false;
   private readonly firstRefusedAt = new WeakMap<object, number>();
 
   constructor(options: WaitingOptions) {
     super({ ...options, replyMapping: 'legacy' });
     this.giveUpSilentHandshakes();
-    // Commands that wait for their second fail with the connection, like all others.
+    // Commands that wait to be sent again fail with the connection, like all others.
     this.on('end', () => this.resend());
   }
 
@@ -54,7 +54,7 @@ export class WaitingRedis extends Redis {
     return new WaitingRedis({ ...this.options, ...override });
   }
 
-  /** Called by ioredis for each connection, the first time from its constructor: fields of this class may be missing. */
+  /** Called by ioredis for each connection, first from its constructor: fields of this class may not exist yet. */
   override connect(callback?: (error?: Error | null) => void): Promise<void> {
     Object.assign(this.options, this.options.waiting.login());
     return callback === undefined ? super.connect() : super.connect(callback);
@@ -77,7 +77,7 @@ export class WaitingRedis extends Redis {
       command.reject(error);
       return;
     }
-    // It is sent alone from now on, and a closed connection must not count it as a part of its pipeline.
+    // It is sent alone from now on: a closed connection must not count it as a part of its pipeline.
     delete command.pipelineIndex;
     this.mustReconnect ||= reason === 'READONLY' || isLoginError(reason);
     this.refused.push(command);
@@ -85,8 +85,8 @@ export class WaitingRedis extends Redis {
   }
 
   /**
-   * Called by ioredis when a connection cannot be used, such as for a wrong password. It would fail every command that
-   * waits; they wait for the next connection instead.
+   * Called by ioredis when a connection cannot be used, for a wrong password say. ioredis would fail every waiting command;
+   * here they wait for the next connection.
    */
   override recoverFromFatalError(commandError: Error, error: Error, options: FlushOptions): void {
     if (isLoginError(refusalOf(error))) this.options.waiting.onWrongLogin();
@@ -103,8 +103,8 @@ export class WaitingRedis extends Redis {
   }
 
   /**
-   * Once Redis was reached, gives up a new connection that does not answer: ioredis would wait for it as long as for one
-   * that blocks, so an outage in which packets just vanish would last that much longer.
+   * Once Redis was reached, gives up a new connection that does not answer. ioredis would wait for it as long as for a
+   * blocking read, which would prolong every outage in which packets are dropped.
    */
   private giveUpSilentHandshakes(): void {
     let wasReady = false;
@@ -116,11 +116,11 @@ export class WaitingRedis extends Redis {
       clearTimeout(timer);
       if (wasReady) timer = setTimeout(() => this.disconnect(true), handshakeMs);
     });
-    for (const over of ['ready', 'close', 'end']) this.on(over, () => clearTimeout(timer));
+    for (const event of ['ready', 'close', 'end']) this.on(event, () => clearTimeout(timer));
   }
 }
 
-export interface WaitingClusterOptions extends ClusterOptions {
+interface WaitingClusterOptions extends ClusterOptions {
   readonly waiting: Waiting;
 }
 
@@ -129,7 +129,7 @@ interface Handlers {
   defaults(): void;
 }
 
-/** ioredis itself waits out CLUSTERDOWN and TRYAGAIN, as long as `maxRedirections` allows. */
+/** ioredis itself retries after CLUSTERDOWN and TRYAGAIN, as often as `maxRedirections` allows. */
 export class WaitingCluster extends Cluster {
   declare readonly options: WaitingClusterOptions;
   private readonly contacts: ClusterNode[];
@@ -146,15 +146,15 @@ export class WaitingCluster extends Cluster {
     return new WaitingCluster(contacts.length > 0 ? contacts : this.contacts, options);
   }
 
-  /** Called by ioredis for each try to find the cluster, the first time from its constructor. */
+  /** Called by ioredis for each attempt to find the cluster, first from its constructor. */
   override connect(): Promise<void> {
-    // ioredis keeps a copy of the options for the nodes that it finds, and offers no way to it.
+    // ioredis keeps a private copy of the options for the nodes that it finds.
     const { connectionPool: pool } = this as unknown as { connectionPool: { redisOptions: RedisOptions } };
     Object.assign(pool.redisOptions, this.options.waiting.login());
     return super.connect();
   }
 
-  /** Called by ioredis for each command that failed. `attempts` is the command's own. */
+  /** Called by ioredis for each failed command. `attempts` belongs to the command. */
   override handleError(error: Error, attempts: { value?: number }, handlers: Handlers): void {
     const reason = refusalOf(error);
     if (reason === null) {

@@ -99,7 +99,7 @@ describe('a Redis that cannot be reached', () => {
       `cannot reach Redis at redis://127.0.0.1:${port}: wrong user or password`,
     );
     await expect(connectRedis({ url: `redis://127.0.0.1:${port}` })).rejects.toThrow(
-      `cannot reach Redis at redis://127.0.0.1:${port}: it wants a password, and was given none`,
+      `cannot reach Redis at redis://127.0.0.1:${port}: it requires a password, and none was given`,
     );
   });
 
@@ -226,31 +226,31 @@ describe('a command that Redis refuses for a while', () => {
 });
 
 describe('the server', () => {
-  const keepsNothing = 'Redis keeps nothing on disk: a restart forgets every link and every job; set appendonly to yes';
+  const keepsNothing = 'Redis saves nothing to disk: a restart loses every link and every job; set appendonly to yes';
 
   it('is fit with an append-only file or with snapshots, and warned about with neither', async () => {
     const { url } = await ownServer();
     const client = await open({ url });
-    expect(await inspectRedis(client)).toEqual({ refusal: null, warnings: [keepsNothing] });
+    expect(await inspectRedis(client)).toEqual({ problem: null, warnings: [keepsNothing] });
     await client.config('SET', 'save', '60 1');
-    expect(await inspectRedis(client)).toEqual({ refusal: null, warnings: [] });
+    expect(await inspectRedis(client)).toEqual({ problem: null, warnings: [] });
     const appending = await ownServer({ appendOnly: true });
-    expect(await inspectRedis(await open({ url: appending.url }))).toEqual({ refusal: null, warnings: [] });
+    expect(await inspectRedis(await open({ url: appending.url }))).toEqual({ problem: null, warnings: [] });
   });
 
   it('is not warned about where it does not tell what it keeps', async () => {
     const { url } = await ownServer();
     const client = await open({ url });
     await client.acl('SETUSER', 'default', '-config');
-    expect(await inspectRedis(client)).toEqual({ refusal: null, warnings: [] });
+    expect(await inspectRedis(client)).toEqual({ problem: null, warnings: [] });
   });
 
-  it('is warned about where it may throw keys away', async () => {
+  it('is warned about where it may evict keys', async () => {
     const { url } = await ownServer();
     const client = await open({ url });
     await client.config('SET', 'maxmemory-policy', 'allkeys-lru');
     const { warnings } = await inspectRedis(client);
-    expect(warnings).toContain('Redis may throw keys away (maxmemory-policy allkeys-lru): set it to noeviction');
+    expect(warnings).toContain('Redis may evict keys (maxmemory-policy allkeys-lru): set it to noeviction');
   });
 
   it.each([
@@ -259,9 +259,9 @@ describe('the server', () => {
     ['much newer', '10.1.0', 'standalone', null],
     ['a Sentinel', '7.0.0', 'sentinel', 'this is a Redis Sentinel: name it under redis.sentinels in the file'],
     ['a node', '7.0.0', 'cluster', 'this Redis is a node of a cluster: name it under redis.cluster in the file'],
-  ])('is judged by what it tells: %s', async (_, version, mode, refusal) => {
+  ])('is judged by what it tells: %s', async (_, version, mode, problem) => {
     const info = `# Server\r\nredis_version:${version}\r\nredis_mode:${mode}\r\n`;
     const server = { info: () => Promise.resolve(info) } as unknown as Redis;
-    expect(await inspectServer(server)).toEqual({ refusal, warnings: [] });
+    expect(await inspectServer(server)).toEqual({ problem, warnings: [] });
   });
 });
