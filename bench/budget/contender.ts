@@ -10,6 +10,7 @@ import { Redis } from 'ioredis';
 import pThrottle from 'p-throttle';
 import { z } from 'zod';
 import { createRyzeClient } from '../../src/ryze/client.ts';
+import { isFailure } from '../../src/ryze/outcome.ts';
 
 const env = z
   .object({
@@ -32,7 +33,7 @@ const backoffMs = env.PER_MS / 60;
 
 async function call(jid: string): Promise<void> {
   const outcome = await client.resetLink({ instance: 'bot', token: env.TOKEN, identifier: jid });
-  if (!outcome.ok) throw new Error(outcome.code);
+  if (isFailure(outcome)) throw new Error(outcome.code);
 }
 
 async function retried(attempt: () => Promise<void>): Promise<void> {

@@ -3,6 +3,7 @@ import { type Job, Queue, Worker } from 'bullmq';
 import { Redis } from 'ioredis';
 import { z } from 'zod';
 import { createRyzeClient } from '../../src/ryze/client.ts';
+import { isFailure } from '../../src/ryze/outcome.ts';
 
 const env = z
   .object({ REDIS_PATH: z.string(), API: z.string(), TOKEN: z.string(), INSTANCES: z.coerce.number() })
@@ -14,8 +15,8 @@ const results = new Queue('invite-links', { connection });
 const workers = Array.from({ length: env.INSTANCES }, (_, i) => {
   const handle = async (job: Job<{ jid: string }>) => {
     const outcome = await client.resetLink({ instance: `bot${i}`, token: env.TOKEN, identifier: job.data.jid });
-    if (!outcome.ok) throw new Error(outcome.code);
-    await results.add('link.rotated', outcome.value);
+    if (isFailure(outcome)) throw new Error(outcome.code);
+    await results.add('link.rotated', outcome);
   };
   return new Worker(`calls-bot${i}`, handle, { connection, concurrency: 5 });
 });

@@ -1,31 +1,31 @@
 /**
- * The requests a token may still make. A bucket is named by a hash of the token, so everybody who uses the same token
- * on the same Redis shares one, in whatever process. Guarantees that no window of the server's, fixed or sliding, ever
- * holds more than `max` of our requests, however long each travels, because a slot is given back only `per` after its
- * answer. Requests made by others with the same token are learnt from the answers' headers; they can still surprise us.
+ * The requests that a token may still make. A bucket is named by a hash of its token, so every process that uses the same
+ * token on the same Redis shares one. Guarantees that no window of the server's, fixed or sliding, ever holds more than
+ * `max` of our requests, however long each travels, because a slot is given back only `per` after its answer. Requests
+ * that others make with the same token are learnt from the answers' headers; they can still come as a surprise.
  *
- * An instance's gate (`gate.ts`) is checked in the same step: while it is closed no call is granted.
+ * An instance's gate (`gate.ts`) is checked in the same step: no call is granted while it is closed.
  */
-
 import { createHash, randomUUID } from 'node:crypto';
 import type { InstanceConfig } from '../config/config.ts';
 import type { Database } from '../redis/database.ts';
 import type { Keys } from '../redis/keys.ts';
 import { loadScript, runScript } from '../redis/scripts.ts';
-import type { RateLimitReading } from '../ryze/outcome.ts';
-import { culpritMs, type Witness } from './gate.ts';
+import { type CallFailure, type CallOutcome, isFailure } from '../ryze/outcome.ts';
+import { policies } from '../ryze/policy.ts';
+import { culpritMs, type FailedCall, type Witness } from './gate.ts';
 
 const acquireLua = loadScript('acquire', import.meta.url);
 const settleLua = loadScript('settle', import.meta.url);
 const capacityLua = loadScript('capacity', import.meta.url);
 
-/** Why no slot was given, in the order of the numbers that `acquire.lua` returns from 1 on. */
+/** Why no slot was given, in the order of the numbers that `acquire.lua` returns, from 1. */
 const denials = ['budget', 'reserved', 'exhausted', 'probing', 'gate', 'pace', 'blamed'] as const;
 /**
- * `budget`: the limit is used up, or what is left of it is others' turn; `reserved`: only what is kept for one-offs is
- * left; `exhausted`: the server refused a call for its limit; `probing`: one call is out that all others wait for;
- * `gate`: the instance is paused; `pace`: the phone's last scheduled reset was too recent; `blamed`: the instance is paused
- * for this group's failure, and another group's call is to show first whose failure it was.
+ * `budget`: the limit is used up, or the rest of it is for waiters ahead. `reserved`: only the reserve for one-offs is
+ * left. `exhausted`: the server refused a call for its limit. `probing`: all calls wait for the answer of one. `gate`: the
+ * instance is paused. `pace`: the phone's last scheduled reset was too recent. `blamed`: the instance is paused for this
+ * group's failure, and another group's call is to show first whose failure it was.
  */
 export type Denial = (typeof denials)[number];
 
@@ -34,43 +34,22 @@ export interface Slot {
   readonly id: string;
   readonly bucket: string;
   readonly witness: Witness;
-  /** From this time on the slot is free: a fraction of a second. */
+  /** Until the slot is free: a fraction of a second. */
   readonly startsInMs: number;
-  /** The call must be sent before this much time has passed since the slot was asked for. */
+  /** The call must be sent within this time after the slot was asked for. */
   readonly sendWithinMs: number;
 }
 
 export type Grant = Slot | { readonly granted: false; readonly why: Denial; readonly waitMs: number };
 
-/**
- * What a call shows of its instance. `works`: the gate's reason may be over. `trouble`: the caller has the failure judged
- * (`judgeFailure`) or opens the gate (`openGate`); until then nobody else may probe.
- */
-export type Shown = 'works' | 'trouble' | 'unclear';
-
-/** How the call ended that the slot was for. */
-export type Settlement =
-  /** It was never sent, or never left. */
-  | { readonly ending: 'refunded'; readonly instance?: Shown }
-  /** There was no answer. */
-  | { readonly ending: 'silent'; readonly instance?: Shown }
-  | {
-      readonly ending: 'answered';
-      readonly tookMs: number;
-      readonly rateLimit: RateLimitReading | null;
-      /** The server refused the call because the limit is used up. */
-      readonly exhausted: boolean;
-      /** When the server wants to be asked again; absent: it did not say. */
-      readonly retryAfterMs?: number;
-      readonly instance: Shown;
-    };
-
-/** What the call's answer told of the token and of the instance. */
-export interface Learnt {
-  /** Requests that others made with this token, as far as it shows. */
-  readonly foreign: number;
-  /** What the instance's gate was closed for, where this answer opened it. */
-  readonly opened: string | null;
+/** The call that a slot was taken for. */
+export interface SlotCall {
+  readonly outcome: CallOutcome;
+  readonly tookMs: number;
+  /** By Redis's clock. */
+  readonly startedAt: number;
+  /** false: the group is known to fail in this way, so a failure says nothing of its instance. */
+  readonly isNews: boolean;
 }
 
 export interface Capacity {
@@ -80,44 +59,28 @@ export interface Capacity {
   readonly limit: number;
   /** Requests that others made with this token, as far as known. */
   readonly foreign: number;
-  /** Until the server counts anew, after it refused a call; 0: open. */
+  /** Until the server's counter resets after it refused a call. 0: open. */
   readonly closedForMs: number;
-  /** Waiters that could have a slot now, though they were told to come later: those before them did not come. */
+  /** Waiters that could have a slot now, before their turn: those ahead of them did not come. */
   readonly callable: number;
 }
 
-/** What of an instance the budget needs to know. */
+/** What the budget needs to know of an instance. */
 export type BudgetedInstance = Pick<InstanceConfig, 'name' | 'rateLimit' | 'paceMs'>;
 
-/** What a slot is wanted for: only one-offs may use the reserve, only scheduled resets keep the pace. */
+/** What a slot is for: only one-offs may use the reserve, and only scheduled resets keep the pace. */
 export type Purpose = 'oneOff' | 'scheduledReset' | 'scheduledRead';
 
-export interface Budget {
-  /** Asks once. `waiter` is the same each time that the same work asks: by it, it keeps its place on the wait list. */
-  ask(instance: BudgetedInstance, token: string, purpose: Purpose, waiter: string, witness?: Witness): Promise<Grant>;
-  /** Asks, and while a probe is out, sleeps until its likely answer, then asks again. */
-  acquire(
-    instance: BudgetedInstance,
-    token: string,
-    purpose: Purpose,
-    waiter: string,
-    witness?: Witness,
-  ): Promise<Grant>;
-  /** Reports the call's end. */
-  settle(instance: BudgetedInstance, slot: Slot, settlement: Settlement): Promise<Learnt>;
-  capacity(instance: BudgetedInstance, token: string, horizonMs: number): Promise<Capacity>;
-}
-
-const works = ['one-offs', 'scheduled'] as const;
+const waitLists = ['one-offs', 'scheduled'] as const;
 
 /** Between taking a slot and sending its call: a process that was frozen for longer must ask again. */
 const sendWithinMs = 5_000;
-/** A first call that brings no answer within this time holds up nobody any longer, whatever became of its process. */
+/** A probe without an answer within this time no longer holds up other calls, whatever became of its process. */
 const probeLeaseMs = 10_000;
 
 const buckets = new Map<string, string>();
 
-/** Names a token's bucket without telling the token. */
+/** Names a token's bucket without revealing the token. */
 export function bucketOf(token: string): string {
   const known = buckets.get(token);
   if (known !== undefined) return known;
@@ -126,19 +89,21 @@ export function bucketOf(token: string): string {
   return bucket;
 }
 
-export interface BudgetOptions {
-  /** After this long a call without an answer has certainly been counted. */
-  readonly callTimeoutMs: number;
-  /** Told of every time that somebody asked in vain. */
-  readonly onDenied?: (instance: string, why: Denial) => void;
-}
+export type Budget = ReturnType<typeof createBudget>;
 
-export function createBudget(db: Database, { callTimeoutMs, onDenied }: BudgetOptions): Budget {
+/** `callTimeoutMs`: a call without an answer has certainly been counted by then. `onDenied`: called for each denial. */
+export function createBudget(
+  db: Database,
+  {
+    callTimeoutMs,
+    onDenied,
+  }: { readonly callTimeoutMs: number; readonly onDenied?: (instance: string, why: Denial) => void },
+) {
   const { redis, keys } = db;
-  /** Who waits for a probe's answer in this process. */
+  /** The callers of this process that wait for a probe's answer. */
   const sleepers = new Set<() => void>();
 
-  /** For that time, or until a call of this process has ended: it may have been the probe. */
+  /** Until the time is over or a call of this process has ended, which may have been the probe. */
   function sleep(ms: number): Promise<void> {
     return new Promise((resolve) => {
       const wake = () => {
@@ -151,14 +116,20 @@ export function createBudget(db: Database, { callTimeoutMs, onDenied }: BudgetOp
     });
   }
 
-  /** For this long a slot without an answer counts. */
-  const holdMs = (perMs: number) => slotHoldMs(callTimeoutMs, perMs);
-
-  const ask: Budget['ask'] = async ({ name, rateLimit, paceMs }, token, purpose, waiter, witness) => {
+  /**
+   * Takes a slot. `waiter` names this work in the wait list, the same each time it asks. `witness`: whose call it is, as
+   * the gate knows it.
+   */
+  async function ask(
+    { name, rateLimit, paceMs }: BudgetedInstance,
+    token: string,
+    purpose: Purpose,
+    waiter: string,
+    witness: Witness = { group: waiter, call: purpose === 'scheduledRead' ? 'read' : 'reset' },
+  ): Promise<Grant> {
     const bucket = bucketOf(token);
     const { max, perMs, reserve } = rateLimit;
     const id = randomUUID();
-    const known = witness ?? { group: waiter, call: purpose === 'scheduledRead' ? 'read' : 'reset' };
     const [verdict, ms] = (await runScript(
       redis,
       acquireLua,
@@ -178,32 +149,48 @@ export function createBudget(db: Database, { callTimeoutMs, onDenied }: BudgetOp
         max,
         perMs,
         reserve,
-        holdMs(perMs),
+        slotTtlMs(callTimeoutMs, perMs),
         purpose === 'scheduledReset' ? paceMs : 0,
         probeLeaseMs,
-        known.group,
+        witness.group,
       ],
     )) as [number, number];
-    if (verdict === 0) return { granted: true, id, bucket, witness: known, startsInMs: ms, sendWithinMs };
+    if (verdict === 0) return { granted: true, id, bucket, witness, startsInMs: ms, sendWithinMs };
     const why = denials[verdict - 1] ?? 'budget';
     onDenied?.(name, why);
     return { granted: false, why, waitMs: ms };
-  };
+  }
 
   return {
     ask,
 
-    async acquire(instance, token, purpose, waiter, witness) {
+    /** Like `ask`, but while a probe is out, sleeps until its likely answer and asks again. */
+    async acquire(...args: Parameters<typeof ask>): Promise<Grant> {
       for (;;) {
-        const grant = await ask(instance, token, purpose, waiter, witness);
+        const grant = await ask(...args);
         if (grant.granted || grant.why !== 'probing') return grant;
         await sleep(grant.waitMs);
       }
     },
 
-    async settle(instance, slot, settlement) {
-      const answered = settlement.ending === 'answered' ? settlement : null;
-      const reading = answered?.rateLimit ?? null;
+    /**
+     * Settles the slot by how its call ended, and learns from it. `call`: null if no call was made. Returns the requests
+     * that others made with this token, as far as the answer shows; what the instance's gate was closed for, if this
+     * answer opened it; and the failure that may be the instance's, for the caller to have judged (`judgeFailure`) or to
+     * open the gate (`openGate`): until then no other call may probe.
+     */
+    async settle(
+      instance: BudgetedInstance,
+      slot: Slot,
+      call: SlotCall | null,
+    ): Promise<{ readonly foreign: number; readonly opened: string | null; readonly evidence: FailedCall | null }> {
+      const outcome = call?.outcome ?? null;
+      const failure = outcome !== null && isFailure(outcome) ? outcome : null;
+      const rateLimit = outcome?.rateLimit ?? null;
+      const retryAfterMs = failure?.retryAfterMs ?? null;
+      const ending = endingOf(outcome);
+      const evidence = call !== null && failure !== null ? evidenceOf(slot, call, failure) : null;
+      const shows = evidence !== null ? 'trouble' : outcome !== null && failure === null ? 'works' : 'unclear';
       const [foreign, opened] = (await runScript(
         redis,
         settleLua,
@@ -218,41 +205,54 @@ export function createBudget(db: Database, { callTimeoutMs, onDenied }: BudgetOp
         ],
         [
           slot.id,
-          settlement.ending,
+          ending,
           instance.rateLimit.perMs,
-          Math.ceil(answered?.tookMs ?? 0),
-          reading?.limit ?? '',
-          reading?.remaining ?? '',
-          reading === null ? '' : Math.ceil(reading.resetInMs),
-          answered?.exhausted === true ? 1 : 0,
-          settlement.instance ?? 'unclear',
-          holdMs(instance.rateLimit.perMs),
+          Math.ceil(call?.tookMs ?? 0),
+          rateLimit?.limit ?? '',
+          rateLimit?.remaining ?? '',
+          rateLimit === null ? '' : Math.ceil(rateLimit.resetInMs),
+          failure !== null && policies[failure.code].scope === 'token' ? 1 : 0,
+          shows,
+          slotTtlMs(callTimeoutMs, instance.rateLimit.perMs),
           slot.witness.group,
           slot.witness.call,
           culpritMs,
-          answered?.retryAfterMs === undefined ? '' : Math.ceil(answered.retryAfterMs),
+          retryAfterMs === null ? '' : Math.ceil(retryAfterMs),
         ],
       )) as [number, string];
       // After trouble the gate is closed first.
-      if (answered?.instance !== 'trouble') for (const wake of sleepers) wake();
-      return { foreign, opened: opened === '' ? null : opened };
+      if (ending !== 'answered' || shows !== 'trouble') for (const wake of sleepers) wake();
+      return { foreign, opened: opened === '' ? null : opened, evidence };
     },
 
-    capacity: (instance, token, horizonMs) => capacityOfBucket(db, bucketOf(token), instance, horizonMs),
+    capacity: (instance: BudgetedInstance, token: string, horizonMs: number) =>
+      capacityOfBucket(db, bucketOf(token), instance, horizonMs),
   };
 }
+/** What becomes of the slot: an unanswered call may have been counted, one that was never sent was not. */
+function endingOf(outcome: CallOutcome | null): 'answered' | 'silent' | 'refunded' {
+  if (outcome === null || outcome.kind === 'notSent') return 'refunded';
+  return isFailure(outcome) && outcome.httpStatus === null ? 'silent' : 'answered';
+}
 
-/** For how long a slot without an answer counts. */
-export function slotHoldMs(callTimeoutMs: number, perMs: number): number {
+/** null: the failure is known to be the group's, is the token's, or comes of a call that the API does not implement. */
+function evidenceOf({ id, witness }: Slot, { startedAt, isNews }: SlotCall, failure: CallFailure): FailedCall | null {
+  const { code, final } = failure;
+  if (!isNews || final === true || policies[code].scope === 'token') return null;
+  return { ...witness, code, startedAt, slot: id };
+}
+
+/** How long a slot without an answer counts. */
+export function slotTtlMs(callTimeoutMs: number, perMs: number): number {
   return sendWithinMs + callTimeoutMs + perMs;
 }
 
-/** Of both classes: list, lag, list, lag. */
+/** Of both wait lists: list, lag, list, lag. */
 export function waitListKeys(keys: Keys, bucket: string): string[] {
-  return works.flatMap((work) => [keys.waitList(bucket, work), keys.waitListLag(bucket, work)]);
+  return waitLists.flatMap((list) => [keys.waitList(bucket, list), keys.waitListLag(bucket, list)]);
 }
 
-/** The same for whoever knows the bucket's name but not the token. */
+/** `capacity` for callers that know the bucket's name but not its token. */
 export async function capacityOfBucket(
   { redis, keys }: Database,
   bucket: string,

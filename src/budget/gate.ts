@@ -4,17 +4,16 @@
  *
  * - a failure that may be the group's or the instance's is the group's if another group's call of the same kind works
  *   afterwards, and the instance's if that fails too (`judge.lua`);
- * - a gate whose time is over lets one call at a time through, and the groups that closed it stand back (`acquire.lua`);
- * - it opens only by a call that began after it closed and shows that the reason is over (`settle.lua`). Whoever closed
- *   it is then known to fail by its own fault, and pauses nothing again.
+ * - a gate whose pause is over lets one call at a time through, and the groups that closed it stand back (`acquire.lua`);
+ * - it opens only by a call that started after it closed and shows that the reason is over (`settle.lua`). The group that
+ *   closed it is then known to fail by its own fault, and pauses nothing again.
  *
- * Not done here: what an error code means (`rotation/policy.ts`), and what becomes of the job (`rotation/rotate.ts`).
+ * Not done here: what an error code means (`ryze/policy.ts`), and what becomes of the job (`rotation/rotate.ts`).
  */
-
 import type { ErrorCode } from '../contract/errorCodes.ts';
 import type { Database } from '../redis/database.ts';
 import { loadScript, runScript } from '../redis/scripts.ts';
-import { causeOf, type PauseReason, policies, type Scope } from '../rotation/policy.ts';
+import { causeOf, pauseReasonOf, policies, type Scope } from '../ryze/policy.ts';
 
 const judgeLua = loadScript('judge', import.meta.url);
 const openLua = loadScript('openGate', import.meta.url);
@@ -26,23 +25,21 @@ export interface Witness {
   readonly call: 'reset' | 'read';
 }
 
-/** A call that failed. */
+/** A call whose failure may be its instance's. */
 export interface FailedCall extends Witness {
   readonly code: ErrorCode;
   /** By Redis's clock. */
-  readonly begunAt: number;
+  readonly startedAt: number;
   /** Id of the slot that was taken for it. */
   readonly slot: string;
 }
 
-/**
- * `group`: the group's own failure, as it was shown before. `paused`: perhaps the instance's, whose gate is closed by now.
- * `unproven`: either, and no reason to pause the instance yet.
- */
-export type Verdict = 'group' | 'paused' | 'unproven';
-
 export interface Judgement {
-  readonly verdict: Verdict;
+  /**
+   * `group`: the group's own failure, as was shown before. `paused`: perhaps the instance's, whose gate is closed by now.
+   * `unproven`: either, and no reason to pause the instance yet.
+   */
+  readonly verdict: 'group' | 'paused' | 'unproven';
   /** What became of the gate. `extended`: a probe failed. */
   readonly change: 'closed' | 'extended' | null;
   readonly gate: Gate;
@@ -52,35 +49,35 @@ export interface Judgement {
 
 export interface Gate {
   readonly reason: string;
-  /** Until a call is let through; 0: that call is awaited. */
+  /** Until a call is let through. 0: the next call is. */
   readonly opensInMs: number;
   /** Closings and failed probes in a row. */
   readonly streak: number;
 }
 
-/** When failures of several groups in a row are the instance's. */
+/** How many groups must fail in a row, and for how long, before their failures are the instance's. */
 const rows: Readonly<Record<Exclude<Scope, 'token'>, { readonly groups: number; readonly lastsMs: number }>> = {
   instance: { groups: 1, lastsMs: 0 },
   group: { groups: 3, lastsMs: 0 },
-  // Calls that fail at random fail side by side, but never for so long without one that works.
+  // Calls that fail at random fail in clusters, but never for so long without one that works.
   call: { groups: 3, lastsMs: 5_000 },
 };
-/** For how long failures of `call` scope must last before they pause an instance. */
+/** How long failures of `call` scope must last before they pause an instance. */
 export const outageMs = rows.call.lastsMs;
-/** Failures further apart are no row. */
+/** Failures further apart are not in a row. */
 const rowMs = 10 * 60_000;
-/** Long enough for a group that fails to fail again: its tries come once a day at least. */
+/** Long enough for a failing group to fail again: it is tried at least once a day. */
 export const culpritMs = 48 * 3_600_000;
 
-/** Judges a failed call of an instance. Its code must be one that pauses. */
+/** Judges whether a failure is the group's or the instance's, and closes the gate if it may be the instance's. */
 export async function judgeFailure(
   { redis, keys }: Database,
   instance: string,
-  { group, call, code, begunAt, slot }: FailedCall,
+  { group, call, code, startedAt, slot }: FailedCall,
 ): Promise<Judgement> {
   const { scope, pause } = policies[code];
   if (scope === 'token' || pause === null) throw new Error(`${code} says nothing of an instance`);
-  const reason: PauseReason = scope === 'group' ? 'suspected' : code;
+  const reason = pauseReasonOf(code);
   const [verdict, change, opensInMs, streak, inRow] = (await runScript(
     redis,
     judgeLua,
@@ -101,31 +98,27 @@ export async function judgeFailure(
       pause.firstMs,
       pause.maxMs,
       pause.provenBy,
-      begunAt,
+      startedAt,
       slot,
       rows[scope].groups,
       rows[scope].lastsMs,
       rowMs,
       culpritMs,
     ],
-  )) as [Verdict, 'closed' | 'extended' | '', number, number, number];
+  )) as [Judgement['verdict'], 'closed' | 'extended' | '', number, number, number];
   return { verdict, change: change === '' ? null : change, gate: { reason, opensInMs, streak }, inRow };
 }
 
-/** What is held against a group for failures of one cause. */
-export interface Standing {
-  /** Its failure closed the gate, or was shown to be its own since. */
-  readonly isBlamed: boolean;
-  /** The gate was closed for this cause by other groups. */
-  readonly isTroubleOfOthers: boolean;
-}
-
-export async function readStanding(
+/**
+ * What the gate holds against a group for failures like this one. `isBlamed`: its failure closed the gate, or was shown to
+ * be its own since. `isTroubleOfOthers`: the gate was closed for this cause by other groups.
+ */
+export async function readBlame(
   { redis, keys }: Database,
   instance: string,
   group: string,
   code: ErrorCode,
-): Promise<Standing> {
+): Promise<{ readonly isBlamed: boolean; readonly isTroubleOfOthers: boolean }> {
   const cause = causeOf(code);
   const [gate, blamed, culprit] = await Promise.all([
     redis.hget(keys.gate(instance), 'cause'),
@@ -152,15 +145,15 @@ export async function readGate({ redis, keys }: Database, instance: string, nowM
   return { reason, opensInMs: Math.max(Number(until) - nowMs, 0), streak: Number(streak), closedForMs };
 }
 
-/** What the planner needs to know of a gate that waits for its probe. */
-export interface Probing {
-  /** Groups that are not to be the probe. */
-  readonly blamed: ReadonlySet<string>;
-  /** Whether a read that works would open it, and none is under way. */
-  readonly takesRead: boolean;
-}
-
-export async function readProbing({ redis, keys }: Database, instance: string, nowMs: number): Promise<Probing> {
+/**
+ * Of a gate that waits for its probe: the groups that are not to be the probe, and whether a read that works would open it
+ * and none is in progress.
+ */
+export async function readProbing(
+  { redis, keys }: Database,
+  instance: string,
+  nowMs: number,
+): Promise<{ readonly blamed: ReadonlySet<string>; readonly takesRead: boolean }> {
   const [blamed, [needs, probeUntil]] = await Promise.all([
     redis.hkeys(keys.blamed(instance)),
     redis.hmget(keys.gate(instance), 'needs', 'probeUntil'),
@@ -168,10 +161,7 @@ export async function readProbing({ redis, keys }: Database, instance: string, n
   return { blamed: new Set(blamed), takesRead: needs === 'read' && Number(probeUntil ?? 0) <= nowMs };
 }
 
-/**
- * Opens the gate at once: what it was closed for has been put right by a person (a new token, say). Returns what that
- * was; null: it was open.
- */
+/** Opens the gate at once, after a person has fixed the reason (a new token, say). Returns that reason, or null if it was open. */
 export async function openGate({ redis, keys }: Database, instance: string): Promise<string | null> {
   const reason = (await runScript(
     redis,
@@ -182,7 +172,7 @@ export async function openGate({ redis, keys }: Database, instance: string): Pro
   return reason === '' ? null : reason;
 }
 
-/** Keeps a pause from lasting longer because Redis's clock was set back. */
+/** Keeps a pause from getting longer when Redis's clock is set back. */
 export async function rewindGate({ redis, keys }: Database, instance: string, backMs: number): Promise<void> {
   await runScript(
     redis,

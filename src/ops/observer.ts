@@ -1,6 +1,6 @@
 /** What the worker reports to its metrics. Cheap enough to be called for each call; receives no link, code or token. */
 import type { RyzeClient } from '../ryze/client.ts';
-import type { CallOutcome } from '../ryze/outcome.ts';
+import { type CallOutcome, isFailure } from '../ryze/outcome.ts';
 
 type Endpoint = 'resetLink' | 'info';
 
@@ -20,14 +20,14 @@ export const noopObserver: Observer = { call() {}, rotation() {}, drift() {}, un
 
 /** A RyzeAPI client that reports each call to an observer. */
 export function observeClient(client: RyzeClient, observer: Observer): RyzeClient {
-  async function observed<T>(
+  async function observed(
     instance: string,
     endpoint: Endpoint,
-    call: () => Promise<CallOutcome<T>>,
-  ): Promise<CallOutcome<T>> {
+    call: () => Promise<CallOutcome>,
+  ): Promise<CallOutcome> {
     const startedAt = performance.now();
     const outcome = await call();
-    const status = outcome.ok ? '200' : String(outcome.httpStatus ?? outcome.code);
+    const status = isFailure(outcome) ? String(outcome.httpStatus ?? outcome.code) : '200';
     observer.call(instance, endpoint, status, (performance.now() - startedAt) / 1000);
     return outcome;
   }

@@ -1,6 +1,6 @@
 /**
- * What may be done with a group next: the first half of the protocol, whose states and results `transition.ts` lists. Pure.
- * Decided once when a job looks, and again, in one step with what it writes, when an attempt is recorded.
+ * What is due for a group next; `transition.ts` lists the states and says what follows. Pure. Decided once when a job
+ * looks at the record, and again in one step with the write that records an attempt.
  */
 import { type Covers, type GroupRecord, isRegistered, isScheduled, takesReads } from '../groups/record.ts';
 import { slideIntoWindow } from '../schedule/schedule.ts';
@@ -8,17 +8,17 @@ import type { JobPosition, Step, Work } from './types.ts';
 
 /** How long to wait before looking again at a group that another job works on. */
 const busyPollMs = 250;
-/** A reset for a one-off begins so long after the last one: what comes meanwhile, as in a burst, it answers together. */
+/** Between resets for one-offs: those that arrive in the meantime, as in a burst, are answered together. */
 const burstMs = 1_000;
-/** Clocks of producers may differ from Redis's by this much. */
+/** How far producers' clocks may differ from Redis's. */
 const clockSkewMs = 60_000;
 
-/** What comes next for this work, of a record that `expired` has seen. */
+/** `record`: after the input `expired`. */
 export function decide(record: GroupRecord, work: Work, nowMs: number): Step {
   if (record.attempt !== null) {
     return { do: 'wait', ms: Math.min(record.attempt.leaseUntil - nowMs, busyPollMs), why: 'busy' };
   }
-  // Before anything else: no work is obsolete while something is unsettled.
+  // First of all: no work is obsolete while something is unsettled.
   if (record.uncertain !== null) {
     if (nowMs < record.uncertain.readAt) return { do: 'wait', ms: record.uncertain.readAt - nowMs, why: 'settling' };
     return { do: 'readBack' };
@@ -46,20 +46,25 @@ function decideVerification(record: GroupRecord, nowMs: number): Step {
   return { do: record.adopt ? 'adopt' : 'verify' };
 }
 
-/** A job may have waited for so long that the window has closed. */
+/** A job may have waited until its window closed. */
 function isWindowOpen({ entry }: GroupRecord, nowMs: number): boolean {
   return entry === null || slideIntoWindow(entry.schedule, nowMs) === nowMs;
 }
 
-/** A reset that begins later than now was made before the clock was set back: nobody knows how long ago. */
+/** A reset with a later time than now started before the clock was set back: its age is unknown. */
 function isBurst({ resetBegunAt }: GroupRecord, nowMs: number): boolean {
   return resetBegunAt !== null && resetBegunAt <= nowMs && nowMs < resetBegunAt + burstMs;
 }
 
-type Asked = Pick<Work & { kind: 'request' }, 'identity' | 'requestedAt' | 'attemptsSeen' | 'position'>;
-
-/** By counts, which only grow; by the clock only for a stamp that came without a count, and if the clock has not been set back. */
-export function isAnswered(record: GroupRecord, work: Asked, nowMs: number): boolean {
+/**
+ * Whether a reset has answered the one-off. Judged by counts, which only grow; by the clock only if the one-off has a time
+ * without a count and the clock was not set back.
+ */
+export function isAnswered(
+  record: GroupRecord,
+  work: Pick<Work & { kind: 'request' }, 'identity' | 'requestedAt' | 'attemptsSeen' | 'position'>,
+  nowMs: number,
+): boolean {
   const { revision, resetBegunAt, resetCovers } = record;
   if (revision === null) return false;
   if (record.answered.includes(work.identity)) return true;
@@ -70,13 +75,13 @@ export function isAnswered(record: GroupRecord, work: Asked, nowMs: number): boo
   return work.requestedAt !== null && resetBegunAt <= nowMs && resetBegunAt >= work.requestedAt;
 }
 
-/** Whether the job was on its queue before the reset began. Needs no clock, unless the queue counts from 1 again. */
+/** Whether the job was on its queue before the reset started. Needs no clock, unless the queue counts from 1 again. */
 function isCovered(position: JobPosition, { queue, lastJob }: Covers, begunAt: number): boolean {
   if (position.queue !== queue || position.number > lastJob || position.newest < lastJob) return false;
   return position.pushedAt <= begunAt + clockSkewMs;
 }
 
-/** Whether this attempt still owns the record: nothing may be sent or committed by one that does not. */
+/** Whether this attempt still owns the record. One that does not may neither send nor commit. */
 export function owns(record: GroupRecord, attemptId: string): boolean {
   return record.attempt?.id === attemptId;
 }

@@ -1,29 +1,29 @@
 /**
- * A first read has shown the JID of a group that the file names by a code or link. Its record becomes that of the JID,
- * in one step with what the read showed; if another group owns the WhatsApp group, it is a duplicate from then on.
+ * Stores a read that has shown the JID of a group that the file names by a code or link. The group's record becomes that
+ * of the JID, in one step with what the read showed. If another group owns the JID already, this one is a duplicate.
  */
 import { withEntry } from '../groups/entries.ts';
 import { ownerOf } from '../groups/jids.ts';
 import { type Attempt, publishedOf } from '../groups/record.ts';
 import type { GroupStore } from '../groups/store.ts';
+import type { CallOutcome } from '../ryze/outcome.ts';
 import { owns } from './decide.ts';
-import type { NewLink } from './revision.ts';
 import { transition } from './transition.ts';
-import type { Outcome } from './types.ts';
+import type { Transition } from './types.ts';
 
-export interface Resolved extends Outcome {
-  /** The record that the group has from now on. */
+type Resolved = Transition & {
+  /** The name of the group's record from now on. */
   readonly recordId: string;
-  /** The group that owns the JID already; null: this one does now. */
+  /** The group that owns the JID already. null: this one owns it now. */
   readonly owner: string | null;
-}
+};
 
-/** Ends the attempt of the read. `id`: of the group, whose record had that name until now. */
+/** Ends the attempt of the read. `id`: the group's, which has named its record so far. */
 export async function resolveGroup(
   store: GroupStore,
   id: string,
   attempt: Attempt,
-  { jid, link }: { readonly jid: string; readonly link: NewLink | null },
+  { jid, inviteCode }: { readonly jid: string; readonly inviteCode: string | null },
   settleTimeMs: number,
 ): Promise<Resolved> {
   return await store.edit<Resolved>(async (reader) => {
@@ -32,23 +32,23 @@ export async function resolveGroup(
     if (own.entry === null || own.removedAt !== null || known?.recordId !== id || !owns(own, attempt.id)) {
       return { result: { record: own, events: [], fenced: true, recordId: id, owner: null } };
     }
-    const end = (record: typeof own, result: { kind: 'read'; link: NewLink | null } | { kind: 'rejected' }) =>
-      transition(record, { kind: 'ended', attempt, result }, reader.nowMs, settleTimeMs);
+    const end = (record: typeof own, outcome: CallOutcome | null) =>
+      transition(record, { kind: 'ended', attempt, outcome }, reader.nowMs, settleTimeMs);
 
     const owner = await ownerOf(reader, jid, id);
     if (owner !== null) {
-      const outcome = end({ ...own, duplicateOf: owner }, { kind: 'rejected' });
+      const ended = end({ ...own, duplicateOf: owner }, null);
       return {
-        records: { [id]: outcome.record },
+        records: { [id]: ended.record },
         registrations: { [id]: { ...known, duplicateOf: owner } },
         resolved: { [own.entry.identifier]: jid },
-        result: { ...outcome, recordId: id, owner },
+        result: { ...ended, recordId: id, owner },
       };
     }
     const target = await reader.record(jid);
     const inherited = { published: publishedOf(own), failures: own.failures };
     const claimed = withEntry(target, { entry: own.entry, firstSeen: 'spread' }, jid, inherited, reader.nowMs);
-    const outcome = end(
+    const ended = end(
       {
         ...claimed,
         dueAt: target.entry === null ? own.dueAt : claimed.dueAt,
@@ -56,14 +56,14 @@ export async function resolveGroup(
         readDueAt: own.readDueAt,
         attempt: target.attempt ?? own.attempt,
       },
-      { kind: 'read', link },
+      { kind: 'read', jid, inviteCode },
     );
     return {
-      records: { [id]: null, [jid]: outcome.record },
-      events: { [jid]: outcome.events },
+      records: { [id]: null, [jid]: ended.record },
+      events: { [jid]: ended.events },
       registrations: { [id]: { ...known, recordId: jid } },
       resolved: { [own.entry.identifier]: jid },
-      result: { ...outcome, recordId: jid, owner: null },
+      result: { ...ended, recordId: jid, owner: null },
     };
   });
 }

@@ -1,62 +1,61 @@
-/** Revisions of a group's link, and the events that tell of them and of rotations that failed. Pure. */
+/** Revisions of a group's link, and the events that report them and the rotations that failed. Pure. */
 
 import type { LinkEvent, LinkReason, RequestInfo } from '../contract/event.ts';
 import { type Attempt, type GroupRecord, isScheduled } from '../groups/record.ts';
-import type { Failure, Outcome, Work } from './types.ts';
+import { inviteLinkOf } from '../ryze/identifier.ts';
+import type { Failure } from '../ryze/outcome.ts';
+import type { Transition, Work } from './types.ts';
 
-export interface NewLink {
-  readonly jid: string;
-  readonly code: string;
-  readonly url: string;
-}
+/** How many answered jobs are remembered, for jobs that run again after a crash. */
+const maxAnswered = 16;
 
-/** Jobs whose answers are remembered, for those that run again after a crash. */
-const keptAnswers = 16;
-
-/** Replaced codes that are remembered: a cache, or a confused server, may still show them. */
-const keptCodes = 50;
-
-export interface Found {
-  readonly type: 'link.rotated' | 'link.changed';
-  readonly reason: LinkReason;
-  /** The reset that made the link; null: it was not ours. */
-  readonly from: Pick<Attempt, 'begunAt' | 'request' | 'covers'> | null;
-}
+/** How many replaced codes are remembered: a cache or a confused server may still show them. */
+const maxCodes = 50;
 
 /** Whether the group had this code before the one that it has now. */
 export function isReplaced({ replacedCodes, previous, link }: GroupRecord, code: string): boolean {
   return code !== link?.code && (replacedCodes.includes(code) || code === previous.code);
 }
 
-/** A new revision of the link and the event that tells of it: the one place where revisions are made. */
-export function newRevision(record: GroupRecord, link: NewLink, found: Found, nowMs: number): Outcome {
+/**
+ * A new revision of the link, and the event that reports it: the one place where revisions are made. `reset`: the one
+ * that made the link; null if it was not ours.
+ */
+export function newRevision(
+  record: GroupRecord,
+  { jid, inviteCode }: { readonly jid: string; readonly inviteCode: string },
+  reason: LinkReason,
+  reset: Pick<Attempt, 'begunAt' | 'request' | 'covers'> | null,
+  nowMs: number,
+): Transition {
   const { predecessor } = record;
   const last = predecessor ?? lastPublished(record);
   const revision = Math.max(nowMs, (record.revision ?? 0) + 1, (last.revision ?? 0) + 1);
-  // A link that is published under another id has replaced what it replaced before.
-  const previous = last.code === link.code && !isUnpublished(record) ? { ...last, code: record.previous.code } : last;
-  const request = found.from?.request ?? null;
+  // A link that is published under another id replaced the same link as before.
+  const previous = last.code === inviteCode && !isUnpublished(record) ? { ...last, code: record.previous.code } : last;
+  const request = reset?.request ?? null;
+  const inviteLink = inviteLinkOf(inviteCode);
   const published: GroupRecord = {
     ...record,
-    jid: link.jid,
-    link: { code: link.code, url: link.url },
+    jid,
+    link: { code: inviteCode, url: inviteLink },
     revision,
     previous,
     predecessor: null,
-    reason: found.reason,
+    reason,
     rotatedAt: nowMs,
-    lastResetAt: found.from === null ? record.lastResetAt : nowMs,
-    resetBegunAt: found.from?.begunAt ?? null,
-    resetCovers: found.from?.covers ?? null,
-    replacedCodes: replacedCodes(record, link.code),
+    lastResetAt: reset === null ? record.lastResetAt : nowMs,
+    resetBegunAt: reset?.begunAt ?? null,
+    resetCovers: reset?.covers ?? null,
+    replacedCodes: replacedCodes(record, inviteCode),
     verifiedAt: nowMs,
     adopt: false,
     unverified: 0,
     failure: null,
-    answered: request === null ? record.answered : [request.identity, ...record.answered].slice(0, keptAnswers),
+    answered: request === null ? record.answered : [request.identity, ...record.answered].slice(0, maxAnswered),
   };
   if (record.entry === null || record.replaced) {
-    // No event, so no revision: consumers would miss it. What they hold stays known, beside the link.
+    // No event, so no revision: consumers would miss it. The revision that they hold stays in the record.
     const previous = record.revision === null ? record.previous : lastPublished(record);
     const unpublished = { revision: record.revision, previous, predecessor };
     return { record: { ...published, ...unpublished }, events: [], fenced: false };
@@ -65,16 +64,16 @@ export function newRevision(record: GroupRecord, link: NewLink, found: Found, no
   const event = {
     version: 1,
     id: `${group}.${revision}`,
-    type: found.type,
+    type: reset === null ? 'link.changed' : 'link.rotated',
     group,
-    jid: link.jid,
+    jid,
     instance,
-    inviteCode: link.code,
-    inviteLink: link.url,
+    inviteCode,
+    inviteLink,
     previousInviteCode: previous.code,
     revision,
     previousRevision: previous.revision,
-    reason: found.reason,
+    reason,
     request: request === null ? null : infoOf(request),
     rotatedAt: new Date(nowMs).toISOString(),
     nextRotationAt: nextRotationAt(published),
@@ -82,7 +81,7 @@ export function newRevision(record: GroupRecord, link: NewLink, found: Found, no
   return { record: published, events: [event], fenced: false };
 }
 
-/** The link was made while no id was the group's: the last one that was published is the one before it. */
+/** The link was made while no id named the group, so the last published link is the one before it. */
 function isUnpublished({ revision, previous }: GroupRecord): boolean {
   return revision !== null && previous.revision === revision;
 }
@@ -95,10 +94,10 @@ function lastPublished(record: GroupRecord): GroupRecord['previous'] {
 
 function replacedCodes({ link, replacedCodes: before }: GroupRecord, code: string): string[] {
   if (link === null || link.code === code) return before;
-  return [link.code, ...before].slice(0, keptCodes);
+  return [link.code, ...before].slice(0, maxCodes);
 }
 
-/** The event of a rotation that was given up, of the record as that left it; null: there is no group to name. */
+/** The event of a rotation that was given up, from the record after that. null: no id names the group. */
 export function failureEvent(record: GroupRecord, work: Work, error: Failure): LinkEvent | null {
   if (record.entry === null || record.replaced) return null;
   const { code, message, httpStatus } = error;

@@ -1,8 +1,8 @@
 /**
- * What becomes of a group's record by all that can happen to it; what may be done next is decided in `decide.ts`. Pure: a
- * record and Redis's clock go in, a new record and its events come out; `call.ts` and `rotate.ts` do what is decided, and
- * `groups/store.ts` makes each change one atomic step. What the file says of the group is
- * part of the record, so what is committed is committed by the newest registration, whatever file a worker has read.
+ * What each input makes of a group's record; `decide.ts` says what is due next. Pure: a record and Redis's clock go in, a
+ * new record and its events come out. `call.ts` and `rotate.ts` do what is decided, and `groups/store.ts` makes each
+ * change one atomic step. The file's entry is part of the record, so a commit goes by the newest registration, whatever
+ * file a worker has read.
  *
  * A record's attempt is lock, fence and write-ahead note in one:
  *
@@ -12,42 +12,46 @@
  *   at rest          no attempt, nothing          reset, verify
  *                    uncertain
  *   in flight        attempt, lease running       wait; its owner renews the lease, then ends it
- *   abandoned        attempt, lease past          expires: a reset becomes uncertain and open, a read is forgotten
+ *   abandoned        attempt, lease expired       a reset becomes uncertain and open, a read is forgotten
  *   uncertain, open  uncertain, `openUntil` set   read back: changed → committed (`recovery`); unchanged → read again
  *                                                 until `openUntil`, then at rest
  *   uncertain, ended uncertain, no `openUntil`    read back once: changed → committed; unchanged → at rest
  *
- *   result           when                         the record afterwards
+ *   outcome          when                         the record afterwards
  *   ---------------  ---------------------------  ---------------------------------------------------------------
  *   reset            a reset was answered         new link, higher revision, next due time, event; at rest. With a
  *                                                 code that the group had before: uncertain, ended
  *   read             a read was answered          as the state above says; a verification adopts a changed link
- *   rejected         the API refused it, or it    at rest
- *                    never left
- *   unknown          silence, 5xx, our own death  uncertain; one verification is owed after the settle time
+ *   rejected         the API refused the call     at rest
+ *   notSent, null    it never left                at rest
+ *   unknown          silence, 5xx, own death      uncertain; one verification is owed after the settle time
  *
- *   The result of an attempt that does not own the record any more is dropped (`fenced`). If it was a reset that may have
- *   had an effect, a verification is owed at once, and the group is uncertain, whatever call is in flight: a stale reset
- *   is read back, so its link is published as recovery.
+ *   The outcome of an attempt that no longer owns the record is dropped (`fenced`). If it was a reset that may have had an
+ *   effect, a verification is owed at once and the group is uncertain, whatever call is in flight: the stale reset is read
+ *   back, so its link is published as recovery.
  *
- * Not decided here: whether a call may be sent now (the budget's business), and how often a job may fail.
+ * Not decided here: whether a call may be sent now (the budget decides), and how often a job may fail.
  */
-import type { Attempt, GroupRecord } from '../groups/record.ts';
+import type { Attempt, GroupRecord, Uncertain } from '../groups/record.ts';
+import type { CallOutcome, Failure } from '../ryze/outcome.ts';
 import { meanPeriodMs, nextDue } from '../schedule/schedule.ts';
 import { owns } from './decide.ts';
-import { failureEvent, isReplaced, type NewLink, newRevision } from './revision.ts';
-import type { Failure, Input, Outcome, Result, Work } from './types.ts';
+import { failureEvent, isReplaced, newRevision } from './revision.ts';
+import type { Input, Transition, Work } from './types.ts';
 
-/** Time between two read-backs of a call that is still open: doubling between these. */
+/** A read of the group. */
+type Reading = CallOutcome & { readonly kind: 'read' };
+
+/** Between two read-backs of a call that is still open: doubles from `first` to `max`. */
 const readBackMs = { first: 2_000, max: 15_000 };
-/** Time after a read-back that failed: doubling between these. */
+/** After a read-back that failed: doubles from `first` to `max`. */
 const failedReadMs = { first: 500, max: 15_000 };
-/** Between failures of one group: doubling between these, and never longer than its period. */
+/** Between failures of one group: doubles from `first` to `max`, and is never longer than the group's period. */
 const failureMs = { first: 5 * 60_000, max: 24 * 3_600_000 };
 const verificationRetryMs = 60_000;
 
-/** The one way in which a record changes by what happens. `settleTimeMs`: the configuration's `api.settleTime`. */
-export function transition(record: GroupRecord, input: Input, nowMs: number, settleTimeMs: number): Outcome {
+/** `settleTimeMs`: the configuration's `api.settleTime`. */
+export function transition(record: GroupRecord, input: Input, nowMs: number, settleTimeMs: number): Transition {
   switch (input.kind) {
     case 'started':
       return silent(start(record, input.attempt));
@@ -56,7 +60,7 @@ export function transition(record: GroupRecord, input: Input, nowMs: number, set
     case 'expired':
       return silent(expire(record, nowMs, settleTimeMs));
     case 'ended':
-      return end(record, input.attempt, input.result, nowMs, settleTimeMs);
+      return end(record, input.attempt, input.outcome, nowMs, settleTimeMs);
     case 'postponed':
       return silent(postpone(record, nowMs));
     case 'gaveUp':
@@ -66,7 +70,7 @@ export function transition(record: GroupRecord, input: Input, nowMs: number, set
   }
 }
 
-function silent(record: GroupRecord): Outcome {
+function silent(record: GroupRecord): Transition {
   return { record, events: [], fenced: false };
 }
 
@@ -86,30 +90,33 @@ function renew(record: GroupRecord, leaseUntil: number): GroupRecord {
   return record.attempt === null ? record : { ...record, attempt: { ...record.attempt, leaseUntil } };
 }
 
-function end(record: GroupRecord, attempt: Attempt, result: Result, nowMs: number, settleTimeMs: number): Outcome {
-  // Ended before: the reply to that was lost.
+function end(
+  record: GroupRecord,
+  attempt: Attempt,
+  outcome: CallOutcome | null,
+  nowMs: number,
+  settleTimeMs: number,
+): Transition {
+  // It ended before: the reply to that was lost.
   if (record.settled === attempt.id) return silent(record);
+  const mayHaveReset = attempt.call === 'reset' && (outcome?.kind === 'reset' || outcome?.kind === 'unknown');
   if (!owns(record, attempt.id)) {
-    const harmless = attempt.call !== 'reset' || (result.kind !== 'reset' && result.kind !== 'unknown');
-    return { ...silent(harmless ? record : staleReset(record, attempt, nowMs)), fenced: true };
+    return { ...silent(mayHaveReset ? staleReset(record, attempt, nowMs) : record), fenced: true };
   }
-  switch (result.kind) {
+  switch (outcome?.kind) {
     case 'reset': {
-      const isOld = result.link.code === record.link?.code || isReplaced(record, result.link.code);
-      if (!isOld) return commitReset(record, attempt, result.link, nowMs);
+      const isOld = outcome.inviteCode === record.link?.code || isReplaced(record, outcome.inviteCode);
+      if (!isOld) return commitReset(record, attempt, outcome, nowMs);
       return { ...silent(becomeUncertain(record, attempt, true, nowMs, settleTimeMs)), repeated: true };
     }
     case 'read':
       return attempt.call === 'readBack'
-        ? settleReadBack(record, attempt, result.link, nowMs)
-        : settleVerification(record, attempt, result.link, nowMs);
-    case 'rejected':
-      return silent(releaseAttempt(record));
-    case 'unknown': {
-      const open = attempt.call === 'reset';
-      return silent(open ? becomeUncertain(record, attempt, result.over, nowMs, settleTimeMs) : releaseAttempt(record));
-    }
+        ? settleReadBack(record, attempt, outcome, nowMs)
+        : settleVerification(record, attempt, outcome, nowMs);
+    case 'unknown':
+      if (mayHaveReset) return silent(becomeUncertain(record, attempt, outcome.over, nowMs, settleTimeMs));
   }
+  return silent(releaseAttempt(record));
 }
 
 /** Nothing changed on the other side. */
@@ -127,34 +134,24 @@ function becomeUncertain(
   const settledAt = attempt.begunAt + settleTimeMs;
   return {
     ...releaseAttempt(record),
-    uncertain: {
-      begunAt: attempt.begunAt,
-      openUntil: over ? null : settledAt,
-      readAt: nowMs,
-      reads: 0,
-      failedReads: 0,
-      request: attempt.request,
-      covers: attempt.covers,
-    },
+    uncertain: uncertainOf(attempt, over ? null : settledAt, nowMs),
     verificationOwedAt: Math.max(record.verificationOwedAt ?? 0, settledAt),
   };
 }
 
-/** A reset may have had an effect, but the record is no longer its own: look at once what the link is. */
+function uncertainOf({ begunAt, request, covers }: Attempt, openUntil: number | null, readAt: number): Uncertain {
+  return { begunAt, openUntil, readAt, reads: 0, failedReads: 0, request, covers };
+}
+
+/** A reset may have had an effect, but no longer owns the record: the link is read at once. */
 function staleReset(record: GroupRecord, attempt: Attempt, nowMs: number): GroupRecord {
   const owed = { ...record, verificationOwedAt: Math.max(record.verificationOwedAt ?? 0, nowMs) };
   const { uncertain } = record;
-  // A read that is under way began too early to tell.
-  if (uncertain !== null) {
-    const openUntil = Math.max(uncertain.openUntil ?? 0, nowMs);
-    return { ...owed, uncertain: { ...uncertain, openUntil, readAt: Math.min(uncertain.readAt, nowMs) } };
-  }
-  // Also while another call is in flight: whatever that one is, a link that is seen after it may be this one's.
-  const { begunAt, request, covers } = attempt;
-  return {
-    ...owed,
-    uncertain: { begunAt, openUntil: null, readAt: nowMs, reads: 0, failedReads: 0, request, covers },
-  };
+  // Also while another call is in flight: a link that is seen after that call may be this reset's.
+  if (uncertain === null) return { ...owed, uncertain: uncertainOf(attempt, null, nowMs) };
+  // A read in flight started too early to tell.
+  const openUntil = Math.max(uncertain.openUntil ?? 0, nowMs);
+  return { ...owed, uncertain: { ...uncertain, openUntil, readAt: Math.min(uncertain.readAt, nowMs) } };
 }
 
 /** The next scheduled rotation after one that was made now. */
@@ -162,16 +159,24 @@ function dueAfter(record: GroupRecord, nowMs: number): number | null {
   return record.entry?.enabled === true ? nextDue(record.entry.schedule, nowMs) : null;
 }
 
-function commitReset(record: GroupRecord, attempt: Attempt, link: NewLink, nowMs: number): Outcome {
-  const reason = attempt.request === null ? 'schedule' : 'request';
-  const from = { begunAt: attempt.begunAt, request: attempt.request, covers: attempt.covers };
-  const made = { type: 'link.rotated', reason, from } as const;
+function commitReset(
+  record: GroupRecord,
+  attempt: Attempt,
+  outcome: CallOutcome & { readonly kind: 'reset' },
+  nowMs: number,
+): Transition {
   const times = { dueAt: dueAfter(record, nowMs), readDueAt: owedAfter(record.readDueAt, attempt) };
-  return newRevision({ ...releaseAttempt(record), ...times }, link, made, nowMs);
+  const reason = attempt.request === null ? 'schedule' : 'request';
+  return newRevision({ ...releaseAttempt(record), ...times }, outcome, reason, attempt, nowMs);
 }
 
 /** The link was read back after an uncertain reset. */
-function settleReadBack(record: GroupRecord, attempt: Attempt, link: NewLink | null, nowMs: number): Outcome {
+function settleReadBack(
+  record: GroupRecord,
+  attempt: Attempt,
+  { jid, inviteCode }: Reading,
+  nowMs: number,
+): Transition {
   const { uncertain } = record;
   const free = releaseAttempt(record);
   if (uncertain === null) return silent(free);
@@ -180,54 +185,55 @@ function settleReadBack(record: GroupRecord, attempt: Attempt, link: NewLink | n
   const readAt = isOver ? nowMs : Math.min(nowMs + pauseMs, uncertain.openUntil ?? nowMs);
   const unchanged = isOver ? null : { ...uncertain, readAt, reads: uncertain.reads + 1, failedReads: 0 };
 
-  if (link === null || link.code === record.link?.code || isReplaced(record, link.code)) {
+  if (inviteCode === null || inviteCode === record.link?.code || isReplaced(record, inviteCode)) {
     return silent({ ...free, uncertain: unchanged });
   }
   if (record.link === null) {
-    // No link was ever shown before, so nobody can tell whose this one is: it is live, and settles nothing.
-    return newRevision({ ...free, uncertain: unchanged }, link, adopted, nowMs);
+    // No link was ever shown before, so this one may be anybody's: it is live, and settles nothing.
+    return newRevision({ ...free, uncertain: unchanged }, { jid, inviteCode }, 'adopted', null, nowMs);
   }
-  const from = { begunAt: uncertain.begunAt, request: uncertain.request, covers: uncertain.covers };
   const settled = { ...free, uncertain: null, dueAt: dueAfter(record, nowMs) };
-  return newRevision(settled, link, { type: 'link.rotated', reason: 'recovery', from }, nowMs);
+  return newRevision(settled, { jid, inviteCode }, 'recovery', uncertain, nowMs);
 }
 
-const adopted = { type: 'link.changed', reason: 'adopted', from: null } as const;
-const drift = { type: 'link.changed', reason: 'drift', from: null } as const;
-
-/** The link was read although nothing was uncertain. */
-function settleVerification(record: GroupRecord, attempt: Attempt, link: NewLink | null, nowMs: number): Outcome {
+/** The link was read while nothing was uncertain. */
+function settleVerification(
+  record: GroupRecord,
+  attempt: Attempt,
+  { jid, inviteCode }: Reading,
+  nowMs: number,
+): Transition {
   const free = releaseAttempt(record);
-  // What became uncertain while we read is settled first, and then read once more.
+  // What became uncertain during the read is settled first, by a read of its own.
   if (record.uncertain !== null) return silent(free);
-  // What was live some time ago: a cache is between us and the server.
-  if (link !== null && isReplaced(record, link.code)) return silent(postpone(free, nowMs));
+  // The answer is old: a cache is between this program and the server.
+  if (inviteCode !== null && isReplaced(record, inviteCode)) return silent(postpone(free, nowMs));
   const read = {
     ...free,
     adopt: false,
     readDueAt: owedAfter(record.readDueAt, attempt),
     verifiedAt: nowMs,
     verificationOwedAt: owedAfter(record.verificationOwedAt, attempt),
-    unverified: link === null ? record.unverified + 1 : 0,
+    unverified: inviteCode === null ? record.unverified + 1 : 0,
     failure: record.adopt ? null : record.failure,
   };
-  if (link === null && record.adopt && record.revision !== null) {
-    // Nobody was told of it under this id: the next link that is shown is published, be it the same.
+  if (inviteCode === null && record.adopt && record.revision !== null) {
+    // The link was never published under this id: the next link that is shown is published, even if it is the same.
     const held = { code: record.link?.code ?? null, revision: record.revision };
     return silent({ ...read, link: null, predecessor: record.predecessor ?? held });
   }
-  if (link === null) return silent(read);
-  if (record.adopt || record.link === null) return newRevision(read, link, adopted, nowMs);
-  if (link.code === record.link.code) return silent(read);
-  return newRevision(read, link, drift, nowMs);
+  if (inviteCode === null) return silent(read);
+  const isNew = record.adopt || record.link === null;
+  if (!isNew && inviteCode === record.link?.code) return silent(read);
+  return newRevision(read, { jid, inviteCode }, isNew ? 'adopted' : 'drift', null, nowMs);
 }
 
-/** What a call that began before a read was owed, and ends after, leaves owed. */
+/** What is still owed after a call: a read pays only what was owed when it started. */
 function owedAfter(owedAt: number | null, { begunAt }: Attempt): number | null {
   return owedAt !== null && begunAt >= owedAt ? null : owedAt;
 }
 
-/** A read was refused or unanswered: nothing is known, and it is tried again later. Its attempt has ended before. */
+/** A read failed: nothing is known, and it is tried again later. Its attempt has ended before. */
 function postpone(record: GroupRecord, nowMs: number): GroupRecord {
   const laterMs = nowMs + verificationRetryMs;
   const { uncertain } = record;
@@ -244,13 +250,13 @@ function postpone(record: GroupRecord, nowMs: number): GroupRecord {
   };
 }
 
-/** Gives up for now, says why, and sets the next try. */
-function giveUp(record: GroupRecord, work: Work, failure: Failure, nowMs: number): Outcome {
+/** Gives up for now, reports why, and sets the next try. */
+function giveUp(record: GroupRecord, work: Work, failure: Failure, nowMs: number): Transition {
   const count = (record.failure?.count ?? 0) + 1;
   const { entry } = record;
   const periodMs = entry === null ? failureMs.max : meanPeriodMs(entry.schedule);
   const retryAt = nowMs + Math.min(failureMs.first * 2 ** Math.min(count - 1, 20), failureMs.max, periodMs);
-  // A failed one-off leaves the schedule alone, unless it leaves behind a link that may be dead.
+  // A failed one-off does not move the schedule, unless it leaves behind a link that may be dead.
   const moves = work.kind === 'scheduled' || (record.uncertain !== null && retryAt < (record.dueAt ?? 0));
   const dueAt = record.dueAt !== null && moves ? retryAt : record.dueAt;
   const readDueAt = work.kind !== 'request' && record.adopt ? retryAt : record.readDueAt;
@@ -266,7 +272,7 @@ function giveUp(record: GroupRecord, work: Work, failure: Failure, nowMs: number
   return report(failed, work, failure);
 }
 
-function report(record: GroupRecord, work: Work, failure: Failure): Outcome {
+function report(record: GroupRecord, work: Work, failure: Failure): Transition {
   const event = failureEvent(record, work, failure);
   return { record, events: event === null ? [] : [event], fenced: false };
 }

@@ -1,22 +1,30 @@
-/** The terms in which the rotation of one group is told: why, by which calls, how they ended, what happened, what is next. */
+/**
+ * The vocabulary of a rotation: why a group is touched (`Work`), what is due (`Step`), what can happen to its record
+ * (`Input`), what that makes of it (`Transition`), and how the job ends (`JobResult`). How a call ends is
+ * `ryze/outcome.ts`.
+ */
+import type { Budget, Denial } from '../budget/budget.ts';
+import type { Gate } from '../budget/gate.ts';
+import type { InstanceConfig, RetryConfig } from '../config/config.ts';
+import type { LinkEvent, LinkReason, RequestInfo } from '../contract/event.ts';
+import type { Attempt, Covers, GroupRecord } from '../groups/record.ts';
+import type { GroupStore } from '../groups/store.ts';
+import type { Database } from '../redis/database.ts';
+import type { RyzeClient } from '../ryze/client.ts';
+import type { CallOutcome, Failure } from '../ryze/outcome.ts';
 
-import type { LinkEvent, RequestInfo } from '../contract/event.ts';
-import type { Attempt, GroupRecord } from '../groups/record.ts';
-import type { CallFailure } from '../ryze/outcome.ts';
-import type { NewLink } from './revision.ts';
-
-/** Why somebody wants to touch the group. */
+/** Why a job touches the group. */
 export type Work =
   | { readonly kind: 'scheduled'; readonly dueAt: number }
   | {
       readonly kind: 'request';
-      /** Queue, job id, the job's own timestamp, and which run of it: job ids are used again. */
+      /** Queue, job id, the job's own timestamp and its run: job ids are reused. */
       readonly identity: string;
-      /** By Redis's clock; null: unknown. */
+      /** By Redis's clock. null: unknown. */
       readonly requestedAt: number | null;
-      /** How many attempts of the record had begun by then; null: unknown, or of another record. */
+      /** How many attempts of the record had started by then. null: unknown, or of another record. */
       readonly attemptsSeen: number | null;
-      /** Its place among the jobs of its queue; null: it has an id of its producer's own. */
+      /** Its place among the jobs of its queue. null: the producer chose the job's id. */
       readonly position: JobPosition | null;
       readonly request: RequestInfo;
     }
@@ -27,51 +35,118 @@ export type Work =
 export interface JobPosition {
   readonly queue: string;
   readonly number: number;
-  /** The number of the queue's newest job: lower than one seen before where somebody has obliterated the queue. */
+  /** The number of the queue's newest job. Lower than an earlier one if somebody has obliterated the queue. */
   readonly newest: number;
   /** By its producer's clock. */
   readonly pushedAt: number;
 }
 
-export type Call = Exclude<Attempt['call'], 'resolve'>;
-
-/** What a failure tells the world. */
-export type Failure = Pick<CallFailure, 'code' | 'message' | 'httpStatus'>;
-
-/** How an attempt ended. */
-export type Result =
-  | { readonly kind: 'reset'; readonly link: NewLink }
-  /** null: no link was shown, so nothing is known. */
-  | { readonly kind: 'read'; readonly link: NewLink | null }
-  | { readonly kind: 'rejected' }
-  /** `over`: the API has said that the call is over, so that it can take effect no more. */
-  | { readonly kind: 'unknown'; readonly over: boolean };
-
-/** All that can happen to a group. */
-export type Input =
-  | { readonly kind: 'started'; readonly attempt: Attempt }
-  /** The attempt's process lives and works on it. */
-  | { readonly kind: 'renewed'; readonly id: string; readonly leaseUntil: number }
-  | { readonly kind: 'ended'; readonly attempt: Attempt; readonly result: Result }
-  /** The lease of the attempt may have run out: its process has died, or cannot reach Redis. */
-  | { readonly kind: 'expired' }
-  /** A read could not be done now. */
-  | { readonly kind: 'postponed' }
-  | { readonly kind: 'gaveUp'; readonly work: Work; readonly failure: Failure }
-  /** A one-off was refused that does not concern the group's own state. */
-  | { readonly kind: 'refused'; readonly work: Work; readonly failure: Failure };
-
-export interface Outcome {
-  /** The same object where nothing changed. */
-  readonly record: GroupRecord;
-  readonly events: readonly LinkEvent[];
-  /** The attempt that ended did not own the record any more: its result was dropped. */
-  readonly fenced: boolean;
-  /** The answer to a reset repeated a code that the group had before: nobody knows whether it had an effect. */
-  readonly repeated?: boolean;
-}
-
+/** What is due for some work, as `decide.ts` says. */
 export type Step =
   | { readonly do: Call }
   | { readonly do: 'wait'; readonly ms: number; readonly why: 'busy' | 'settling' | 'burst' }
   | { readonly do: 'finish'; readonly as: 'answered' | 'obsolete' | 'duplicate' | 'unregistered' };
+
+export type Call = Exclude<Attempt['call'], 'resolve'>;
+
+/** What can happen to a group's record. */
+export type Input =
+  | { readonly kind: 'started'; readonly attempt: Attempt }
+  /** The attempt's process is alive and working on it. */
+  | { readonly kind: 'renewed'; readonly id: string; readonly leaseUntil: number }
+  /** `outcome`: null if no call was made. */
+  | { readonly kind: 'ended'; readonly attempt: Attempt; readonly outcome: CallOutcome | null }
+  /** The attempt's lease may have run out: its process has died, or cannot reach Redis. */
+  | { readonly kind: 'expired' }
+  /** A read failed. */
+  | { readonly kind: 'postponed' }
+  | { readonly kind: 'gaveUp'; readonly work: Work; readonly failure: Failure }
+  /** A one-off was refused for a reason that does not concern the group's own state. */
+  | { readonly kind: 'refused'; readonly work: Work; readonly failure: Failure };
+
+/** What an input makes of a record. */
+export interface Transition {
+  /** The same object if nothing changed. */
+  readonly record: GroupRecord;
+  readonly events: readonly LinkEvent[];
+  /** The attempt that ended no longer owned the record, so its outcome was dropped. */
+  readonly fenced: boolean;
+  /** The answer to a reset repeated a code that the group had before, so its effect is unknown. */
+  readonly repeated?: boolean;
+}
+
+/** How a job ends, or how this run of it does. `worker/complete.ts` turns it into one write to BullMQ. */
+export type JobResult =
+  /** Completed: the group has a link that answers the job. */
+  | { readonly status: 'rotated' | 'recovered' | 'satisfied'; readonly record: GroupRecord }
+  /** Completed: the link was read. `published`: null if it had not changed, or was not shown. */
+  | {
+      readonly status: 'verified';
+      readonly group: string;
+      readonly published: LinkReason | null;
+      /** Reads in a row without success. */
+      readonly unverified: number;
+    }
+  /** Completed: the group was rescheduled, removed or disabled since the job was queued. */
+  | { readonly status: 'obsolete' }
+  /** Delayed; costs no try. `pausesQueue`: no other job of this instance could proceed either. */
+  | {
+      readonly status: 'wait';
+      readonly ms: number;
+      readonly why: 'busy' | 'settling' | 'lost' | 'elsewhere' | 'redis' | 'error' | Denial;
+      readonly pausesQueue?: boolean;
+      /** What to remember of the job. Absent: the same as before. */
+      readonly progress?: JobProgress;
+    }
+  /** Delayed: a call failed, and another may work. */
+  | { readonly status: 'retry'; readonly ms: number; readonly failure: Failure; readonly progress: JobProgress }
+  /** Delayed: a call failed as if by the group's own fault. It looks again before it gives up. */
+  | { readonly status: 'doubted'; readonly ms: number; readonly failure: Failure; readonly progress: JobProgress }
+  /** Failed for now. The group's record holds the next try. */
+  | { readonly status: 'gaveUp'; readonly failure: Failure }
+  /** Failed: the job cannot be served. `oneOff`: who gets a failure event. Absent: the job names no group. */
+  | { readonly status: 'refused'; readonly message: string; readonly oneOff?: RefusedOneOff };
+
+/** A one-off that names a group and is not served. */
+export interface RefusedOneOff {
+  /** As its producer named the group. */
+  readonly name: string;
+  readonly work: Work & { readonly kind: 'request' };
+  /** null: no file has registered such a group. */
+  readonly recordId: string | null;
+}
+
+/** What is remembered of a job between its runs. */
+export interface JobProgress {
+  /** Calls that failed. */
+  readonly tries: number;
+  /** The failure for which it was `doubted`. `isConvicted`: the group was shown before to fail so by its own fault. */
+  readonly doubted: (Failure & { readonly isConvicted: boolean }) | null;
+}
+
+/** What rotating a group takes. */
+export interface RotationDependencies extends Database {
+  readonly store: GroupStore;
+  readonly budget: Budget;
+  readonly ryze: RyzeClient;
+  readonly retry: RetryConfig;
+  /** The configuration's `api.settleTime`. */
+  readonly settleTimeMs: number;
+  readonly random: () => number;
+  /** How far BullMQ has counted the jobs of a queue. */
+  readonly lastJobOn: (queue: string) => Promise<Pick<Covers, 'queue' | 'lastJob'>>;
+  /** The instance as this process knows it, with its token. null: this process does not serve it. */
+  readonly callerOf: (instance: string) => { readonly instance: InstanceConfig; readonly token: string } | null;
+  /** Reads the instance's token again and returns it. */
+  readonly refreshToken: (instance: string) => string;
+  readonly onGateClosed: (instance: string, gate: Gate) => void;
+  /** A probe has failed: the pause continues. */
+  readonly onGateExtended: (instance: string, gate: Gate) => void;
+  readonly onGateOpened: (instance: string, reason: string) => void;
+  /** Called after every call with what its answer showed of the token's limit. */
+  readonly onLimitSeen: (instance: InstanceConfig, seen: { limit: number | null; foreign: number }) => void;
+  /** Called when a reset whose answer was lost has been read back, whatever becomes of the job that did it. */
+  readonly onRecovered: (record: GroupRecord, work: Work) => void;
+  /** Called right after events were committed, with their results queues. */
+  readonly onCommitted: (queues: readonly string[]) => void;
+}

@@ -1,44 +1,37 @@
 /**
- * Turns what came back of a call into one of the contract's error codes, once and for all. Pure.
+ * Classifies every call that brought no usable answer, once. Pure.
  *
- * Only the documented refusals are refusals (`refusals`): they say that nothing has changed. Whatever else comes back
- * after sending is uncertain, and the link is read back. Proxies, wrappers and WhatsApp itself have reported refusals, and
+ * Only the documented refusals are refusals (`refusals`): they say that nothing has changed. Any other answer leaves the
+ * call's effect unknown, and the link is read back. Proxies, wrappers and WhatsApp itself have reported refusals, and
  * effects, under any status and in any words.
  *
- *   answer                                             code                    sent     ended
- *   -------------------------------------------------  ----------------------  -------  --------------------------------
- *   never left: refused, DNS, TLS, connect timed out   network_error, timeout  no       -
- *   nothing came back, or the connection broke         timeout, network_error  unknown  no
- *   a documented refusal, in the envelope              as `refusals` says      yes      yes
- *   429 with the limit's text, or nothing remaining    rate_limited            yes
- *   429 otherwise                                      throttled               yes
- *   501                                                server_error, final     yes
- *   text of WhatsApp's throttling under any status     throttled               unknown  yes
- *   428: the session is gone                           instance_disconnected   unknown  no
- *   any status, text about time or connection          server_error            unknown  no
- *   401, 403, 404, other 4xx, in the envelope          as their kind says      unknown  yes
- *   408, 409, 425, 499                                 server_error            unknown  no
- *   4xx, not in the envelope                           bad_response            unknown  no: a proxy's page, not the API
- *   5xx                                                server_error            unknown  only in the envelope
- *   3xx, 2xx that is unusable or contradicts itself    bad_response            unknown  no
+ *   answer                                             code                    kind      over
+ *   -------------------------------------------------  ----------------------  --------  --------------------------------
+ *   never left: refused, DNS, TLS, connect timed out   network_error, timeout  notSent   no
+ *   nothing came back, or the connection broke         timeout, network_error  unknown   no
+ *   a documented refusal, in the envelope              as `refusals` says      rejected  yes
+ *   429 with the limit's text, or nothing remaining    rate_limited            rejected  only in the envelope
+ *   429 otherwise                                      throttled               rejected  only in the envelope
+ *   501                                                server_error, final     rejected  only in the envelope
+ *   text of WhatsApp's throttling under any status     throttled               unknown   yes
+ *   428: the session is gone                           instance_disconnected   unknown   no
+ *   any status, text about time or connection          server_error            unknown   no
+ *   401, 403, 404, other 4xx, in the envelope          as their kind says      unknown   yes
+ *   408, 409, 425, 499                                 server_error            unknown   no
+ *   4xx, not in the envelope                           bad_response            unknown   no: a proxy's page, not the API
+ *   5xx                                                server_error            unknown   only in the envelope
+ *   3xx, 2xx that is unusable or contradicts itself    bad_response            unknown   no
  *
- * `ended` is true only where the API's own envelope was read, and speaks neither of time nor of a connection: the call is
- * over on its side, whatever it did.
+ * A call is `over` only if the API's own envelope was read and mentions neither time nor a connection.
  */
-
+import { z } from 'zod';
 import type { ErrorCode } from '../contract/errorCodes.ts';
-import { errorEnvelope } from './answers.ts';
-import type { CallFailure, Sent } from './outcome.ts';
-import { fitToRepeat } from './redact.ts';
+import type { CallFailure } from './outcome.ts';
 
-interface Refusal {
-  readonly statuses: readonly number[];
-  readonly text: RegExp;
-  readonly code: ErrorCode;
-}
+const errorEnvelope = z.object({ success: z.literal(false), error: z.object({ message: z.string() }) });
 
 /** As the vendor documents them. */
-const refusals: readonly Refusal[] = [
+const refusals: readonly { readonly statuses: readonly number[]; readonly text: RegExp; readonly code: ErrorCode }[] = [
   { statuses: [400], text: /^identifier is required/i, code: 'invalid_request' },
   { statuses: [400, 503], text: /^instance is not connected/i, code: 'instance_disconnected' },
   {
@@ -55,48 +48,37 @@ const refusals: readonly Refusal[] = [
 const limited = /^rate limit exceeded/i;
 const throttling = /rate-?overlimit|too many (requests|attempts)|429: rate|slow down/i;
 const disconnected = /instance is not connected/i;
-/** A call that ended with these words may still be under way behind the one who says so. */
+/** A call that ended with these words may still be in progress behind the server that sent them. */
 const ofTimeOrConnection =
   /time[d-]?\s?-?out|timeout|deadline|connection|disconnect|websocket|socket|closed|context canceled/i;
-/** Statuses that say that somebody did not wait for the end. */
+/** Statuses of servers that stopped waiting for the end of the call. */
 const unfinished: readonly number[] = [408, 409, 425, 499];
 
-/** An answer that was read to its end. `remaining`: from its headers, where it told. */
-export interface FailedAnswer {
-  readonly status: number;
-  readonly body: string;
-  readonly remaining: number | null;
-  /** What the request carried that its answer may repeat, and nobody else should: the token, an invite code. */
-  readonly secrets?: readonly string[];
+type Classified = Pick<CallFailure, 'code' | 'kind' | 'over' | 'final'>;
+const rejected = (code: ErrorCode, over = true): Classified => ({ code, kind: 'rejected', over });
+const unknown = (code: ErrorCode, over: boolean): Classified => ({ code, kind: 'unknown', over });
+
+/** `remaining`: from the answer's headers. `secrets`: what the request carried and its answer may repeat. */
+export function classifyAnswer(
+  status: number,
+  body: string,
+  remaining: number | null,
+  secrets: readonly string[] = [],
+): CallFailure {
+  const text = messageOf(body);
+  if (text !== null) {
+    return { ...classifyEnvelope(status, text, remaining), message: redact(text, secrets), httpStatus: status };
+  }
+  const message = `the answer (HTTP ${status}) is not RyzeAPI's: ${describeBody(body)}`;
+  return { ...classifyForeign(status, body, remaining), message, httpStatus: status };
 }
 
-interface Verdict {
-  readonly code: ErrorCode;
-  readonly sent: Sent;
-  readonly ended: boolean;
-  readonly final?: boolean;
-}
-
-export function classifyAnswer({ status, body, remaining, secrets }: FailedAnswer): CallFailure {
-  const envelopeText = messageOf(body);
-  const verdict =
-    envelopeText === null ? judgeForeign(status, body, remaining) : judgeEnvelope(status, envelopeText, remaining);
-  const message =
-    envelopeText === null
-      ? `the answer (HTTP ${status}) is not RyzeAPI's: ${shape(body)}`
-      : fitToRepeat(envelopeText, secrets);
-  return { ok: false, message, httpStatus: status, ...verdict };
-}
-
-const refused = (code: ErrorCode): Verdict => ({ code, sent: 'yes', ended: true });
-const unknown = (code: ErrorCode, ended: boolean): Verdict => ({ code, sent: 'unknown', ended });
-
-/** What the API itself says. */
-function judgeEnvelope(status: number, text: string, remaining: number | null): Verdict {
-  if (status === 429) return refused(limited.test(text) || remaining === 0 ? 'rate_limited' : 'throttled');
-  if (status === 501) return { ...refused('server_error'), final: true };
+/** An answer in RyzeAPI's own error envelope. */
+function classifyEnvelope(status: number, text: string, remaining: number | null): Classified {
+  if (status === 429) return rejected(limited.test(text) || remaining === 0 ? 'rate_limited' : 'throttled');
+  if (status === 501) return { ...rejected('server_error'), final: true };
   const refusal = refusals.find((one) => one.statuses.includes(status) && one.text.test(text));
-  if (refusal !== undefined) return refused(refusal.code);
+  if (refusal !== undefined) return rejected(refusal.code);
 
   if (throttling.test(text)) return unknown('throttled', true);
   if (status === 428 || disconnected.test(text)) return unknown('instance_disconnected', false);
@@ -107,32 +89,36 @@ function judgeEnvelope(status: number, text: string, remaining: number | null): 
   return unknown(status >= 400 ? 'invalid_request' : 'bad_response', true);
 }
 
-/** What somebody else says, such as a proxy. */
-function judgeForeign(status: number, body: string, remaining: number | null): Verdict {
-  if (status === 429) {
-    return { ...refused(limited.test(body) || remaining === 0 ? 'rate_limited' : 'throttled'), ended: false };
-  }
-  if (status === 501) return { ...refused('server_error'), ended: false, final: true };
+/** An answer of another server, such as a proxy. */
+function classifyForeign(status: number, body: string, remaining: number | null): Classified {
+  if (status === 429) return rejected(limited.test(body) || remaining === 0 ? 'rate_limited' : 'throttled', false);
+  if (status === 501) return { ...rejected('server_error', false), final: true };
   if (status === 428) return unknown('instance_disconnected', false);
   if (status >= 500 || unfinished.includes(status)) return unknown('server_error', false);
   return unknown('bad_response', false);
 }
 
-/** A 200, or another status of success, that does not say what it should. */
-export function contradiction(status: number, message: string): CallFailure {
-  return { ok: false, code: 'bad_response', message, httpStatus: status, sent: 'unknown', ended: false };
+/** A success whose body does not say what it should. */
+export function unusableAnswer(status: number, message: string): CallFailure {
+  return { ...unknown('bad_response', false), message, httpStatus: status };
 }
 
-/** No answer at all. `left`: the request was given to a connection, so it may have arrived. */
-export function classifySilence(error: unknown, left: boolean): CallFailure {
+/** No answer in time. `left`: the request was given to a connection, so it may have arrived. */
+export function noAnswerInTime(timeoutMs: number, left: boolean): CallFailure {
+  const kind = left ? 'unknown' : 'notSent';
+  return { code: 'timeout', kind, over: false, message: `no answer within ${timeoutMs} ms`, httpStatus: null };
+}
+
+/** The connection failed before an answer came. */
+export function classifyBrokenConnection(error: unknown, left: boolean): CallFailure {
   const { code, message } = error as { code?: string; message?: string };
-  const sent = left ? 'unknown' : 'no';
   if (code === 'UND_ERR_CONNECT_TIMEOUT') {
-    return { ok: false, code: 'timeout', message: 'no connection in time', httpStatus: null, sent: 'no', ended: false };
+    return { code: 'timeout', kind: 'notSent', over: false, message: 'no connection in time', httpStatus: null };
   }
   const what = left ? 'the connection broke before an answer came' : 'cannot connect';
-  const why = code ?? fitToRepeat(message ?? 'unknown error');
-  return { ok: false, code: 'network_error', message: `${what} (${why})`, httpStatus: null, sent, ended: false };
+  const why = code ?? redact(message ?? 'unknown error');
+  const kind = left ? 'unknown' : 'notSent';
+  return { code: 'network_error', kind, over: false, message: `${what} (${why})`, httpStatus: null };
 }
 
 function messageOf(body: string): string | null {
@@ -144,7 +130,27 @@ function messageOf(body: string): string | null {
   }
 }
 
-function shape(body: string): string {
+function describeBody(body: string): string {
   if (body.trim() === '') return 'it is empty';
   return /^\s*</.test(body) ? 'it is a web page' : 'it is not its error envelope';
+}
+
+/** What looks like an invite code: real ones have 22 characters, letters and digits, or both cases. */
+const lettersAndDigits = /\b(?=[A-Za-z_-]*\d)(?=[\d_-]*[A-Za-z])[A-Za-z0-9_-]{16,}\b/g;
+const bothCases = /\b(?=[A-Z]*[a-z])(?=[a-z]*[A-Z])[A-Za-z]{22,}\b/g;
+
+/** Makes a server's text safe for logs and events: one short line without `secrets` or anything that looks like an invite. */
+export function redact(text: string, secrets: readonly string[] = []): string {
+  let line = text;
+  for (const secret of secrets) line = line.replaceAll(secret, '[redacted]');
+  return (
+    line
+      // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is removed.
+      .replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]+/g, ' ')
+      .replace(/chat\.whatsapp\.com\/\S+/gi, 'chat.whatsapp.com/[redacted]')
+      .replace(lettersAndDigits, '[redacted]')
+      .replace(bothCases, '[redacted]')
+      .trim()
+      .slice(0, 200)
+  );
 }

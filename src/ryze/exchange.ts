@@ -1,14 +1,15 @@
 /**
- * One HTTP request and whatever comes of it. Exactly one request goes onto the wire: undici's `dispatch` is used bare,
- * with no retry and no redirect handler, and connections carry one request at a time, so a connection that breaks
- * fails its request instead of passing it on to the next one.
+ * One HTTP request and what came of it. Exactly one request goes onto the wire: undici's `dispatch` is used without its
+ * retry and redirect handlers, and a connection carries one request at a time, so a broken connection fails its request
+ * instead of passing it on to the next one.
  */
 import type { IncomingHttpHeaders } from 'node:http';
 import type { Dispatcher } from 'undici';
 
 export type Exchange =
-  /** `body`: null, it was longer than allowed or broke off. */
+  /** `body`: null if it was longer than allowed or broke off. */
   | { readonly status: number; readonly headers: IncomingHttpHeaders; readonly body: string | null }
+  /** No answer. `left`: the request was given to a connection, so it may have arrived. */
   | { readonly status: null; readonly timedOut: boolean; readonly left: boolean; readonly error: unknown };
 
 export interface ExchangeRequest {
@@ -18,13 +19,13 @@ export interface ExchangeRequest {
   readonly body?: string;
 }
 
-/** Never rejects. `timeoutMs` is for all of it, from waiting for a connection to the last byte. */
+/** Never rejects. `timeoutMs` covers everything from waiting for a connection to the last byte. */
 export function exchange(
   dispatcher: Dispatcher,
   origin: string,
   request: ExchangeRequest,
   timeoutMs: number,
-  mostBytes: number,
+  maxBytes: number,
 ): Promise<Exchange> {
   return new Promise((resolve) => {
     let controller: Dispatcher.DispatchController | null = null;
@@ -48,8 +49,8 @@ export function exchange(
     const handler: Dispatcher.DispatchHandler = {
       onRequestStart(started) {
         controller = started;
-        // Given up while it waited for a connection: it must not be sent any more.
-        if (over) return started.abort(new Error('given up'));
+        // It timed out while it waited for a connection, so it must no longer be sent.
+        if (over) return started.abort(new Error('timed out'));
         left = true;
       },
       onResponseStart(_controller, status, headers) {
@@ -57,7 +58,7 @@ export function exchange(
       },
       onResponseData(data, chunk) {
         bytes += chunk.length;
-        if (bytes <= mostBytes) chunks.push(chunk);
+        if (bytes <= maxBytes) chunks.push(chunk);
         else if (head !== null) {
           end({ ...head, body: null });
           data.abort(new Error('answer too long'));

@@ -1,14 +1,14 @@
-/** The server's count of a token's requests, as every answer tells it in `X-RateLimit-*`. */
-import type { RateLimitReading } from './outcome.ts';
+/** What an answer's headers say of the token's limit: `X-RateLimit-*` and `Retry-After`. Pure. */
+import type { RateLimit } from './outcome.ts';
 
-export type Headers = Readonly<Record<string, string | string[] | undefined>>;
+type Headers = Readonly<Record<string, string | string[] | undefined>>;
 
 /**
- * null unless all three headers are there and make sense. `X-RateLimit-Reset` is in seconds since 1970 by the server's
- * clock, so it is compared with the answer's own `Date` where there is one, else with `nowMs`. Proxies have sent it in
+ * null unless all three headers are present and plausible. `X-RateLimit-Reset` is in seconds since 1970 by the server's
+ * clock, so it is compared with the answer's own `Date` if there is one, else with `nowMs`. Proxies have sent it in
  * milliseconds, and as a time from now: its size shows which.
  */
-export function readRateLimit(headers: Headers, nowMs: number): RateLimitReading | null {
+export function readRateLimit(headers: Headers, nowMs: number): RateLimit | null {
   const limit = count(headers['x-ratelimit-limit']);
   const remaining = count(headers['x-ratelimit-remaining']);
   const reset = count(headers['x-ratelimit-reset']);
@@ -16,7 +16,7 @@ export function readRateLimit(headers: Headers, nowMs: number): RateLimitReading
   return { limit, remaining, resetInMs: Math.max(fromNowMs(reset, serverTime(headers, nowMs)), 0) };
 }
 
-/** `Retry-After`, in seconds or as a date; null: it is missing, or makes no sense. */
+/** `Retry-After`, in seconds or as a date. null if it is missing or implausible. */
 export function readRetryAfter(headers: Headers, nowMs: number): number | null {
   const header = headers['retry-after'];
   const seconds = count(header);
@@ -25,7 +25,7 @@ export function readRetryAfter(headers: Headers, nowMs: number): number | null {
   return Number.isNaN(date) ? null : Math.max(date - serverTime(headers, nowMs), 0);
 }
 
-/** As seconds since 1970 these are times in 1973 and in 5138. */
+/** As seconds since 1970, these are in the years 1973 and 5138. */
 const earliestSeconds = 1e8;
 const earliestMilliseconds = 1e11;
 
@@ -35,8 +35,8 @@ function fromNowMs(reset: number, nowMs: number): number {
 }
 
 function serverTime({ date }: Headers, nowMs: number): number {
-  const told = typeof date === 'string' ? Date.parse(date) : Number.NaN;
-  return Number.isNaN(told) ? nowMs : told;
+  const answeredAt = typeof date === 'string' ? Date.parse(date) : Number.NaN;
+  return Number.isNaN(answeredAt) ? nowMs : answeredAt;
 }
 
 function count(header: string | string[] | undefined): number | null {

@@ -1,6 +1,6 @@
 /**
  * The three ways to name a WhatsApp group to RyzeAPI: its JID, which lasts, and its invite code or link, which are dead
- * after the first reset. Links are reduced to their code here, so that the rest of the program knows two kinds.
+ * after the first reset. Links are reduced to their code here, so the rest of the program knows two kinds.
  */
 export type GroupIdentifier =
   | { readonly kind: 'jid'; readonly jid: string }
@@ -11,7 +11,7 @@ const JID = /^[0-9]{5,32}(-[0-9]{5,16})?@g\.us$/;
 const CODE = /^[A-Za-z0-9_-]{6,64}$/;
 const LINK = /^(?:https?:\/\/)?chat\.whatsapp\.com\/(?:invite\/)?([A-Za-z0-9_-]{6,64})\/?(?:\?.*)?$/;
 
-/** Reads a JID, an invite code or an invite link; null when it is none of them. */
+/** Reads a JID, an invite code or an invite link. null if it is none of them. */
 export function parseIdentifier(text: string): GroupIdentifier | null {
   if (JID.test(text)) return { kind: 'jid', jid: text };
   const code = LINK.exec(text)?.[1] ?? (CODE.test(text) ? text : undefined);
@@ -22,29 +22,29 @@ export function isJid(text: string): boolean {
   return JID.test(text);
 }
 
-/** What RyzeAPI is sent as `identifier`. */
+/** The form that RyzeAPI takes as `identifier`. */
 export function identifierText(identifier: GroupIdentifier): string {
   return identifier.kind === 'jid' ? identifier.jid : identifier.code;
 }
 
-/** The link that leads to a code, in the form RyzeAPI answers with. */
+/** The invite link of a code, in the form in which RyzeAPI returns it. */
 export function inviteLinkOf(code: string): string {
   return `https://chat.whatsapp.com/${code}`;
 }
 
-/** What programs write where they have no value. */
+/** What programs print in place of a missing value. */
 const NO_VALUE = /^(?:undefined|null|nan|none|nil|redacted|true|false|object)+$/i;
-/** No code of WhatsApp's looks like one. */
+/** WhatsApp's codes mix cases or contain digits. */
 const PLAIN_WORD = /^(?:[a-z_-]+|[A-Z_-]+)$/;
 
-/** Whether a server may mean this as an invite code: real ones have 22 letters and digits, its documentation's nine. */
+/** Whether a server may mean this as an invite code. Real ones have 22 letters and digits, those in its documentation nine. */
 export function isInviteCode(text: string): boolean {
   return CODE.test(text) && !NO_VALUE.test(text) && !PLAIN_WORD.test(text);
 }
 
 /**
- * The code at the end of an invite link, as servers and people write it: any case of the host, `www.`, `invite/`, a query
- * or a fragment. null when it is not an invite link.
+ * The code of an invite link as servers and people write it: any case of the host, `www.`, `invite/`, a query or a
+ * fragment. null if it is not an invite link.
  */
 export function inviteCodeOf(link: string): string | null {
   const text = link.trim();

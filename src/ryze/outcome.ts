@@ -1,58 +1,56 @@
 /**
- * How a call to RyzeAPI can end. Every way is a member of one union, classified once, by `classify.ts`; nobody else
- * reads statuses or message texts.
+ * How a call to RyzeAPI ended: the one vocabulary for it, from the HTTP client to the group's record. The budget settles
+ * the call's slot by it, `rotation/transition.ts` changes the record by it, and `rotation/rotate.ts` decides by it what
+ * becomes of the job. `classify.ts` reads HTTP statuses and message texts; nothing else does.
  */
 import type { ErrorCode } from '../contract/errorCodes.ts';
 
-/**
- * What is known of a failed call's effect: `no`, it never reached the server; `yes`, it did and was refused, so nothing
- * changed; `unknown`, it may have taken effect.
- */
-export type Sent = 'no' | 'yes' | 'unknown';
+export type CallOutcome =
+  /** The link was replaced by the one with this code. */
+  | { readonly kind: 'reset'; readonly jid: string; readonly inviteCode: string; readonly rateLimit?: RateLimit | null }
+  /** The link was read. `inviteCode`: null if the server shows none to this phone, which does not mean that it changed. */
+  | {
+      readonly kind: 'read';
+      readonly jid: string;
+      readonly inviteCode: string | null;
+      readonly rateLimit?: RateLimit | null;
+    }
+  | CallFailure;
+
+/** Why a call or a job failed, as events and logs report it. */
+export interface Failure {
+  readonly code: ErrorCode;
+  /** One line for people. Holds no token, link or code. */
+  readonly message: string;
+  readonly httpStatus: number | null;
+}
+
+export interface CallFailure extends Failure {
+  /**
+   * `notSent`: the request never left. `rejected`: the API refused it, so nothing changed. `unknown`: it may have taken
+   * effect.
+   */
+  readonly kind: 'notSent' | 'rejected' | 'unknown';
+  /**
+   * Whether the API itself has said that the call is over. Otherwise (silence, a cut connection, a proxy's page) an
+   * `unknown` call may still take effect up to `settleTime` after it was sent.
+   */
+  readonly over: boolean;
+  /** Another call would fail in the same way, so none is made. */
+  readonly final?: boolean;
+  /** The answer's `Retry-After`. */
+  readonly retryAfterMs?: number | null;
+  readonly rateLimit?: RateLimit | null;
+}
 
 /** The server's own count of the token's requests, from the `X-RateLimit-*` headers of one answer. */
-export interface RateLimitReading {
+export interface RateLimit {
   readonly limit: number;
   readonly remaining: number;
-  /** Until the server's counter resets, by the server's own clock where it told it (`Date`), never negative. */
+  /** Until the server's counter resets; never negative. */
   readonly resetInMs: number;
 }
 
-export interface CallFailure {
-  readonly ok: false;
-  readonly code: ErrorCode;
-  /** For people: names what went wrong. Holds no token, link or code. */
-  readonly message: string;
-  readonly httpStatus: number | null;
-  readonly sent: Sent;
-  /**
-   * Whether the call is over on the server's side: true when the API answered in its own error envelope, in words that speak neither of time nor of a connection. A call that is
-   * not over (silence, a cut connection, a proxy's page) may still take effect up to `settleTime` after it was sent.
-   */
-  readonly ended: boolean;
-  /** Another call would end in the same way, whatever comes of this one: it is not made. */
-  readonly final?: boolean;
-  /** When the server wants to be asked again (`Retry-After`); absent: it did not say. */
-  readonly retryAfterMs?: number;
-}
-
-export interface CallSuccess<T> {
-  readonly ok: true;
-  readonly value: T;
-}
-
-/** One call's end, with what its answer told of the rate limit (null: no answer, or no usable headers). */
-export type CallOutcome<T> = (CallSuccess<T> | CallFailure) & { readonly rateLimit: RateLimitReading | null };
-
-export interface ResetAnswer {
-  readonly jid: string;
-  readonly inviteCode: string;
-  readonly inviteLink: string;
-}
-
-export interface InfoAnswer {
-  readonly jid: string;
-  /** null when the server shows no link to this number: "not verified", never "changed". */
-  readonly inviteCode: string | null;
-  readonly inviteLink: string | null;
+export function isFailure(outcome: CallOutcome): outcome is CallFailure {
+  return outcome.kind !== 'reset' && outcome.kind !== 'read';
 }

@@ -3,7 +3,7 @@
  * wrong, for how long, and what to do.
  */
 import type { EventCounts } from '../bullmq/counts.ts';
-import { adviceFor } from '../rotation/policy.ts';
+import { adviceFor } from '../ryze/policy.ts';
 import { type GroupStatus, type InstanceStatus, type Status, totalOf } from './status.ts';
 
 /** Problems of groups listed one by one; the others are counted. */

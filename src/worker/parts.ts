@@ -4,7 +4,8 @@ import { type Base, type BaseOptions, createBase } from './base.ts';
 import { createHealth } from './health.ts';
 import { createLeftovers } from './leftovers.ts';
 import { createPauses } from './pauses.ts';
-import { type ProcessDependencies, processJob } from './process.ts';
+import { processJob } from './process.ts';
+import type { JobDependencies } from './readJob.ts';
 import { createReconciler } from './reconcile.ts';
 import { createRegistration } from './registerGroups.ts';
 import { reportRecovered } from './report.ts';
@@ -40,7 +41,7 @@ export function createParts({ redisTrouble = () => null, ...options }: PartsOpti
 function jobDependencies(
   { api, config, reload, outbox, tokens, ...base }: Base,
   { registration, leftovers, pauses }: Pick<Parts, 'registration' | 'leftovers' | 'pauses'>,
-): ProcessDependencies {
+): JobDependencies {
   const { redis, prefix, log, observer } = base;
   const instanceOf = (name: string): InstanceConfig | null =>
     config().instances.find((instance) => instance.name === name) ?? null;

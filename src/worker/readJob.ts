@@ -1,189 +1,184 @@
 /**
- * What a job of a `rotations-<instance>` queue asks for. Everything that came off a queue is checked here, and one that
- * cannot be served is refused with a reason for its producer.
+ * Reads what a job of a `rotations-<instance>` queue asks for. Everything that comes off a queue is checked here. A job
+ * that cannot be served is refused with a reason for its producer.
  */
-
-import { type Job, UnrecoverableError } from 'bullmq';
-import type { z } from 'zod';
+import type { Job } from 'bullmq';
 import { rotationsQueue } from '../contract/queueNames.ts';
 import { identityOf, parseRequest, type RotationRequest, requestJob } from '../contract/request.ts';
 import { type FoundGroup, findGroup } from '../groups/jids.ts';
-import type { GroupStore } from '../groups/store.ts';
+import type { Logger } from '../log.ts';
+import type { Observer } from '../ops/observer.ts';
 import { scheduledData, scheduledJob, verifyData, verifyJob } from '../planner/jobs.ts';
-import { type Database, redisTime } from '../redis/database.ts';
-import type { CallDependencies } from '../rotation/call.ts';
-import type { JobPosition, Work } from '../rotation/types.ts';
+import { redisTime } from '../redis/database.ts';
+import { unknownGroup } from '../rotation/rotate.ts';
+import type { JobPosition, JobResult, RotationDependencies, Work } from '../rotation/types.ts';
 import type { InstanceOwner } from './leftovers.ts';
 
-export interface ReadJobDependencies extends Database {
-  readonly store: GroupStore;
-  readonly lastJobOn: CallDependencies['lastJobOn'];
+/** What running jobs takes, beside what rotating takes. */
+export interface JobDependencies extends RotationDependencies {
+  readonly log: Logger;
+  readonly observer: Observer;
   /** Whose configuration file has that instance. */
   readonly instanceOwner: (instance: string) => InstanceOwner;
-  /** Whether this worker's file says something that is not in force yet; makes that happen soon. */
+  /** Whether this worker's file has changes that are not in force yet; if so, applies them soon. */
   readonly hasPendingEdit: () => Promise<boolean>;
+  /** Called for a group that is not registered. Registers it and returns true if the file in force has it. */
+  readonly onUnknown: (name: string) => Promise<boolean>;
+  /** Called for a record that a one-off needs and Redis has lost. */
+  readonly onLost: (recordId: string) => Promise<void>;
+  /** Results queues of the configuration in force, for the events of unknown groups. */
+  readonly resultsQueues: () => readonly string[];
 }
 
-export type Request = Work & { readonly kind: 'request' };
-
-/** A one-off that names a group, and is not served. */
-export interface Refused {
-  /** As the producer named the group. */
+/** What a job asks for. */
+export interface Task {
+  readonly recordId: string;
+  readonly work: Work;
+  /** What the log calls the group. */
   readonly name: string;
-  readonly work: Request;
-  /** For the producer. */
-  readonly message: string;
-  /** null: nobody has registered such a group. */
-  readonly recordId: string | null;
+  /** The instance that makes the group's calls. */
+  readonly servedBy: string;
+  /** Whether a file has the group. */
+  readonly registered: boolean;
 }
 
-export type Understood =
-  /** `name`: what the log calls its group. `servedBy`: the instance that makes its calls. */
-  | {
-      readonly kind: 'work';
-      readonly recordId: string;
-      readonly work: Work;
-      readonly name: string;
-      readonly servedBy: string;
-      /** Whether a file has the group. */
-      readonly registered: boolean;
-    }
-  /** Another worker may know better, or this one soon: it goes back for some seconds. */
-  | { readonly kind: 'notNow'; readonly name: string }
-  /** What the planner put onto the queue of an instance that is gone: it looks after the group where that is now. */
-  | { readonly kind: 'obsolete'; readonly name: string }
-  | ({ readonly kind: 'refused' } & Refused);
+/** Another worker may know better, or this one once it has read its file. */
+const notNow: JobResult = { status: 'wait', ms: 3_000, why: 'elsewhere' };
 
-/** Throws what its producer must be told where the job does not even name a group. */
-export async function readJob(deps: ReadJobDependencies, instance: string, job: Job): Promise<Understood> {
+export async function readJob(deps: JobDependencies, instance: string, job: Job): Promise<Task | JobResult> {
   switch (job.name) {
     case requestJob: {
       const parsed = parseRequest(job.data);
-      if (!parsed.ok) throw new UnrecoverableError(parsed.message);
+      if (!parsed.ok) return { status: 'refused', message: parsed.message };
       return await readRequest(deps, instance, job, parsed.request);
     }
     case scheduledJob: {
-      const { record, group, dueAt } = parseInternal(scheduledData, job);
-      return ofPlanner(deps, instance, record, group, { kind: 'scheduled', dueAt });
+      const { success, data } = scheduledData.safeParse(job.data);
+      return success ? ofPlanner(deps, instance, data, { kind: 'scheduled', dueAt: data.dueAt }) : badData(job);
     }
     case verifyJob: {
-      const { record, group } = parseInternal(verifyData, job);
-      return ofPlanner(deps, instance, record, group, { kind: 'verification' });
+      const { success, data } = verifyData.safeParse(job.data);
+      return success ? ofPlanner(deps, instance, data, { kind: 'verification' }) : badData(job);
     }
-    default:
-      throw new UnrecoverableError(
-        `unknown job name ${JSON.stringify(job.name.slice(0, 64))}: expected "${requestJob}"`,
-      );
   }
+  const message = `unknown job name ${quote(job.name)}: expected "${requestJob}"`;
+  return { status: 'refused', message };
 }
 
+/** A job that only the planner pushes. */
 function ofPlanner(
-  { instanceOwner }: ReadJobDependencies,
+  { instanceOwner }: JobDependencies,
   instance: string,
-  recordId: string,
-  name: string,
+  { record, group }: { readonly record: string; readonly group: string },
   work: Work,
-): Understood {
+): Task | JobResult {
   switch (instanceOwner(instance)) {
     case 'self':
-      return { kind: 'work', recordId, work, name, servedBy: instance, registered: true };
+      return { recordId: record, work, name: group, servedBy: instance, registered: true };
     case 'other':
-      return { kind: 'notNow', name };
+      return notNow;
+    // The planner looks after the group where that is now.
     case 'none':
-      return { kind: 'obsolete', name };
+      return { status: 'obsolete' };
   }
 }
 
-export function unknownGroup(name: string): string {
-  return `unknown group ${quote(name)}: it is not in the configuration file`;
+function badData({ name }: Job): JobResult {
+  const message = `bad data: "${name}" is a job of the program itself; push "${requestJob}"`;
+  return { status: 'refused', message };
 }
 
 async function readRequest(
-  deps: ReadJobDependencies,
+  deps: JobDependencies,
   instance: string,
   job: Job,
   { group: name, requestedAt, seen, requestId, requestedBy, reason }: RotationRequest,
-): Promise<Understood> {
+): Promise<Task | JobResult> {
   const queue = rotationsQueue(instance);
+  const pushedAt = requestedAt ?? job.timestamp;
+  // A job that is run again, from a dashboard say, wants a link that is younger than its own times.
   const isRerun = job.attemptsMade > 0;
-  const work: Request = {
+  const time = requestedAt == null || isRerun ? null : await checkTime(deps, requestedAt, job.timestamp);
+  if (time !== null && typeof time === 'object') return time;
+  const request: Work & { readonly kind: 'request' } = {
     kind: 'request',
     identity: identityOf({ queue, jobId: job.id, timestamp: job.timestamp, run: job.attemptsMade }),
-    // One that is run again, from a dashboard say, wants a link that is younger than that.
-    requestedAt: requestedAt == null || isRerun ? null : await believed(deps, requestedAt, job.timestamp),
+    requestedAt: time,
     attemptsSeen: null,
     position: isRerun ? null : await positionOf(deps, queue, job),
     request: { requestId: requestId ?? null, requestedBy: requestedBy ?? null, reason: reason ?? null },
   };
-  const found = await findGroup(deps.store, name);
   const owner = deps.instanceOwner(instance);
+  const mayBeKnown = async () => owner === 'other' || (await deps.hasPendingEdit());
+  let found = await findGroup(deps.store, name);
   if (found === null) {
-    if (owner === 'other' || (await deps.hasPendingEdit())) return { kind: 'notNow', name };
-    return { kind: 'refused', name, work, message: unknownGroup(name), recordId: null };
+    if (await mayBeKnown()) return notNow;
+    // A Redis that was just emptied may not have a group yet that the file has.
+    if (await deps.onUnknown(name)) found = await findGroup(deps.store, name);
+    if (found === null) {
+      return { status: 'refused', message: unknownGroup(name), oneOff: { name, work: request, recordId: null } };
+    }
   }
   const { recordId, entry, registered } = found;
+  if (!registered && (await mayBeKnown())) return notNow;
   const attemptsSeen = !isRerun && seen?.record === recordId ? seen.attempts : null;
-  const of = { recordId, name: entry.group, servedBy: entry.instance, registered };
-  const understood = { kind: 'work', work: { ...work, attemptsSeen }, ...of } as const;
-  if (!registered && (owner === 'other' || (await deps.hasPendingEdit()))) return { kind: 'notNow', name };
-  if (owner !== 'self' || isServedHere(found, instance, job)) return understood;
-  if (await wasServedHere(deps, recordId, requestedAt ?? job.timestamp)) return understood;
-  // An older file lacks the instance that has the group: the worker with the newer one decides.
-  if (deps.instanceOwner(entry.instance) !== 'self' || (await deps.hasPendingEdit())) return { kind: 'notNow', name };
+  const work = { ...request, attemptsSeen };
+  const task = { recordId, work, name: entry.group, servedBy: entry.instance, registered };
+  if (owner !== 'self' || isServedHere(found, instance, job)) return task;
+  if (await wasServedHere(deps, recordId, pushedAt)) return task;
+  // The instance that has the group is not in this file, which is older: the worker with the newer one decides.
+  if (deps.instanceOwner(entry.instance) !== 'self' || (await deps.hasPendingEdit())) return notNow;
   const message = `group ${quote(name)} belongs to instance "${entry.instance}": push it to the queue "${rotationsQueue(entry.instance)}"`;
-  return { kind: 'refused', name, work, message, recordId };
+  return { status: 'refused', message, oneOff: { name, work, recordId } };
 }
 
 /**
- * One that its worker had taken before stays valid wherever its group has moved since: it was accepted, and its reset may
- * be in flight.
+ * A job that its worker has taken before stays valid wherever its group has moved since: it was accepted, and its reset
+ * may be in flight.
  */
 function isServedHere({ entry, registered }: FoundGroup, instance: string, job: Job): boolean {
   return entry.instance === instance || !registered || job.attemptsStarted - job.attemptsMade > 1;
 }
 
-/** Producers read which instance has a group, and push a moment later, by clocks that differ. */
+/** Producers read which instance has a group and push a moment later, by clocks that differ. */
 const movedSkewMs = 10_000;
 
-/** It was pushed before its group was moved to another instance. */
-async function wasServedHere({ store }: ReadJobDependencies, recordId: string, pushedAt: number): Promise<boolean> {
+/** Whether it was pushed before its group moved to another instance. */
+async function wasServedHere({ store }: JobDependencies, recordId: string, pushedAt: number): Promise<boolean> {
   const { movedAt } = (await store.load(recordId)).record;
   return movedAt !== null && pushedAt <= movedAt + movedSkewMs;
 }
 
-/** Stamps by Redis's clock and by the producer's may differ by this much; more is not believed. */
-const stampSkewMs = 10 * 60_000;
-/** A stamp that is later than both by more than this is not a time at which anybody asked. */
-const futureMs = 30_000;
+/** Times by Redis's clock and by the producer's may differ by this much; others are ignored. */
+const timeSkewMs = 10 * 60_000;
+/** A time that is later than both clocks by more than this is wrong. */
+const maxFutureMs = 30_000;
 
 /**
- * null: a stamp so far from when the job was pushed is by some other clock, and one from about when Redis's clock was set
- * back may be older or younger than it looks. Either says nothing.
+ * The time of a request if it can be relied on. null: it is so far from the time of the push that it is by some other
+ * clock, or from about when Redis's clock was set back, so that the request may be older or younger than it looks.
  */
-async function believed(deps: ReadJobDependencies, requestedAt: number, pushedAt: number): Promise<number | null> {
+async function checkTime(
+  deps: JobDependencies,
+  requestedAt: number,
+  pushedAt: number,
+): Promise<number | null | JobResult> {
   const doubtedUntil = Number((await deps.redis.get(deps.keys.clockDoubt)) ?? 0);
   if (requestedAt <= doubtedUntil) return null;
   const aheadMs = requestedAt - Math.max(await redisTime(deps), pushedAt);
-  if (aheadMs > futureMs) {
-    throw new UnrecoverableError(
-      `bad request (requestedAt: is ${Math.round(aheadMs / 1000)} s in the future): leave it out, or take it from Redis's TIME`,
-    );
+  if (aheadMs > maxFutureMs) {
+    const ahead = `${Math.round(aheadMs / 1000)} s`;
+    const message = `bad request (requestedAt: is ${ahead} in the future): leave it out, or take it from Redis's TIME`;
+    return { status: 'refused', message };
   }
-  return Math.abs(requestedAt - pushedAt) > stampSkewMs ? null : requestedAt;
+  return Math.abs(requestedAt - pushedAt) > timeSkewMs ? null : requestedAt;
 }
 
-/** null: the id is the producer's own, and says nothing of when the job was pushed. */
-async function positionOf(deps: ReadJobDependencies, queue: string, job: Job): Promise<JobPosition | null> {
+/** null: the producer chose the id, so it says nothing about when the job was pushed. */
+async function positionOf(deps: JobDependencies, queue: string, job: Job): Promise<JobPosition | null> {
   if (!/^[1-9]\d{0,15}$/.test(job.id ?? '')) return null;
   const { lastJob } = await deps.lastJobOn(queue);
   return { queue, number: Number(job.id), newest: lastJob, pushedAt: job.timestamp };
-}
-
-/** Jobs that only the planner pushes. */
-function parseInternal<T extends z.ZodType>(schema: T, job: Job): z.output<T> {
-  const parsed = schema.safeParse(job.data);
-  if (parsed.success) return parsed.data;
-  throw new UnrecoverableError(`bad data: "${job.name}" is a job of the program itself; push "${requestJob}"`);
 }
 
 function quote(name: string): string {

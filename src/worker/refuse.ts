@@ -1,39 +1,31 @@
-/** The failure event of a one-off that names a group and is not served: every accepted one-off is answered by an event. */
+/** The failure event of a one-off that names a group and is not served: every accepted one-off gets an event. */
 
 import type { RotationFailedEvent } from '../contract/event.ts';
-import type { GroupStore } from '../groups/store.ts';
-import type { Database } from '../redis/database.ts';
 import { transition } from '../rotation/transition.ts';
+import type { RefusedOneOff } from '../rotation/types.ts';
 import { isJid } from '../ryze/identifier.ts';
-import type { Refused } from './readJob.ts';
+import type { JobDependencies } from './readJob.ts';
 
-export interface RefuseDependencies extends Database {
-  readonly store: GroupStore;
-  readonly settleTimeMs: number;
-  /** Results queues of the configuration in force: they get the events of groups that nobody knows. */
-  readonly resultsQueues: () => readonly string[];
-  readonly onCommitted: (queues: readonly string[]) => void;
-}
-
-export async function reportRefused(
-  deps: RefuseDependencies,
+export async function publishRefusal(
+  deps: JobDependencies,
   instance: string,
-  { name, work, message, recordId }: Refused,
+  { name, work, recordId }: RefusedOneOff,
+  message: string,
 ): Promise<void> {
   const failure = { code: 'invalid_request', message, httpStatus: null } as const;
-  if (recordId === null) return await reportUnknown(deps, instance, name, work.request, failure);
+  if (recordId === null) return await publishUnknown(deps, instance, name, work.request, failure);
   const queues = await deps.store.update<readonly string[] | null>(recordId, (stored, nowMs) => {
     if (stored.entry === null) return { record: null, result: null };
     const { record, events } = transition(stored, { kind: 'refused', work, failure }, nowMs, deps.settleTimeMs);
     return { record, events, result: stored.entry.queues };
   });
-  if (queues === null) return await reportUnknown(deps, instance, name, work.request, failure);
+  if (queues === null) return await publishUnknown(deps, instance, name, work.request, failure);
   deps.onCommitted(queues);
 }
 
-/** There is no record that could number its failures. */
-async function reportUnknown(
-  { redis, keys, resultsQueues, onCommitted }: RefuseDependencies,
+/** Unknown groups have no record to number their failures. */
+async function publishUnknown(
+  { redis, keys, resultsQueues, onCommitted }: JobDependencies,
   instance: string,
   name: string,
   request: RotationFailedEvent['request'],

@@ -1,67 +1,68 @@
-/** What became of a job, for the log and the metrics. */
+/** Reports how a job ended, to the log and the metrics. */
 import type { GroupRecord } from '../groups/record.ts';
 import type { Logger } from '../log.ts';
 import type { Observer } from '../ops/observer.ts';
-import type { Rotation } from '../rotation/rotate.ts';
-import type { Work } from '../rotation/types.ts';
+import type { JobResult, Work } from '../rotation/types.ts';
 
-export interface ReportDependencies {
+interface Reporting {
   readonly log: Logger;
   readonly observer: Observer;
 }
 
-/** A link that could not be verified this often in a row is worth a warning. */
+interface JobSubject {
+  readonly group: string;
+  readonly instance: string;
+  readonly work: Work['kind'];
+}
+
+/** A link that could not be verified this many times in a row is worth a warning. */
 const unverifiedWarning = 3;
 
-/** One line for each outcome that somebody may want to know of. */
-export function reportRotation(
-  { log, observer }: ReportDependencies,
-  about: { readonly group: string; readonly instance: string; readonly work: Work['kind'] },
-  rotation: Rotation,
-): void {
+/** One line for each result that an operator may want to know of. */
+export function reportResult({ log, observer }: Reporting, about: JobSubject, result: JobResult): void {
   const { group, instance } = about;
-  switch (rotation.status) {
-    // Told when the link was read back.
+  switch (result.status) {
+    // Reported when the link was read back.
     case 'recovered':
       return;
     case 'rotated':
     case 'satisfied': {
-      const revision = rotation.record.revision;
-      observer.rotation(instance, rotation.status);
-      log.info({ event: `rotation.${rotation.status}`, ...about, revision }, `${group}: ${said[rotation.status]}`);
+      const revision = result.record.revision;
+      observer.rotation(instance, result.status);
+      log.info({ event: `rotation.${result.status}`, ...about, revision }, `${group}: ${messages[result.status]}`);
       return;
     }
     case 'verified':
-      reportRead({ log, observer }, { ...about, group: rotation.group }, rotation);
+      reportRead({ log, observer }, { ...about, group: result.group }, result);
       return;
     case 'retry': {
-      const { code, message, httpStatus } = rotation.failure;
-      const again = { retryInMs: rotation.ms, code, httpStatus };
+      const { code, message, httpStatus } = result.failure;
+      const again = { retryInMs: result.ms, code, httpStatus };
       log.warn({ event: 'rotation.retry', ...about, ...again }, `${group}: ${code}: ${message}`);
       return;
     }
     case 'gaveUp': {
-      const { code, message, httpStatus } = rotation.failure;
+      const { code, message, httpStatus } = result.failure;
       observer.rotation(instance, 'failed');
       log.error({ event: 'rotation.failed', ...about, code, httpStatus }, `${group}: ${code}: ${message}`);
       return;
     }
     case 'doubted':
-      log.debug({ event: 'rotation.doubted', ...about, code: rotation.failure.code }, `${group}: failed; looks again`);
+      log.debug({ event: 'rotation.doubted', ...about, code: result.failure.code }, `${group}: failed; looks again`);
       return;
     case 'wait':
-      log.debug({ event: 'rotation.waits', ...about, why: rotation.why, ms: rotation.ms }, `${group}: waits`);
+      log.debug({ event: 'rotation.waits', ...about, why: result.why, ms: result.ms }, `${group}: waits`);
       return;
     case 'obsolete':
-    case 'unregistered':
+    case 'refused':
       return;
   }
 }
 
 function reportRead(
-  { log, observer }: ReportDependencies,
-  about: { readonly group: string; readonly instance: string; readonly work: Work['kind'] },
-  { published, unverified }: Rotation & { status: 'verified' },
+  { log, observer }: Reporting,
+  about: JobSubject,
+  { published, unverified }: JobResult & { status: 'verified' },
 ): void {
   const { group, instance } = about;
   if (unverified > 0) observer.unverified(instance);
@@ -83,7 +84,7 @@ function reportRead(
 }
 
 /** A reset of ours was read back after its answer was lost. */
-export function reportRecovered({ log, observer }: ReportDependencies, record: GroupRecord, work: Work['kind']): void {
+export function reportRecovered({ log, observer }: Reporting, record: GroupRecord, work: Work['kind']): void {
   if (record.entry === null) return;
   const { group, instance } = record.entry;
   const { revision } = record;
@@ -94,7 +95,7 @@ export function reportRecovered({ log, observer }: ReportDependencies, record: G
   );
 }
 
-const said = {
+const messages = {
   rotated: 'new link',
   satisfied: 'answered by a reset that began after the request',
 } as const;

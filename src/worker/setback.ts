@@ -2,7 +2,7 @@
  * After a clock was set back, whatever waits for a time of day would wait for that much longer: leases, read-backs, slots,
  * pauses and delayed jobs. All of them are brought forward. Several workers may do this at once.
  */
-import { slotHoldMs, waitListKeys } from '../budget/budget.ts';
+import { slotTtlMs, waitListKeys } from '../budget/budget.ts';
 import { rewindGate } from '../budget/gate.ts';
 import { readable } from '../groups/store.ts';
 import { postponeMs } from '../planner/planner.ts';
@@ -55,7 +55,7 @@ async function rewindSlots({ redis, keys, config }: Base, { nowMs }: Setback): P
     }
     const bucket = buckets[name];
     if (bucket === undefined) continue;
-    const lastMs = nowMs + slotHoldMs(api.timeoutMs, rateLimit.perMs);
+    const lastMs = nowMs + slotTtlMs(api.timeoutMs, rateLimit.perMs);
     const late = await redis.zrangebyscore(keys.slots(bucket), `(${lastMs}`, '+inf');
     if (late.length > 0) await redis.zadd(keys.slots(bucket), 'XX', ...late.flatMap((slot) => [lastMs, slot]));
     // The server's count as last seen goes by the clock as well: the next answer shows it again.

@@ -9,7 +9,7 @@ import type { Logger } from '../log.ts';
 import { promoteWaiting, tickMs } from '../planner/headroom.ts';
 import { tick } from '../planner/planner.ts';
 import type { Base } from './base.ts';
-import { waitsForSlot } from './process.ts';
+import { waitsForSlot } from './complete.ts';
 import type { GroupRegistration } from './registerGroups.ts';
 
 export async function runTick(base: Base, registration: GroupRegistration, ticks: TickWatch): Promise<void> {

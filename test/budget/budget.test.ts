@@ -1,6 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { bucketOf, createBudget, type Slot } from '../../src/budget/budget.ts';
 import { redisTime } from '../../src/redis/database.ts';
+import type { CallFailure, RateLimit } from '../../src/ryze/outcome.ts';
+import { failed, resetTo, silent, slotCall } from '../support/outcomes.ts';
 import { testRedis } from '../support/redis.ts';
 import { until } from '../support/until.ts';
 import { virtualRedis } from '../support/virtualRedis.ts';
@@ -32,9 +34,10 @@ function make() {
   return { ...base, budget, learn, take, denied };
 }
 
-function answered(rateLimit: { limit: number; remaining: number; resetInMs: number } | null = null, over = {}) {
-  return { ending: 'answered' as const, tookMs: 5, rateLimit, exhausted: false, instance: 'works' as const, ...over };
-}
+/** A call that worked. */
+const answered = (rateLimit: RateLimit | null = null) => slotCall({ ...resetTo('NEW'), rateLimit });
+/** A call that the server refused for its limit. */
+const exhausted = (over: Partial<CallFailure> = {}) => slotCall(failed('rate_limited', { httpStatus: 429, ...over }));
 
 it('never names a bucket by its token', () => {
   expect(bucketOf('a-token')).toMatch(/^[0-9a-f]{16}$/);
@@ -80,7 +83,7 @@ describe('a bucket without memory', () => {
   });
   it('lets the next one try when the first was never sent', async () => {
     const { budget, take } = make();
-    await budget.settle(bot, await take(), { ending: 'refunded' });
+    await budget.settle(bot, await take(), null);
     await take();
     expect(await budget.capacity(bot, token, 0)).toMatchObject({ used: 1 });
   });
@@ -116,7 +119,7 @@ describe('the limit', () => {
     const { redis, keys } = db;
     await learn();
     const slot = await take();
-    await budget.settle(bot, slot, { ending: 'silent' });
+    await budget.settle(bot, slot, slotCall(silent));
     const back = Number(await redis.zscore(keys.slots(bucketOf(token)), slot.id));
     expect(back - (await redisTime(db))).toBeGreaterThan(1_000 + perMs);
   });
@@ -134,11 +137,7 @@ describe('the limit', () => {
     const { budget, learn, take, denied } = make();
     await learn();
     const slot = await take();
-    const refused = answered(
-      { limit: 4, remaining: 0, resetInMs: 400 },
-      { exhausted: true, instance: 'unclear' as const },
-    );
-    await budget.settle(bot, slot, refused);
+    await budget.settle(bot, slot, exhausted({ rateLimit: { limit: 4, remaining: 0, resetInMs: 400 } }));
     expect(await denied()).toMatchObject({ why: 'exhausted' });
     expect((await budget.capacity(bot, token, 0)).closedForMs).toBeGreaterThan(0);
     await until('the reset', async () => (await denied()) === null);
@@ -148,7 +147,6 @@ describe('the limit', () => {
     const clock = virtualRedis(base.redis, `${base.prefix}:clock`);
     const budget = createBudget({ ...base, redis: clock.redis }, { callTimeoutMs: 1_000 });
     const minute = { ...bot, rateLimit: { max: 100, perMs: 60_000, reserve: 0 } };
-    const refusal = { instance: 'unclear' as const, exhausted: true };
     let now = 1_763_802_000_000;
     let calls = 0;
     /** Each call is refused, and says that the count resets at once. */
@@ -162,7 +160,7 @@ describe('the limit', () => {
       calls += 1;
       expect(await budget.ask(minute, token, 'oneOff', 'b')).toMatchObject({ granted: false, why: 'probing' });
       clock.setTime(now + 5);
-      await budget.settle(minute, first, answered({ limit: 100, remaining: 0, resetInMs: 0 }, refusal));
+      await budget.settle(minute, first, exhausted({ rateLimit: { limit: 100, remaining: 0, resetInMs: 0 } }));
     }
     expect(calls).toBeLessThanOrEqual(8);
   });
@@ -175,8 +173,7 @@ describe('the limit', () => {
     const minute = { ...bot, rateLimit: { max: 100, perMs: 60_000, reserve: 0 } };
     const slot = await budget.ask(minute, token, 'oneOff', 'a');
     if (!slot.granted) throw new Error('denied');
-    const given = retryAfterMs === undefined ? {} : { retryAfterMs };
-    await budget.settle(minute, slot, answered(null, { exhausted: true, instance: 'unclear' as const, ...given }));
+    await budget.settle(minute, slot, exhausted({ retryAfterMs: retryAfterMs ?? null }));
     const capacity = await budget.capacity(minute, token, 0);
     expect(capacity.closedForMs).toBeGreaterThan(closedForMs - 1_000);
     expect(capacity.closedForMs).toBeLessThanOrEqual(closedForMs);

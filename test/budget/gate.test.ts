@@ -1,8 +1,9 @@
 /** An instance's gate: who closes it, who may probe it, what opens it, and whose failure it then was. */
 import { describe, expect, it } from 'vitest';
 import { createBudget, type Slot } from '../../src/budget/budget.ts';
-import { judgeFailure, openGate, readGate, readStanding, type Witness } from '../../src/budget/gate.ts';
+import { judgeFailure, openGate, readBlame, readGate, type Witness } from '../../src/budget/gate.ts';
 import type { ErrorCode } from '../../src/contract/errorCodes.ts';
+import { failed as failure, rejected, resetTo, slotCall } from '../support/outcomes.ts';
 import { testRedis } from '../support/redis.ts';
 import { virtualRedis } from '../support/virtualRedis.ts';
 
@@ -37,11 +38,11 @@ async function make(scheduled = ['a', 'b', 'c', 'd', 'e']) {
     const grant = await ask(group, call);
     return grant.granted ? 'granted' : grant.why;
   };
-  const settle = (slot: Slot, instance: 'works' | 'trouble' | 'unclear') =>
-    budget.settle(bot, slot, { ending: 'answered', tookMs: 5, rateLimit: null, exhausted: false, instance });
-  const failed = async (slot: Slot, code: ErrorCode, begunAt = now) => {
-    await settle(slot, 'trouble');
-    return await judgeFailure(db, 'bot', { ...slot.witness, code, begunAt, slot: slot.id });
+  const settle = (slot: Slot, shows: 'works' | 'trouble' | 'unclear') =>
+    budget.settle(bot, slot, slotCall(shows === 'works' ? resetTo('NEW') : rejected, { isNews: shows === 'trouble' }));
+  const failed = async (slot: Slot, code: ErrorCode, startedAt = now) => {
+    const { evidence } = await budget.settle(bot, slot, slotCall(failure(code), { startedAt }));
+    return await judgeFailure(db, 'bot', evidence!);
   };
   /** A call that fails, from its slot to its judgement. */
   async function fail(group: string, code: ErrorCode, call: Witness['call'] = 'reset') {
@@ -176,7 +177,7 @@ describe('the probe', () => {
     const { fail, pass, take, why, budget } = await make();
     await fail('a', 'unauthorized');
     pass(30_000);
-    await budget.settle(bot, await take('b'), { ending: 'refunded' });
+    await budget.settle(bot, await take('b'), null);
     await take('c');
     expect(await why('d')).toBe('probing');
     pass(10_001);
@@ -241,7 +242,7 @@ describe("a failure that is known to be the group's", () => {
       await fail('a', code);
       pass(60_000);
       await work('b');
-      expect(await readStanding(db, 'bot', 'a', code)).toMatchObject({ isBlamed: true });
+      expect(await readBlame(db, 'bot', 'a', code)).toMatchObject({ isBlamed: true });
       for (let day = 0; day < 5; day++) {
         expect(await fail('a', code)).toMatchObject({ verdict: 'group', change: null });
         expect(await gate()).toBeNull();

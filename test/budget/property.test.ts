@@ -3,10 +3,12 @@
  * on a clock that the test moves: the real scripts on a real Redis, and a model of the server that counts each request
  * at any moment between its sending and its answer.
  */
+
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import { createLimiter, type WindowKind } from '../../dev/standin/limiter.ts';
 import { type Budget, createBudget, type Slot } from '../../src/budget/budget.ts';
+import { resetTo, silent, slotCall } from '../support/outcomes.ts';
 import { testRedis } from '../support/redis.ts';
 import { virtualRedis } from '../support/virtualRedis.ts';
 
@@ -60,7 +62,7 @@ async function play({ calls, window, offsetMs, processes }: Scenario, rule: 'kep
       if (tries < 500) later(now + waitMs, (then) => arrive(one, budget, then, tries + 1));
       return;
     }
-    if (one.end === 'neverSent') return void (await budget.settle(bot, grant, { ending: 'refunded' }));
+    if (one.end === 'neverSent') return void (await budget.settle(bot, grant, null));
     if (grant.startsInMs > 0) return later(now + grant.startsInMs, (then) => send(one, budget, grant, then));
     await send(one, budget, grant, now);
   }
@@ -77,12 +79,12 @@ async function play({ calls, window, offsetMs, processes }: Scenario, rule: 'kep
     later(now + one.latencyMs, (at) => answer(budget, grant, one.latencyMs, at));
   }
   async function silence(budget: Budget, slot: Slot): Promise<void> {
-    await budget.settle(bot, slot, { ending: 'silent' });
+    await budget.settle(bot, slot, slotCall(silent));
   }
   async function answer(budget: Budget, slot: Slot, tookMs: number, now: number): Promise<void> {
     const { limit, remaining, resetAt } = server.peek('token', now + offsetMs);
     const rateLimit = { limit, remaining, resetInMs: resetAt - now - offsetMs };
-    await budget.settle(bot, slot, { ending: 'answered', tookMs, rateLimit, exhausted: false, instance: 'works' });
+    await budget.settle(bot, slot, slotCall({ ...resetTo('NEW'), rateLimit }, { tookMs }));
   }
 
   let start = 1_763_802_000_000;

@@ -1,6 +1,8 @@
 /** The wait lists of a token: order, length, and waiters that never come. The clock is the test's. */
+
 import { describe, expect, it } from 'vitest';
-import { bucketOf, createBudget, type Slot } from '../../src/budget/budget.ts';
+import { bucketOf, createBudget, type Slot, type SlotCall } from '../../src/budget/budget.ts';
+import { resetTo, slotCall } from '../support/outcomes.ts';
 import { testRedis } from '../support/redis.ts';
 import { virtualRedis } from '../support/virtualRedis.ts';
 
@@ -21,15 +23,7 @@ async function takenToken() {
   const at = (ms: number) => clock.setTime(start + ms);
   const ask = (waiter: string, purpose: 'oneOff' | 'scheduledReset' = 'oneOff') =>
     budget.ask(bot, token, purpose, waiter);
-  const answer = (slot: Slot, over = {}) =>
-    budget.settle(bot, slot, {
-      ending: 'answered',
-      tookMs: 5,
-      rateLimit: null,
-      exhausted: false,
-      instance: 'works',
-      ...over,
-    });
+  const answer = (slot: Slot, over: Partial<SlotCall> = {}) => budget.settle(bot, slot, slotCall(resetTo('NEW'), over));
   async function take(waiter: string): Promise<Slot> {
     const grant = await ask(waiter);
     if (!grant.granted) throw new Error(`denied: ${grant.why}`);

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { expect, it } from 'vitest';
 import { errorCodes } from '../../src/contract/errorCodes.ts';
-import { adviceFor, policies } from '../../src/rotation/policy.ts';
+import { adviceFor, policies } from '../../src/ryze/policy.ts';
 import { span } from '../../src/status/format.ts';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));

@@ -12,7 +12,7 @@ import {
   publishedOf,
 } from '../../src/groups/record.ts';
 import { type Model, publish, type Step, settleMs } from './model.ts';
-import { desiredGroup, type GroupId, jid, linkOf, otherJid, type State, schedules } from './state.ts';
+import { desiredGroup, type GroupId, jid, otherJid, type State, schedules } from './state.ts';
 
 type Edit = Pick<Step, 'says' | 'to' | 'breaks'>;
 
@@ -127,14 +127,14 @@ function adoptOther(state: State, model: Model): Omit<Edit, 'says'> {
   };
   const inputs = [
     { kind: 'started', attempt },
-    { kind: 'ended', attempt, result: { kind: 'read', link: { jid: otherJid, ...linkOf(`o${counter}`) } } },
+    { kind: 'ended', attempt, outcome: { kind: 'read', jid: otherJid, inviteCode: `o${counter}` } },
   ] as const;
   let record = other;
   let published: { readonly to: State; readonly breaks: string | undefined } = { to: state, breaks: undefined };
   for (const input of inputs) {
-    const outcome = model.protocol.transition(record, input, nowMs, settleMs(model));
-    record = outcome.record;
-    published = publish(published.to, outcome.events);
+    const changed = model.protocol.transition(record, input, nowMs, settleMs(model));
+    record = changed.record;
+    published = publish(published.to, changed.events);
   }
   return {
     to: { ...published.to, other: record, spoken: state.spoken, counter: counter + 1 },

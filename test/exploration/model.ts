@@ -5,7 +5,7 @@ import { asReplaced, withEntry, withoutEntry } from '../../src/groups/entries.ts
 import { nextDueAt, settleAt } from '../../src/groups/record.ts';
 import { decide } from '../../src/rotation/decide.ts';
 import { transition } from '../../src/rotation/transition.ts';
-import type { Input, Outcome } from '../../src/rotation/types.ts';
+import type { Input, Transition } from '../../src/rotation/types.ts';
 import { type Activity, type Consumer, type GroupId, type Process, type State, type Times, tickMs } from './state.ts';
 
 export const program = { decide, transition, withEntry, withoutEntry, asReplaced, settleAt, nextDueAt } as const;
@@ -33,15 +33,15 @@ export const mistaken = "a read-back took another's code for that of a reset tha
 
 export interface Stored {
   readonly to: State;
-  readonly outcome: Outcome;
+  readonly changed: Transition;
   readonly breaks: string | undefined;
 }
 
 /** Stores what becomes of the record, and publishes its events. */
 export function apply(state: State, model: Model, input: Input, atMs: number): Stored {
-  const outcome = model.protocol.transition(state.record, input, atMs, settleMs(model));
-  const { to, breaks } = publish({ ...state, record: outcome.record }, outcome.events);
-  return { to, outcome, breaks };
+  const changed = model.protocol.transition(state.record, input, atMs, settleMs(model));
+  const { to, breaks } = publish({ ...state, record: changed.record }, changed.events);
+  return { to, changed, breaks };
 }
 
 export function publish(

@@ -1,6 +1,6 @@
 /** The protocol with one rule taken out of it, each by its name: what the exploration has to find. */
 import { type GroupRecord, isScheduled } from '../../src/groups/record.ts';
-import type { Input, Outcome } from '../../src/rotation/types.ts';
+import type { Input, Transition } from '../../src/rotation/types.ts';
 import { nextDue } from '../../src/schedule/schedule.ts';
 import { type Protocol, program } from './model.ts';
 import { closingSchedule, type Faults, noFaults, nothing, schedules, type Times, times } from './state.ts';
@@ -21,7 +21,7 @@ function mutant(rule: string, faults: Partial<Faults>, change: Partial<Protocol>
 
 /** The same, but for what becomes of a record in the end. */
 function afterwards(
-  change: (outcome: Outcome, before: GroupRecord, input: Input, nowMs: number) => Outcome,
+  change: (after: Transition, before: GroupRecord, input: Input, nowMs: number) => Transition,
 ): Partial<Protocol> {
   return {
     transition: (record, input, nowMs, settleTimeMs) =>
@@ -39,23 +39,23 @@ function onceRegistered(change: (after: GroupRecord, before: GroupRecord) => Par
   };
 }
 
-const patch = (outcome: Outcome, over: Partial<GroupRecord>): Outcome => ({
-  ...outcome,
-  record: { ...outcome.record, ...over },
+const patch = (after: Transition, over: Partial<GroupRecord>): Transition => ({
+  ...after,
+  record: { ...after.record, ...over },
 });
 
 /** What would become of it if the attempt that ends owned the record. */
-function unfenced(...[record, input, nowMs, settleTimeMs]: Parameters<Protocol['transition']>): Outcome {
+function unfenced(...[record, input, nowMs, settleTimeMs]: Parameters<Protocol['transition']>): Transition {
   if (input.kind !== 'ended') return program.transition(record, input, nowMs, settleTimeMs);
   return program.transition({ ...record, attempt: input.attempt, settled: null }, input, nowMs, settleTimeMs);
 }
 
 /** An attempt remembers the entry that it was made for, and its reset is scheduled by that. */
-function committedByOldEntry(outcome: Outcome, before: GroupRecord, input: Input, nowMs: number): Outcome {
-  if (input.kind === 'started') return patch(outcome, { attempt: { ...input.attempt, entry: before.entry } });
-  if (input.kind !== 'ended' || input.result.kind !== 'reset' || outcome.fenced) return outcome;
+function committedByOldEntry(after: Transition, before: GroupRecord, input: Input, nowMs: number): Transition {
+  if (input.kind === 'started') return patch(after, { attempt: { ...input.attempt, entry: before.entry } });
+  if (input.kind !== 'ended' || input.outcome?.kind !== 'reset' || after.fenced) return after;
   const old = before.attempt?.entry as GroupRecord['entry'];
-  return old?.enabled === true ? patch(outcome, { dueAt: nextDue(old.schedule, nowMs) }) : outcome;
+  return old?.enabled === true ? patch(after, { dueAt: nextDue(old.schedule, nowMs) }) : after;
 }
 
 const ofCalls: readonly Mutant[] = [
@@ -67,50 +67,50 @@ const ofCalls: readonly Mutant[] = [
   mutant(
     'an unchanged link settles nothing while the call may still take effect',
     { deaths: 1 },
-    afterwards((outcome) => {
-      const { uncertain } = outcome.record;
-      return uncertain === null ? outcome : patch(outcome, { uncertain: { ...uncertain, openUntil: null } });
+    afterwards((after) => {
+      const { uncertain } = after.record;
+      return uncertain === null ? after : patch(after, { uncertain: { ...uncertain, openUntil: null } });
     }),
   ),
   mutant(
     'a reset whose process died is uncertain',
     { deaths: 1 },
-    afterwards((outcome, before, { kind }) =>
-      kind === 'expired' && before.attempt !== null && outcome.record.attempt === null
-        ? { ...outcome, record: { ...before, attempt: null, settled: before.attempt.id } }
-        : outcome,
+    afterwards((after, before, { kind }) =>
+      kind === 'expired' && before.attempt !== null && after.record.attempt === null
+        ? { ...after, record: { ...before, attempt: null, settled: before.attempt.id } }
+        : after,
     ),
   ),
   mutant(
     'after an uncertain reset, a verification is owed',
     { deaths: 1, humanResets: 1 },
-    afterwards((outcome) => patch(outcome, { verificationOwedAt: null })),
+    afterwards((after) => patch(after, { verificationOwedAt: null })),
   ),
   mutant(
     'a verification pays only what was owed when it began',
     { deaths: 1, humanResets: 1 },
-    afterwards((outcome, _, input) =>
-      input.kind === 'ended' && input.attempt.call === 'verify' && input.result.kind === 'read'
-        ? patch(outcome, { verificationOwedAt: null })
-        : outcome,
+    afterwards((after, _, input) =>
+      input.kind === 'ended' && input.attempt.call === 'verify' && input.outcome?.kind === 'read'
+        ? patch(after, { verificationOwedAt: null })
+        : after,
     ),
   ),
   mutant('an attempt that does not own the record stores nothing', { freezes: 1 }, { transition: unfenced }),
   mutant(
     'an attempt that does not own the record publishes nothing',
     { freezes: 1 },
-    { transition: (...happened) => ({ ...program.transition(...happened), events: unfenced(...happened).events }) },
+    { transition: (...args) => ({ ...program.transition(...args), events: unfenced(...args).events }) },
   ),
   mutant(
     'a reset that was made out of turn is read back',
     { freezes: 1 },
-    afterwards((outcome, before) => (outcome.fenced ? { ...outcome, record: before } : outcome)),
+    afterwards((after, before) => (after.fenced ? { ...after, record: before } : after)),
   ),
   mutant(
     'putting a read off leaves alone who has begun since',
     { badAnswers: 1 },
-    afterwards((outcome, { attempt }, { kind }) =>
-      kind === 'postponed' && attempt !== null ? patch(outcome, { attempt: null, settled: attempt.id }) : outcome,
+    afterwards((after, { attempt }, { kind }) =>
+      kind === 'postponed' && attempt !== null ? patch(after, { attempt: null, settled: attempt.id }) : after,
     ),
   ),
   mutant(
@@ -186,9 +186,7 @@ const ofEdits: readonly Mutant[] = [
   mutant(
     'a read settles only what was due when it began',
     { edits: 2, humanResets: 1 },
-    afterwards((outcome, _, { kind }) =>
-      kind === 'ended' && !outcome.fenced ? patch(outcome, { readDueAt: null }) : outcome,
-    ),
+    afterwards((after, _, { kind }) => (kind === 'ended' && !after.fenced ? patch(after, { readDueAt: null }) : after)),
   ),
   mutant(
     'revisions of an id go on when its WhatsApp group is another',

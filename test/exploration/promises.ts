@@ -8,7 +8,7 @@ import { isGivenAway } from './edits.ts';
 import { dueWork } from './jobs.ts';
 import { soonMs } from './key.ts';
 import { apply, type Model } from './model.ts';
-import { desiredGroup, type GroupId, jid, linkOf, nothing, type State, tickMs, verification } from './state.ts';
+import { desiredGroup, type GroupId, jid, nothing, type State, tickMs, verification } from './state.ts';
 import { inFlight } from './work.ts';
 
 /**
@@ -98,6 +98,6 @@ function isHealed(state: State, model: Model): boolean {
     covers: null,
   } as const;
   const begun = apply({ ...state, record }, model, { kind: 'started', attempt }, nowMs).to;
-  const result = { kind: 'read', link: { jid, ...linkOf(state.live) } } as const;
-  return isLive(apply(begun, model, { kind: 'ended', attempt, result }, nowMs).to);
+  const outcome = { kind: 'read', jid, inviteCode: state.live } as const;
+  return isLive(apply(begun, model, { kind: 'ended', attempt, outcome }, nowMs).to);
 }

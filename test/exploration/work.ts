@@ -1,7 +1,9 @@
 /** What a worker does with a job, and what the server does with its calls. */
 import type { Attempt } from '../../src/groups/record.ts';
-import type { Result, Work } from '../../src/rotation/types.ts';
+import type { Work } from '../../src/rotation/types.ts';
+import type { CallOutcome } from '../../src/ryze/outcome.ts';
 import { slideIntoWindow } from '../../src/schedule/schedule.ts';
+import { rejected, resetTo, shows, unknown } from '../support/outcomes.ts';
 import { isGivenAway } from './edits.ts';
 import { withoutJob } from './jobs.ts';
 import {
@@ -20,7 +22,6 @@ import {
   type Activity,
   idle,
   jid,
-  linkOf,
   nameOfJob,
   type Origin,
   type Process,
@@ -38,7 +39,7 @@ export function act(state: State, model: Model, index: number, { doing, name }: 
       return state.jobs.flatMap((work) => begin(state, model, index, work));
     case 'begun':
       if (maySend(state, model, doing.attempt)) return [send(state, model, index, doing)];
-      return [end(state, model, index, doing, { kind: 'rejected' }, `${name} is too late to send`)];
+      return [end(state, model, index, doing, null, `${name} is too late to send`)];
     case 'resetting':
       return awaitReset(state, model, index, doing);
     case 'reading':
@@ -50,7 +51,7 @@ export function act(state: State, model: Model, index: number, { doing, name }: 
   }
 }
 
-/** `look` in `rotate.ts`, then `beginAttempt` in `call.ts`. */
+/** `look` in `rotate.ts`, then `startAttempt` in `call.ts`. */
 function begin(state: State, model: Model, index: number, work: Work): Step[] {
   const { protocol, times } = model;
   const { nowMs, counter } = state;
@@ -136,20 +137,19 @@ function awaitReset(state: State, model: Model, index: number, doing: Doing<'res
   const open = isOpen(wire, state.nowMs, model.times);
   const steps = serve(state, model, index, doing);
   if (wire.code !== null) {
-    const link = { jid, ...linkOf(wire.code) };
-    steps.push(end(state, model, index, doing, { kind: 'reset', link }, `${name} hears of ${wire.code}`));
+    steps.push(end(state, model, index, doing, resetTo(wire.code, jid), `${name} hears of ${wire.code}`));
   } else if (!open) {
-    steps.push(end(state, model, index, doing, { kind: 'unknown', over: false }, `${name} hears nothing`));
+    steps.push(end(state, model, index, doing, unknown(false), `${name} hears nothing`));
   }
   const worse = withBadAnswer(state);
   if (worse === null || (wire.code === null && !open)) return steps;
   const orphan: Wire = { ...wire, lost: 'unanswered' };
   const left = wire.code === null ? { ...worse, orphans: [...worse.orphans, orphan] } : worse;
-  const bad = (from: State, result: Result, says: string) =>
-    steps.push({ ...end(from, model, index, doing, result, `${name} ${says}`), usual: false });
-  bad(left, { kind: 'unknown', over: false }, 'hears nothing');
-  bad(worse, { kind: 'unknown', over: true }, 'hears of an error of the server');
-  if (wire.code === null) bad(worse, { kind: 'rejected' }, 'is refused');
+  const bad = (from: State, outcome: CallOutcome, says: string) =>
+    steps.push({ ...end(from, model, index, doing, outcome, `${name} ${says}`), usual: false });
+  bad(left, unknown(false), 'hears nothing');
+  bad(worse, unknown(true), 'hears of an error of the server');
+  if (wire.code === null) bad(worse, rejected, 'is refused');
   return steps;
 }
 
@@ -161,15 +161,14 @@ function awaitRead(state: State, model: Model, index: number, doing: Doing<'read
     const to = doNext(state, index, { ...doing, seen: state.live });
     steps.push({ says: `${name}'s ${doing.attempt.call} reads ${state.live}`, to, usual: true });
   } else {
-    const link = { jid, ...linkOf(seen) };
-    steps.push(end(state, model, index, doing, { kind: 'read', link }, `${name} hears of ${seen}`));
+    steps.push(end(state, model, index, doing, shows(seen, jid), `${name} hears of ${seen}`));
   }
   const worse = withBadAnswer(state);
   if (worse === null) return steps;
-  const bad = (from: State, result: Result, says: string) =>
-    steps.push({ ...end(from, model, index, doing, result, `${name} ${says}`), usual: false });
-  bad(worse, { kind: 'unknown', over: false }, 'hears nothing');
-  if (seen === null) bad(worse, { kind: 'read', link: null }, 'is shown no link');
+  const bad = (from: State, outcome: CallOutcome, says: string) =>
+    steps.push({ ...end(from, model, index, doing, outcome, `${name} ${says}`), usual: false });
+  bad(worse, unknown(false), 'hears nothing');
+  if (seen === null) bad(worse, shows(null, jid), 'is shown no link');
   return steps;
 }
 
@@ -178,27 +177,27 @@ function withBadAnswer(state: State): State | null {
   return left.badAnswers === 0 ? null : { ...state, left: { ...left, badAnswers: left.badAnswers - 1 } };
 }
 
-/** `settleAttempt` in `call.ts`, and what `rotate.ts` makes of how it ended. */
+/** `storeOutcome` in `call.ts`, and what `rotate.ts` does by the outcome. */
 function end(
   state: State,
   model: Model,
   index: number,
   { work, attempt }: Doing<'begun' | 'resetting' | 'reading'>,
-  result: Result,
+  outcome: CallOutcome | null,
   says: string,
 ): Step {
   // Two steps of one tick still come one after the other: this one later than the attempt that it meets.
   const meets = state.record.attempt;
   const soon = meets !== null && meets.id !== attempt.id && meets.begunAt === state.nowMs ? 1 : 0;
-  const { to: stored, outcome, breaks } = apply(state, model, { kind: 'ended', attempt, result }, state.nowMs + soon);
-  const { fenced, record } = outcome;
+  const { to: stored, changed, breaks } = apply(state, model, { kind: 'ended', attempt, outcome }, state.nowMs + soon);
+  const { fenced, record } = changed;
   const isSent = state.processes[index]?.doing.at !== 'begun';
-  const failed = isSent && !fenced && (result.kind === 'unknown' || result.kind === 'rejected');
+  const failed = isSent && !fenced && (outcome?.kind === 'unknown' || outcome?.kind === 'rejected');
   const done =
-    !fenced && !failed && (result.kind === 'reset' || (result.kind === 'read' && work.kind === 'verification'));
+    !fenced && !failed && (outcome?.kind === 'reset' || (outcome?.kind === 'read' && work.kind === 'verification'));
   const isRecovered = record.revision !== state.record.revision && record.reason === 'recovery';
   const known = isRecovered ? mistakeOpenWires(stored) : stored;
-  const blind = result.kind === 'read' && !fenced ? result.link === null : state.blind;
+  const blind = outcome?.kind === 'read' && !fenced ? outcome.inviteCode === null : state.blind;
   const next: Activity = failed ? { at: 'failed', work, call: attempt.call as Doing<'failed'>['call'] } : idle;
   const to = doNext({ ...known, blind }, index, next);
   return {

@@ -1,5 +1,7 @@
 /** Two entries that name one WhatsApp group, and codes that were resolved. */
+
 import { describe, expect, it } from 'vitest';
+import { rejected } from '../support/outcomes.ts';
 import { jid, line, registryRig } from './registryRig.ts';
 
 type Rig = ReturnType<typeof registryRig>;
@@ -44,7 +46,7 @@ describe('a group that is named by its code', () => {
     await rig.sync(byCode());
     const fail = async () => {
       const { recordId } = (await rig.registration('copy'))!;
-      await rig.end('copy', await rig.begin('copy', { call: 'adopt' }), { kind: 'rejected' });
+      await rig.end('copy', await rig.begin('copy', { call: 'adopt' }), rejected);
       const failure = { code: 'not_admin', message: 'no', httpStatus: 403 } as const;
       await rig.apply(recordId, { kind: 'gaveUp', work: { kind: 'verification' }, failure });
     };
@@ -52,7 +54,7 @@ describe('a group that is named by its code', () => {
     await fail();
     // The read that resolves it shows no link.
     const attempt = await rig.begin('copy', { call: 'adopt' });
-    await rig.resolveAs('copy', attempt, { jid: jid(1), link: null });
+    await rig.resolveAs('copy', attempt, { jid: jid(1), inviteCode: null });
     await fail();
     const ids = (await rig.events()).map(({ id }) => id);
     expect(new Set(ids).size).toBe(3);
@@ -87,7 +89,7 @@ describe('a group that is named by its code', () => {
     await rig.sync(byCode());
     const attempt = await rig.begin('copy', { call: 'adopt' });
     await rig.sync(line('copy', 'CODE00002'));
-    const shown = { jid: jid(1), link: { jid: jid(1), code, url: 'U' } };
+    const shown = { jid: jid(1), inviteCode: code };
     expect(await rig.resolveAs('copy', attempt, shown)).toMatchObject({ fenced: true, events: [] });
     expect(await rig.record('copy')).toMatchObject({ jid: null, adopt: true, link: null });
     expect(await rig.events()).toEqual([]);
@@ -98,7 +100,7 @@ describe('a group that is named by its code', () => {
     await rig.sync(byCode(), line('b', 2));
     const attempt = await rig.begin('copy', { call: 'adopt' });
     await rig.sync(line('renamed', code), line('b', 2));
-    const shown = { jid: jid(1), link: { jid: jid(1), code, url: 'U' } };
+    const shown = { jid: jid(1), inviteCode: code };
     expect(await rig.resolveAs('copy', attempt, shown)).toMatchObject({ fenced: true });
     expect(await rig.resolve('renamed', jid(1), code)).toMatchObject({ owner: null, recordId: jid(1) });
     expect(await rig.record('renamed')).toMatchObject({ duplicateOf: null, entry: { group: 'renamed' } });

@@ -1,7 +1,9 @@
 /** Entries that are renamed, and entries that get another WhatsApp group: what belongs to a JID stays with it. */
+
 import { describe, expect, it } from 'vitest';
 import { findGroup } from '../../src/groups/jids.ts';
-import { jid, line, linkOf, registryRig } from './registryRig.ts';
+import { rejected, resetTo, unknown } from '../support/outcomes.ts';
+import { jid, line, registryRig } from './registryRig.ts';
 
 const summary = ({ group, inviteCode, previousInviteCode, reason }: Record<string, unknown>) => [
   group,
@@ -56,7 +58,7 @@ describe('an entry that is renamed', () => {
     const { fenced } = await rig.apply(jid(1), {
       kind: 'ended',
       attempt,
-      result: { kind: 'reset', link: linkOf(jid(1), 'TWO') },
+      outcome: resetTo('TWO', jid(1)),
     });
     expect(fenced).toBe(false);
     expect((await rig.events()).map(summary).at(-1)).toEqual(['b', 'TWO', 'ONE', 'schedule']);
@@ -67,7 +69,7 @@ describe('an entry that is renamed', () => {
     const rig = registryRig();
     await rig.sync(line('a', 1));
     await rig.reset('a', 'ONE');
-    await rig.end('a', await rig.begin('a'), { kind: 'unknown', over: false });
+    await rig.end('a', await rig.begin('a'), unknown(false));
     const { uncertain, verificationOwedAt } = await rig.record('a');
     await rig.sync(line('b', 1));
     expect(await rig.record('b')).toMatchObject({ uncertain, verificationOwedAt });
@@ -171,7 +173,7 @@ describe('an identifier that is changed', () => {
     expect(await rig.recordOf(jid(1))).toMatchObject({ replaced: true, attempt: { id: attempt.id } });
     expect([await rig.unsettledOf(jid(1)), await rig.dueOf(jid(1))]).toEqual([attempt.leaseUntil, null]);
     const before = (await rig.events()).length;
-    const ended = { kind: 'ended', attempt, result: { kind: 'reset', link: linkOf(jid(1), 'TWO') } } as const;
+    const ended = { kind: 'ended', attempt, outcome: resetTo('TWO', jid(1)) } as const;
     expect((await rig.apply(jid(1), ended)).fenced).toBe(false);
     expect(await rig.recordOf(jid(1))).toMatchObject({ attempt: null, link: { code: 'TWO' } });
     expect(await rig.events()).toHaveLength(before);
@@ -182,7 +184,7 @@ describe('an identifier that is changed', () => {
     const rig = registryRig();
     const failure = { code: 'not_admin', message: 'no', httpStatus: 403 } as const;
     const fail = async (n: number) => {
-      await rig.end('a', await rig.begin('a', { call: 'adopt' }), { kind: 'rejected' });
+      await rig.end('a', await rig.begin('a', { call: 'adopt' }), rejected);
       await rig.apply(jid(n), { kind: 'gaveUp', work: { kind: 'verification' }, failure });
     };
     for (const n of [1, 2, 1]) {
@@ -213,7 +215,7 @@ describe('an identifier that is changed', () => {
       predecessor: { code: 'OTHER' },
     });
     expect((await rig.recordOf(jid(2))).replaced).toBe(true);
-    await rig.end('a', attempt, { kind: 'rejected' });
+    await rig.end('a', attempt, rejected);
     await rig.adopt('a', 'ONE');
     expect((await rig.events()).map(summary)).toEqual([
       ['a', 'ONE', null, 'schedule'],
@@ -315,7 +317,7 @@ describe('two identifiers in one edit', () => {
     await rig.reset('a', 'ONE');
     await rig.reset('b', 'TWO');
     const attempt = await rig.begin('a');
-    await rig.end('b', await rig.begin('b'), { kind: 'unknown', over: false });
+    await rig.end('b', await rig.begin('b'), unknown(false));
     await rig.sync(line('a', 2), line('b', 1));
     expect(await rig.record('b')).toMatchObject({ jid: jid(1), attempt: { id: attempt.id }, uncertain: null });
     expect(await rig.record('a')).toMatchObject({

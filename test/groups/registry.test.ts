@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { RegistryChanges } from '../../src/groups/registry.ts';
+import { resetTo, unknown } from '../support/outcomes.ts';
 import { configOf, hourMs, jid, line, registryRig } from './registryRig.ts';
 
 const nothing: RegistryChanges = {
@@ -114,7 +115,7 @@ it('moves a group to another instance, with its attempt', async () => {
   expect([await dueOf(jid(1), 'bot'), await verificationOf(jid(1), 'bot')]).toEqual([null, null]);
   expect([await dueOf(jid(1), 'bot2'), await verificationOf(jid(1), 'bot2')]).toEqual([dueAt, verifyAt]);
   expect(await unsettledOf(jid(1))).toBe(attempt.leaseUntil);
-  await end('a', attempt, { kind: 'reset', link: { jid: jid(1), code: 'TWO', url: 'U' } });
+  await end('a', attempt, resetTo('TWO', jid(1)));
   expect((await events()).map((event) => [event.instance, event.inviteCode])).toEqual([
     ['bot', 'ONE'],
     ['bot2', 'TWO'],
@@ -167,7 +168,7 @@ describe('a group that left the file', () => {
     await reset('a', 'ONE');
     const attempt = await begin('a');
     await sync(line('b', 2));
-    await end('a', attempt, { kind: 'unknown', over: false });
+    await end('a', attempt, unknown(false));
     const { uncertain } = await recordOf(jid(1));
     expect(uncertain).not.toBeNull();
     expect(await unsettledOf(jid(1))).toBeGreaterThanOrEqual(uncertain!.readAt);

@@ -8,9 +8,10 @@ import type { Attempt, GroupRecord } from '../../src/groups/record.ts';
 import { type RegistryChanges, syncRegistry } from '../../src/groups/registry.ts';
 import { createGroupStore } from '../../src/groups/store.ts';
 import { resolveGroup } from '../../src/rotation/resolve.ts';
-import type { NewLink } from '../../src/rotation/revision.ts';
 import { transition } from '../../src/rotation/transition.ts';
-import type { Input, Outcome, Result } from '../../src/rotation/types.ts';
+import type { Input, Transition } from '../../src/rotation/types.ts';
+import type { CallOutcome } from '../../src/ryze/outcome.ts';
+import { resetTo, shows } from '../support/outcomes.ts';
 import { type TestRedis, testRedis } from '../support/redis.ts';
 
 export const jid = (n: number) => `12036340628900507${n}@g.us`;
@@ -33,12 +34,6 @@ ${more}`,
 /** A group's line in the file. */
 export const line = (id: string, identifier: number | string, more = '') =>
   `{ id: ${id}, identifier: ${typeof identifier === 'number' ? jid(identifier) : identifier}${more} }`;
-
-export const linkOf = (group: string, code: string): NewLink => ({
-  jid: group,
-  code,
-  url: `https://chat.whatsapp.com/${code}`,
-});
 
 export interface RegistryWorker {
   /** Registers a file with these groups. */
@@ -64,10 +59,10 @@ export function registryRig(base: TestRedis = testRedis()) {
   const recordIdOf = async (id: string) => (await store.registration(id))?.recordId ?? id;
   const recordOf = async (recordId: string) => (await store.load(recordId)).record;
 
-  async function apply(recordId: string, input: Input): Promise<Outcome> {
+  async function apply(recordId: string, input: Input): Promise<Transition> {
     return await store.update(recordId, (record, nowMs) => {
-      const outcome = transition(record, input, nowMs, settleTimeMs);
-      return { record: outcome.record, events: outcome.events, result: outcome };
+      const changed = transition(record, input, nowMs, settleTimeMs);
+      return { record: changed.record, events: changed.events, result: changed };
     });
   }
 
@@ -87,10 +82,10 @@ export function registryRig(base: TestRedis = testRedis()) {
     await apply(recordId, { kind: 'started', attempt });
     return attempt;
   }
-  const end = async (id: string, attempt: Attempt, result: Result) =>
-    await apply(await recordIdOf(id), { kind: 'ended', attempt, result });
+  const end = async (id: string, attempt: Attempt, outcome: CallOutcome | null) =>
+    await apply(await recordIdOf(id), { kind: 'ended', attempt, outcome });
 
-  const resolveAs = async (id: string, attempt: Attempt, shown: { jid: string; link: NewLink | null }) =>
+  const resolveAs = async (id: string, attempt: Attempt, shown: { jid: string; inviteCode: string | null }) =>
     await resolveGroup(store, id, attempt, shown, settleTimeMs);
 
   const first = worker();
@@ -110,20 +105,20 @@ export function registryRig(base: TestRedis = testRedis()) {
     begin,
     end,
     /** The first read of a group's link. */
-    async adopt(id: string, code: string): Promise<Outcome> {
+    async adopt(id: string, code: string): Promise<Transition> {
       const attempt = await begin(id, { call: 'adopt' });
       const { jid: known } = await recordOf(await recordIdOf(id));
-      return await end(id, attempt, { kind: 'read', link: linkOf(known!, code) });
+      return await end(id, attempt, shows(code, known!));
     },
     /** The first read of a group that the file names by a code. It shows the JID and the link. */
     async resolve(id: string, found: string, code: string) {
-      return await resolveAs(id, await begin(id, { call: 'adopt' }), { jid: found, link: linkOf(found, code) });
+      return await resolveAs(id, await begin(id, { call: 'adopt' }), { jid: found, inviteCode: code });
     },
     resolveAs,
-    async reset(id: string, code: string): Promise<Outcome> {
+    async reset(id: string, code: string): Promise<Transition> {
       const attempt = await begin(id);
       const { jid: known } = await recordOf(await recordIdOf(id));
-      return await end(id, attempt, { kind: 'reset', link: linkOf(known!, code) });
+      return await end(id, attempt, resetTo(code, known!));
     },
     /** All committed events, oldest first. */
     async events(): Promise<LinkEvent[]> {

@@ -7,7 +7,7 @@ import { afterAll, beforeAll, expect, it, onTestFinished } from 'vitest';
 import { createLog } from '../../src/log.ts';
 import { createMetrics } from '../../src/ops/metrics.ts';
 import { startOpsServer } from '../../src/ops/server.ts';
-import { policies } from '../../src/rotation/policy.ts';
+import { policies } from '../../src/ryze/policy.ts';
 import type { Status } from '../../src/status/status.ts';
 import { startBrowser } from '../support/chromium.ts';
 import { until } from '../support/until.ts';

@@ -1,6 +1,7 @@
 import { expect, it } from 'vitest';
 import { scheduledData } from '../../src/planner/jobs.ts';
 import { failCall } from '../support/gates.ts';
+import { resetTo, slotCall } from '../support/outcomes.ts';
 import { jid, plannerRig } from './plannerRig.ts';
 
 it('releases no more than the budget serves, most overdue first, and nothing more while that is queued', async () => {
@@ -43,13 +44,7 @@ it('counts what is already used of the limit', async () => {
   if (!slot.granted) throw new Error('denied');
   // The server has counted 7 requests, 6 of them made by others.
   const rateLimit = { limit: 12, remaining: 5, resetInMs: 60_000 };
-  await budget.settle(config.instances[0]!, slot, {
-    ending: 'answered',
-    tookMs: 5,
-    rateLimit,
-    exhausted: false,
-    instance: 'works' as const,
-  });
+  await budget.settle(config.instances[0]!, slot, slotCall({ ...resetTo('NEW'), rateLimit }));
   expect(await plan()).toMatchObject({ released: 3 });
 });
 

@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { type GroupRecord, newRecord } from '../../src/groups/record.ts';
 import { decide } from '../../src/rotation/decide.ts';
-import type { Result } from '../../src/rotation/types.ts';
+import type { CallOutcome } from '../../src/ryze/outcome.ts';
+import { rejected, resetTo, shows, unknown } from '../support/outcomes.ts';
 import {
   adopting,
   apply,
@@ -14,7 +15,6 @@ import {
   giveUp,
   hourMs,
   info,
-  linkOf,
   reading,
   same,
   scheduled,
@@ -26,7 +26,7 @@ import {
   verifying,
 } from './samples.ts';
 
-const nothing: Result = { kind: 'read', link: null };
+const nothing = shows(null);
 
 describe('an abandoned attempt', () => {
   it('is left to its owner while its lease runs', () => {
@@ -48,7 +48,7 @@ describe('an abandoned attempt', () => {
 describe('a reset that was answered', () => {
   it('makes a revision by the clock, names the one before, and moves the due time', () => {
     const mine = attempt({ begunAt: t + 5 });
-    const { record, events } = end(begin(settled, mine), mine, { kind: 'reset', link: fresh }, t + 200);
+    const { record, events } = end(begin(settled, mine), mine, resetTo(fresh), t + 200);
     expect(record).toMatchObject({
       attempt: null,
       link: { code: 'NEW' },
@@ -81,12 +81,12 @@ describe('a reset that was answered', () => {
     ]);
   });
   it('makes the next revision although Redis lost its clock', () => {
-    const { record } = end({ ...settled, revision: t + 9_000 }, attempt(), { kind: 'reset', link: fresh }, t);
+    const { record } = end({ ...settled, revision: t + 9_000 }, attempt(), resetTo(fresh), t);
     expect(record.revision).toBe(t + 9_001);
   });
   it('remembers the job that it answered, and names the request', () => {
     const mine = attempt({ request: { ...info, identity: 'job-1' } });
-    const { record, events } = end(begin(settled, mine), mine, { kind: 'reset', link: fresh }, t);
+    const { record, events } = end(begin(settled, mine), mine, resetTo(fresh), t);
     expect(record.answered).toEqual(['job-1']);
     expect(events[0]).toMatchObject({ reason: 'request', request: info });
   });
@@ -94,7 +94,7 @@ describe('a reset that was answered', () => {
   describe('is committed by what is registered by then', () => {
     const inFlight = begin(settled, attempt());
     const commit = (over: Partial<GroupRecord>) =>
-      apply({ ...inFlight, ...over }, { kind: 'ended', attempt: attempt(), result: { kind: 'reset', link: fresh } });
+      apply({ ...inFlight, ...over }, { kind: 'ended', attempt: attempt(), outcome: resetTo(fresh) });
 
     it('the period', () => {
       const { record } = commit({
@@ -124,12 +124,12 @@ describe('a reset that was answered', () => {
       const twice = apply(begin(commit({ removedAt: t, replaced: true }).record, attempt({ id: 'a2' })), {
         kind: 'ended',
         attempt: attempt({ id: 'a2' }),
-        result: { kind: 'reset', link: linkOf('NEWER') },
+        outcome: resetTo('NEWER'),
       }).record;
       for (const record of [commit({ removedAt: t, replaced: true }).record, twice]) {
         const back = { ...record, entry: { ...entry, group: 'crew' }, removedAt: null, replaced: false, adopt: true };
         const shown = record === twice && code === 'NEW' ? 'NEWER' : code;
-        const { events } = end(back, adopting(), { kind: 'read', link: linkOf(shown) }, t + 1_000);
+        const { events } = end(back, adopting(), shows(shown), t + 1_000);
         expect(events).toMatchObject([
           { inviteCode: shown, previousInviteCode: 'OLD', previousRevision: settled.revision, reason: 'adopted' },
         ]);
@@ -139,31 +139,31 @@ describe('a reset that was answered', () => {
 });
 
 describe('a reset of unknown effect', () => {
-  const open = end(settled, attempt(), { kind: 'unknown', over: false }, t + 30_000).record;
-  const ended = end(settled, attempt(), { kind: 'unknown', over: true }, t + 300).record;
+  const open = end(settled, attempt(), unknown(false), t + 30_000).record;
+  const ended = end(settled, attempt(), unknown(true), t + 300).record;
 
   it('is committed as a recovery when the link changed', () => {
-    const { record, events } = end(open, reading(), { kind: 'read', link: fresh }, t + 31_000);
+    const { record, events } = end(open, reading(), shows(fresh), t + 31_000);
     expect(record).toMatchObject({ uncertain: null, link: { code: 'NEW' }, resetBegunAt: t, dueAt: t + 3_631_000 });
     expect(record.verificationOwedAt).toBe(t + 90_000);
     expect(events).toMatchObject([{ type: 'link.rotated', reason: 'recovery', inviteCode: 'NEW' }]);
   });
   it('stays open, and is read again later, while the link is the same', () => {
-    const { record, events } = end(open, reading({ begunAt: t + 31_000 }), { kind: 'read', link: same }, t + 31_000);
+    const { record, events } = end(open, reading({ begunAt: t + 31_000 }), shows(same), t + 31_000);
     expect(record.uncertain).toMatchObject({ readAt: t + 33_000, reads: 1 });
     expect(events).toEqual([]);
   });
   it('never puts a read-back off beyond the settle time', () => {
-    const { record } = end(open, reading({ begunAt: t + 89_500 }), { kind: 'read', link: same }, t + 89_600);
+    const { record } = end(open, reading({ begunAt: t + 89_500 }), shows(same), t + 89_600);
     expect(record.uncertain?.readAt).toBe(t + 90_000);
   });
   it('is settled by a read that began after the settle time', () => {
-    const { record } = end(open, reading({ begunAt: t + 90_000 }), { kind: 'read', link: same }, t + 90_100);
+    const { record } = end(open, reading({ begunAt: t + 90_000 }), shows(same), t + 90_100);
     expect(record.uncertain).toBeNull();
     expect(decide(record, scheduled, t + 90_100)).toEqual({ do: 'reset' });
   });
   it('is settled at once where the API has ended it and the link is the same', () => {
-    const { record } = end(ended, reading({ begunAt: t + 2_000 }), { kind: 'read', link: same }, t + 2_100);
+    const { record } = end(ended, reading({ begunAt: t + 2_000 }), shows(same), t + 2_100);
     expect(record.uncertain).toBeNull();
   });
   it('is never called changed by a link that cannot be read', () => {
@@ -172,7 +172,7 @@ describe('a reset of unknown effect', () => {
     expect(events).toEqual([]);
   });
   it('is not settled by a link where none was known before, which is published all the same', () => {
-    const { record, events } = end({ ...open, link: null }, reading(), { kind: 'read', link: fresh }, t + 31_000);
+    const { record, events } = end({ ...open, link: null }, reading(), shows(fresh), t + 31_000);
     expect(record.uncertain).toMatchObject({ reads: 1 });
     expect(events).toMatchObject([{ type: 'link.changed', reason: 'adopted', inviteCode: 'NEW' }]);
   });
@@ -185,19 +185,19 @@ describe('a reset of unknown effect', () => {
   });
   it('owes a read at first sight still, where its entry was renamed meanwhile', () => {
     const renamed = { ...open, entry: { ...entry, group: 'crew' }, adopt: true };
-    const { record } = end(renamed, reading({ begunAt: t + 90_000 }), { kind: 'read', link: same }, t + 90_100);
+    const { record } = end(renamed, reading({ begunAt: t + 90_000 }), shows(same), t + 90_100);
     expect(decide(record, verification, t + 90_100)).toEqual({ do: 'adopt' });
-    const changed = end(renamed, reading(), { kind: 'read', link: fresh }, t + 31_000);
+    const changed = end(renamed, reading(), shows(fresh), t + 31_000);
     expect(changed.events).toMatchObject([{ group: 'crew', reason: 'recovery' }]);
     expect(changed.record.adopt).toBe(false);
   });
 });
 
 describe('a fenced reset', () => {
-  const made = { kind: 'reset', link: fresh } as const;
+  const made = resetTo(fresh);
   const taken = { ...settled, settled: 'another' };
-  const late = (record: GroupRecord, result: Result) =>
-    apply(record, { kind: 'ended', attempt: attempt(), result }, t + 60_000);
+  const late = (record: GroupRecord, outcome: CallOutcome) =>
+    apply(record, { kind: 'ended', attempt: attempt(), outcome }, t + 60_000);
 
   it('commits nothing, and makes the group uncertain at once when it is at rest', () => {
     const { record, events, fenced } = late(taken, made);
@@ -206,20 +206,20 @@ describe('a fenced reset', () => {
     expect(record.verificationOwedAt).toBe(t + 60_000);
   });
   it('changes nothing where it had no effect', () => {
-    expect(late(taken, { kind: 'rejected' })).toEqual({ record: taken, events: [], fenced: true });
+    expect(late(taken, rejected)).toEqual({ record: taken, events: [], fenced: true });
   });
   it('is none when the reply to its commit was lost', () => {
-    const committed = apply(begin(settled, attempt()), { kind: 'ended', attempt: attempt(), result: made });
+    const committed = apply(begin(settled, attempt()), { kind: 'ended', attempt: attempt(), outcome: made });
     expect(late(committed.record, made)).toEqual({ record: committed.record, events: [], fenced: false });
   });
   it('is read back after the read that is in flight, whatever that shows, and its link is a recovery', () => {
     for (const shown of [same, fresh]) {
       const read = verifying({ begunAt: t + 50_000 });
-      const after = end(late(begin(settled, read), made).record, read, { kind: 'read', link: shown }, t + 60_100);
+      const after = end(late(begin(settled, read), made).record, read, shows(shown), t + 60_100);
       expect(after.events).toEqual([]);
       expect(decide(after.record, verification, t + 60_100)).toEqual({ do: 'readBack' });
       const back = reading({ begunAt: t + 60_200 });
-      const told = end(begin(after.record, back), back, { kind: 'read', link: fresh }, t + 60_300);
+      const told = end(begin(after.record, back), back, shows(fresh), t + 60_300);
       expect(told.events).toMatchObject([{ type: 'link.rotated', reason: 'recovery', inviteCode: 'NEW' }]);
       expect(told.record).toMatchObject({ uncertain: null, verificationOwedAt: t + 60_000 });
     }
@@ -227,12 +227,11 @@ describe('a fenced reset', () => {
   it('is read back after a reset that is in flight, and the link that is live by then is told of', () => {
     const other = attempt({ id: 'other', begunAt: t + 55_000 });
     const { record } = late(begin(settled, other), made);
-    const done = end(record, other, { kind: 'reset', link: linkOf('OTHER') }, t + 60_100);
+    const done = end(record, other, resetTo('OTHER'), t + 60_100);
     expect(done.events).toMatchObject([{ reason: 'schedule', inviteCode: 'OTHER' }]);
     expect(decide(done.record, verification, t + 60_100)).toEqual({ do: 'readBack' });
     const back = reading({ begunAt: t + 60_200 });
-    const readAs = (code: string) =>
-      end(begin(done.record, back), back, { kind: 'read', link: linkOf(code) }, t + 60_300);
+    const readAs = (code: string) => end(begin(done.record, back), back, shows(code), t + 60_300);
     expect(readAs('NEW').events).toMatchObject([{ reason: 'recovery', inviteCode: 'NEW' }]);
     expect(readAs('OTHER')).toMatchObject({ events: [], record: { uncertain: null } });
   });
@@ -240,16 +239,16 @@ describe('a fenced reset', () => {
     const back = reading({ begunAt: t + 50_000 });
     const doubted = { ...taken, uncertain: { ...uncertain, openUntil: t + 40_000, readAt: t + 40_000 } };
     const { record } = late(begin(doubted, back), made);
-    const early = end(record, back, { kind: 'read', link: same }, t + 60_100);
+    const early = end(record, back, shows(same), t + 60_100);
     const again = reading({ id: 'again', begunAt: t + 60_200 });
-    const told = end(begin(early.record, again), again, { kind: 'read', link: fresh }, t + 60_300);
+    const told = end(begin(early.record, again), again, shows(fresh), t + 60_300);
     expect(told.events).toMatchObject([{ reason: 'recovery', inviteCode: 'NEW' }]);
   });
   it('leaves a debt, which only a later read pays', () => {
     const owing = { ...late(taken, made).record, uncertain: null };
     const pay = (begunAt: number) => {
       const read = verifying({ begunAt });
-      return end(begin(owing, read), read, { kind: 'read', link: same }, t + 60_100).record.verificationOwedAt;
+      return end(begin(owing, read), read, shows(same), t + 60_100).record.verificationOwedAt;
     };
     expect(pay(t + 50_000)).toBe(t + 60_000);
     expect(pay(t + 60_000)).toBeNull();
@@ -258,7 +257,7 @@ describe('a fenced reset', () => {
 
 describe('a read at first sight', () => {
   it('publishes the live link, and leaves the schedule alone', () => {
-    const { record, events } = end(unread, adopting(), { kind: 'read', link: fresh }, t + 100);
+    const { record, events } = end(unread, adopting(), shows(fresh), t + 100);
     expect(record).toMatchObject({
       link: { code: 'NEW' },
       revision: t + 100,
@@ -277,7 +276,7 @@ describe('a read at first sight', () => {
   });
   it('publishes a link again that is known, for an entry that was renamed', () => {
     const renamed = { ...settled, entry: { ...entry, group: 'crew' }, adopt: true, readDueAt: t };
-    const { record, events } = end(renamed, adopting(), { kind: 'read', link: same }, t + 100);
+    const { record, events } = end(renamed, adopting(), shows(same), t + 100);
     // It has replaced what it replaced before, never itself.
     expect(events).toMatchObject([
       { group: 'crew', inviteCode: 'OLD', previousInviteCode: 'OLDER', previousRevision: t - hourMs },
@@ -293,35 +292,35 @@ describe('a read at first sight', () => {
   it('ends a failure that was told before', () => {
     const failing = giveUp(unread, verification, { code: 'not_admin', message: 'no', httpStatus: 403 }).record;
     expect(failing.failure).not.toBeNull();
-    expect(end(failing, adopting(), { kind: 'read', link: fresh }, t + 100).record.failure).toBeNull();
+    expect(end(failing, adopting(), shows(fresh), t + 100).record.failure).toBeNull();
     expect(end(failing, adopting(), nothing, t + 100).record.failure).toBeNull();
   });
   it('is owed until it succeeds, whatever it met', () => {
-    const failed = end(unread, adopting(), { kind: 'rejected' }, t + 100).record;
+    const failed = end(unread, adopting(), rejected, t + 100).record;
     const { record } = apply(failed, { kind: 'postponed' }, t + 100);
     expect(record).toMatchObject({ adopt: true, readDueAt: t + 60_100, unverified: 1, verifiedAt: null });
-    const unanswered = end(unread, adopting(), { kind: 'unknown', over: false }, t + 100).record;
+    const unanswered = end(unread, adopting(), unknown(false), t + 100).record;
     expect(unanswered).toMatchObject({ adopt: true, uncertain: null });
   });
   it('names what consumers hold under its id from another WhatsApp group, and makes a higher revision', () => {
     const changed = { ...unread, predecessor: { code: 'THEIRS', revision: t + 5_000 } };
-    const { record, events } = end(changed, adopting(), { kind: 'read', link: fresh }, t + 100);
+    const { record, events } = end(changed, adopting(), shows(fresh), t + 100);
     expect(events).toMatchObject([{ revision: t + 5_001, previousInviteCode: 'THEIRS', previousRevision: t + 5_000 }]);
     expect(record.predecessor).toBeNull();
-    const reset = end(record, attempt(), { kind: 'reset', link: linkOf('THIRD') }, t + 200);
+    const reset = end(record, attempt(), resetTo('THIRD'), t + 200);
     expect(reset.events).toMatchObject([{ previousInviteCode: 'NEW', previousRevision: t + 5_001 }]);
   });
 });
 
 describe('a periodic verification', () => {
   it('publishes a link that someone else made, and leaves the schedule alone', () => {
-    const { record, events } = end(settled, verifying(), { kind: 'read', link: fresh }, t + 100);
+    const { record, events } = end(settled, verifying(), shows(fresh), t + 100);
     expect(record).toMatchObject({ link: { code: 'NEW' }, revision: t + 100, resetBegunAt: null, dueAt: t });
     expect(record.lastResetAt).toBe(settled.lastResetAt);
     expect(events).toMatchObject([{ type: 'link.changed', reason: 'drift', request: null }]);
   });
   it('tells nothing where the link is the same', () => {
-    const { record, events } = end({ ...settled, unverified: 2 }, verifying(), { kind: 'read', link: same }, t + 100);
+    const { record, events } = end({ ...settled, unverified: 2 }, verifying(), shows(same), t + 100);
     expect(events).toEqual([]);
     expect(record).toMatchObject({ verifiedAt: t + 100, unverified: 0, revision: settled.revision });
   });
@@ -345,14 +344,14 @@ describe('a periodic verification', () => {
   });
   it('settles nothing that became uncertain while it read', () => {
     const busy = { ...begin(settled, verifying()), uncertain };
-    const { record, events } = end(busy, verifying(), { kind: 'read', link: fresh }, t + 100);
+    const { record, events } = end(busy, verifying(), shows(fresh), t + 100);
     expect(record).toMatchObject({ attempt: null, uncertain: { begunAt: t }, link: { code: 'OLD' } });
     expect(events).toEqual([]);
   });
 });
 
 it('an attempt without effect leaves nothing behind but the number of attempts', () => {
-  expect(end(settled, attempt(), { kind: 'rejected' }, t).record).toEqual({ ...settled, attempts: 1, settled: 'a1' });
+  expect(end(settled, attempt(), rejected, t).record).toEqual({ ...settled, attempts: 1, settled: 'a1' });
 });
 
 it('an attempt that lives keeps its lease, and one that was taken over does not', () => {
@@ -365,6 +364,6 @@ it('an attempt that lives keeps its lease, and one that was taken over does not'
 it('keeps keys of a newer version through every change', () => {
   const newer = { ...settled, mood: 'good', link: { ...settled.link!, shownTo: 3 } };
   expect(begin(newer, attempt())).toMatchObject({ mood: 'good', link: { shownTo: 3 } });
-  expect(end(newer, attempt(), { kind: 'reset', link: fresh }, t).record).toMatchObject({ mood: 'good' });
+  expect(end(newer, attempt(), resetTo(fresh), t).record).toMatchObject({ mood: 'good' });
   expect(newRecord).not.toHaveProperty('mood');
 });

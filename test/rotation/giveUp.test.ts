@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { newRecord } from '../../src/groups/record.ts';
+import { unknown } from '../support/outcomes.ts';
 import {
   attempt,
   end,
@@ -43,7 +44,7 @@ describe('giving up', () => {
     expect(events).toMatchObject([{ reason: 'request', request: info }]);
   });
   it('brings the next rotation forward when a one-off leaves a link that may be dead', () => {
-    const open = end({ ...settled, dueAt: t + hourMs }, attempt(), { kind: 'unknown', over: false }, t).record;
+    const open = end({ ...settled, dueAt: t + hourMs }, attempt(), unknown(false), t).record;
     const { record, events } = giveUp(open, request(), error);
     expect(record.dueAt).toBe(t + 300_000);
     expect(events).toMatchObject([{ linkUncertain: true }]);

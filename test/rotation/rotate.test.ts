@@ -4,24 +4,13 @@ import { createBudget } from '../../src/budget/budget.ts';
 import type { ErrorCode } from '../../src/contract/errorCodes.ts';
 import { type GroupRecord, settleAt } from '../../src/groups/record.ts';
 import { createGroupStore } from '../../src/groups/store.ts';
-import { type Past, type RotateDependencies, type Rotation, rotate } from '../../src/rotation/rotate.ts';
-import type { Work } from '../../src/rotation/types.ts';
-import type { CallFailure, CallOutcome, InfoAnswer, ResetAnswer } from '../../src/ryze/outcome.ts';
+import { rotate } from '../../src/rotation/rotate.ts';
+import type { JobProgress, JobResult, RotationDependencies, Work } from '../../src/rotation/types.ts';
+import type { CallOutcome } from '../../src/ryze/outcome.ts';
 import { failCall } from '../support/gates.ts';
+import { failed, resetTo, shows } from '../support/outcomes.ts';
 import { testRedis } from '../support/redis.ts';
-import {
-  attempt,
-  entry,
-  jid,
-  linkOf,
-  request,
-  scheduled,
-  settled,
-  settleTimeMs,
-  t,
-  unread,
-  verification,
-} from './samples.ts';
+import { attempt, entry, jid, request, scheduled, settled, settleTimeMs, t, unread, verification } from './samples.ts';
 
 const rateLimit = { max: 100, reserve: 0, perMs: 60_000 };
 const instance = {
@@ -32,32 +21,21 @@ const instance = {
   paceMs: 0,
 };
 
-const shown = (code: string) => {
-  const { url } = linkOf(code);
-  return { ok: true, value: { jid, inviteCode: code, inviteLink: url }, rateLimit: null } as const;
-};
-const failed = (code: ErrorCode, over: Partial<CallFailure> = {}) => ({
-  ...({ ok: false, code, message: code, httpStatus: 500, sent: 'yes', ended: true, rateLimit: null } as const),
-  ...over,
-});
+type Answer = () => CallOutcome | Promise<CallOutcome>;
 
-interface Answers {
-  readonly info?: () => CallOutcome<InfoAnswer> | Promise<CallOutcome<InfoAnswer>>;
-  readonly reset?: () => CallOutcome<ResetAnswer> | Promise<CallOutcome<ResetAnswer>>;
-}
-
-async function rotationRig(record: GroupRecord, { info, reset }: Answers = {}) {
+async function rotationRig(record: GroupRecord, answers: { readonly info?: Answer; readonly reset?: Answer } = {}) {
   const db = testRedis();
   const { redis, keys } = db;
   const store = createGroupStore(db);
   const calls: string[] = [];
   const recovered: string[] = [];
-  const answer = async <T>(name: string, identifier: string, given: (() => T | Promise<T>) | undefined) => {
+  const answer = async (name: 'info' | 'reset', identifier: string) => {
     calls.push(`${name} ${identifier}`);
+    const given = answers[name];
     if (given === undefined) throw new Error(`no ${name} was to be made`);
     return await given();
   };
-  const deps: RotateDependencies = {
+  const deps: RotationDependencies = {
     ...db,
     store,
     budget: createBudget(db, { callTimeoutMs: 1_000 }),
@@ -66,8 +44,8 @@ async function rotationRig(record: GroupRecord, { info, reset }: Answers = {}) {
     retry: { attempts: 3, baseDelayMs: 10, maxDelayMs: 100 },
     random: () => 0.5,
     ryze: {
-      groupInfo: ({ identifier }) => answer('info', identifier, info),
-      resetLink: ({ identifier }) => answer('reset', identifier, reset),
+      groupInfo: ({ identifier }) => answer('info', identifier),
+      resetLink: ({ identifier }) => answer('reset', identifier),
       close: async () => {},
     },
     callerOf: (name) => (name === 'bot' ? { instance: instance as never, token: 'a-token' } : null),
@@ -89,13 +67,14 @@ async function rotationRig(record: GroupRecord, { info, reset }: Answers = {}) {
     record: async () => (await store.load(jid)).record,
     events: async () => (await redis.lrange(keys.outbox('invite-links'), 0, -1)).map((event) => JSON.parse(event)),
     ...db,
-    run: (work: Work, past: Past = { tries: 0, doubted: null }): Promise<Rotation> => rotate(deps, jid, work, past),
+    run: (work: Work, past: JobProgress = { tries: 0, doubted: null }): Promise<JobResult> =>
+      rotate(deps, jid, work, past),
   };
 }
 
 describe('a group whose link was never read', () => {
   it('is read and published before its first rotation', async () => {
-    const { run, calls, events } = await rotationRig(unread, { info: () => shown('OLD'), reset: () => shown('NEW') });
+    const { run, calls, events } = await rotationRig(unread, { info: () => shows('OLD'), reset: () => resetTo('NEW') });
     expect(await run(scheduled)).toMatchObject({ status: 'rotated' });
     expect(calls).toEqual([`info ${jid}`, `reset ${jid}`]);
     expect(
@@ -106,12 +85,12 @@ describe('a group whose link was never read', () => {
     ]);
   });
   it('is read and published before a one-off', async () => {
-    const { run, calls } = await rotationRig(unread, { info: () => shown('OLD'), reset: () => shown('NEW') });
+    const { run, calls } = await rotationRig(unread, { info: () => shows('OLD'), reset: () => resetTo('NEW') });
     expect(await run(request())).toMatchObject({ status: 'rotated' });
     expect(calls).toEqual([`info ${jid}`, `reset ${jid}`]);
   });
   it('is only read by a verification', async () => {
-    const { run, calls } = await rotationRig(unread, { info: () => shown('OLD') });
+    const { run, calls } = await rotationRig(unread, { info: () => shows('OLD') });
     expect(await run(verification)).toEqual({ status: 'verified', group: 'vip', published: 'adopted', unverified: 0 });
     expect(calls).toEqual([`info ${jid}`]);
   });
@@ -129,7 +108,7 @@ describe('what is unsettled', () => {
   it('is told of as recovered, though the one-off that reads it back needs a younger link', async () => {
     const { run, recovered, events } = await rotationRig(
       { ...settled, attempt: abandoned() },
-      { info: () => shown('NEW'), reset: () => shown('NEWER') },
+      { info: () => shows('NEW'), reset: () => resetTo('NEWER') },
     );
     expect(await run(request({ requestedAt: Date.now() }))).toMatchObject({ status: 'rotated' });
     expect(recovered).toEqual(['NEW']);
@@ -139,7 +118,7 @@ describe('what is unsettled', () => {
   it('is read back once its lease has expired, and the link that we made is published', async () => {
     const { run, record, events } = await rotationRig(
       { ...settled, attempt: abandoned() },
-      { info: () => shown('NEW') },
+      { info: () => shows('NEW') },
     );
     expect(await run(verification)).toMatchObject({ status: 'verified', published: 'recovery' });
     expect(await record()).toMatchObject({ attempt: null, uncertain: null, link: { code: 'NEW' } });
@@ -152,7 +131,7 @@ describe('what is unsettled', () => {
   ])('is read back of a group that is %s', async (_name, over) => {
     const { run, events } = await rotationRig(
       { ...settled, attempt: abandoned(), ...over },
-      { info: () => shown('NEW') },
+      { info: () => shows('NEW') },
     );
     await run(verification);
     expect(await events()).toMatchObject([{ group: 'vip', reason: 'recovery', inviteCode: 'NEW' }]);
@@ -161,7 +140,7 @@ describe('what is unsettled', () => {
     const over = { removedAt: t, replaced: true };
     const { run, record, events } = await rotationRig(
       { ...settled, attempt: abandoned(), ...over },
-      { info: () => shown('NEW') },
+      { info: () => shows('NEW') },
     );
     await run(verification);
     expect(await record()).toMatchObject({ attempt: null, uncertain: null, link: { code: 'NEW' } });
@@ -200,7 +179,7 @@ describe('an edit while a call is in flight', () => {
     const rig = await rotationRig(settled, {
       reset: async () => {
         await rig.change({ entry: other });
-        return shown('NEW');
+        return resetTo('NEW');
       },
     });
     expect(await rig.run(scheduled)).toMatchObject({ status: 'rotated' });
@@ -212,7 +191,7 @@ describe('an edit while a call is in flight', () => {
     const rig = await rotationRig(settled, {
       reset: async () => {
         await rig.change({ removedAt: t });
-        return shown('NEW');
+        return resetTo('NEW');
       },
     });
     expect(await rig.run(scheduled)).toMatchObject({ status: 'rotated' });
@@ -222,7 +201,7 @@ describe('an edit while a call is in flight', () => {
     const rig = await rotationRig(settled, {
       reset: async () => {
         await rig.change({ entry: { ...entry, group: 'crew' }, adopt: true });
-        return shown('NEW');
+        return resetTo('NEW');
       },
     });
     expect(await rig.run(request())).toMatchObject({ status: 'rotated', record: { entry: { group: 'crew' } } });
@@ -264,7 +243,7 @@ describe('a failure', () => {
     // As if two other groups had failed for some seconds.
     await rig.redis.zadd(rig.keys.row('bot', 'reset'), Date.now() - 9_000, 'call/a', Date.now() - 8_000, 'call/b');
     const last = { tries: 2, doubted: null };
-    expect(await rig.run(request(), last)).toMatchObject({ status: 'wait', why: 'gate', past: last });
+    expect(await rig.run(request(), last)).toMatchObject({ status: 'wait', why: 'gate', progress: last });
   });
 
   it('of a call is looked at once more, before it is given up for, while another group fails as well', async () => {
@@ -288,20 +267,20 @@ describe('a failure', () => {
     const rig = await rotationRig(settled);
     await failCall(rig, 'bot', 'unauthorized', { group: 'other' });
     const past = { tries: 0, doubted: doubted('unauthorized', true) };
-    expect(await rig.run(request(), past)).toMatchObject({ status: 'wait', why: 'gate', past: { doubted: null } });
+    expect(await rig.run(request(), past)).toMatchObject({ status: 'wait', why: 'gate', progress: { doubted: null } });
   });
 
   it('is remembered while its call may still take effect, and given up for once it cannot', async () => {
     const rig = await rotationRig(settled, {
-      reset: () => failed('instance_disconnected', { sent: 'unknown', ended: false }),
-      info: () => shown('OLD'),
+      reset: () => failed('instance_disconnected', { kind: 'unknown', over: false }),
+      info: () => shows('OLD'),
     });
     await rig.redis.hset(rig.keys.culprits('bot'), jid, `instance_disconnected reset ${Date.now() + 60_000}`);
     const past = { tries: 0, doubted: doubted('instance_disconnected', true) };
-    expect(await rig.run(request())).toMatchObject({ status: 'wait', why: 'settling', past });
+    expect(await rig.run(request())).toMatchObject({ status: 'wait', why: 'settling', progress: past });
     const { uncertain } = await rig.record();
     await rig.change({ uncertain: { ...uncertain!, readAt: 1 } });
-    expect(await rig.run(request(), past)).toMatchObject({ status: 'wait', why: 'settling', past });
+    expect(await rig.run(request(), past)).toMatchObject({ status: 'wait', why: 'settling', progress: past });
     await rig.change({ uncertain: { ...uncertain!, openUntil: 1, readAt: 1 } });
     expect(await rig.run(request(), past)).toMatchObject({ status: 'gaveUp' });
     expect(rig.calls.filter((call) => call.startsWith('reset'))).toHaveLength(1);

@@ -1,13 +1,15 @@
 /** A group's record as the tests of this folder begin with it, and what can happen to it. */
 import { type Attempt, type Entry, type GroupRecord, newRecord, type Uncertain } from '../../src/groups/record.ts';
-import type { NewLink } from '../../src/rotation/revision.ts';
 import { transition } from '../../src/rotation/transition.ts';
-import type { Failure, Input, Outcome, Result, Work } from '../../src/rotation/types.ts';
+import type { Input, Transition, Work } from '../../src/rotation/types.ts';
+import type { CallOutcome, Failure } from '../../src/ryze/outcome.ts';
+import { jid } from '../support/outcomes.ts';
+
+export { jid };
 
 export const hourMs = 3_600_000;
 /** 2025-11-22T09:00:00Z, a Saturday. */
 export const t = 1_763_802_000_000;
-export const jid = '120363406289005073@g.us';
 export const settleTimeMs = 90_000;
 
 export const entry: Entry = {
@@ -76,18 +78,18 @@ export const reading = (over: Partial<Attempt> = {}) => attempt({ id: 'read', ca
 export const verifying = (over: Partial<Attempt> = {}) => attempt({ id: 'verify', call: 'verify', ...over });
 export const adopting = (over: Partial<Attempt> = {}) => attempt({ id: 'adopt', call: 'adopt', ...over });
 
-export const linkOf = (code: string): NewLink => ({ jid, code, url: `https://chat.whatsapp.com/${code}` });
-export const fresh = linkOf('NEW');
-export const same = linkOf('OLD');
+/** Invite codes: a new one, and the one that the group has. */
+export const fresh = 'NEW';
+export const same = 'OLD';
 
-export const apply = (record: GroupRecord, input: Input, nowMs = t): Outcome =>
+export const apply = (record: GroupRecord, input: Input, nowMs = t): Transition =>
   transition(record, input, nowMs, settleTimeMs);
 export const begin = (record: GroupRecord, begun: Attempt): GroupRecord =>
   apply(record, { kind: 'started', attempt: begun }, begun.begunAt).record;
 export const expire = (record: GroupRecord, nowMs: number): GroupRecord =>
   apply(record, { kind: 'expired' }, nowMs).record;
 /** Begins the attempt, unless one has begun, and ends it. */
-export const end = (record: GroupRecord, ended: Attempt, result: Result, nowMs: number): Outcome =>
-  apply(record.attempt === null ? begin(record, ended) : record, { kind: 'ended', attempt: ended, result }, nowMs);
-export const giveUp = (record: GroupRecord, work: Work, failure: Failure): Outcome =>
+export const end = (record: GroupRecord, ended: Attempt, outcome: CallOutcome, nowMs: number): Transition =>
+  apply(record.attempt === null ? begin(record, ended) : record, { kind: 'ended', attempt: ended, outcome }, nowMs);
+export const giveUp = (record: GroupRecord, work: Work, failure: Failure): Transition =>
   apply(record, { kind: 'gaveUp', work, failure });

@@ -1,25 +1,24 @@
 import { describe, expect, it } from 'vitest';
-import { classifyAnswer, classifySilence } from '../../src/ryze/classify.ts';
+import { classifyAnswer, classifyBrokenConnection, redact } from '../../src/ryze/classify.ts';
 import { readRateLimit } from '../../src/ryze/headers.ts';
-import { fitToRepeat } from '../../src/ryze/redact.ts';
 
 const envelope = (message: string) => JSON.stringify({ success: false, error: { message } });
 
 describe('an answer', () => {
   const table: [number, string, number | null, string, string, boolean][] = [
-    [400, envelope('Identifier is required'), 50, 'invalid_request', 'yes', true],
-    [400, envelope('Instance is not connected to WhatsApp'), 50, 'instance_disconnected', 'yes', true],
-    [503, envelope('Instance is not connected to WhatsApp'), 50, 'instance_disconnected', 'yes', true],
-    [401, envelope('Missing token in header'), null, 'unauthorized', 'yes', true],
-    [401, envelope('Invalid account token'), null, 'unauthorized', 'yes', true],
+    [400, envelope('Identifier is required'), 50, 'invalid_request', 'rejected', true],
+    [400, envelope('Instance is not connected to WhatsApp'), 50, 'instance_disconnected', 'rejected', true],
+    [503, envelope('Instance is not connected to WhatsApp'), 50, 'instance_disconnected', 'rejected', true],
+    [401, envelope('Missing token in header'), null, 'unauthorized', 'rejected', true],
+    [401, envelope('Invalid account token'), null, 'unauthorized', 'rejected', true],
     [401, envelope('not-authorized'), 50, 'unauthorized', 'unknown', true],
     [401, '<html>login</html>', null, 'bad_response', 'unknown', false],
-    [403, envelope('Not authorized to reset group invite link (must be admin)'), 50, 'not_admin', 'yes', true],
-    [403, envelope('Instance token does not match the requested instance'), 50, 'wrong_instance', 'yes', true],
+    [403, envelope('Not authorized to reset group invite link (must be admin)'), 50, 'not_admin', 'rejected', true],
+    [403, envelope('Instance token does not match the requested instance'), 50, 'wrong_instance', 'rejected', true],
     [403, envelope('Forbidden'), 50, 'unauthorized', 'unknown', true],
     [403, '<html>blocked</html>', null, 'bad_response', 'unknown', false],
-    [404, envelope('Instance not found'), 50, 'instance_not_found', 'yes', true],
-    [404, envelope('Group not found or you are not a member of this group'), 50, 'group_not_found', 'yes', true],
+    [404, envelope('Instance not found'), 50, 'instance_not_found', 'rejected', true],
+    [404, envelope('Group not found or you are not a member of this group'), 50, 'group_not_found', 'rejected', true],
     [404, envelope('item-not-found'), 50, 'group_not_found', 'unknown', true],
     [404, envelope('info query timed out'), 50, 'server_error', 'unknown', false],
     [404, envelope('rate-overlimit'), 50, 'throttled', 'unknown', true],
@@ -34,15 +33,15 @@ describe('an answer', () => {
     [500, envelope('websocket not connected'), 50, 'server_error', 'unknown', false],
     [503, envelope('try again'), 50, 'server_error', 'unknown', true],
     [404, '<html>no such page</html>', null, 'bad_response', 'unknown', false],
-    [429, envelope('Rate limit exceeded. Try again later.'), 0, 'rate_limited', 'yes', true],
-    [429, envelope('Rate limit exceeded. Try again later.'), null, 'rate_limited', 'yes', true],
-    [429, '', 0, 'rate_limited', 'yes', false],
-    [429, envelope('rate-overlimit'), 40, 'throttled', 'yes', true],
-    [429, '<html>slow down</html>', null, 'throttled', 'yes', false],
+    [429, envelope('Rate limit exceeded. Try again later.'), 0, 'rate_limited', 'rejected', true],
+    [429, envelope('Rate limit exceeded. Try again later.'), null, 'rate_limited', 'rejected', true],
+    [429, '', 0, 'rate_limited', 'rejected', false],
+    [429, envelope('rate-overlimit'), 40, 'throttled', 'rejected', true],
+    [429, '<html>slow down</html>', null, 'throttled', 'rejected', false],
     [500, envelope('database is locked'), 50, 'server_error', 'unknown', true],
     [500, envelope('rate-overlimit'), 50, 'throttled', 'unknown', true],
     [500, '<html>oops</html>', null, 'server_error', 'unknown', false],
-    [501, envelope('not implemented'), 50, 'server_error', 'yes', true],
+    [501, envelope('not implemented'), 50, 'server_error', 'rejected', true],
     [502, '', null, 'server_error', 'unknown', false],
     [302, '', null, 'bad_response', 'unknown', false],
     [200, envelope('failed'), 50, 'bad_response', 'unknown', true],
@@ -50,59 +49,67 @@ describe('an answer', () => {
     [200, '{"success":true}', 50, 'bad_response', 'unknown', false],
     [200, '', 50, 'bad_response', 'unknown', false],
   ];
-  it.each(table)('%i %s (remaining %s) is %s, sent: %s, ended: %s', (status, body, remaining, code, sent, ended) => {
-    expect(classifyAnswer({ status, body, remaining })).toMatchObject({
-      ok: false,
+  it.each(table)('%i %s (remaining %s) is %s, %s, over: %s', (status, body, remaining, code, kind, over) => {
+    expect(classifyAnswer(status, body, remaining)).toMatchObject({
       code,
-      sent,
-      ended,
+      kind,
+      over,
       httpStatus: status,
     });
   });
 
-  it('strikes out what looks like a code, without a digit too, and leaves words alone', () => {
+  it('redacts what looks like a code, without a digit too, and leaves words alone', () => {
     for (const code of [
       'AbCdEf0123456789ghijkl',
       'abcdefGHIJKLmnopqrSTUV',
       'HGZ8cTq-1_aYf6vQx2Lb3M',
       '0123456789abcdefghijkl',
     ]) {
-      expect(fitToRepeat(`group ${code} not found`)).toBe('group [redacted] not found');
+      expect(redact(`group ${code} not found`)).toBe('group [redacted] not found');
     }
     for (const words of ['instance_disconnected', 'Internationalisierung', '120363406289005073@g.us']) {
-      expect(fitToRepeat(words)).toBe(words);
+      expect(redact(words)).toBe(words);
     }
   });
 
   it('repeats nothing secret that the request carried', () => {
     const body = envelope('token "a-short-token" may not use VIPCODE');
-    const { message } = classifyAnswer({ status: 403, body, remaining: 1, secrets: ['a-short-token', 'VIPCODE'] });
+    const { message } = classifyAnswer(403, body, 1, ['a-short-token', 'VIPCODE']);
     expect(message).toBe('token "[redacted]" may not use [redacted]');
   });
 
   it('tells no link, no code and no control character', () => {
-    const { message } = classifyAnswer({
-      status: 400,
-      body: envelope('bad\nlink https://chat.whatsapp.com/ABC123XYZabc and code AbCdEf0123456789ghijkl\u001b[31m'),
-      remaining: 1,
-    });
+    const { message } = classifyAnswer(
+      400,
+      envelope('bad\nlink https://chat.whatsapp.com/ABC123XYZabc and code AbCdEf0123456789ghijkl\u001b[31m'),
+      1,
+    );
     expect(message).toBe('bad link https://chat.whatsapp.com/[redacted] and code [redacted] [31m');
-    expect(fitToRepeat('x'.repeat(1_000))).toHaveLength(200);
+    expect(redact('x'.repeat(1_000))).toHaveLength(200);
   });
 });
 
 describe('no answer', () => {
   const error = (code: string) => Object.assign(new Error(code), { code });
   it('was never sent while there was no connection', () => {
-    expect(classifySilence(error('ECONNREFUSED'), false)).toMatchObject({ code: 'network_error', sent: 'no' });
-    expect(classifySilence(error('ENOTFOUND'), false)).toMatchObject({ code: 'network_error', sent: 'no' });
-    expect(classifySilence(error('UND_ERR_CONNECT_TIMEOUT'), false)).toMatchObject({ code: 'timeout', sent: 'no' });
+    expect(classifyBrokenConnection(error('ECONNREFUSED'), false)).toMatchObject({
+      code: 'network_error',
+      kind: 'notSent',
+    });
+    expect(classifyBrokenConnection(error('ENOTFOUND'), false)).toMatchObject({
+      code: 'network_error',
+      kind: 'notSent',
+    });
+    expect(classifyBrokenConnection(error('UND_ERR_CONNECT_TIMEOUT'), false)).toMatchObject({
+      code: 'timeout',
+      kind: 'notSent',
+    });
   });
   it('is of unknown effect once it was sent', () => {
-    expect(classifySilence(error('ECONNRESET'), true)).toMatchObject({
+    expect(classifyBrokenConnection(error('ECONNRESET'), true)).toMatchObject({
       code: 'network_error',
-      sent: 'unknown',
-      ended: false,
+      kind: 'unknown',
+      over: false,
     });
   });
 });

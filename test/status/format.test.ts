@@ -1,6 +1,6 @@
 /** A problem says what is wrong, for how long, and what to do. */
 import { expect, it } from 'vitest';
-import { policies } from '../../src/rotation/policy.ts';
+import { policies } from '../../src/ryze/policy.ts';
 import { instanceStateText, plannerText, problemsOf, relativeTime, span } from '../../src/status/format.ts';
 import { badDay, group, healthy, instance } from '../ops/samples.ts';
 

@@ -16,16 +16,16 @@ export const breakages: Readonly<Record<string, readonly Breakage[]>> = {
   'publish before commit': [
     {
       file: 'rotation/call.js',
-      from: 'const { record, events, fenced, repeated } = await endAttempt(deps, target, begun, resultOf(outcome));',
+      from: 'const { record, events, fenced, repeated } = await endAttempt(deps, target, attempt, outcome);',
       to: `{
         const { record: seen, nowMs } = await deps.store.load(recordId);
-        const mine = { ...seen, attempt: attemptOf(begun), settled: null };
-        const ended = { kind: 'ended', attempt: attemptOf(begun), result: resultOf(outcome) };
+        const mine = { ...seen, attempt, settled: null };
+        const ended = { kind: 'ended', attempt, outcome };
         const { events } = transition(mine, ended, nowMs, deps.settleTimeMs);
         for (const queue of target.entry.queues)
             for (const event of events) await deps.redis.rpush(deps.keys.outbox(queue), JSON.stringify(event));
     }
-    const { record, events, fenced, repeated } = await endAttempt(deps, target, begun, resultOf(outcome));`,
+    const { record, events, fenced, repeated } = await endAttempt(deps, target, attempt, outcome);`,
     },
   ],
   'no read-back': [{ file: 'rotation/decide.js', from: "return { do: 'readBack' };", to: "return { do: 'reset' };" }],
@@ -42,7 +42,7 @@ export const breakages: Readonly<Record<string, readonly Breakage[]>> = {
     { file: 'planner/settler.js', from: 'let released = 0;', to: 'return 0; let released;' },
     {
       file: 'rotation/decide.js',
-      from: '// Before anything else: no work is obsolete while something is unsettled.',
+      from: '// First of all: no work is obsolete while something is unsettled.',
       to: `if (work.kind === 'scheduled' && (!isScheduled(record) || record.dueAt !== work.dueAt))
         return { do: 'finish', as: 'obsolete' };`,
     },

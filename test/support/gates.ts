@@ -1,18 +1,17 @@
 /** Closes an instance's gate as a failed call does. */
-
 import { type Judgement, judgeFailure, type Witness } from '../../src/budget/gate.ts';
 import type { ErrorCode } from '../../src/contract/errorCodes.ts';
 import { type Database, redisTime } from '../../src/redis/database.ts';
 
-/** The call began now, unless `begunAt` says otherwise; its slot is one that nobody took. */
+/** The call began now, unless `startedAt` says otherwise; its slot is one that nobody took. */
 export async function failCall(
   db: Database,
   instance: string,
   code: ErrorCode,
-  { group = 'closer', call = 'reset', begunAt }: Partial<Witness> & { readonly begunAt?: number } = {},
+  { group = 'closer', call = 'reset', startedAt }: Partial<Witness> & { readonly startedAt?: number } = {},
 ): Promise<Judgement> {
   const now = await redisTime(db);
-  return await judgeFailure(db, instance, { group, call, code, begunAt: begunAt ?? now + 1, slot: '' });
+  return await judgeFailure(db, instance, { group, call, code, startedAt: startedAt ?? now + 1, slot: '' });
 }
 
 /** As if the pause were over: one call may go through, also of the groups that are blamed. */

@@ -1,0 +1,95 @@
+/**
+ * Turns a job's result into one write to BullMQ: the only place that knows BullMQ's control errors.
+ *
+ *   result                          BullMQ
+ *   ------------------------------  ------------------------------------------------------------------------------------
+ *   rotated, recovered, satisfied   completed, with the contract's return value
+ *   verified, obsolete              completed, null
+ *   wait                            delayed, with a time of its own
+ *   wait that pauses the queue      the queue is rate-limited for that time, and the job goes back to its place
+ *   retry, doubted                  delayed; the tries are counted here, because a raw producer sets no `attempts`
+ *   gaveUp, refused                 failed for good: `<code>: <message>`, or the message
+ */
+import { isDeepStrictEqual } from 'node:util';
+import { DelayedError, type Job, type Queue, UnrecoverableError, WaitingError } from 'bullmq';
+import { z } from 'zod';
+import { errorCodes } from '../contract/errorCodes.ts';
+import type { RotationResult } from '../contract/request.ts';
+import { knownLink } from '../groups/record.ts';
+import type { JobProgress, JobResult } from '../rotation/types.ts';
+import type { JobLock } from './watchedWorker.ts';
+
+/** Kept in BullMQ's progress, so that it outlives the process. */
+const storedProgress = z
+  .object({
+    tries: z.int().nonnegative(),
+    /** BullMQ's count of runs that ended. A job that is run again, from a dashboard say, starts over. */
+    run: z.int().nonnegative().default(0),
+    doubted: z
+      .object({
+        code: z.enum(errorCodes),
+        message: z.string(),
+        httpStatus: z.int().nullable(),
+        isConvicted: z.boolean().default(false),
+      })
+      .nullable()
+      .default(null),
+  })
+  .catch({ tries: 0, run: 0, doubted: null });
+
+/** What earlier runs of the job noted. */
+export function progressOf(job: Job): JobProgress {
+  const { run, ...progress } = storedProgress.parse(job.progress);
+  return run === job.attemptsMade ? progress : { tries: 0, doubted: null };
+}
+
+/** Whether a delayed job would only ask for its slot if it came now, rather than make its next try. */
+export function waitsForSlot(job: Job): boolean {
+  const { tries, doubted } = progressOf(job);
+  return tries === 0 && doubted === null;
+}
+
+export async function complete(
+  queue: Queue,
+  job: Job,
+  lock: JobLock,
+  result: JobResult,
+): Promise<RotationResult | null> {
+  switch (result.status) {
+    case 'rotated':
+    case 'recovered':
+    case 'satisfied': {
+      const link = knownLink(result.record);
+      const group = result.record.entry?.group;
+      if (link === null || group === undefined) throw new Error('a one-off was answered without a link');
+      return { status: result.status, group, ...link };
+    }
+    case 'verified':
+    case 'obsolete':
+      return null;
+    case 'wait':
+    case 'retry':
+    case 'doubted':
+      if (result.progress !== undefined && !isDeepStrictEqual(result.progress, progressOf(job))) {
+        await job.updateProgress({ ...result.progress, run: job.attemptsMade });
+      }
+      if (result.status === 'wait' && result.pausesQueue === true) return await putBack(queue, job, lock, result.ms);
+      await job.moveToDelayed(Date.now() + result.ms, lock.token);
+      throw new DelayedError();
+    case 'gaveUp':
+      throw new UnrecoverableError(`${result.failure.code}: ${result.failure.message}`);
+    case 'refused':
+      throw new UnrecoverableError(result.message);
+  }
+}
+
+/**
+ * Pauses the queue and puts the job back to its front. Jobs that were taken later are put back first: otherwise they would
+ * end up in reverse order.
+ */
+async function putBack(queue: Queue, job: Job, lock: JobLock, ms: number): Promise<never> {
+  await queue.rateLimit(ms);
+  await lock.laterJobsDone();
+  await job.moveToWait(lock.token);
+  throw new WaitingError();
+}
