@@ -1,4 +1,4 @@
-/** The package's entry: for programs that ask for rotations, and for those that use the links. */
+/** The library: a client that requests rotations, and a consumer of links. */
 
 export {
   type CallOptions,

@@ -40,22 +40,17 @@ export function openQueue(name: string, { redis, prefix, clock, jobOptions, onEr
   return queue.setMaxListeners(0);
 }
 
-export interface Queues {
-  /** The queue of that name, opened at first use. */
-  queueOf(name: string): Queue;
-  close(): Promise<void>;
-}
-
 export interface QueuesOptions extends Omit<QueueOptions, 'onError'> {
   /** Default: the name itself. */
   readonly queueName?: (name: string) => string;
   readonly onError?: (name: string, error: Error) => void;
 }
 
-export function openQueues({ queueName, onError, ...options }: QueuesOptions): Queues {
+/** Opens each queue when it is first used. */
+export function openQueues({ queueName, onError, ...options }: QueuesOptions) {
   const opened = new Map<string, Queue>();
   return {
-    queueOf(name) {
+    queueOf(name: string): Queue {
       let queue = opened.get(name);
       if (queue === undefined) {
         queue = openQueue(queueName?.(name) ?? name, { ...options, onError: (error) => onError?.(name, error) });
@@ -63,11 +58,13 @@ export function openQueues({ queueName, onError, ...options }: QueuesOptions): Q
       }
       return queue;
     },
-    async close() {
+    async close(): Promise<void> {
       await Promise.all([...opened.values()].map((queue) => queue.close()));
     },
   };
 }
+
+export type Queues = ReturnType<typeof openQueues>;
 
 type WorkerSettings = OpenOptions & Omit<WorkerOptions, 'connection' | 'prefix' | keyof typeof lockOptions>;
 

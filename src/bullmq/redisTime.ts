@@ -1,15 +1,15 @@
 /**
- * BullMQ on Redis's clock. BullMQ hands its scripts the time of the machine that calls them: a worker whose clock is ten
- * minutes ahead delays a job by ten minutes more for all others, takes up their delayed jobs ten minutes early, and moves
- * job schedulers on by as much. Here every such time is Redis's, whatever the machine's clock says.
+ * Runs BullMQ on Redis's clock. BullMQ passes the time of the calling machine to its scripts: a worker whose clock is ten
+ * minutes ahead would delay jobs by ten more minutes for all workers, take their delayed jobs ten minutes early, and move
+ * job schedulers by as much. Here every such time is Redis's.
  *
- * Where a script has the time among its arguments depends on BullMQ's version, which is pinned; the test beside this
- * fails if it moves.
+ * The position of the time among a script's arguments depends on BullMQ's version, which is pinned. A test fails if it
+ * moves.
  */
 import { type BackendFactory, createRedisBackend, type RedisQueueBackend } from 'bullmq';
 import type { RedisClock } from '../redis/clock.ts';
 
-/** Place of the time among the arguments of each script that moves or delays jobs by it: its keys, then those before it. */
+/** By script: the position of the time among the arguments, as the number of keys and of arguments up to it. */
 const timeAt: Readonly<Record<string, number>> = {
   moveToActive: 11 + 1,
   moveToDelayed: 11 + 1,
@@ -20,10 +20,10 @@ const timeAt: Readonly<Record<string, number>> = {
   addJobScheduler: 11 + 6,
   updateJobScheduler: 12 + 4,
 };
-/** Scripts that may take up the next job reply with `[job, id, limit, when the next delayed job is due]`. */
-const dueAt = 3;
+/** A script that may take the next job replies with `[job, id, limit, time of the next delayed job]`. */
+const nextDelayedAt = 3;
 
-/** For the last argument of BullMQ's `Queue` and `Worker`. */
+/** The last argument of BullMQ's `Queue` and `Worker`. */
 export function onRedisTime(clock: RedisClock): BackendFactory<RedisQueueBackend> {
   const toLocal = (ms: number) => ms - clock.now() + Date.now();
   return (name, opts, connections) => {
@@ -32,13 +32,13 @@ export function onRedisTime(clock: RedisClock): BackendFactory<RedisQueueBackend
     const waitForJob = backend.waitForJob.bind(backend);
     return Object.assign(backend, {
       async execCommand(...[client, command, args]: Parameters<typeof execCommand>) {
-        const place = timeAt[command];
-        if (place === undefined) return await execCommand(client, command, args);
-        const reply: unknown = await execCommand(client, command, args.with(place, clock.now()));
-        if (!Array.isArray(reply) || !(Number(reply[dueAt]) > 0)) return reply;
-        return reply.with(dueAt, toLocal(Number(reply[dueAt])));
+        const position = timeAt[command];
+        if (position === undefined) return await execCommand(client, command, args);
+        const reply: unknown = await execCommand(client, command, args.with(position, clock.now()));
+        if (!Array.isArray(reply) || !(Number(reply[nextDelayedAt]) > 0)) return reply;
+        return reply.with(nextDelayedAt, toLocal(Number(reply[nextDelayedAt])));
       },
-      /** The score of what it waits for is 0, or when the next delayed job is due. */
+      /** The marker's score is 0, or the time of the next delayed job. */
       async waitForJob(timeout: number) {
         const marker = await waitForJob(timeout);
         return marker === null || marker.score <= 0 ? marker : { ...marker, score: toLocal(marker.score) };

@@ -1,10 +1,14 @@
 /**
- * Waits for the ends of jobs on one queue. One connection reads the queue's events, for any number of jobs. What no event
- * shows (a queue that was drained, obliterated or paused, or a trimmed event) is found by reading the jobs themselves
- * every few seconds, some of them at a time.
+ * Waits for the ends of jobs on one queue. One connection reads the events that BullMQ writes for the queue, for any number
+ * of jobs. What no event shows (a queue that was drained, obliterated or paused, or a trimmed event) is found by reading
+ * the jobs themselves every few seconds, some of them at a time.
+ *
+ * BullMQ's own `QueueEvents` stops forever if Redis refuses its first command, and its `close` waits for a Redis that is
+ * away.
  */
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Database } from '../redis/database.ts';
 import { loadScript, type RedisClient, runScript } from '../redis/scripts.ts';
-import { type JobEvent, readJobEvents } from './jobEvents.ts';
 
 const jobStatesLua = loadScript('jobStates', import.meta.url);
 
@@ -33,18 +37,6 @@ export interface JobWaiter {
   close(): void;
 }
 
-export interface JobWaiterOptions {
-  readonly redis: RedisClient;
-  /** Opens the connection that reads events. */
-  readonly duplicate: () => RedisClient;
-  readonly prefix: string;
-  readonly queue: string;
-}
-
-const checkEveryMs = 3_000;
-/** Jobs read at each check. */
-const maxJobs = 100;
-
 interface Waiting {
   isPushed: boolean;
   readonly stopListening: () => void;
@@ -52,7 +44,13 @@ interface Waiting {
   readonly reject: (error: unknown) => void;
 }
 
-export function createJobWaiter({ redis, duplicate, prefix, queue }: JobWaiterOptions): JobWaiter {
+const checkEveryMs = 3_000;
+/** Jobs read at each check. */
+const maxJobs = 100;
+
+/** `duplicate` opens the connection that reads events. */
+export function createJobWaiter({ redis, prefix }: Database, duplicate: () => RedisClient, queue: string): JobWaiter {
+  const keyOf = (name: string) => `${prefix}:${queue}:${name}`;
   const closing = new AbortController();
   /** By job id. The jobs that were checked last come last. */
   const waiting = new Map<string, Waiting>();
@@ -62,10 +60,8 @@ export function createJobWaiter({ redis, duplicate, prefix, queue }: JobWaiterOp
 
   function start(sinceMs: number): void {
     timer ??= setInterval(() => void check(), checkEveryMs);
-    if (isReading) return;
+    if (!isReading) void readEvents(duplicate(), { stream: keyOf('events'), sinceMs, signal: closing.signal, onEvent });
     isReading = true;
-    const { signal } = closing;
-    void readJobEvents({ redis: duplicate(), stream: `${prefix}:${queue}:events`, sinceMs, signal, onEvent });
   }
 
   function settle(jobId: string, end: (job: Waiting) => void): void {
@@ -94,7 +90,7 @@ export function createJobWaiter({ redis, duplicate, prefix, queue }: JobWaiterOp
     settle(jobId, ({ reject }) => reject(new NoResultError(why, message)));
   }
 
-  function onEvent({ event, jobId, returnvalue, failedReason = '' }: JobEvent): void {
+  function onEvent({ event, jobId = '', returnvalue, failedReason = '' }: JobEvent): void {
     if (event === 'completed') complete(jobId, returnvalue);
     else if (event === 'failed') fail(jobId, 'failed', failedReason);
     else if (event === 'removed') fail(jobId, 'removed', `job ${jobId} was removed from ${queue}`);
@@ -121,8 +117,7 @@ export function createJobWaiter({ redis, duplicate, prefix, queue }: JobWaiterOp
   /** Settles the jobs that have ended; returns whether one is missing. */
   async function settleEnded(jobIds: readonly string[]): Promise<boolean> {
     if (jobIds.length === 0) return false;
-    const keys = [`${prefix}:${queue}:meta`, ...jobIds.map((jobId) => `${prefix}:${queue}:${jobId}`)];
-    const states = (await runScript(redis, jobStatesLua, keys, [])) as [string, string][];
+    const states = (await runScript(redis, jobStatesLua, ['meta', ...jobIds].map(keyOf), [])) as [string, string][];
     for (const [i, jobId] of jobIds.entries()) {
       const [state = '', value = ''] = states[i] ?? [];
       if (state === 'completed') complete(jobId, value);
@@ -165,4 +160,41 @@ export function createJobWaiter({ redis, duplicate, prefix, queue }: JobWaiterOp
       clearInterval(timer);
     },
   };
+}
+
+/** As BullMQ writes it. A completed job's `returnvalue` is JSON. */
+type JobEvent = Partial<Record<'event' | 'jobId' | 'returnvalue' | 'failedReason', string>>;
+
+interface ReadOptions {
+  readonly stream: string;
+  /** Earlier events are skipped. By Redis's clock. */
+  readonly sinceMs: number;
+  readonly signal: AbortSignal;
+  readonly onEvent: (event: JobEvent) => void;
+}
+
+const blockMs = 10_000;
+const retryMs = 1_000;
+const maxEvents = 1_000;
+
+/** Passes on every event in order, until the signal is aborted. Events written during an outage are read after it. */
+async function readEvents(redis: RedisClient, { stream, sinceMs, signal, onEvent }: ReadOptions): Promise<void> {
+  let last = `${sinceMs}-0`;
+  while (!signal.aborted) {
+    try {
+      const read = await redis.xread('COUNT', maxEvents, 'BLOCK', blockMs, 'STREAMS', stream, last);
+      for (const [id, fields] of read?.[0]?.[1] ?? []) {
+        last = id;
+        if (!signal.aborted) onEvent(pairsOf(fields));
+      }
+    } catch {
+      await sleep(retryMs, undefined, { signal }).catch(() => {});
+    }
+  }
+}
+
+/** Redis replies with names and values in turn. */
+function pairsOf(fields: readonly string[]): Record<string, string> {
+  const names = fields.filter((_, i) => i % 2 === 0);
+  return Object.fromEntries(names.map((name, i) => [name, fields[2 * i + 1] ?? '']));
 }

@@ -3,6 +3,7 @@
  * only with a `RotationError`.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
+import { unlessAborted } from '../abort.ts';
 import { isTransient } from '../redis/errors.ts';
 import type { RedisClient } from '../redis/scripts.ts';
 import { RotationError, rotationErrorOf } from './error.ts';
@@ -14,35 +15,21 @@ export interface Limit {
   readonly lateMessage: () => string;
 }
 
-export interface Calls {
-  /** `signal` is aborted when the call has ended. */
-  run<T>(limit: Limit, act: (signal: AbortSignal) => Promise<T>): Promise<T>;
-  /** Rejects pending and later calls. */
-  close(): void;
-}
-
 /** The longest time that a timer can wait. */
 const maxTimerMs = 2 ** 31 - 1;
 
-export function createCalls(): Calls {
+export function createCalls() {
   const pending = new Map<AbortController, Promise<unknown>>();
   let isClosed = false;
   const closed = () => new RotationError('closed', 'this client has been closed');
 
+  /** `signal` is aborted when the call has ended. */
   function run<T>({ timeoutMs, lateMessage }: Limit, act: (signal: AbortSignal) => Promise<T>): Promise<T> {
     if (isClosed) return Promise.reject(closed());
     const controller = new AbortController();
-    const { signal } = controller;
-    const aborted = new Promise<never>((_, reject) => {
-      signal.addEventListener('abort', () => reject(signal.reason), { once: true });
-    });
     const end = () => controller.abort(new RotationError('timeout', lateMessage()));
     const timer = timeoutMs === undefined || timeoutMs > maxTimerMs ? undefined : setTimeout(end, timeoutMs);
-    const acting = act(signal);
-    acting.catch(() => {
-      // The race below reports this failure, unless the call has ended before.
-    });
-    const call = Promise.race([acting, aborted])
+    const call = unlessAborted(act(controller.signal), controller.signal)
       .catch((error: unknown) => {
         throw rotationErrorOf(error);
       })
@@ -57,6 +44,7 @@ export function createCalls(): Calls {
 
   return {
     run,
+    /** Rejects pending and later calls. */
     close() {
       isClosed = true;
       for (const [controller, call] of pending) {

@@ -49,7 +49,8 @@ export function consumeLinks(options: ConsumeLinksOptions): LinkConsumer {
   const { onError = (error: Error) => console.error(`${queue}: ${error.message}`) } = options;
   const backOff = createBackOff(options.retry);
   const { redis, close } = openDedicated(options.connection);
-  const delivery = createDelivery(createDatabase(redis, prefix), queue);
+  const db = createDatabase(redis, prefix);
+  const delivery = createDelivery(db, queue);
   const running = new Set<Promise<void>>();
 
   async function call(userFunction: () => Promise<void> | void): Promise<void> {
@@ -86,8 +87,8 @@ export function consumeLinks(options: ConsumeLinksOptions): LinkConsumer {
     throw new DelayedError();
   }
 
-  const worker = startEventWorker({ queue, redis, prefix, concurrency, take, idle, onError });
-  const retrying = retryFailedEvents(queue, redis, prefix);
+  const worker = startEventWorker(db, { queue, concurrency, take, idle, onError });
+  const retrying = retryFailedEvents(db, queue);
   return {
     ready: worker.ready,
     async close() {

@@ -8,7 +8,6 @@
  * Redis holds the highest revision delivered for each group, and a lease on the group while its handler runs. The times
  * between retries are kept in memory, so a restarted consumer retries at once.
  */
-
 import { randomUUID } from 'node:crypto';
 import type { LinkEvent, NewLinkEvent } from '../contract/event.ts';
 import type { Database } from '../redis/database.ts';
@@ -18,16 +17,6 @@ import { retryTransient } from './calls.ts';
 const claimLua = loadScript('claim', import.meta.url);
 const finishLua = loadScript('finish', import.meta.url);
 
-export interface Delivery {
-  /**
-   * Calls the handler if the event is next in its group. Resolves with 0 when the event is finished, or with the
-   * milliseconds after which to try again, because another process handles its group. Rejects if the handler fails.
-   */
-  deliver(event: NewLinkEvent, handler: () => Promise<void>): Promise<number>;
-  /** Whether a newer link of the event's group was delivered. */
-  isOutdated(event: LinkEvent): Promise<boolean>;
-}
-
 /** A handler whose lease is not renewed for this long has died. Another process may then handle its group. */
 const leaseMs = 10_000;
 const renewEveryMs = 3_000;
@@ -36,7 +25,7 @@ const busyPollMs = 250;
 /** How long Redis may refuse to note a handled event before the event is delivered again. */
 const finishTimeoutMs = 10_000;
 
-export function createDelivery({ redis, keys }: Database, queue: string): Delivery {
+export function createDelivery({ redis, keys }: Database, queue: string) {
   const inTurn = createTurns();
 
   async function handle({ group, revision }: NewLinkEvent, handler: () => Promise<void>): Promise<number> {
@@ -60,8 +49,14 @@ export function createDelivery({ redis, keys }: Database, queue: string): Delive
   }
 
   return {
-    deliver: (event, handler) => inTurn(event.group, () => handle(event, handler)),
-    async isOutdated({ group, revision }) {
+    /**
+     * Calls the handler if the event is next in its group. Resolves with 0 when the event is finished, or with the
+     * milliseconds after which to try again, because another process handles its group. Rejects if the handler fails.
+     */
+    deliver: (event: NewLinkEvent, handler: () => Promise<void>) => inTurn(event.group, () => handle(event, handler)),
+
+    /** Whether a newer link of the event's group was delivered. */
+    async isOutdated({ group, revision }: LinkEvent): Promise<boolean> {
       const last = await redis.hget(keys.lastHandled(queue), group);
       return last !== null && Number.parseInt(last, 10) > (revision ?? -1);
     },
@@ -91,14 +86,6 @@ export interface RetryOptions {
   readonly maxDelayMs?: number;
 }
 
-export interface BackOff {
-  /** Counts a failure of the event; returns how long to wait before the next try, in milliseconds. */
-  failed(eventId: string): number;
-  hasFailed(eventId: string): boolean;
-  /** Forgets the event: it was handled or dropped. */
-  ended(eventId: string): void;
-}
-
 /** The limit exists because events that another process has handled are never reported as ended. */
 const maxKnown = 10_000;
 
@@ -106,14 +93,15 @@ const maxKnown = 10_000;
 export function createBackOff(
   { baseDelayMs = 1_000, maxDelayMs = 60_000 }: RetryOptions = {},
   random: () => number = Math.random,
-): BackOff {
+) {
   for (const [name, value] of Object.entries({ baseDelayMs, maxDelayMs })) {
     if (!(value > 0)) throw new TypeError(`retry.${name}: expected milliseconds above 0, found ${value}`);
   }
   /** Failures in a row by event id. The event that failed last comes last. */
   const failures = new Map<string, number>();
   return {
-    failed(eventId) {
+    /** Counts a failure of the event; returns how long to wait before the next try, in milliseconds. */
+    failed(eventId: string): number {
       const count = (failures.get(eventId) ?? 0) + 1;
       failures.delete(eventId);
       failures.set(eventId, count);
@@ -123,7 +111,8 @@ export function createBackOff(
       // Jitter, so that events that failed together are not retried together.
       return delayMs * (1 - random() / 2);
     },
-    hasFailed: (eventId) => failures.has(eventId),
-    ended: (eventId) => void failures.delete(eventId),
+    hasFailed: (eventId: string) => failures.has(eventId),
+    /** Forgets the event: it was handled or dropped. */
+    ended: (eventId: string) => void failures.delete(eventId),
   };
 }

@@ -7,14 +7,12 @@ import type { Job, Worker } from 'bullmq';
 import { openQueue, openWorker } from '../bullmq/queues.ts';
 import { linkEvent } from '../contract/event.ts';
 import { createRedisClock } from '../redis/clock.ts';
+import type { Database } from '../redis/database.ts';
 import { withoutCommand } from '../redis/errors.ts';
-import { makeKeys } from '../redis/keys.ts';
 import type { RedisClient } from '../redis/scripts.ts';
 
 export interface EventWorkerOptions {
   readonly queue: string;
-  readonly redis: RedisClient;
-  readonly prefix: string;
   readonly concurrency: number;
   /** `lock`: BullMQ's token of the job's lock. */
   readonly take: (job: Job, lock: string) => Promise<void>;
@@ -24,19 +22,13 @@ export interface EventWorkerOptions {
   readonly onError: (error: Error) => void;
 }
 
-export interface EventWorker {
-  /** Resolves when events are being taken. */
-  ready(): Promise<void>;
-  close(): Promise<void>;
-}
-
 const restartMs = 1_000;
 const readClockEveryMs = 5_000;
 /** Time for Redis to note how the last jobs ended. A job of which it does not is delivered again. */
 const graceMs = 2_000;
 
-export function startEventWorker(options: EventWorkerOptions): EventWorker {
-  const { queue, redis, prefix, concurrency, take, idle = () => Promise.resolve() } = options;
+export function startEventWorker({ redis, prefix, keys }: Database, options: EventWorkerOptions) {
+  const { queue, concurrency, take, idle = () => Promise.resolve() } = options;
   const closing = new AbortController();
   const { signal } = closing;
   const onError = onceAMinute(options.onError);
@@ -44,7 +36,7 @@ export function startEventWorker(options: EventWorkerOptions): EventWorker {
     if (!signal.aborted) onError(error);
   };
   const pause = () => sleep(restartMs, undefined, { signal }).catch(() => {});
-  const clock = createRedisClock(redis, makeKeys(prefix).lastHandled(queue));
+  const clock = createRedisClock(redis, keys.lastHandled(queue));
   // The clock is this machine's until it has been read.
   const readClock = () => void clock.read().catch(() => {});
   const reading = setInterval(readClock, readClockEveryMs);
@@ -71,13 +63,14 @@ export function startEventWorker(options: EventWorkerOptions): EventWorker {
   run().catch(report);
 
   return {
-    async ready() {
+    /** Resolves when events are being taken. */
+    async ready(): Promise<void> {
       while (!signal.aborted) {
         if (await succeeds(worker.waitUntilReady())) return;
         await pause();
       }
     },
-    async close() {
+    async close(): Promise<void> {
       closing.abort();
       clearInterval(reading);
       if (!(await answers(redis))) {
@@ -131,8 +124,8 @@ const maxFailed = 10_000;
  * Puts failed events back on their queue, now and every minute. Versions before 0.2 gave up an event after ten tries.
  * Failed jobs that are not events stay failed.
  */
-export function retryFailedEvents(name: string, redis: RedisClient, prefix: string): { stop(): void } {
-  const queue = openQueue(name, { redis, prefix });
+export function retryFailedEvents(db: Database, name: string): { stop(): void } {
+  const queue = openQueue(name, db);
   let isRunning = false;
 
   async function retryAll(): Promise<void> {

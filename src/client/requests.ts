@@ -73,7 +73,7 @@ export function createRequester(db: Database, duplicate: () => RedisClient): Req
   function waiterOf(instance: string): JobWaiter {
     let waiter = waiters.get(instance);
     if (waiter === undefined) {
-      waiter = createJobWaiter({ redis, duplicate, prefix, queue: rotationsQueue(instance) });
+      waiter = createJobWaiter(db, duplicate, rotationsQueue(instance));
       waiters.set(instance, waiter);
     }
     return waiter;

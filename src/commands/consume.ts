@@ -12,11 +12,9 @@ export interface ConsumeOptions extends CommonOptions {
 export async function consume(options: ConsumeOptions): Promise<number> {
   const config = await readConfig(options);
   const name = options.queue ?? config.results.queues[0] ?? '';
-  const run = async ({ redis, prefix }: Database) => {
-    const worker = startEventWorker({
+  const run = async (db: Database) => {
+    const worker = startEventWorker(db, {
       queue: name,
-      redis,
-      prefix,
       concurrency: 1,
       async take(job) {
         const event = linkEvent.safeParse(job.data);

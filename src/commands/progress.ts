@@ -1,17 +1,17 @@
-/** A bar on standard error for work that takes minutes: done, failed, and about how long it still takes. */
+/** A progress bar on standard error, for work that takes minutes. */
 import { MultiBar, Presets } from 'cli-progress';
 
 export interface Progress {
-  /** One more has ended. */
+  /** Counts one more finished item. */
   step(ok: boolean): void;
-  /** Writes above the bar, if there is one on the same terminal. */
+  /** Writes above the bar if the stream is a terminal. */
   write(stream: NodeJS.WriteStream, text: string): void;
   stop(): void;
 }
 
 const format = '{bar} {value} of {total} done, {failed} failed, {eta_formatted} left';
 
-/** Without a terminal there is no bar. */
+/** Shows no bar if standard error is not a terminal. */
 export function showProgress(total: number): Progress {
   if (!process.stderr.isTTY) return { step() {}, write: (stream, text) => void stream.write(text), stop() {} };
   const bars = new MultiBar(
@@ -28,7 +28,7 @@ export function showProgress(total: number): Progress {
     write(stream, text) {
       if (!stream.isTTY) return void stream.write(text);
       bars.log(text);
-      // At once: it is forgotten if the bar ends before its next turn.
+      // Now: the text would be lost if the bar stopped before its next update.
       bars.update();
     },
     stop: () => bars.stop(),

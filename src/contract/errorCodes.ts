@@ -1,4 +1,4 @@
-/** The contract's error codes, in the order in which docs list them. */
+/** The error codes of the contract, in the order of the docs. */
 export const errorCodes = [
   'not_admin',
   'group_not_found',

@@ -1,11 +1,11 @@
 /**
- * Events, version 1, as the contract has them: what every consumer of a results queue gets, whatever its language.
- * A consumer keeps the highest `revision` of a group and drops the rest.
+ * Events of version 1: what consumers of a results queue get, in any language. A consumer keeps the highest `revision` of
+ * each group and drops the others.
  */
 import { z } from 'zod';
 import { errorCodes } from './errorCodes.ts';
 
-/** Who asked for a one-off, as its events repeat it. */
+/** What a one-off says about itself. Its events repeat it. */
 export const requestInfo = z.object({
   requestId: z.string().nullable(),
   requestedBy: z.string().nullable(),
@@ -14,29 +14,29 @@ export const requestInfo = z.object({
 export type RequestInfo = z.infer<typeof requestInfo>;
 
 /**
- * Why a link was published. `adopted`: read at first sight; `recovery`: our own, read back after a lost answer; `drift`:
- * somebody else's.
+ * Why a link was published. `recovery`: we reset it, and read it back after a lost answer; `drift`: it was changed by
+ * someone else; `adopted`: it was read before the first rotation.
  */
 export const linkReasons = ['schedule', 'request', 'recovery', 'drift', 'adopted'] as const;
 export type LinkReason = (typeof linkReasons)[number];
 
 const time = z.iso.datetime();
 const revision = z.int().nonnegative();
-/** Consumers put it on pages: whoever can push an event cannot lead people elsewhere. */
+/** Consumers publish it, so an event must not be able to lead people to another site. */
 const inviteLink = z.string().regex(/^https:\/\/chat\.whatsapp\.com\/[A-Za-z0-9_-]{1,64}$/);
 
-/** What every event says, whatever its type. */
+/** The fields of every event. */
 const common = {
   version: z.literal(1),
-  /** `<group>.<revision>`; a failure's ends in `.failed.<sequence>`. */
+  /** `<group>.<revision>`. A failure's id ends in `.failed.<sequence>`. */
   id: z.string(),
   group: z.string(),
   instance: z.string(),
   previousInviteCode: z.string().nullable(),
   previousRevision: revision.nullable(),
-  /** Who asked; null when nobody did. */
+  /** The one-off that this answers. Null if there is none. */
   request: requestInfo.nullable(),
-  /** null: none is planned. */
+  /** Null if no rotation is scheduled. */
   nextRotationAt: time.nullable(),
 };
 
@@ -56,14 +56,14 @@ export const linkRotated = z.object({
   reason: z.enum(['schedule', 'request', 'recovery']),
 });
 
-/** Not changed by us: read at first sight (`adopted`), or found changed by somebody else (`drift`). */
+/** We did not reset the link: it was read for the first time (`adopted`), or someone else changed it (`drift`). */
 export const linkChanged = z.object({
   ...newLink,
   type: z.literal('link.changed'),
   reason: z.enum(['adopted', 'drift']),
 });
 
-/** Gave up for now; the link fields hold the last known link, or null. */
+/** The worker gave up for now. The link fields hold the last known link, or null. */
 export const rotationFailed = z.object({
   ...common,
   type: z.literal('rotation.failed'),
@@ -75,12 +75,12 @@ export const rotationFailed = z.object({
   rotatedAt: time.nullable(),
   error: z.object({ code: z.enum(errorCodes), message: z.string(), httpStatus: z.int().nullable() }),
   nextAttemptAt: time.nullable(),
-  /** Whether a call may have killed that link without our knowing the new one. */
+  /** Whether a call may have replaced that link by one that is not known yet. */
   linkUncertain: z.boolean(),
 });
 
 export const linkEvent = z.discriminatedUnion('type', [linkRotated, linkChanged, rotationFailed]);
 export type LinkEvent = z.infer<typeof linkEvent>;
-/** A group has a new link. */
+/** An event with a new link. */
 export type NewLinkEvent = Exclude<LinkEvent, { type: 'rotation.failed' }>;
 export type RotationFailedEvent = z.infer<typeof rotationFailed>;

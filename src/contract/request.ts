@@ -1,16 +1,16 @@
 /**
- * A one-off as it lies on a `rotations-<instance>` queue: a job named `rotate`. Any BullMQ producer may push one, so
- * nothing here is trusted: sizes are bounded, unknown keys are dropped, and a bad one says what would be right.
+ * A one-off on a `rotations-<instance>` queue: a job named `rotate`. Any BullMQ producer may push one, so its data is not
+ * trusted: sizes are limited, unknown keys are dropped, and an error says what is expected.
  */
 import { z } from 'zod';
 
-/** The name of a one-off's job; part of the contract. */
+/** The name of a one-off's job. */
 export const requestJob = 'rotate';
 
 const text = (max: number) => z.string().max(max);
-/** `null` is what many languages write for "not given". */
+/** Many languages write `null` for a value that is not given. */
 const optionalText = (max: number) => text(max).nullish();
-/** 2001: before that it is not in milliseconds. */
+/** The year 2001. An earlier time is probably in seconds. */
 const earliestMs = 1_000_000_000_000;
 
 export const rotationRequest = z.object({
@@ -20,24 +20,24 @@ export const rotationRequest = z.object({
   requestId: optionalText(200),
   requestedBy: optionalText(200),
   /**
-   * When it was made, in milliseconds by Redis's clock: a reset that began later answers it. Without it the worker goes by
-   * BullMQ's count of jobs. Set it only from Redis's own `TIME`, as the command line and the library do.
+   * When the request was made, in milliseconds by Redis's clock. A reset that began later answers it. Without this, the
+   * worker compares BullMQ's job numbers. Set it only from Redis's `TIME`, as the command line and the library do.
    */
-  requestedAt: z.int().min(earliestMs, { error: 'expected milliseconds since 1970, as Redis counts them' }).nullish(),
+  requestedAt: z.int().min(earliestMs, { error: 'expected milliseconds since 1970, by the clock of Redis' }).nullish(),
   /**
-   * What the library and the command line saw of the group when they asked: how many attempts its record had begun. A reset
-   * that is a later attempt answers the request, whatever became of the clock meanwhile.
+   * The group's count of attempts at the time of the request, set by the library and the command line. A reset that is a
+   * later attempt answers the request, even if the clock has been set back since.
    */
   seen: z.object({ record: text(128), attempts: z.int().nonnegative() }).nullish(),
 });
 export type RotationRequest = z.infer<typeof rotationRequest>;
 
-/** Who a one-off is. `run`: how often its job has ended before, as job ids are used again. */
+/** Identifies a one-off. `run`: how often a job with this id has ended before, since job ids may be reused. */
 export function identityOf(job: { queue: string; jobId: string | undefined; timestamp: number; run: number }): string {
   return [job.queue, job.jobId, job.timestamp, job.run].join(':');
 }
 
-/** Reads a job's data; the error is one line for the producer. */
+/** Parses a job's data. The error is one line for the producer. */
 export function parseRequest(data: unknown): { ok: true; request: RotationRequest } | { ok: false; message: string } {
   const parsed = rotationRequest.safeParse(data);
   if (parsed.success) return { ok: true, request: parsed.data };
