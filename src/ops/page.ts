@@ -17,7 +17,7 @@ import {
 } from '../status/format.ts';
 import { type GroupState, type GroupStatus, groupStates, type InstanceStatus, type Status } from '../status/status.ts';
 import { type Html, html, raw } from './html.ts';
-import type { Readiness, Reason } from './readiness.ts';
+import { type Health, judge, type Readiness, type Reason } from './readiness.ts';
 
 export interface View {
   /** Shows only groups whose id, instance or state contains this text, in any case. */
@@ -88,16 +88,21 @@ a { color: var(--bar); }
 }
 `;
 
-const notReady: Readonly<Record<Reason, string>> = {
-  stopping: 'this worker is stopping',
-  redis: 'Redis has not accepted a write for 10 s; check that it is reachable, writable and not full',
-  ticks: 'the planner has not run for 20 s, so scheduled rotations wait; if its queue is not paused, restart a worker',
-  jobs: 'jobs have been waiting for a minute and this worker takes none; restart it',
+const ago = (ms: number | null) => (ms === null ? 'never' : `${span(ms)} ago`);
+
+const notReady: Readonly<Record<Reason, (health: Health) => string>> = {
+  stopping: () => 'this worker is stopping',
+  redis: ({ redisWriteAgeMs, redisTrouble }) =>
+    `the last write to Redis succeeded ${ago(redisWriteAgeMs)}${redisTrouble === null ? '' : ` (${redisTrouble})`}; check that Redis is reachable, writable and not full`,
+  ticks: ({ tickAgeMs }) =>
+    `the planner last ran ${ago(tickAgeMs)}, so scheduled rotations wait; if its queue is not paused, restart a worker`,
+  jobs: ({ stuck }) => `jobs of ${stuck.join(', ')} have been waiting for over a minute; restart this worker`,
 };
 
 /** `status`: null if Redis cannot be read. */
-export function renderPage(status: Status | null, readiness: Readiness, view: View): string {
-  const problems = [...readinessProblems(readiness), ...(status === null ? [] : problemsOf(status))];
+export function renderPage(status: Status | null, health: Health, view: View): string {
+  const readiness = judge(health);
+  const problems = [...readinessProblems(health, readiness), ...(status === null ? [] : problemsOf(status))];
   return html`<!doctype html>
 <html lang="en">
 <head>
@@ -133,11 +138,8 @@ function titleOf(problems: number, { ready }: Readiness): string {
   return problems === 0 ? 'invite-rotator' : `(${problems}) invite-rotator`;
 }
 
-function readinessProblems({ reasons, details, redis }: Readiness): string[] {
-  const problems = reasons.map((reason) => {
-    const cause = reason === 'redis' && redis !== undefined ? `redis, ${redis}` : reason;
-    return `Not ready (${cause}): ${notReady[reason]}`;
-  });
+function readinessProblems(health: Health, { reasons, details }: Readiness): string[] {
+  const problems = reasons.map((reason) => `Not ready (${reason}): ${notReady[reason](health)}`);
   if (!details.includes('config_broken')) return problems;
   return [
     ...problems,

@@ -79,7 +79,7 @@ export async function startOpsServer(options: OpsOptions): Promise<OpsServer> {
     return reply
       .code(shown === null ? 503 : 200)
       .type('text/html; charset=utf-8')
-      .send(renderPage(shown, judge(health()), view));
+      .send(renderPage(shown, health(), view));
   });
 
   await app.ready();

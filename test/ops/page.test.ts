@@ -78,11 +78,11 @@ it('shows problems first, and lets no markup through', async () => {
     instances: [instance('bot', { gate: { reason: 'unauthorized', opensInMs: 30_000, closedForMs: 90_000 } })],
     outbox: { links: 2 },
   };
-  const { url } = await serve(async () => status, { ...well, tickAgeMs: null, configBroken: true });
+  const { url } = await serve(async () => status, { ...well, tickAgeMs: 25_000, configBroken: true });
   const { page, complaints } = await open(`${url}?q=${encodeURIComponent('"><script>console.log(2)</script>')}`);
   expect(await page.title()).toBe('Not ready: invite-rotator');
   expect(await page.locator('#attention li').allTextContents()).toEqual([
-    'Not ready (ticks): the planner has not run for 20 s, so scheduled rotations wait; if its queue is not paused, restart a worker',
+    'Not ready (ticks): the planner last ran 25s ago, so scheduled rotations wait; if its queue is not paused, restart a worker',
     'The edited configuration file is invalid (config_broken), and the last valid one stays in force: `invite-rotator check` lists the mistakes',
     `bot is paused for 1m 30s (unauthorized): ${policies.unauthorized.advice}`,
     `bad${evil} is failing (not_admin 3 times in a row, last 5m ago): ${policies.not_admin.advice}`,
@@ -190,7 +190,7 @@ it('says so when Redis cannot be read, and still serves what does not need Redis
   const { page } = await open(url);
   expect(await page.title()).toBe('Not ready: invite-rotator');
   expect(await page.locator('#attention li').allTextContents()).toEqual([
-    'Not ready (redis): Redis has not accepted a write for 10 s; check that it is reachable, writable and not full',
+    'Not ready (redis): the last write to Redis succeeded 1m ago; check that Redis is reachable, writable and not full',
   ]);
 });
 

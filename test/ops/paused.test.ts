@@ -2,7 +2,6 @@
 import { expect, it } from 'vitest';
 import { createMetrics } from '../../src/ops/metrics.ts';
 import { renderPage } from '../../src/ops/page.ts';
-import { judge } from '../../src/ops/readiness.ts';
 import { healthy, well } from './samples.ts';
 
 const paused = ['rotation-planner', 'invite-links'];
@@ -10,7 +9,7 @@ const status = { ...healthy, paused };
 const health = { ...well, paused };
 
 it('lists each as a problem on the page', () => {
-  const page = renderPage(status, judge(health), { search: '', page: 1 });
+  const page = renderPage(status, health, { search: '', page: 1 });
   const [, attention = ''] = /<section id="attention".*?>(.*?)<\/section>/s.exec(page) ?? [];
   for (const queue of paused) expect(attention).toContain(`The queue ${queue} is paused`);
   expect(attention).not.toContain('configuration');

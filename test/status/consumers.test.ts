@@ -45,7 +45,7 @@ it('counts events whose handler fails, both those to be retried and those that f
   const retried = `${name}: 2 events waiting for a retry, because the consumer failed; its log says why`;
   const failed = `${name}: 1 event failed; correct the consumer: \`consumeLinks\` then retries automatically, any other needs a manual retry`;
   const terminal = renderStatus(status);
-  const page = renderPage(status, { ready: true, reasons: [], details: [], paused: [] }, { search: '', page: 1 });
+  const page = renderPage(status, well, { search: '', page: 1 });
   for (const text of [terminal, page]) {
     expect(text).toContain(`${name}: 3 events not consumed yet (0 waiting, 0 active, 2 delayed, 1 failed).`);
     expect(text).toContain(retried);
