@@ -1,4 +1,4 @@
-/** The baseline: a bare BullMQ worker for each instance that makes the same HTTP call and adds one job to a queue. */
+/** The baseline: one bare BullMQ worker per instance, which makes the same HTTP call and adds one job to a queue. */
 import { type Job, Queue, Worker } from 'bullmq';
 import { Redis } from 'ioredis';
 import { z } from 'zod';

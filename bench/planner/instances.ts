@@ -1,4 +1,4 @@
-/** Two hundred instances in one process: what they cost at rest, and how fast they are beside bare BullMQ workers. */
+/** 200 instances in one process: their cost when idle, and their speed compared with bare BullMQ workers. */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -11,7 +11,7 @@ import { startChild } from '../support/process.ts';
 export interface InstanceCosts {
   readonly what: string;
   readonly connections: number;
-  /** Of one core, at rest. */
+  /** Share of one core. */
   readonly idleCpu: number;
   readonly rssMb: number;
   readonly rotationsPerSecond: number;
@@ -58,7 +58,7 @@ export async function measureInstances(kind: 'invite-rotator' | 'bare workers'):
     while ((await results.getWaitingCount()) < count) await sleep(20);
   };
   try {
-    // Each group's link is read at first sight.
+    // Each group gets a first read.
     const adopted = ours ? rotations : 0;
     await published(adopted);
     await sleep(3_000);
@@ -98,7 +98,7 @@ export async function measureInstances(kind: 'invite-rotator' | 'bare workers'):
   }
 }
 
-/** Processor time that a process has used, ms. Linux counts it in hundredths of a second. */
+/** Processor time used by a process, ms. Linux counts it in hundredths of a second. */
 function cpuMs(pid: number): number {
   const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? [];
   return (Number(fields[11]) + Number(fields[12])) * 10;

@@ -1,4 +1,4 @@
-/** What a tick, a load of the file and an edit cost, by the number of groups. */
+/** The cost of a tick, of loading the file and of an edit, by the number of groups. */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
@@ -89,7 +89,7 @@ export async function measureTicks(count: number): Promise<TickCosts> {
   }
 }
 
-/** As the reads at first sight leave them: a day from their next verification, and a month from their next rotation. */
+/** As first reads leave them: verified next in a day, rotated next in a month. */
 async function adoptAll(store: GroupStore, { groups }: Config): Promise<void> {
   const atOnce = 250;
   for (let from = 0; from < groups.length; from += atOnce) {
@@ -130,7 +130,7 @@ async function timed<T>(run: () => Promise<T> | T): Promise<readonly [number, T]
   return [performance.now() - from, result];
 }
 
-/** Commands that clients sent meanwhile, those within scripts left out. */
+/** Commands that clients sent during the run, without those inside scripts. */
 async function counted<T>(redis: Redis, run: () => Promise<T>): Promise<readonly [number, T]> {
   const total = async () => Number(/total_commands_processed:(\d+)/.exec(await redis.info('stats'))?.[1]);
   const before = await total();

@@ -124,7 +124,7 @@ async function splitMissing(
   const ids = new Set(desired.map(({ entry }) => entry.group));
   const missing = [...before].filter(([id, known]) => !ids.has(id) && known?.removedAt == null).map(([id]) => id);
   const elsewhere = await files.idsIn(rank.others, missing);
-  // An old id of a renamed group goes at once, even if another worker's file has it: the WhatsApp group stays.
+  // The old id of a renamed group is removed at once, even if another worker's file has it: the WhatsApp group stays.
   const claimed = new Set(jids.values());
   const isKept = (id: string) => elsewhere.has(id) && !claimed.has(before.get(id)?.recordId ?? '');
   return { removed: missing.filter((id) => !isKept(id)).sort(), kept: missing.filter(isKept).sort() };

@@ -30,7 +30,7 @@ export interface Headroom {
   readonly free: number;
   /** Periodic verifications that are queued. */
   readonly verifications: number;
-  /** Instances that take no call now. */
+  /** Instances that are paused. Nothing is released to them. */
   readonly paused: ReadonlySet<string>;
   /** Instances whose gate lets one call at a time through, with the groups that should not be the probe. */
   readonly probing: ReadonlyMap<string, ReadonlySet<string>>;
