@@ -36,11 +36,12 @@ for _, member in ipairs(redis.call('ZRANGE', workersKey, 0, -1)) do
 end
 
 local newest = 0
-for _, generation in ipairs(redis.call('HVALS', generationsKey)) do
-  newest = math.max(newest, tonumber(generation))
+local generations = redis.call('HGETALL', generationsKey)
+for i = 1, #generations, 2 do
+  newest = math.max(newest, tonumber(generations[i + 1]))
 end
-for _, file in ipairs(redis.call('HKEYS', generationsKey)) do
-  local generation = tonumber(redis.call('HGET', generationsKey, file))
+for i = 1, #generations, 2 do
+  local file, generation = generations[i], tonumber(generations[i + 1])
   if generation < newest - REMEMBERED and not others[file] then
     redis.call('HDEL', generationsKey, file)
   end

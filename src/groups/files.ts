@@ -3,7 +3,6 @@
  * workers with different files, during a roll-out or permanently, do not undo each other's registrations: an older file
  * never replaces what a newer one has registered, and a group stays scheduled while any live worker's file has it.
  */
-
 import { createHash, randomUUID } from 'node:crypto';
 import type { Config, GroupConfig } from '../config/config.ts';
 import type { Database } from '../redis/database.ts';
@@ -111,7 +110,7 @@ function entryOf(group: GroupConfig, { results, verify }: Pick<Config, 'results'
     instance,
     identifier: identifierText(identifier),
     enabled,
-    schedule: structuredClone(schedule) as Entry['schedule'],
+    schedule: schedule as Entry['schedule'],
     queues: [...results.queues],
     verifyEveryMs: verify?.everyMs ?? null,
   };

@@ -9,6 +9,7 @@
  */
 import { z } from 'zod';
 import { linkReasons, requestInfo } from '../contract/event.ts';
+import type { RotationResult } from '../contract/request.ts';
 import { weekdays } from '../schedule/window.ts';
 
 const time = z.int().nonnegative();
@@ -25,7 +26,7 @@ const schedule = z.discriminatedUnion('kind', [
 ]);
 
 /** A group as the file has it. Workers act on the registered entry, never on the file that they have read themselves. */
-export const entry = z.looseObject({
+const entry = z.looseObject({
   /** The group's id in the file. */
   group: z.string(),
   instance: z.string(),
@@ -263,14 +264,7 @@ function earliest(a: number | null, b: number | null): number | null {
 }
 
 /** A group's newest link, as requests are answered with it. */
-export interface KnownLink {
-  readonly jid: string;
-  readonly inviteCode: string;
-  readonly inviteLink: string;
-  readonly revision: number;
-  /** ISO 8601. */
-  readonly rotatedAt: string;
-}
+export type KnownLink = Omit<RotationResult, 'status' | 'group'>;
 
 /** Null if there is none yet. */
 export function knownLink({ jid, link, revision, rotatedAt }: GroupRecord): KnownLink | null {
