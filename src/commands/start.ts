@@ -177,12 +177,12 @@ async function findRedis(
 }
 
 /** It is started again with its data. Where that fails, whoever supervises this process sees it end. */
-function watchEmbedded(log: Logger): Pick<EmbeddedOptions, 'onDeath' | 'onRestart' | 'onFailure'> {
+function watchEmbedded(log: Logger): Pick<EmbeddedOptions, 'onExit' | 'onRestart' | 'onFailure'> {
   return {
-    onDeath: (pid, lastWords) =>
+    onExit: (pid, lastLog) =>
       log.error(
         { event: 'redis.embedded.died', pid },
-        `the embedded Redis has ended without being told to: ${lastWords}; it is started again with its data`,
+        `the embedded Redis has ended without being told to: ${lastLog}; it is started again with its data`,
       ),
     onRestart: (pid) =>
       log.warn({ event: 'redis.embedded', pid, data: dataDir }, 'embedded Redis started again with its data'),

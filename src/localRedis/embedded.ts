@@ -1,10 +1,10 @@
 /**
- * The embedded Redis: a server of our own for whoever has none, with an append-only file in a folder, on a Unix socket
- * in that folder that only its owner can reach; no TCP port.
+ * The embedded Redis: a server of our own for users who have none. Its data is an append-only file in a folder. It
+ * listens on a Unix socket in that folder that only its owner can reach, and on no TCP port.
  *
- * One owner at a time (`folderLock.ts`). If the owner was killed, its server is still running: the next owner takes it
- * over, so that no two servers ever write the same files. `embedded.json` in the folder tells which server that is, and
- * tells other commands where to find it. A server that ends while we run is started again.
+ * A folder has one owner at a time (`folderLock.ts`). A server outlives an owner that is killed; the next owner adopts it,
+ * so two servers never write the same files. `embedded.json` in the folder identifies owner and server, also for other
+ * commands. A server that exits while its owner runs is started again.
  */
 import { existsSync, mkdirSync, readFileSync, realpathSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join, relative, resolve } from 'node:path';
@@ -13,9 +13,9 @@ import { z } from 'zod';
 import { unlessAborted } from '../abort.ts';
 import { RedisStartError } from '../redis/errors.ts';
 import { findServer } from './findServer.ts';
-import { lockFolder } from './folderLock.ts';
+import { type FolderLock, lockFolder } from './folderLock.ts';
 import { endProcess, identifyProcess, isRunning, type ProcessIdentity, workingFolder } from './process.ts';
-import { lastWordsIn, launch, logSize, pidAt, socketName, waitUntilReady } from './server.ts';
+import { lastLogLine, launch, logSize, pidAt, socketName, waitUntilReady } from './server.ts';
 
 /** Where `start` keeps the data, relative to the working directory. */
 export const dataDir = 'data';
@@ -24,193 +24,185 @@ export interface EmbeddedRedis {
   /** The socket's path. */
   readonly path: string;
   readonly pid: number;
-  /** true: it was left behind by a process that was killed. */
+  /** The server was left behind by an owner that was killed. */
   readonly adopted: boolean;
-  /** Ends the server, which writes what it has to disk first, and gives the folder free. */
+  /** Ends the server, which first writes its data to disk, and releases the folder. */
   stop(): Promise<void>;
-  /** Tells the server to end, and waits for nothing: for a process that ends at once itself. */
+  /** Signals the server to end without waiting for it: for a process that is about to exit. */
   endAtOnce(): void;
 }
 
 export interface EmbeddedOptions {
-  /** Made if it is missing, for its owner alone. */
+  /** Created with access for its owner only, if it does not exist. */
   readonly dataDir: string;
   readonly env: NodeJS.ProcessEnv;
-  /** One line for the user. */
+  /** Prints one line for the user. */
   readonly say: (line: string) => void;
   /** Gives up starting: rejects with its reason, and leaves no server behind. */
   readonly signal?: AbortSignal;
-  /** Called when the server has ended by itself, with what it said last. It is started again then. */
-  readonly onDeath?: (pid: number, lastWords: string) => void;
+  /** Called when the server has exited on its own, with its last log line. It is started again then. */
+  readonly onExit?: (pid: number, lastLog: string) => void;
   readonly onRestart?: (pid: number) => void;
-  /** Called when it could not be started again; nothing is tried any more. */
+  /** Called when the server could not be started again. There is no further attempt. */
   readonly onFailure?: (error: unknown) => void;
 }
 
-const mark = z.object({ pid: z.int().positive(), startedAt: z.string().nullable() });
-/** `embedded.json`. server null: the owner was about to start one. */
-const note = z.object({ owner: mark, server: mark.nullable() });
-type Note = z.infer<typeof note>;
+const identity = z.object({ pid: z.int().positive(), startedAt: z.string().nullable() });
+/** `embedded.json`. `server` is null while the owner is starting one. */
+const noteSchema = z.object({ owner: identity, server: identity.nullable() });
+type Note = z.infer<typeof noteSchema>;
 
 const stopMs = 15_000;
-/** Between two looks whether the server still runs. */
-const lookEveryMs = 1_000;
-/** How long a server that was started, and whose owner died before noting it, may take to open its socket. */
+const checkEveryMs = 1_000;
+/** How long a server may take to open its socket if its owner died before noting it. */
 const unnotedMs = 2_000;
-/** Longer paths do not fit into a socket's address. */
-const longestPath = 100;
+/** A longer path does not fit into a socket's address. */
+const maxPathBytes = 100;
+
+interface Place {
+  readonly folder: string;
+  /** The socket's. */
+  readonly path: string;
+}
 
 /** Rejects with a `RedisStartError`. */
 export async function startEmbeddedRedis(options: EmbeddedOptions): Promise<EmbeddedRedis> {
-  const { dataDir, signal } = options;
-  const folder = resolve(dataDir);
-  const path = embeddedSocket(folder);
+  const folder = resolve(options.dataDir);
+  const place = { folder, path: embeddedSocket(folder) };
   const lock = takeFolder(folder);
   try {
-    const left = await findLeftover(folder, path, signal);
-    const watched = watchServer(left ?? (await startServer(folder, path, options)), { ...options, folder, path });
-    let stopped: Promise<void> | null = null;
+    const leftover = await findLeftover(place, options.signal);
+    const supervised = supervise(leftover ?? (await startServer(place, options)), place, options);
     const stop = async () => {
-      await endProcess(await watched.stop(), stopMs);
+      await supervised.release();
+      await endProcess(supervised.server, stopMs);
       removeNote(folder);
       lock.release();
     };
+    let stopped: Promise<void> | null = null;
     return {
-      path,
+      path: place.path,
       get pid() {
-        return watched.server.pid;
+        return supervised.server.pid;
       },
-      adopted: left !== null,
+      adopted: leftover !== null,
       stop() {
         stopped ??= stop();
         return stopped;
       },
       endAtOnce() {
         try {
-          if (stopped === null && isRunning(watched.server)) process.kill(watched.server.pid, 'SIGTERM');
+          if (stopped === null && isRunning(supervised.server)) process.kill(supervised.server.pid, 'SIGTERM');
         } catch {
-          // It has ended just now.
+          // It has just ended.
         }
       },
     };
   } catch (error) {
-    // The note stays: it may tell of a server that lives on without answering, and must not get a rival.
+    // The note stays: it may name a server that still runs without answering, and that must not get a rival.
     lock.release();
     throw asStartError(error, folder);
   }
 }
 
-interface WatchOptions extends EmbeddedOptions {
-  readonly folder: string;
-  readonly path: string;
-}
-
-/** Starts the server again whenever it has ended by itself. */
-function watchServer(first: ProcessIdentity, options: WatchOptions) {
-  const { folder, path, env, say, onDeath, onRestart, onFailure } = options;
+/** Starts the server again whenever it exits on its own. */
+function supervise(first: ProcessIdentity, place: Place, { env, say, onExit, onRestart, onFailure }: EmbeddedOptions) {
+  const { folder } = place;
   let server = first;
   let since = logSize(folder);
   let restarting: Promise<void> | null = null;
   writeNote(folder, server);
 
   async function restart(): Promise<void> {
-    onDeath?.(server.pid, lastWordsIn(folder, since));
-    since = logSize(folder);
-    server = await startServer(folder, path, { env, say });
-    writeNote(folder, server);
-    onRestart?.(server.pid);
+    try {
+      onExit?.(server.pid, lastLogLine(folder, since));
+      since = logSize(folder);
+      server = await startServer(place, { env, say });
+      writeNote(folder, server);
+      onRestart?.(server.pid);
+      restarting = null;
+    } catch (error) {
+      clearInterval(timer);
+      onFailure?.(error);
+    }
   }
   const timer = setInterval(() => {
-    if (restarting !== null || isRunning(server)) return;
-    restarting = restart().then(
-      () => {
-        restarting = null;
-      },
-      (error) => {
-        clearInterval(timer);
-        onFailure?.(error);
-      },
-    );
-  }, lookEveryMs);
+    if (restarting === null && !isRunning(server)) restarting = restart();
+  }, checkEveryMs);
   timer.unref();
 
   return {
     get server() {
       return server;
     },
-    /** The server that runs in the end. */
-    async stop(): Promise<ProcessIdentity> {
+    /** Resolves when the server is not started again any more. */
+    async release() {
       clearInterval(timer);
       await restarting;
-      return server;
     },
   };
 }
 
-/** The socket of a folder's server, in the shortest form that leads there from here. */
+/** The socket of a folder's server, by the shortest path from here. */
 export function embeddedSocket(dataDir: string): string {
   const absolute = join(resolve(dataDir), socketName);
   const nearby = relative(process.cwd(), absolute);
   const path = nearby.length < absolute.length ? nearby : absolute;
-  if (Buffer.byteLength(path) <= longestPath) return path;
+  if (Buffer.byteLength(path) <= maxPathBytes) return path;
   throw new RedisStartError(`the path of ${absolute} is too long for a socket: start nearer to it, or set REDIS_URL`);
 }
 
-/** Whether a `start` runs there whose server is up. */
+/** Whether a `start` and its server run in that folder. */
 export function isEmbeddedRunning(dataDir: string): boolean {
-  const noted = readNote(resolve(dataDir));
-  return noted?.server != null && isRunning(noted.owner) && isRunning(noted.server);
+  const note = readNote(resolve(dataDir));
+  return note?.server != null && isRunning(note.owner) && isRunning(note.server);
 }
 
-function takeFolder(folder: string): { release(): void } {
+function takeFolder(folder: string): Extract<FolderLock, { taken: true }> {
   try {
     mkdirSync(folder, { recursive: true, mode: 0o700 });
     const lock = lockFolder(folder);
     if (lock.taken) return lock;
     throw new RedisStartError(
-      `${shown(folder)} is in use by another invite-rotator (pid ${lock.by}): stop it, or set REDIS_URL for both`,
+      `${display(folder)} is in use by another invite-rotator (pid ${lock.by}): stop it, or set REDIS_URL for both`,
     );
   } catch (error) {
     throw asStartError(error, folder);
   }
 }
 
-/** The server that an owner left behind when it was killed, ready for use; null: there is none. */
-async function findLeftover(folder: string, path: string, signal?: AbortSignal): Promise<ProcessIdentity | null> {
-  const noted = readNote(folder);
-  let left = noted?.server ?? null;
-  if (left === null || !isRunning(left)) {
-    const unnoted = noted !== null && noted.server === null;
-    const pid = await firstPid(path, unnoted ? unnotedMs : 0);
-    if (pid === null) return null;
-    const home = workingFolder(pid);
-    if (home !== null && home !== realpathSync(folder)) {
-      throw new RedisStartError(
-        `${join(shown(folder), socketName)} is served by a Redis that is not ours: stop it first`,
-      );
-    }
-    left = identifyProcess(pid);
-  }
-  const server = left;
+/** The server that a killed owner left behind, ready for use, or null. */
+async function findLeftover({ folder, path }: Place, signal?: AbortSignal): Promise<ProcessIdentity | null> {
+  const server = await identifyLeftover({ folder, path });
+  if (server === null) return null;
   if (!existsSync(path)) {
-    // Nobody can reach it any more, and it holds the files that the next one needs.
+    // No client can reach it, and it has the files open that the next server needs.
     await endProcess(server, stopMs);
     return null;
   }
   const since = logSize(folder);
-  const alive = () => !isAborted(signal) && isRunning(server);
+  const isAlive = () => signal?.aborted !== true && isRunning(server);
   try {
-    await waitUntilReady(path, alive, () => lastWordsIn(folder, since));
+    await waitUntilReady(path, isAlive, () => lastLogLine(folder, since));
+    return server;
   } catch (error) {
-    if (!isAborted(signal)) throw error;
+    if (signal?.aborted !== true) throw error;
     await endProcess(server, stopMs);
-    throw signal?.reason;
+    throw signal.reason;
   }
-  return server;
 }
 
-function isAborted(signal: AbortSignal | undefined): boolean {
-  return signal?.aborted === true;
+/** By its note, or else by its socket. */
+async function identifyLeftover({ folder, path }: Place): Promise<ProcessIdentity | null> {
+  const note = readNote(folder);
+  if (note?.server != null && isRunning(note.server)) return note.server;
+  const pid = await firstPid(path, note?.server === null ? unnotedMs : 0);
+  if (pid === null) return null;
+  const home = workingFolder(pid);
+  if (home === null || home === realpathSync(folder)) return identifyProcess(pid);
+  throw new RedisStartError(
+    `${join(display(folder), socketName)} is served by a Redis that is not ours: stop it first`,
+  );
 }
 
 async function firstPid(path: string, withinMs: number): Promise<number | null> {
@@ -223,42 +215,42 @@ async function firstPid(path: string, withinMs: number): Promise<number | null> 
 }
 
 async function startServer(
-  folder: string,
-  path: string,
+  { folder, path }: Place,
   { env, say, signal }: Pick<EmbeddedOptions, 'env' | 'say' | 'signal'>,
 ): Promise<ProcessIdentity> {
   const binary = await unlessAborted(findServer({ env, say }), signal);
   rmSync(join(folder, socketName), { force: true });
   const since = logSize(folder);
+  // Before the launch: an owner that dies between the two leaves a server without a note.
   writeNote(folder, null);
   const child = launch(binary, folder, env);
   const server = child.pid === undefined ? null : identifyProcess(child.pid);
   try {
     if (server === null) throw new RedisStartError(`cannot run ${binary}`);
     writeNote(folder, server);
-    const alive = () => !isAborted(signal) && child.exitCode === null && child.signalCode === null;
-    await waitUntilReady(path, alive, () => lastWordsIn(folder, since));
+    const isAlive = () => signal?.aborted !== true && child.exitCode === null && child.signalCode === null;
+    await waitUntilReady(path, isAlive, () => lastLogLine(folder, since));
     return server;
   } catch (error) {
     if (server !== null) await endProcess(server, stopMs);
     removeNote(folder);
-    throw isAborted(signal) ? signal?.reason : error;
+    throw signal?.aborted === true ? signal.reason : error;
   }
 }
 
 function readNote(folder: string): Note | null {
   try {
-    return note.parse(JSON.parse(readFileSync(join(folder, 'embedded.json'), 'utf8')));
+    return noteSchema.parse(JSON.parse(readFileSync(join(folder, 'embedded.json'), 'utf8')));
   } catch {
     return null;
   }
 }
 
-/** Whole or not at all: other commands read it at any time. */
+/** Replaces the note in one step: other commands may read it at any time. */
 function writeNote(folder: string, server: ProcessIdentity | null): void {
-  const text: Note = { owner: identifyProcess(process.pid), server };
+  const note: Note = { owner: identifyProcess(process.pid), server };
   const draft = join(folder, 'embedded.json.new');
-  writeFileSync(draft, JSON.stringify(text), { mode: 0o600 });
+  writeFileSync(draft, JSON.stringify(note), { mode: 0o600 });
   renameSync(draft, join(folder, 'embedded.json'));
 }
 
@@ -279,11 +271,11 @@ function asStartError(error: unknown, folder: string): unknown {
   if (error instanceof RedisStartError) return error;
   const { code } = error as NodeJS.ErrnoException;
   if (code === undefined) return error;
-  return new RedisStartError(`cannot use ${shown(folder)} for the embedded Redis: ${fileErrors[code] ?? code}`);
+  return new RedisStartError(`cannot use ${display(folder)} for the embedded Redis: ${fileErrors[code] ?? code}`);
 }
 
 /** As a user would write it: `./data`. */
-function shown(folder: string): string {
+function display(folder: string): string {
   const nearby = relative(process.cwd(), folder);
   return nearby === '' || nearby.startsWith('..') ? folder : `./${nearby}`;
 }

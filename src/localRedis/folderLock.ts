@@ -1,13 +1,13 @@
 /**
- * One owner of a folder at a time, among processes of one machine that may be killed at any line.
+ * A lock on a folder, for processes of one machine that may be killed at any line.
  *
- * Node.js has no flock, and a lock file that a dead owner left cannot be replaced safely: between finding it out of date
- * and removing it, another may have taken the lock. So nobody ever takes another's file away to make room. A lock is a
- * symbolic link `lock.<number>` that names its owner (made and filled in one atomic step, and only where there is none):
- * - whoever finds the newest one's owner dead makes the next number, which only one can;
- * - it then owns the folder if that is the highest: whoever went by an older view sees a higher one;
- * - the highest stays when its owner goes, with nobody's name in it, or else numbers would begin anew and an older view
- *   could be the highest; lower ones are removed by the owner.
+ * Node.js has no flock, and a lock file left by a dead owner cannot be replaced safely: between reading it and removing it,
+ * another process may have taken the lock. So nobody removes another's file to make room. A lock is a symbolic link
+ * `lock.<number>` whose target names the owner; it is created in one atomic step, and only if it does not exist:
+ * - a process that finds the owner of the highest link dead creates the next number, which only one can;
+ * - it owns the folder if its number is the highest: a process that acted on an older view sees a higher one;
+ * - on release, the highest link stays and names nobody. Otherwise numbers would start again, and an older view could be
+ *   the highest. The owner removes lower ones.
  */
 import { readdirSync, readlinkSync, renameSync, rmSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
@@ -15,9 +15,9 @@ import { identifyProcess, isRunning, type ProcessIdentity } from './process.ts';
 
 export type FolderLock = { readonly taken: true; release(): void } | { readonly taken: false; readonly by: number };
 
-/** Throws what the file system throws, and after 100 tries (others take and release it all the time) in vain. */
+/** Throws what the file system throws, and after 100 attempts, if others keep taking and releasing the lock. */
 export function lockFolder(folder: string): FolderLock {
-  for (let tries = 0; tries < 100; tries++) {
+  for (let attempt = 0; attempt < 100; attempt++) {
     const newest = numbersIn(folder).at(-1) ?? 0;
     const owner = newest === 0 ? null : ownerOf(folder, newest);
     if (owner !== null && isRunning(owner)) return { taken: false, by: owner.pid };
@@ -27,7 +27,7 @@ export function lockFolder(folder: string): FolderLock {
     for (const number of numbersIn(folder)) if (number < mine) rmSync(join(folder, `lock.${number}`), { force: true });
     return { taken: true, release: () => release(folder, mine) };
   }
-  throw new Error(`the lock of ${folder} changes hands all the time`);
+  throw new Error(`the lock of ${folder} keeps changing hands`);
 }
 
 /** Ascending. */

@@ -1,20 +1,19 @@
 /**
- * Facts about processes that `kill -0` alone does not tell. Linux tells a process's start from /proc; elsewhere `ps` is
- * asked, to the second. Where neither answers, a number given to another process since is taken for the first one.
+ * Identifies processes beyond their id, which the system may give to another process later. Linux tells when a process
+ * started in /proc; elsewhere `ps` does, to the second. Where neither does, the id alone counts.
  */
 import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync, readlinkSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-/** Marks one run of a process: a number that was given to another process since does not match. */
 export interface ProcessIdentity {
   readonly pid: number;
-  /** When it started, in terms of this system alone; null where that cannot be read. */
+  /** When it started, in a form that only this system can compare; null where that is unknown. */
   readonly startedAt: string | null;
 }
 
 export function identifyProcess(pid: number): ProcessIdentity {
-  return { pid, startedAt: lookAt(pid).startedAt };
+  return { pid, startedAt: inspect(pid).startedAt };
 }
 
 export function isRunning({ pid, startedAt }: ProcessIdentity): boolean {
@@ -23,31 +22,31 @@ export function isRunning({ pid, startedAt }: ProcessIdentity): boolean {
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EPERM') return false;
   }
-  const now = lookAt(pid);
-  return !now.ended && (startedAt === null || now.startedAt === startedAt);
+  const now = inspect(pid);
+  return !now.hasEnded && (startedAt === null || now.startedAt === startedAt);
 }
 
-/** SIGTERM, and SIGKILL where that was not heeded within `patienceMs`. Touches no process but the one marked. */
-export async function endProcess(mark: ProcessIdentity, patienceMs: number): Promise<void> {
+/** Sends SIGTERM, and SIGKILL if the process still runs after `timeoutMs`. A process that got its id is left alone. */
+export async function endProcess(identity: ProcessIdentity, timeoutMs: number): Promise<void> {
   for (const signal of ['SIGTERM', 'SIGKILL'] as const) {
-    if (!isRunning(mark)) return;
+    if (!isRunning(identity)) return;
     try {
-      process.kill(mark.pid, signal);
+      process.kill(identity.pid, signal);
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === 'ESRCH') return;
       throw error;
     }
-    const deadline = performance.now() + patienceMs;
-    while (isRunning(mark) && performance.now() < deadline) await sleep(20);
+    const deadline = performance.now() + timeoutMs;
+    while (isRunning(identity) && performance.now() < deadline) await sleep(20);
   }
 }
 
 /**
- * null: it cannot be told here. A number that a process of another container gave us is either none here, or that of
- * some other process, which its folder shows.
+ * Null where this system does not tell. An id from another container names no process here, or one that runs in another
+ * folder.
  */
 export function workingFolder(pid: number): string | null {
-  if (!withProc) return null;
+  if (!hasProc) return null;
   try {
     return readlinkSync(`/proc/${pid}/cwd`);
   } catch {
@@ -55,20 +54,20 @@ export function workingFolder(pid: number): string | null {
   }
 }
 
-const withProc = existsSync('/proc/self/stat');
-/** Start times count from the boot, so two boots can hold the same number and time. */
-const boot = withProc ? read('/proc/sys/kernel/random/boot_id').trim().slice(0, 8) : '';
+const hasProc = existsSync('/proc/self/stat');
+/** Start times count from the boot, so the same id and time may occur once per boot. */
+const boot = hasProc ? read('/proc/sys/kernel/random/boot_id').trim().slice(0, 8) : '';
 
-function lookAt(pid: number): { ended: boolean; startedAt: string | null } {
-  if (!withProc) {
+function inspect(pid: number): { hasEnded: boolean; startedAt: string | null } {
+  if (!hasProc) {
     const { stdout } = spawnSync('ps', ['-o', 'lstart=', '-p', String(pid)], { encoding: 'utf8', timeout: 5_000 });
-    return { ended: false, startedAt: stdout?.trim() || null };
+    return { hasEnded: false, startedAt: stdout?.trim() || null };
   }
   const stat = read(`/proc/${pid}/stat`);
-  if (stat === '') return { ended: false, startedAt: null };
-  // The name in field 2 may hold spaces, so it is cut off first: state is field 3, start time field 22.
+  if (stat === '') return { hasEnded: false, startedAt: null };
+  // The name in field 2 may contain spaces. After it come the state (field 3) and, as field 22, the start time.
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-  return { ended: fields[0] === 'Z' || fields[0] === 'X', startedAt: `${boot}:${fields[19]}` };
+  return { hasEnded: fields[0] === 'Z' || fields[0] === 'X', startedAt: `${boot}:${fields[19]}` };
 }
 
 function read(path: string): string {
