@@ -1,6 +1,4 @@
-/** Waits for work only as long as nobody has asked to stop. */
-
-/** Rejects with the signal's reason once that is aborted; the work itself goes on, and how it ends matters to nobody. */
+/** Waits for work, or rejects with the signal's reason as soon as it is aborted. The work goes on; its result is ignored. */
 export async function unlessAborted<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
   if (signal === undefined) return await work;
   let stop = () => {};

@@ -1,7 +1,8 @@
 /**
- * The program's log: pino, JSON lines, pretty on a terminal. Every line has a stable `event` name. Nothing secret may
- * be logged in the first place; in case it is, known fields are redacted, and whatever looks like an invite link or is
- * a token in use is struck out of the line as it is written.
+ * The program's log: pino, JSON lines, pretty on a terminal. Every line has a stable `event` name.
+ *
+ * Secrets must not be logged in the first place. In case one is, known fields are redacted, and so is everything in the
+ * line that looks like an invite link or is a registered secret.
  */
 import { fstatSync, writeSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -13,31 +14,28 @@ export type { Logger } from 'pino';
 const secretFields = ['token', 'inviteCode', 'inviteLink', 'previousInviteCode', 'code.invite', 'link', 'url.password'];
 const inviteLink = /chat\.whatsapp\.com\/[^\s"'\\]+/g;
 
-const tokens = new Set<string>();
+const secrets = new Set<string>();
 
-/** From now on this token is struck out of every line. */
-export function registerSecret(token: string): void {
-  if (token.length >= 4) tokens.add(token);
+/** Redacts the secret in every line from now on. */
+export function registerSecret(secret: string): void {
+  if (secret.length >= 4) secrets.add(secret);
 }
 
-/** Strikes invite links and known tokens out of a text. */
+/** Redacts invite links and registered secrets. */
 export function redactSecrets(text: string): string {
   let clean = text.replace(inviteLink, 'chat.whatsapp.com/[redacted]');
-  for (const token of tokens) clean = clean.replaceAll(token, '[redacted]');
+  for (const secret of secrets) clean = clean.replaceAll(secret, '[redacted]');
   return clean;
 }
 
-/**
- * Only what an error says in words. What else it carries stays out: ioredis's errors carry the command that failed,
- * with records and events among its arguments.
- */
-export function errorForLog(error: unknown): unknown {
+/** An error's text only: ioredis's errors also have the failed command, with records and events as arguments. */
+function errorForLog(error: unknown): unknown {
   if (!(error instanceof Error)) return error;
   const { type, message, stack } = stdSerializers.err(error);
   return { type, message, stack };
 }
 
-export interface LogOptions {
+interface LogOptions {
   /** pino's level; `LOG_LEVEL` sets it. */
   readonly level: string;
   /** stderr where stdout is data. */
@@ -47,7 +45,7 @@ export interface LogOptions {
 export const logLevels = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'];
 
 export function createLog({ level, to }: LogOptions): Logger {
-  const stream = to.isTTY ? prettily(to) : to;
+  const stream = to.isTTY ? pretty(to) : to;
   return pino(
     {
       level,
@@ -61,18 +59,22 @@ export function createLog({ level, to }: LogOptions): Logger {
   );
 }
 
-/** Loaded only here: a service has no terminal, and starts the sooner. */
-function prettily(to: NodeJS.WritableStream): NodeJS.WritableStream {
+/** Loaded only if needed: a service without a terminal starts faster. */
+function pretty(to: NodeJS.WritableStream): NodeJS.WritableStream {
   const { build } = createRequire(import.meta.url)('pino-pretty') as typeof import('pino-pretty');
   return build({ destination: to, ignore: 'pid,hostname,event', translateTime: 'SYS:HH:MM:ss', sync: true });
 }
 
-/** Lines that a slow reader has not read yet, in bytes. */
-const maxUnread = 1_000_000;
+/** How much a slow reader may leave unread. */
+const maxUnreadBytes = 1_000_000;
 
-export type LogTarget = Writable & { readonly fd?: number; readonly isTTY?: boolean };
+type LogTarget = Writable & { readonly fd?: number; readonly isTTY?: boolean };
 
-/** `reportLost` makes the line that says how many were lost. */
+/**
+ * A stream for the log of `start` that never fails and never blocks. Lines are lost if the pipe is closed, the disk is full
+ * or a reader does not keep up. They are counted, and `reportLost` makes the line that reports them as soon as a line can
+ * be written.
+ */
 export function createLogStream(target: LogTarget, reportLost: (lines: number) => string): LogTarget {
   const deliver = isFile(target) ? toFile(target.fd ?? 1) : toStream(target);
   let lost = 0;
@@ -87,7 +89,7 @@ export function createLogStream(target: LogTarget, reportLost: (lines: number) =
   return Object.assign(stream, { isTTY: target.isTTY === true });
 }
 
-/** Whether the text was taken. */
+/** Returns whether the text was accepted. */
 type Deliver = (text: string | Buffer) => boolean;
 
 function toStream(target: Writable): Deliver {
@@ -96,13 +98,13 @@ function toStream(target: Writable): Deliver {
     isClosed = true;
   });
   return (text) => {
-    if (isClosed || target.writableLength > maxUnread) return false;
+    if (isClosed || target.writableLength > maxUnreadBytes) return false;
     target.write(text);
     return true;
   };
 }
 
-/** Past Node.js's own stream, which is unusable after the first failure: a full disk may be emptied. */
+/** Bypasses Node.js's stream, which is unusable after its first failure, although a full disk may be emptied. */
 function toFile(fd: number): Deliver {
   return (text) => {
     const bytes = Buffer.from(text);

@@ -1,4 +1,4 @@
 import { createRequire } from 'node:module';
 
-/** The package's. */
+/** The package's version. */
 export const { version } = createRequire(import.meta.url)('../package.json') as { readonly version: string };
