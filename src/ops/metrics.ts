@@ -24,14 +24,20 @@ export function createMetrics(version: string): Metrics {
     new Counter({ name: `${prefix}${name}`, help, labelNames, registers });
   const gauge = (name: string, help: string, labelNames: string[] = []) =>
     new Gauge({ name: `${prefix}${name}`, help, labelNames, registers });
+  const fromStatus: Gauge[] = [];
+  const statusGauge = (...args: Parameters<typeof gauge>) => {
+    const one = gauge(...args);
+    fromStatus.push(one);
+    return one;
+  };
   collectDefaultMetrics({ register: registry, prefix });
 
   const rotations = counter('rotations_total', 'Rotations that ended, by outcome', ['instance', 'outcome']);
-  const calls = counter(
-    'api_calls_total',
-    'Calls to RyzeAPI, by HTTP status, or by error code if there was no answer',
-    ['instance', 'endpoint', 'status'],
-  );
+  const calls = counter('api_calls_total', 'Calls to RyzeAPI, by HTTP status or error code', [
+    'instance',
+    'endpoint',
+    'status',
+  ]);
   const durations = new Histogram({
     name: `${prefix}api_call_duration_seconds`,
     help: 'Duration of calls to RyzeAPI',
@@ -40,48 +46,28 @@ export function createMetrics(version: string): Metrics {
     registers,
   });
   const drifts = counter('drift_total', 'Links that someone else changed', ['instance']);
-  const unverified = counter(
-    'unverified_reads_total',
-    'Reads of a link that failed, or whose answer contained no link',
-    ['instance'],
-  );
+  const unverified = counter('unverified_reads_total', 'Reads of a link that failed or returned none', ['instance']);
   const reloads = counter('config_reloads_total', 'Reads of the changed configuration file, by outcome', ['outcome']);
 
   const info = gauge('build_info', 'Always 1', ['version', 'node']);
   const ready = gauge('ready', '1 while this process is ready, as on /readyz');
   const unready = gauge('unready', '1 for each reason why this process is not ready', ['reason']);
   const redisTrouble = gauge('redis_trouble', '1 while Redis refuses commands or is unreachable', ['reason']);
-  const configBroken = gauge(
-    'config_broken',
-    '1 while the edited configuration file is invalid and the last valid one in force',
-  );
+  const configBroken = gauge('config_broken', '1 while the edited configuration file is invalid');
   const tickAge = gauge('tick_age_seconds', 'Time since the planner last ran');
-  const budgetUsed = gauge('budget_used', "Requests that currently count against the token's limit", ['instance']);
-  const budgetLimit = gauge('budget_limit', "The token's rate limit", ['instance']);
-  const gates = gauge('gate_closed', '1 while the instance is paused', ['instance', 'reason']);
-  const groups = gauge('groups', 'Groups by state', ['instance', 'state']);
-  const ages = gauge('oldest_link_age_seconds', 'Age of the oldest link among groups with a schedule', ['instance']);
-  const ratios = gauge('oldest_link_age_periods', 'The highest link age among them, in periods of the group', [
+  const budgetUsed = statusGauge('budget_used', "Requests that currently count against the token's limit", [
     'instance',
   ]);
-  const queued = gauge('queue_jobs', "Jobs on the instance's queue, by state", ['instance', 'state']);
-  const paused = gauge('queue_paused', '1 while the queue is paused', ['queue']);
-  const outboxes = gauge('outbox_events', 'Events committed but not yet published', ['queue']);
-  const results = gauge('results_waiting', 'Events published but not yet consumed', ['queue']);
-  const resultJobs = gauge('results_jobs', 'Events published but not yet consumed, by state', ['queue', 'state']);
-  const fromStatus = [
-    budgetUsed,
-    budgetLimit,
-    gates,
-    groups,
-    ages,
-    ratios,
-    queued,
-    paused,
-    outboxes,
-    results,
-    resultJobs,
-  ];
+  const budgetLimit = statusGauge('budget_limit', "The token's rate limit", ['instance']);
+  const gates = statusGauge('gate_closed', '1 while the instance is paused', ['instance', 'reason']);
+  const groups = statusGauge('groups', 'Groups by state', ['instance', 'state']);
+  const ages = statusGauge('oldest_link_age_seconds', 'Age of the oldest link that has a schedule', ['instance']);
+  const ratios = statusGauge('oldest_link_age_periods', 'Highest age of a link, in periods of its group', ['instance']);
+  const queued = statusGauge('queue_jobs', "Jobs on the instance's queue, by state", ['instance', 'state']);
+  const paused = statusGauge('queue_paused', '1 while the queue is paused', ['queue']);
+  const outboxes = statusGauge('outbox_events', 'Events committed but not yet published', ['queue']);
+  const results = statusGauge('results_waiting', 'Events published but not yet consumed', ['queue']);
+  const resultJobs = statusGauge('results_jobs', 'Events published but not yet consumed, by state', ['queue', 'state']);
   info.set({ version, node: process.versions.node }, 1);
 
   function showHealth(health: Health): void {
