@@ -13,7 +13,7 @@ import type { Keys } from '../redis/keys.ts';
 import { loadScript, runScript } from '../redis/scripts.ts';
 import { type CallFailure, type CallOutcome, isFailure } from '../ryze/outcome.ts';
 import { policies } from '../ryze/policy.ts';
-import { culpritMs, type FailedCall, type Witness } from './gate.ts';
+import { culpritMs, type FailedCall } from './gate.ts';
 
 const acquireLua = loadScript('acquire', import.meta.url);
 const settleLua = loadScript('settle', import.meta.url);
@@ -33,14 +33,15 @@ export interface Slot {
   readonly granted: true;
   readonly id: string;
   readonly bucket: string;
-  readonly witness: Witness;
+  /** Whose call it is, as the gate knows it. */
+  readonly caller: Pick<FailedCall, 'group' | 'call'>;
   /** Until the slot is free: a fraction of a second. */
   readonly startsInMs: number;
   /** The call must be sent within this time after the slot was asked for. */
   readonly sendWithinMs: number;
 }
 
-export type Grant = Slot | { readonly granted: false; readonly why: Denial; readonly waitMs: number };
+type Grant = Slot | { readonly granted: false; readonly why: Denial; readonly waitMs: number };
 
 /** The call that a slot was taken for. */
 export interface SlotCall {
@@ -78,15 +79,9 @@ const sendWithinMs = 5_000;
 /** A probe without an answer within this time no longer holds up other calls, whatever became of its process. */
 const probeLeaseMs = 10_000;
 
-const buckets = new Map<string, string>();
-
 /** Names a token's bucket without revealing the token. */
 export function bucketOf(token: string): string {
-  const known = buckets.get(token);
-  if (known !== undefined) return known;
-  const bucket = createHash('sha256').update(token).digest('hex').slice(0, 16);
-  buckets.set(token, bucket);
-  return bucket;
+  return createHash('sha256').update(token).digest('hex').slice(0, 16);
 }
 
 export type Budget = ReturnType<typeof createBudget>;
@@ -117,15 +112,15 @@ export function createBudget(
   }
 
   /**
-   * Takes a slot. `waiter` names this work in the wait list, the same each time it asks. `witness`: whose call it is, as
-   * the gate knows it.
+   * Takes a slot. `waiter` names this work in the wait list, the same each time it asks. `caller`: whose call it is, as the
+   * gate knows it.
    */
   async function ask(
     { name, rateLimit, paceMs }: BudgetedInstance,
     token: string,
     purpose: Purpose,
     waiter: string,
-    witness: Witness = { group: waiter, call: purpose === 'scheduledRead' ? 'read' : 'reset' },
+    caller: Slot['caller'] = { group: waiter, call: purpose === 'scheduledRead' ? 'read' : 'reset' },
   ): Promise<Grant> {
     const bucket = bucketOf(token);
     const { max, perMs, reserve } = rateLimit;
@@ -152,10 +147,10 @@ export function createBudget(
         slotTtlMs(callTimeoutMs, perMs),
         purpose === 'scheduledReset' ? paceMs : 0,
         probeLeaseMs,
-        witness.group,
+        caller.group,
       ],
     )) as [number, number];
-    if (verdict === 0) return { granted: true, id, bucket, witness, startsInMs: ms, sendWithinMs };
+    if (verdict === 0) return { granted: true, id, bucket, caller, startsInMs: ms, sendWithinMs };
     const why = denials[verdict - 1] ?? 'budget';
     onDenied?.(name, why);
     return { granted: false, why, waitMs: ms };
@@ -214,8 +209,8 @@ export function createBudget(
           failure !== null && policies[failure.code].scope === 'token' ? 1 : 0,
           shows,
           slotTtlMs(callTimeoutMs, instance.rateLimit.perMs),
-          slot.witness.group,
-          slot.witness.call,
+          slot.caller.group,
+          slot.caller.call,
           culpritMs,
           retryAfterMs === null ? '' : Math.ceil(retryAfterMs),
         ],
@@ -236,10 +231,10 @@ function endingOf(outcome: CallOutcome | null): 'answered' | 'silent' | 'refunde
 }
 
 /** null: the failure is known to be the group's, is the token's, or comes of a call that the API does not implement. */
-function evidenceOf({ id, witness }: Slot, { startedAt, isNews }: SlotCall, failure: CallFailure): FailedCall | null {
+function evidenceOf({ id, caller }: Slot, { startedAt, isNews }: SlotCall, failure: CallFailure): FailedCall | null {
   const { code, final } = failure;
   if (!isNews || final === true || policies[code].scope === 'token') return null;
-  return { ...witness, code, startedAt, slot: id };
+  return { ...caller, code, startedAt, slot: id };
 }
 
 /** How long a slot without an answer counts. */

@@ -19,14 +19,11 @@ const judgeLua = loadScript('judge', import.meta.url);
 const openLua = loadScript('openGate', import.meta.url);
 const rewindLua = loadScript('rewindGate', import.meta.url);
 
-/** Whose call it was. Groups are named by their records. */
-export interface Witness {
+/** A call whose failure may be its instance's. */
+export interface FailedCall {
+  /** The name of the group's record. */
   readonly group: string;
   readonly call: 'reset' | 'read';
-}
-
-/** A call whose failure may be its instance's. */
-export interface FailedCall extends Witness {
   readonly code: ErrorCode;
   /** By Redis's clock. */
   readonly startedAt: number;

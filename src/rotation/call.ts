@@ -39,19 +39,18 @@ export type CallResult =
   | { readonly kind: 'overtaken' }
   /** The group named by a code or link is one that `owner` has already. */
   | { readonly kind: 'duplicate'; readonly owner: string }
-  | StoredCall;
-
-/** A call whose outcome is stored. */
-export interface StoredCall {
-  readonly kind: 'stored';
-  readonly outcome: CallOutcome;
-  /** Of the record that the group has now. */
-  readonly recordId: string;
-  readonly record: GroupRecord;
-  readonly events: readonly LinkEvent[];
-  /** A failure that may be the instance's, for the caller to have judged. null: it is known whose it is. */
-  readonly evidence: FailedCall | null;
-}
+  /**
+   * The outcome is stored. `recordId`: of the record that the group has now. `evidence`: a failure that may be the
+   * instance's, for the caller to have judged; null if it is known whose it is.
+   */
+  | {
+      readonly kind: 'stored';
+      readonly outcome: CallOutcome;
+      readonly recordId: string;
+      readonly record: GroupRecord;
+      readonly events: readonly LinkEvent[];
+      readonly evidence: FailedCall | null;
+    };
 
 /**
  * A process that does not renew in time is taken for dead, and its group is taken over. Two reads at once do no harm, so a
@@ -72,8 +71,10 @@ export async function makeCall(
   const { recordId, instance, token } = target;
   const { budget } = deps;
   const sinceAsked = stopwatch();
-  const witness = { group: recordId, call: kindOf(call) } as const;
-  const grant = await budget.acquire(instance, token, purposeOf(work, call), waiterOf(recordId, work), witness);
+  const grant = await budget.acquire(instance, token, purposeOf(work, call), waiterOf(recordId, work), {
+    group: recordId,
+    call: kindOf(call),
+  });
   if (!grant.granted) return { kind: 'denied', why: grant.why, waitMs: grant.waitMs };
   // A timer may fire a millisecond early.
   if (grant.startsInMs > 0) await sleep(grant.startsInMs + 1);
@@ -162,24 +163,25 @@ function keepLease({ store, settleTimeMs }: RotationDependencies, recordId: stri
   return () => clearInterval(timer);
 }
 
-/** Stores the outcome in one atomic step with its events, unless the fence refuses it. */
+/** Stores the outcome in one atomic step with its events, unless the fence refuses it. The evidence is still to come. */
 async function storeOutcome(
   deps: RotationDependencies,
   target: Target,
   { attempt, jid }: { readonly attempt: Attempt; readonly jid: string | null },
   outcome: CallOutcome,
-): Promise<Exclude<CallResult, StoredCall> | Omit<StoredCall, 'evidence'>> {
+): Promise<CallResult> {
   const { recordId } = target;
   if (jid === null && !isFailure(outcome)) {
     const resolved = await resolveGroup(deps.store, recordId, attempt, outcome, deps.settleTimeMs);
     if (resolved.owner !== null) return { kind: 'duplicate', owner: resolved.owner };
-    return resolved.fenced ? { kind: 'overtaken' } : { ...resolved, kind: 'stored', outcome };
+    return resolved.fenced ? { kind: 'overtaken' } : { ...resolved, kind: 'stored', outcome, evidence: null };
   }
   const { record, events, fenced, repeated } = await endAttempt(deps, target, attempt, outcome);
   if (fenced) return { kind: 'overtaken' };
-  if (!repeated) return { kind: 'stored', outcome, recordId, record, events };
+  if (!repeated) return { kind: 'stored', outcome, recordId, record, events, evidence: null };
   const failure = unusableAnswer(200, 'the answer repeats a code that was replaced');
-  return { kind: 'stored', outcome: { ...failure, rateLimit: outcome.rateLimit }, recordId, record, events };
+  const unknown = { ...failure, rateLimit: outcome.rateLimit };
+  return { kind: 'stored', outcome: unknown, recordId, record, events, evidence: null };
 }
 
 /** `outcome`: null if no call was made. */

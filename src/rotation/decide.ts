@@ -4,7 +4,7 @@
  */
 import { type Covers, type GroupRecord, isRegistered, isScheduled, takesReads } from '../groups/record.ts';
 import { slideIntoWindow } from '../schedule/schedule.ts';
-import type { JobPosition, Step, Work } from './types.ts';
+import type { OneOff, Step, Work } from './types.ts';
 
 /** How long to wait before looking again at a group that another job works on. */
 const busyPollMs = 250;
@@ -60,11 +60,7 @@ function isBurst({ resetBegunAt }: GroupRecord, nowMs: number): boolean {
  * Whether a reset has answered the one-off. Judged by counts, which only grow; by the clock only if the one-off has a time
  * without a count and the clock was not set back.
  */
-export function isAnswered(
-  record: GroupRecord,
-  work: Pick<Work & { kind: 'request' }, 'identity' | 'requestedAt' | 'attemptsSeen' | 'position'>,
-  nowMs: number,
-): boolean {
+export function isAnswered(record: GroupRecord, work: Omit<OneOff, 'kind' | 'request'>, nowMs: number): boolean {
   const { revision, resetBegunAt, resetCovers } = record;
   if (revision === null) return false;
   if (record.answered.includes(work.identity)) return true;
@@ -76,7 +72,7 @@ export function isAnswered(
 }
 
 /** Whether the job was on its queue before the reset started. Needs no clock, unless the queue counts from 1 again. */
-function isCovered(position: JobPosition, { queue, lastJob }: Covers, begunAt: number): boolean {
+function isCovered(position: NonNullable<OneOff['position']>, { queue, lastJob }: Covers, begunAt: number): boolean {
   if (position.queue !== queue || position.number > lastJob || position.newest < lastJob) return false;
   return position.pushedAt <= begunAt + clockSkewMs;
 }

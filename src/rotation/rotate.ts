@@ -11,7 +11,7 @@ import type { RetryConfig } from '../config/config.ts';
 import type { GroupRecord } from '../groups/record.ts';
 import { type CallFailure, type Failure, isFailure } from '../ryze/outcome.ts';
 import { policies } from '../ryze/policy.ts';
-import { makeCall, type StoredCall, type Target } from './call.ts';
+import { type CallResult, makeCall, type Target } from './call.ts';
 import { decide } from './decide.ts';
 import { transition } from './transition.ts';
 import type { Call, Input, JobProgress, JobResult, RotationDependencies, Step, Work } from './types.ts';
@@ -143,7 +143,12 @@ async function wait(run: Run, { ms, why }: Step & { do: 'wait' }): Promise<JobRe
   return { status: 'wait', ms, why, progress: progressOf(run) };
 }
 
-function afterSuccess(run: Run, group: string, made: Call, { recordId, record, events }: StoredCall): JobResult | null {
+function afterSuccess(
+  run: Run,
+  group: string,
+  made: Call,
+  { recordId, record, events }: CallResult & { kind: 'stored' },
+): JobResult | null {
   const { deps, work, past } = run;
   // Another record counts its own attempts.
   if (recordId !== run.recordId && work.kind === 'request') run.work = { ...work, attemptsSeen: null };

@@ -24,22 +24,23 @@ export type Work =
       readonly requestedAt: number | null;
       /** How many attempts of the record had started by then. null: unknown, or of another record. */
       readonly attemptsSeen: number | null;
-      /** Its place among the jobs of its queue. null: the producer chose the job's id. */
-      readonly position: JobPosition | null;
+      /**
+       * Where BullMQ has counted the job. null: the producer chose the job's id. `newest`: the number of the queue's newest
+       * job, which is lower than an earlier one if somebody has obliterated the queue. `pushedAt`: by the producer's clock.
+       */
+      readonly position: {
+        readonly queue: string;
+        readonly number: number;
+        readonly newest: number;
+        readonly pushedAt: number;
+      } | null;
       readonly request: RequestInfo;
     }
   /** A read: at first sight, of what is unsettled, or to see whether a person has changed the link. */
   | { readonly kind: 'verification' };
 
-/** Where BullMQ has counted a job. */
-export interface JobPosition {
-  readonly queue: string;
-  readonly number: number;
-  /** The number of the queue's newest job. Lower than an earlier one if somebody has obliterated the queue. */
-  readonly newest: number;
-  /** By its producer's clock. */
-  readonly pushedAt: number;
-}
+/** What a one-off asks for. */
+export type OneOff = Work & { readonly kind: 'request' };
 
 /** What is due for some work, as `decide.ts` says. */
 export type Step =
@@ -104,17 +105,15 @@ export type JobResult =
   | { readonly status: 'doubted'; readonly ms: number; readonly failure: Failure; readonly progress: JobProgress }
   /** Failed for now. The group's record holds the next try. */
   | { readonly status: 'gaveUp'; readonly failure: Failure }
-  /** Failed: the job cannot be served. `oneOff`: who gets a failure event. Absent: the job names no group. */
-  | { readonly status: 'refused'; readonly message: string; readonly oneOff?: RefusedOneOff };
-
-/** A one-off that names a group and is not served. */
-export interface RefusedOneOff {
-  /** As its producer named the group. */
-  readonly name: string;
-  readonly work: Work & { readonly kind: 'request' };
-  /** null: no file has registered such a group. */
-  readonly recordId: string | null;
-}
+  /**
+   * Failed: the job cannot be served. `oneOff`: it names a group, so it gets a failure event. `name`: as its producer named
+   * the group. `recordId`: null if no file has registered such a group.
+   */
+  | {
+      readonly status: 'refused';
+      readonly message: string;
+      readonly oneOff?: { readonly name: string; readonly work: OneOff; readonly recordId: string | null };
+    };
 
 /** What is remembered of a job between its runs. */
 export interface JobProgress {

@@ -5,12 +5,12 @@
 import { Pool } from 'undici';
 import { z } from 'zod';
 import { classifyAnswer, classifyBrokenConnection, noAnswerInTime, unusableAnswer } from './classify.ts';
-import { type ExchangeRequest, exchange } from './exchange.ts';
+import { exchange } from './exchange.ts';
 import { readRateLimit, readRetryAfter } from './headers.ts';
 import { inviteCodeOf, isInviteCode, isJid } from './identifier.ts';
 import type { CallFailure, CallOutcome } from './outcome.ts';
 
-export interface RyzeCall {
+interface RyzeCall {
   readonly instance: string;
   readonly token: string;
   /** A JID or an invite code. */
@@ -48,7 +48,7 @@ export function createRyzeClient({ baseUrl, timeoutMs }: { baseUrl: string; time
   async function call(
     kind: 'reset' | 'read',
     { token, identifier }: RyzeCall,
-    request: Pick<ExchangeRequest, 'method' | 'path' | 'body'>,
+    request: { method: 'GET' | 'POST'; path: string; body?: string },
   ): Promise<CallOutcome> {
     const headers: Record<string, string> = { token, accept: 'application/json' };
     if (request.body !== undefined) headers['content-type'] = 'application/json';

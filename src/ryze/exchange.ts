@@ -6,24 +6,17 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import type { Dispatcher } from 'undici';
 
-export type Exchange =
+type Exchange =
   /** `body`: null if it was longer than allowed or broke off. */
   | { readonly status: number; readonly headers: IncomingHttpHeaders; readonly body: string | null }
   /** No answer. `left`: the request was given to a connection, so it may have arrived. */
   | { readonly status: null; readonly timedOut: boolean; readonly left: boolean; readonly error: unknown };
 
-export interface ExchangeRequest {
-  readonly method: 'GET' | 'POST';
-  readonly path: string;
-  readonly headers: Record<string, string>;
-  readonly body?: string;
-}
-
 /** Never rejects. `timeoutMs` covers everything from waiting for a connection to the last byte. */
 export function exchange(
   dispatcher: Dispatcher,
   origin: string,
-  request: ExchangeRequest,
+  request: { method: 'GET' | 'POST'; path: string; headers: Record<string, string>; body?: string },
   timeoutMs: number,
   maxBytes: number,
 ): Promise<Exchange> {

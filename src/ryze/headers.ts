@@ -1,5 +1,5 @@
 /** What an answer's headers say of the token's limit: `X-RateLimit-*` and `Retry-After`. Pure. */
-import type { RateLimit } from './outcome.ts';
+import type { CallOutcome } from './outcome.ts';
 
 type Headers = Readonly<Record<string, string | string[] | undefined>>;
 
@@ -8,7 +8,7 @@ type Headers = Readonly<Record<string, string | string[] | undefined>>;
  * clock, so it is compared with the answer's own `Date` if there is one, else with `nowMs`. Proxies have sent it in
  * milliseconds, and as a time from now: its size shows which.
  */
-export function readRateLimit(headers: Headers, nowMs: number): RateLimit | null {
+export function readRateLimit(headers: Headers, nowMs: number): NonNullable<CallOutcome['rateLimit']> | null {
   const limit = count(headers['x-ratelimit-limit']);
   const remaining = count(headers['x-ratelimit-remaining']);
   const reset = count(headers['x-ratelimit-reset']);

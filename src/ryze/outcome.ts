@@ -44,7 +44,7 @@ export interface CallFailure extends Failure {
 }
 
 /** The server's own count of the token's requests, from the `X-RateLimit-*` headers of one answer. */
-export interface RateLimit {
+interface RateLimit {
   readonly limit: number;
   readonly remaining: number;
   /** Until the server's counter resets; never negative. */

@@ -77,11 +77,11 @@ export const policies: Readonly<Record<ErrorCode, Policy>> = {
   timeout: { ...ofCall, advice: 'RyzeAPI does not answer in time; work resumes by itself' },
 };
 
-/** Why an instance is paused. `suspected`: several of its groups failed in a row, each as if it were its own failure. */
-export type PauseReason = ErrorCode | 'suspected';
-
-/** The reason for which a failure of this code pauses an instance. */
-export function pauseReasonOf(code: ErrorCode): PauseReason {
+/**
+ * The reason for which a failure of this code pauses an instance. `suspected`: several of its groups failed in a row, each
+ * as if by its own fault.
+ */
+export function pauseReasonOf(code: ErrorCode): ErrorCode | 'suspected' {
   return policies[code].scope === 'group' ? 'suspected' : code;
 }
 

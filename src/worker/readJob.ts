@@ -11,7 +11,7 @@ import type { Observer } from '../ops/observer.ts';
 import { scheduledData, scheduledJob, verifyData, verifyJob } from '../planner/jobs.ts';
 import { redisTime } from '../redis/database.ts';
 import { unknownGroup } from '../rotation/rotate.ts';
-import type { JobPosition, JobResult, RotationDependencies, Work } from '../rotation/types.ts';
+import type { JobResult, OneOff, RotationDependencies, Work } from '../rotation/types.ts';
 import type { InstanceOwner } from './leftovers.ts';
 
 /** What running jobs takes, beside what rotating takes. */
@@ -100,7 +100,7 @@ async function readRequest(
   const isRerun = job.attemptsMade > 0;
   const time = requestedAt == null || isRerun ? null : await checkTime(deps, requestedAt, job.timestamp);
   if (time !== null && typeof time === 'object') return time;
-  const request: Work & { readonly kind: 'request' } = {
+  const request: OneOff = {
     kind: 'request',
     identity: identityOf({ queue, jobId: job.id, timestamp: job.timestamp, run: job.attemptsMade }),
     requestedAt: time,
@@ -175,7 +175,7 @@ async function checkTime(
 }
 
 /** null: the producer chose the id, so it says nothing about when the job was pushed. */
-async function positionOf(deps: JobDependencies, queue: string, job: Job): Promise<JobPosition | null> {
+async function positionOf(deps: JobDependencies, queue: string, job: Job): Promise<OneOff['position']> {
   if (!/^[1-9]\d{0,15}$/.test(job.id ?? '')) return null;
   const { lastJob } = await deps.lastJobOn(queue);
   return { queue, number: Number(job.id), newest: lastJob, pushedAt: job.timestamp };

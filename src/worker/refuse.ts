@@ -2,14 +2,14 @@
 
 import type { RotationFailedEvent } from '../contract/event.ts';
 import { transition } from '../rotation/transition.ts';
-import type { RefusedOneOff } from '../rotation/types.ts';
+import type { JobResult } from '../rotation/types.ts';
 import { isJid } from '../ryze/identifier.ts';
 import type { JobDependencies } from './readJob.ts';
 
 export async function publishRefusal(
   deps: JobDependencies,
   instance: string,
-  { name, work, recordId }: RefusedOneOff,
+  { name, work, recordId }: NonNullable<(JobResult & { status: 'refused' })['oneOff']>,
   message: string,
 ): Promise<void> {
   const failure = { code: 'invalid_request', message, httpStatus: null } as const;

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { bucketOf, createBudget, type Slot } from '../../src/budget/budget.ts';
 import { redisTime } from '../../src/redis/database.ts';
-import type { CallFailure, RateLimit } from '../../src/ryze/outcome.ts';
+import type { CallFailure, CallOutcome } from '../../src/ryze/outcome.ts';
 import { failed, resetTo, silent, slotCall } from '../support/outcomes.ts';
 import { testRedis } from '../support/redis.ts';
 import { until } from '../support/until.ts';
@@ -35,7 +35,7 @@ function make() {
 }
 
 /** A call that worked. */
-const answered = (rateLimit: RateLimit | null = null) => slotCall({ ...resetTo('NEW'), rateLimit });
+const answered = (rateLimit: CallOutcome['rateLimit'] = null) => slotCall({ ...resetTo('NEW'), rateLimit });
 /** A call that the server refused for its limit. */
 const exhausted = (over: Partial<CallFailure> = {}) => slotCall(failed('rate_limited', { httpStatus: 429, ...over }));
 

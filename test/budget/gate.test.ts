@@ -1,7 +1,7 @@
 /** An instance's gate: who closes it, who may probe it, what opens it, and whose failure it then was. */
 import { describe, expect, it } from 'vitest';
 import { createBudget, type Slot } from '../../src/budget/budget.ts';
-import { judgeFailure, openGate, readBlame, readGate, type Witness } from '../../src/budget/gate.ts';
+import { type FailedCall, judgeFailure, openGate, readBlame, readGate } from '../../src/budget/gate.ts';
 import type { ErrorCode } from '../../src/contract/errorCodes.ts';
 import { failed as failure, rejected, resetTo, slotCall } from '../support/outcomes.ts';
 import { testRedis } from '../support/redis.ts';
@@ -27,14 +27,14 @@ async function make(scheduled = ['a', 'b', 'c', 'd', 'e']) {
   pass(0);
   for (const group of scheduled) await base.redis.zadd(keys.due('bot'), start, group);
 
-  const ask = (group: string, call: Witness['call'] = 'reset', instance = bot) =>
+  const ask = (group: string, call: FailedCall['call'] = 'reset', instance = bot) =>
     budget.ask(instance, token, 'oneOff', group, { group, call });
-  async function take(group: string, call: Witness['call'] = 'reset', instance = bot): Promise<Slot> {
+  async function take(group: string, call: FailedCall['call'] = 'reset', instance = bot): Promise<Slot> {
     const grant = await ask(group, call, instance);
     if (!grant.granted) throw new Error(`denied: ${grant.why}`);
     return grant;
   }
-  const why = async (group: string, call: Witness['call'] = 'reset') => {
+  const why = async (group: string, call: FailedCall['call'] = 'reset') => {
     const grant = await ask(group, call);
     return grant.granted ? 'granted' : grant.why;
   };
@@ -45,7 +45,7 @@ async function make(scheduled = ['a', 'b', 'c', 'd', 'e']) {
     return await judgeFailure(db, 'bot', evidence!);
   };
   /** A call that fails, from its slot to its judgement. */
-  async function fail(group: string, code: ErrorCode, call: Witness['call'] = 'reset') {
+  async function fail(group: string, code: ErrorCode, call: FailedCall['call'] = 'reset') {
     const slot = await take(group, call);
     pass(5);
     const judgement = await failed(slot, code, now - 1);
@@ -53,7 +53,7 @@ async function make(scheduled = ['a', 'b', 'c', 'd', 'e']) {
     return judgement;
   }
   /** A call that works; returns the reason of the gate that it opened. */
-  async function work(group: string, call: Witness['call'] = 'reset') {
+  async function work(group: string, call: FailedCall['call'] = 'reset') {
     const slot = await take(group, call);
     pass(5);
     return (await settle(slot, 'works')).opened;

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { Entry, GroupRecord } from '../../src/groups/record.ts';
 import { decide } from '../../src/rotation/decide.ts';
-import type { JobPosition, Step, Work } from '../../src/rotation/types.ts';
+import type { OneOff, Step, Work } from '../../src/rotation/types.ts';
 import { weekdays } from '../../src/schedule/window.ts';
 import { attempt, entry, hourMs, request, scheduled, settled, t, uncertain, verification } from './samples.ts';
 
@@ -62,7 +62,7 @@ describe('scheduled work', () => {
 describe('a one-off', () => {
   const stamped = (requestedAt: number) => request({ requestedAt });
   const covering = (lastJob: number, queue = 'rotations-bot') => ({ resetCovers: { queue, lastJob } });
-  const pushed = (number: number, over: Partial<JobPosition> = {}) =>
+  const pushed = (number: number, over: Partial<NonNullable<OneOff['position']>> = {}) =>
     request({ position: { queue: 'rotations-bot', number, newest: 9, pushedAt: t - hourMs - 1_000, ...over } });
   it.each<Case>([
     ['resets where nothing answers it', { resetBegunAt: t - 1_000 }, request(), t, { do: 'reset' }],

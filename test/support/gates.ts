@@ -1,5 +1,5 @@
 /** Closes an instance's gate as a failed call does. */
-import { type Judgement, judgeFailure, type Witness } from '../../src/budget/gate.ts';
+import { type FailedCall, type Judgement, judgeFailure } from '../../src/budget/gate.ts';
 import type { ErrorCode } from '../../src/contract/errorCodes.ts';
 import { type Database, redisTime } from '../../src/redis/database.ts';
 
@@ -8,7 +8,7 @@ export async function failCall(
   db: Database,
   instance: string,
   code: ErrorCode,
-  { group = 'closer', call = 'reset', startedAt }: Partial<Witness> & { readonly startedAt?: number } = {},
+  { group = 'closer', call = 'reset', startedAt }: Partial<FailedCall> = {},
 ): Promise<Judgement> {
   const now = await redisTime(db);
   return await judgeFailure(db, instance, { group, call, code, startedAt: startedAt ?? now + 1, slot: '' });
