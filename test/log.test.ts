@@ -27,7 +27,7 @@ it('writes JSON lines with a name for each event', () => {
   });
 });
 
-it('leaves out links, codes and tokens, wherever somebody put them', () => {
+it('redacts links, codes and tokens, wherever they are', () => {
   registerSecret('tok-3f9c2a');
   const { log, text } = capture();
   const secrets = ['tok-3f9c2a', 'AbCdEfGhIjKl', 'QrStUvWxYz12'];
@@ -40,7 +40,7 @@ it('leaves out links, codes and tokens, wherever somebody put them', () => {
   expect(text()).toContain('[redacted]');
 });
 
-it.each([false, true])('tells of an error only its words, on a terminal (%s) too', (isTTY) => {
+it.each([false, true])('writes only the text of an error, also on a terminal (%s)', (isTTY) => {
   const { log, text } = capture(isTTY);
   const args = ['record', '{"inviteCode":"AbCdEfGhIjKl"}'];
   const failure = Object.assign(new Error('connection closed', { cause: new Error('reset by peer') }), {
@@ -61,7 +61,7 @@ it('does the same on a terminal', () => {
   expect(text()).toContain('https://chat.whatsapp.com/[redacted] and [redacted]');
 });
 
-it('keeps the end of a line whole', () => {
+it('leaves the end of a line intact', () => {
   expect(redactSecrets('{"a":"https://chat.whatsapp.com/ABC123XYZ","b":1}\n')).toBe(
     '{"a":"https://chat.whatsapp.com/[redacted]","b":1}\n',
   );
@@ -70,7 +70,7 @@ it('keeps the end of a line whole', () => {
 const lost = (lines: number) => `lost ${lines}\n`;
 const line = `${'x'.repeat(9_999)}\n`;
 
-/** A reader that reads when it is told to. */
+/** A reader that reads on request. */
 function slowReader() {
   let read = false;
   let waiting: (() => void) | null = null;
@@ -89,19 +89,19 @@ function slowReader() {
   return { target, got, start };
 }
 
-it('keeps what a slow reader has not read within a bound, and counts the rest', async () => {
+it('buffers a limited amount for a slow reader, and counts the lines beyond', async () => {
   const { target, got, start } = slowReader();
   const log = createLogStream(target, lost);
   for (let i = 0; i < 500; i++) log.write(line);
   expect(target.writableLength).toBeLessThan(1_100_000);
-  const kept = target.writableLength / line.length;
+  const buffered = target.writableLength / line.length;
   start();
   await until('it to be read', () => target.writableLength === 0);
   log.write('next\n');
-  expect(got.slice(-2)).toEqual([lost(500 - kept), 'next\n']);
+  expect(got.slice(-2)).toEqual([lost(500 - buffered), 'next\n']);
 });
 
-it('swallows what a closed pipe does not take', async () => {
+it('ignores a closed pipe', async () => {
   const target = new Writable({
     write(_chunk, _encoding, done) {
       done(Object.assign(new Error('write EPIPE'), { code: 'EPIPE' }));

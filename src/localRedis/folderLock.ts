@@ -2,11 +2,11 @@
  * A lock on a folder, for processes of one machine that may be killed at any line.
  *
  * Node.js has no flock, and a lock file left by a dead owner cannot be replaced safely: between reading it and removing it,
- * another process may have taken the lock. So nobody removes another's file to make room. A lock is a symbolic link
+ * another process may have taken the lock. So no process removes another's file to make room. A lock is a symbolic link
  * `lock.<number>` whose target names the owner; it is created in one atomic step, and only if it does not exist:
  * - a process that finds the owner of the highest link dead creates the next number, which only one can;
  * - it owns the folder if its number is the highest: a process that acted on an older view sees a higher one;
- * - on release, the highest link stays and names nobody. Otherwise numbers would start again, and an older view could be
+ * - on release, the highest link stays and names no process. Otherwise numbers would start again, and an older view could be
  *   the highest. The owner removes lower ones.
  */
 import { readdirSync, readlinkSync, renameSync, rmSync, symlinkSync } from 'node:fs';

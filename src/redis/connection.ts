@@ -177,7 +177,7 @@ function firstReady(client: RedisClient, signal: AbortSignal | undefined, failur
   });
 }
 
-/** `reason`: what the client reported, which says next to nothing about Sentinels and clusters. So each is asked. */
+/** `reason`: what the client reported, which hardly explains failures of Sentinels and clusters. So each of them is asked. */
 async function explain(target: RedisTarget, reason: string): Promise<string> {
   const contacts = contactsOf(target);
   const failures = await Promise.all(contacts.map(failureOf));

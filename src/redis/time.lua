@@ -1,5 +1,5 @@
 --[[
-  Redis's clock. In a cluster every node has its own: the key says whose is asked, so that it is always the same one.
+  Redis's time. In a cluster each node has a clock of its own; the key selects the node, so that it is always the same.
 
   KEYS[1]  any key of the installation; it is not touched
 

@@ -28,7 +28,7 @@ interface WaitingOptions extends RedisOptions {
   readonly waiting: Waiting;
 }
 
-/** From the TCP connection to a server that has loaded its data. A server that is loading says so meanwhile. */
+/** From the TCP connection to a server that has loaded its data. A server that is loading replies meanwhile. */
 const handshakeMs = 5_000;
 const resendMs = 1_000;
 

@@ -15,7 +15,7 @@ const sentinels = [
 ];
 
 describe('which Redis', () => {
-  it('is what REDIS_URL says, then what the file says, then none', () => {
+  it("is REDIS_URL, else the file's, else none", () => {
     const file = at('redis://file:6379');
     expect(configuredRedis(file, { REDIS_URL: 'redis://env:6379/2' })).toEqual({ url: 'redis://env:6379/2' });
     expect(configuredRedis(file, { REDIS_URL: '' })).toEqual({ url: 'redis://file:6379' });
@@ -23,18 +23,18 @@ describe('which Redis', () => {
     expect(configuredRedis(none, { REDIS_URL: 'unix:///run/my%20redis.sock' })).toEqual({ path: '/run/my redis.sock' });
   });
 
-  it('is never asked in the clear because of capital letters', () => {
+  it('uses TLS also if the scheme is in capital letters', () => {
     expect(configuredRedis(none, { REDIS_URL: 'REDISS://h:1' })).toEqual({ url: 'rediss://h:1' });
   });
 
-  it.each(['localhost:6379', 'http://h', 'redis:', 's3cret'])('is refused where it is no address: %s', (text) => {
+  it.each(['localhost:6379', 'http://h', 'redis:', 's3cret'])('is rejected if it is not an address: %s', (text) => {
     const message = 'is not an address such as redis://host:6379';
     expect(() => configuredRedis(none, { REDIS_URL: text })).toThrow(`REDIS_URL ${message}`);
     expect(() => configuredRedis(at(text), {})).toThrow(`redis.url ${message}`);
     expect(() => configuredRedis(none, { REDIS_URL: text })).not.toThrow('s3cret');
   });
 
-  it('gets its passwords from where the file says', () => {
+  it('gets its passwords from the sources in the file', () => {
     const folder = mkdtempSync(join(tmpdir(), 'invite-rotator-target-'));
     onTestFinished(() => rmSync(folder, { recursive: true }));
     const path = join(folder, 'password');
@@ -58,14 +58,14 @@ describe('which Redis', () => {
     );
   });
 
-  it('is what REDIS_URL says also where the file names Sentinels or a cluster', () => {
+  it('is REDIS_URL also if the file names Sentinels or a cluster', () => {
     const login = { password: null, tls: false };
     const config = given({ kind: 'cluster', nodes: sentinels, login });
     expect(configuredRedis(config, {})).toEqual({ cluster: sentinels, login: { tls: false } });
     expect(configuredRedis(config, { REDIS_URL: 'redis://env:1' })).toEqual({ url: 'redis://env:1' });
   });
 
-  it('is told without user and password', () => {
+  it('is described without user and password', () => {
     expect(describeTarget({ url: 'rediss://user:s3cret@host:6380/1?password=s3cret' })).toBe('rediss://host:6380/1');
     expect(describeTarget({ path: 'data/redis.sock' })).toBe('data/redis.sock');
     const login = { username: 'me', password: 's3cret', tls: false };

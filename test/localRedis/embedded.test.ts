@@ -25,7 +25,7 @@ import type { RedisClient } from '../../src/redis/scripts.ts';
 import { until } from '../support/until.ts';
 import { startOwner } from './owner.ts';
 
-/** A folder of the test's own; whatever server is still left in its `data` at the end is ended. */
+/** A folder for the test; a server that still runs in its `data` at the end is stopped. */
 function makeFolder(): { folder: string; data: string } {
   const folder = mkdtempSync(join(tmpdir(), 'invite-rotator-embedded-'));
   const data = join(folder, 'data');
@@ -59,7 +59,7 @@ async function withClient<T>(path: string, use: (client: RedisClient) => Promise
 const running = (pid: number) => isRunning(identifyProcess(pid));
 
 describe('an embedded Redis', () => {
-  it('keeps its data from one run to the next, and leaves no process and no lock behind', async () => {
+  it('keeps its data between runs, and leaves no process and no taken lock behind', async () => {
     const { data } = makeFolder();
     const first = await start(data);
     expect(first.adopted).toBe(false);
@@ -74,7 +74,7 @@ describe('an embedded Redis', () => {
     await second.stop();
   });
 
-  it('can be reached by its owner alone, on its socket alone, and loses no key for lack of memory', async () => {
+  it('is reachable only by its owner and only on its socket, and evicts no key', async () => {
     const { data } = makeFolder();
     const redis = await start(data);
     const mode = (path: string) => (statSync(path).mode & 0o777).toString(8);
@@ -90,7 +90,7 @@ describe('an embedded Redis', () => {
     expect(values).toEqual(['0', 'yes', 'everysec', 'noeviction', '']);
   });
 
-  it('is reached by a relative path as well as by an absolute one', async () => {
+  it('is reachable by a relative path as well as by an absolute one', async () => {
     const { data } = makeFolder();
     await start(data);
     const absolute = join(data, 'redis.sock');
@@ -99,7 +99,7 @@ describe('an embedded Redis', () => {
     }
   });
 
-  it('gets nothing of our environment that it does not need', async ({ skip }) => {
+  it('inherits no part of our environment that it does not need', async ({ skip }) => {
     const { data } = makeFolder();
     const env = { ...process.env, RYZE_TOKEN: 'a-token-to-keep' };
     const redis = await startEmbeddedRedis({ dataDir: data, env, say: () => {} });
@@ -108,7 +108,7 @@ describe('an embedded Redis', () => {
     expect(readFileSync(`/proc/${redis.pid}/environ`, 'utf8')).not.toContain('RYZE_TOKEN');
   });
 
-  it('is found by other commands only while its owner runs', async () => {
+  it('is visible to other commands only while its owner runs', async () => {
     const { folder, data } = makeFolder();
     expect(isEmbeddedRunning(data)).toBe(false);
     const owner = startOwner({ folder });
@@ -119,16 +119,16 @@ describe('an embedded Redis', () => {
     expect(isEmbeddedRunning(data)).toBe(false);
   });
 
-  it('outlives a Ctrl-C that its owner survives', async () => {
+  it('is not ended by Ctrl-C', async () => {
     const { data } = makeFolder();
     const redis = await start(data);
-    // Its process group is its own: what a terminal sends to ours does not reach it.
+    // It has a process group of its own, so signals from a terminal to ours do not reach it.
     expect(() => process.kill(-redis.pid, 0)).not.toThrow();
   });
 });
 
 describe('the owner of a folder', () => {
-  it('was killed: the next one takes its server over, with all data, and ends it in the end', async () => {
+  it('was killed: the next one adopts its server with all data, and ends it when it stops', async () => {
     const { folder, data } = makeFolder();
     const owner = startOwner({ folder });
     const { pid } = await owner.started;
@@ -149,10 +149,10 @@ describe('the owner of a folder', () => {
     ['before it noted its server', (data: string) => noteServer(data, null)],
     ['and its note was lost', (data: string) => rmSync(join(data, 'embedded.json'))],
     [
-      'and the number of its server is another process now',
+      'and the id of its server belongs to another process now',
       (data: string) => noteServer(data, identifyProcess(process.pid)),
     ],
-  ])('was killed %s: its server is found on the socket', async (_case, tamper) => {
+  ])('was killed %s: its server is found by the socket', async (_case, tamper) => {
     const { folder, data } = makeFolder();
     const owner = startOwner({ folder });
     const { pid } = await owner.started;
@@ -170,7 +170,7 @@ describe('the owner of a folder', () => {
     writeFileSync(join(data, 'embedded.json'), JSON.stringify({ ...noted, server: stale }));
   }
 
-  it('was killed with its server: the socket and the notes they left are no obstacle', async () => {
+  it('was killed with its server: the socket and the note that they left do not matter', async () => {
     const { folder, data } = makeFolder();
     const owner = startOwner({ folder });
     const { pid } = await owner.started;
@@ -184,7 +184,7 @@ describe('the owner of a folder', () => {
     await next.stop();
   });
 
-  it('was killed and the socket removed: its server is ended, so that no two write the same files', async () => {
+  it('was killed and the socket removed: its server is ended, so that two never write the same files', async () => {
     const { folder, data } = makeFolder();
     const owner = startOwner({ folder });
     const { pid } = await owner.started;
@@ -199,7 +199,7 @@ describe('the owner of a folder', () => {
     await next.stop();
   });
 
-  it('is alive: a second one is refused by its name, and does it no harm', async () => {
+  it('is alive: a second one is rejected with its pid, and does it no harm', async () => {
     const { folder, data } = makeFolder();
     const redis = await start(data);
     expect(await startOwner({ folder }).started).toEqual({
@@ -211,7 +211,7 @@ describe('the owner of a folder', () => {
     await redis.stop();
   });
 
-  it('is one, however many start at once', async () => {
+  it('is one process, however many start at once', async () => {
     const { folder } = makeFolder();
     const owners = Array.from({ length: 5 }, () => startOwner({ folder }));
     const outcomes = await Promise.all(owners.map(({ started }) => started));
@@ -223,7 +223,7 @@ describe('the owner of a folder', () => {
   });
 });
 
-describe('one clear line tells', () => {
+describe('one clear line says', () => {
   it('that there is a file where the folder should be', async () => {
     const { data } = makeFolder();
     writeFileSync(data, '');
@@ -233,10 +233,10 @@ describe('one clear line tells', () => {
     await expect(start(join(data, 'below'))).rejects.toThrow('there is a file where a folder should be');
   });
 
-  it('that the folder may not be written to', async () => {
+  it('that the folder is not writable', async () => {
     const { folder, data } = makeFolder();
     mkdirSync(data);
-    // Root may write everywhere, so somebody else tries.
+    // Root may write everywhere, so another user tries.
     const uid = process.getuid!() === 0 ? 65_534 : undefined;
     chmodSync(folder, 0o755);
     chmodSync(data, 0o555);
@@ -246,7 +246,7 @@ describe('one clear line tells', () => {
     });
   });
 
-  it('that the path is too long for a socket, where no shorter way leads there', async () => {
+  it('that the path is too long for a socket, if there is no shorter one', async () => {
     const { folder } = makeFolder();
     const deep = join(folder, 'a'.repeat(60), 'b'.repeat(60));
     await expect(start(deep)).rejects.toThrow(
@@ -255,7 +255,7 @@ describe('one clear line tells', () => {
     expect(existsSync(deep)).toBe(false);
   });
 
-  it('nothing at all where a relative path is short enough', async () => {
+  it('nothing if a relative path is short enough', async () => {
     const { folder } = makeFolder();
     const deep = join(folder, 'a'.repeat(60), 'b'.repeat(60));
     mkdirSync(deep, { recursive: true });
@@ -265,7 +265,7 @@ describe('one clear line tells', () => {
     await owner.ended;
   });
 
-  it('what the server said about a broken append-only file, which stays as it is', async () => {
+  it('what the server logged about a broken append-only file, which stays as it is', async () => {
     const { data } = makeFolder();
     const redis = await start(data);
     await withClient(redis.path, (client) => client.set('kept', 'yes'));
@@ -282,7 +282,7 @@ describe('one clear line tells', () => {
     expect(existsSync(join(data, 'embedded.json'))).toBe(false);
   });
 
-  it('that a server of somebody else answers on the socket', async ({ skip }) => {
+  it("that another program's server answers on the socket", async ({ skip }) => {
     if (process.platform !== 'linux') skip();
     const { folder, data } = makeFolder();
     const elsewhere = join(folder, 'elsewhere');

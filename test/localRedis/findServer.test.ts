@@ -7,13 +7,13 @@ import { findServer } from '../../src/localRedis/findServer.ts';
 interface Machine {
   readonly bin: string;
   readonly say: string[];
-  /** An executable shell script on this machine's PATH. It may use `$BIN`; what it was called with is noted first. */
+  /** An executable shell script on this machine's PATH. It may use `$BIN`; each call is recorded first. */
   program(name: string, script?: string): string;
   calls(): string[];
   find(root: boolean): Promise<string>;
 }
 
-/** A PATH of one folder, with nothing on it yet. */
+/** A PATH of one empty folder. */
 function makeMachine(): Machine {
   const folder = mkdtempSync(join(tmpdir(), 'invite-rotator-machine-'));
   onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
@@ -37,7 +37,7 @@ function makeMachine(): Machine {
   };
 }
 
-/** Becomes a server once it is told to install one of these packages. */
+/** Creates a server when called to install one of these packages. */
 const installs = (name: string) => `
 case "$*" in
   *"${name}") printf '#!/bin/sh\\n' > "$BIN/redis-server"; /bin/chmod 755 "$BIN/redis-server";;
@@ -46,7 +46,7 @@ esac`;
 const sudo = 'shift; [ "$1" = env ] && shift 4; exec "$@"';
 const aptGet = 'apt-get (noninteractive) -o DPkg::Lock::Timeout=120 -qq';
 
-describe('a server that is there', () => {
+describe('a server on PATH', () => {
   it.each(['redis-server', 'valkey-server'])('is used as it is: %s', async (name) => {
     const machine = makeMachine();
     machine.program('apt-get');
@@ -55,7 +55,7 @@ describe('a server that is there', () => {
     expect([machine.calls(), machine.say]).toEqual([[], []]);
   });
 
-  it('is one only if it can be run', async () => {
+  it('counts only if it is executable', async () => {
     const machine = makeMachine();
     writeFileSync(join(machine.bin, 'redis-server'), 'no program');
     mkdirSync(join(machine.bin, 'valkey-server'));
@@ -63,8 +63,8 @@ describe('a server that is there', () => {
   });
 });
 
-describe('a server that is not there', () => {
-  it('is installed by root with apt-get, without a question, and its service switched off', async () => {
+describe('a missing server', () => {
+  it('is installed by root with apt-get, without a question, and its service is disabled', async () => {
     const machine = makeMachine();
     machine.program('apt-get', installs('redis-server'));
     machine.program('systemctl', 'exit 1');
@@ -79,7 +79,7 @@ describe('a server that is not there', () => {
     ]);
   });
 
-  it('is installed through sudo where that asks nothing', async () => {
+  it('is installed through sudo if sudo asks no password', async () => {
     const machine = makeMachine();
     // `true` and `env` are no builtins of this PATH.
     machine.program('true');
@@ -96,7 +96,7 @@ describe('a server that is not there', () => {
     ]);
   });
 
-  it('may be Valkey where the system has no Redis', async () => {
+  it('may be Valkey if the system has no Redis', async () => {
     const machine = makeMachine();
     machine.program('apk', installs('valkey').replaceAll('redis-server', 'valkey-server'));
     expect(await machine.find(true)).toBe(join(machine.bin, 'valkey-server'));
@@ -114,7 +114,7 @@ describe('a server that is not there', () => {
     expect(await machine.find(false)).toBe(join(machine.bin, 'redis-server'));
   });
 
-  it('is installed with the next manager where the first would have to ask', async () => {
+  it('is installed with the next manager if the first would have to ask', async () => {
     const machine = makeMachine();
     machine.program('dnf');
     machine.program('brew', installs('redis'));
@@ -122,7 +122,7 @@ describe('a server that is not there', () => {
     expect(machine.calls()).toEqual(['brew (noninteractive) install --quiet redis']);
   });
 
-  it('waits for another that installs, and is content with what that one installed', async () => {
+  it('is not installed twice: a process waits for another one that is installing it', async () => {
     const machine = makeMachine();
     machine.program(
       'apt-get',
@@ -139,7 +139,7 @@ describe('a server that is not there', () => {
     ]);
   });
 
-  it('does not hang on what the package left running', async () => {
+  it('does not keep the installer waiting for what the package left running', async () => {
     const machine = makeMachine();
     machine.program('apk', `${installs('redis')}\n/bin/sleep 20 &`);
     const before = performance.now();
@@ -151,7 +151,7 @@ describe('a server that is not there', () => {
     ['no package manager', [], true, 'https://redis.io/docs/'],
     ['neither root nor sudo', ['apt-get'], false, '(sudo apt-get install redis-server)'],
     ['a sudo that asks for a password', ['dnf', 'sudo'], false, '(sudo dnf install redis)'],
-  ] as const)('is asked for in one line: %s', async (_case, programs, root, hint) => {
+  ] as const)('is requested in one line: %s', async (_case, programs, root, hint) => {
     const machine = makeMachine();
     for (const name of programs) machine.program(name, 'echo "a password is required" >&2; exit 1');
     const failure = await machine.find(root).catch((error: Error) => error);
@@ -161,7 +161,7 @@ describe('a server that is not there', () => {
     expect(machine.say).toEqual([]);
   });
 
-  it('and cannot be installed: says what the package manager said', async () => {
+  it("that cannot be installed is reported with the package manager's output", async () => {
     const machine = makeMachine();
     machine.program('apt-get', 'echo "E: Unable to locate package" >&2; exit 100');
     await expect(machine.find(true)).rejects.toThrow(

@@ -12,7 +12,7 @@ function makeFolder(): string {
   return folder;
 }
 
-it('is held by one, and free again once released', () => {
+it('has one owner, and is free again after its release', () => {
   const folder = makeFolder();
   const lock = lockFolder(folder);
   expect(lock.taken).toBe(true);
@@ -23,18 +23,18 @@ it('is held by one, and free again once released', () => {
 });
 
 it.each([
-  ['nobody', '4194304999@x'],
-  ['a process whose number is another one now', `${process.pid}@long ago`],
+  ['a process that has ended', '4194304999@x'],
+  ['a process whose id another one has now', `${process.pid}@long ago`],
   ['no process at all', 'rubbish'],
   ['a whole process group', '0@'],
-])('passes on from %s', (_case, owner) => {
+])('is taken over from %s', (_case, owner) => {
   const folder = makeFolder();
   symlinkSync(owner, join(folder, 'lock.7'));
   expect(lockFolder(folder).taken).toBe(true);
   expect(readdirSync(folder)).toEqual(['lock.8']);
 });
 
-/** Takes and releases the lock over and over, alone in a room of one while holding it, and dies with the lock held. */
+/** Takes and releases the lock repeatedly, creates a folder while it has the lock, and exits with the lock taken. */
 const contender = `
   import { mkdirSync, rmdirSync } from 'node:fs';
   import { lockFolder } from ${JSON.stringify(new URL('../../dist/localRedis/folderLock.js', import.meta.url).href)};
@@ -52,25 +52,25 @@ const contender = `
   }
   console.log(held);`;
 
-it('never has two owners, though many contend and die with it', async () => {
+it('never has two owners, although many processes compete and die with it', async () => {
   const folder = makeFolder();
   const room = join(makeFolder(), 'room');
   let held = 0;
   const contend = async () => {
     const child = spawn(process.execPath, ['--input-type=module', '-e', contender, folder, room]);
-    let said = '';
+    let output = '';
     let failed = '';
     child.stdout.on('data', (chunk) => {
-      said += chunk;
+      output += chunk;
     });
     child.stderr.on('data', (chunk) => {
       failed += chunk;
     });
     const [code] = await once(child, 'close');
-    // Whoever meets another in the room fails to make it.
+    // Two owners at once would both try to create the folder, and one would fail.
     expect(failed).toBe('');
     expect(code).toBe(0);
-    held += Number(said);
+    held += Number(output);
   };
   await Promise.all(
     Array.from({ length: 4 }, async () => {

@@ -1,4 +1,4 @@
-/** A process that owns an embedded Redis, as `start` does: for tests that kill it. Runs the built program. */
+/** A process that owns an embedded Redis, as `start` does, for tests that kill it. It runs the built program. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { onTestFinished } from 'vitest';
@@ -6,7 +6,7 @@ import type { EmbeddedRedis } from '../../src/localRedis/embedded.ts';
 
 const built = new URL('../../dist/localRedis/embedded.js', import.meta.url).href;
 
-/** Says how starting went as one line of JSON; stops on SIGTERM, and where its owner has gone. */
+/** Prints the result of starting as one line of JSON; stops on SIGTERM, and when its parent has gone. */
 const script = `
   import { startEmbeddedRedis } from ${JSON.stringify(built)};
   process.stdin.on('end', () => process.exit()).resume();
@@ -27,9 +27,9 @@ export interface Owner {
 }
 
 export interface OwnerOptions {
-  /** From where it is started; its data is in `./data` there. */
+  /** Its working directory; its data is in `./data` there. */
   readonly folder: string;
-  /** Whom it is to be from the moment that it runs: not every user may start this Node.js. */
+  /** The user that it becomes once it runs: not every user may start this Node.js. */
   readonly uid?: number;
 }
 
@@ -39,7 +39,7 @@ export function startOwner({ folder, uid }: OwnerOptions): Owner {
   const ended = new Promise((resolve) => child.once('close', resolve));
   const started: Owner['started'] = new Promise((resolve, reject) => {
     createInterface({ input: child.stdout }).once('line', (line) => resolve(JSON.parse(line)));
-    child.once('exit', (code) => reject(new Error(`the owner ended with ${code} and said nothing`)));
+    child.once('exit', (code) => reject(new Error(`the owner ended with ${code} and printed nothing`)));
   });
   started.catch(() => {});
   onTestFinished(async () => {

@@ -40,7 +40,7 @@ async function startServer() {
   return { folder, url, client };
 }
 
-it('lets worker, producers and consumers do their part as users of their own, and nothing else', async () => {
+it('lets worker, producers and consumers work as users of their own, which may do nothing else', async () => {
   expect(users).toHaveLength(3);
   const { folder, url, client } = await startServer();
   const standIn = await startStandIn({ instances: ['bot'], tokens: [{ token }], groups: [{ jid }] });

@@ -39,7 +39,7 @@ async function ownProxy(url: string) {
 }
 
 describe('a Redis that cannot be reached', () => {
-  it('is told at once: refused', async () => {
+  it('is reported at once: connection refused', async () => {
     const port = await freePort();
     const failure = await connectRedis({ url: `redis://u:s3cret@127.0.0.1:${port}` }).catch((error: Error) => error);
     expect(failure).toMatchObject({
@@ -48,13 +48,13 @@ describe('a Redis that cannot be reached', () => {
     });
   });
 
-  it('is told at once: no such socket, by a relative path too', async () => {
+  it('is reported at once: no such socket, also for a relative path', async () => {
     await expect(connectRedis({ path: 'no/such.sock' })).rejects.toThrow(
       'cannot reach Redis at no/such.sock: no such socket',
     );
   });
 
-  it('is told at once: it hangs up, as in protected mode', async () => {
+  it('is reported at once: it closes the connection, as in protected mode', async () => {
     const server = createServer((socket) => {
       socket.on('error', () => {});
       socket.end('-DENIED Redis is running in protected mode\r\n');
@@ -67,7 +67,7 @@ describe('a Redis that cannot be reached', () => {
     );
   });
 
-  it('is told at once: Sentinels and nodes, each with what keeps it from answering', async () => {
+  it('is reported at once: Sentinels and nodes, each with the reason why it does not answer', async () => {
     const { port } = await ownServer({ password: 'right' });
     const dead = await freePort();
     const servers = [
@@ -83,7 +83,7 @@ describe('a Redis that cannot be reached', () => {
     await expect(connectRedis(sentinels)).rejects.toThrow(`: ${both}`);
   });
 
-  it('is told at once: Sentinels that know no such primary', async () => {
+  it('is reported at once: Sentinels that know no such primary', async () => {
     const { contacts } = await startSentinels();
     const login = { password, tls: false };
     const right = { sentinels: contacts, name: primaryName, sentinelPassword, login };
@@ -93,7 +93,7 @@ describe('a Redis that cannot be reached', () => {
     expect(await failure({ login: { ...login, password: 's3cret' } })).toMatch(/: wrong user or password$/);
   });
 
-  it('is told at once: wrong password, and none; neither is ever shown', async () => {
+  it('is reported at once: a wrong password or none, without showing it', async () => {
     const { port } = await ownServer({ password: 'right' });
     await expect(connectRedis({ url: `redis://:s3cret@127.0.0.1:${port}` })).rejects.toThrow(
       `cannot reach Redis at redis://127.0.0.1:${port}: wrong user or password`,
@@ -103,7 +103,7 @@ describe('a Redis that cannot be reached', () => {
     );
   });
 
-  it('is told in time where it takes the connection and keeps silent', async () => {
+  it('is reported in time if it accepts the connection and does not answer', async () => {
     const proxy = await ownProxy(inject('redisUrl'));
     proxy.blackHole();
     await expect(connectRedis({ url: proxy.url }, { silenceMs: 200 })).rejects.toThrow(/: no answer$/);
@@ -120,21 +120,21 @@ describe('a connection', () => {
     expect(client.options.socketTimeout).toBeGreaterThan(10_000);
   });
 
-  it('comes back after an outage by itself, and tells each reason once', async () => {
+  it('comes back after an outage, and reports each reason once', async () => {
     const proxy = await ownProxy(inject('redisUrl'));
-    const told: [boolean, string][] = [];
-    const client = await open({ url: proxy.url }, { onChange: (up, why) => told.push([up, why]) });
+    const changes: [boolean, string][] = [];
+    const client = await open({ url: proxy.url }, { onChange: (isConnected, why) => changes.push([isConnected, why]) });
     await proxy.refuse();
     const asked = client.ping();
-    await until('the refusal to be told', () => told.some(([, why]) => why === 'connection refused'));
+    await until('the refusal to be reported', () => changes.some(([, why]) => why === 'connection refused'));
     await until('several tries', () => client.status === 'reconnecting');
     await proxy.heal();
     expect(await asked).toBe('PONG');
-    expect(told.at(-1)).toEqual([true, '']);
-    expect(told.filter(([, why]) => why === 'connection refused')).toHaveLength(1);
+    expect(changes.at(-1)).toEqual([true, '']);
+    expect(changes.filter(([, why]) => why === 'connection refused')).toHaveLength(1);
   });
 
-  it('gives a cut up that nobody told it of, and asks again on the next one', async () => {
+  it('is given up after a silent cut, and the command is sent again on the next one', async () => {
     const proxy = await ownProxy(inject('redisUrl'));
     const client = await open({ url: proxy.url }, { silenceMs: 300 });
     proxy.blackHole();
@@ -144,7 +144,7 @@ describe('a connection', () => {
     expect(await asked).toBe('PONG');
   });
 
-  it('is no concern of a slow network', async () => {
+  it('survives a slow network', async () => {
     const proxy = await ownProxy(inject('redisUrl'));
     const client = await open({ url: proxy.url }, { silenceMs: 1_000 });
     proxy.delay(100);
@@ -153,7 +153,7 @@ describe('a connection', () => {
     expect(performance.now() - before).toBeGreaterThan(190);
   });
 
-  it('lets a worker that was made during an outage work once it is over', async () => {
+  it('lets a worker that was created during an outage work afterwards', async () => {
     const { url, prefix } = testRedis();
     const proxy = await ownProxy(url);
     const connection = await open({ url: proxy.url });
@@ -172,10 +172,10 @@ describe('a connection', () => {
 });
 
 describe('a command that Redis refuses for a while', () => {
-  it('is sent again until it is taken, and reported once', async () => {
+  it('is sent again until it is accepted, and reported once', async () => {
     const { url } = await ownServer();
-    const told: (string | null)[] = [];
-    const refusals = createRefusals((change) => told.push(change?.reason ?? null));
+    const reported: (string | null)[] = [];
+    const refusals = createRefusals((change) => reported.push(change?.reason ?? null));
     const client = await open({ url }, { refusals });
     await client.config('SET', 'min-replicas-to-write', '1');
     const asked = [client.set('one', 1), client.pipeline().set('two', 2).get('two').exec()] as const;
@@ -183,24 +183,24 @@ describe('a command that Redis refuses for a while', () => {
     await client.config('SET', 'min-replicas-to-write', '0');
     expect(await asked[0]).toBe('OK');
     expect((await asked[1])?.map(([error]) => error)).toEqual([null, null]);
-    await until('its end to be told', () => told.length === 2);
-    expect(told).toEqual(['NOREPLICAS', null]);
+    await until('its end to be reported', () => reported.length === 2);
+    expect(reported).toEqual(['NOREPLICAS', null]);
     expect(refusals.now()).toBeNull();
   });
 
-  it('is rejected after the time that was given, and when the connection is closed', async () => {
+  it('fails after the given time, and when the connection is closed', async () => {
     const { url } = await ownServer();
     const client = await open({ url }, { refusedForMs: 500 });
-    const patient = await open({ url });
+    const unlimited = await open({ url });
     await client.config('SET', 'min-replicas-to-write', '1');
     await expect(client.set('one', 1)).rejects.toThrow(/^NOREPLICAS/);
-    const asked = patient.set('one', 1).catch((error: Error) => error.message);
+    const asked = unlimited.set('one', 1).catch((error: Error) => error.message);
     await expect(client.set('one', 1)).rejects.toThrow(/^NOREPLICAS/);
-    patient.disconnect();
+    unlimited.disconnect();
     expect(await asked).toBe('Connection is closed.');
   });
 
-  it('leaves a transaction whole', async () => {
+  it('never splits a transaction', async () => {
     const { url } = await ownServer();
     const client = await open({ url });
     await client.config('SET', 'min-replicas-to-write', '1');
@@ -228,7 +228,7 @@ describe('a command that Redis refuses for a while', () => {
 describe('the server', () => {
   const keepsNothing = 'Redis saves nothing to disk: a restart loses every link and every job; set appendonly to yes';
 
-  it('is fit with an append-only file or with snapshots, and warned about with neither', async () => {
+  it('needs an append-only file or snapshots, else there is a warning', async () => {
     const { url } = await ownServer();
     const client = await open({ url });
     expect(await inspectRedis(client)).toEqual({ problem: null, warnings: [keepsNothing] });
@@ -238,14 +238,14 @@ describe('the server', () => {
     expect(await inspectRedis(await open({ url: appending.url }))).toEqual({ problem: null, warnings: [] });
   });
 
-  it('is not warned about where it does not tell what it keeps', async () => {
+  it('causes no warning if it does not say what it saves', async () => {
     const { url } = await ownServer();
     const client = await open({ url });
     await client.acl('SETUSER', 'default', '-config');
     expect(await inspectRedis(client)).toEqual({ problem: null, warnings: [] });
   });
 
-  it('is warned about where it may evict keys', async () => {
+  it('causes a warning if it may evict keys', async () => {
     const { url } = await ownServer();
     const client = await open({ url });
     await client.config('SET', 'maxmemory-policy', 'allkeys-lru');
@@ -259,7 +259,7 @@ describe('the server', () => {
     ['much newer', '10.1.0', 'standalone', null],
     ['a Sentinel', '7.0.0', 'sentinel', 'this is a Redis Sentinel: name it under redis.sentinels in the file'],
     ['a node', '7.0.0', 'cluster', 'this Redis is a node of a cluster: name it under redis.cluster in the file'],
-  ])('is judged by what it tells: %s', async (_, version, mode, problem) => {
+  ])('is judged by its version and mode: %s', async (_, version, mode, problem) => {
     const info = `# Server\r\nredis_version:${version}\r\nredis_mode:${mode}\r\n`;
     const server = { info: () => Promise.resolve(info) } as unknown as Redis;
     expect(await inspectServer(server)).toEqual({ problem, warnings: [] });

@@ -21,12 +21,12 @@ it.each([
   ['LOADING', 'LOADING Redis is loading the dataset in memory'],
   ['BUSY', 'BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.'],
   ['WRONGPASS', 'WRONGPASS invalid username-password pair or user is disabled.'],
-])('%s is found in: %s', (reason, message) => {
+])('%s is recognized in: %s', (reason, message) => {
   expect(refusalOf(new Error(message))).toBe(reason);
   expect(isConnectionError(new Error(message))).toBe(true);
 });
 
-it('is found in the errors of a transaction', () => {
+it('is recognized in the errors of a transaction', () => {
   const oom = new Error("OOM command not allowed when used memory > 'maxmemory'.");
   const aborted = Object.assign(new Error('EXECABORT Transaction discarded because of previous errors.'), {
     previousErrors: [oom],
@@ -42,6 +42,6 @@ it.each([
   'Missing lock for job OOM . moveToFinished',
   'unknown group "OOM x": it is not in the configuration file',
   'ERR unknown command',
-])('is not found in: %s', (message) => {
+])('is not recognized in: %s', (message) => {
   expect(refusalOf(new Error(message))).toBeNull();
 });

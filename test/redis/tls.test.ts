@@ -88,25 +88,28 @@ it.each([
   ['an address', byAddress],
   ['Sentinels', bySentinels],
   ['a cluster', byCluster],
-])('works over TLS, as a user with a password, by %s, and refuses whom nobody vouches for', async (_name, reach) => {
-  const { authority, start } = await ownServers();
-  const { redis, prefix = 'bull', address, section = '' } = await reach(start);
-  redis.on('error', () => {});
-  onTestFinished(() => redis.disconnect());
-  const env = { PW: password, ...(address === undefined ? {} : { REDIS_URL: address }) };
-  const trusting = { ...env, NODE_EXTRA_CA_CERTS: authority };
-  const rig = await makeRig({ redis, prefix, url: null, section, env: trusting }, noProxy);
-  const worker = rig.start();
-  await logged(worker, 'started');
-  const rotated = rig.command('rotate', 'g0', '--wait', '--json');
-  expect(await rotated.ended).toBe(0);
-  await rig.expectLive(0);
-  worker.child.kill('SIGTERM');
-  expect(await worker.ended).toBe(0);
+])(
+  'works over TLS as a user with a password, by %s, and rejects an unknown certificate authority',
+  async (_name, reach) => {
+    const { authority, start } = await ownServers();
+    const { redis, prefix = 'bull', address, section = '' } = await reach(start);
+    redis.on('error', () => {});
+    onTestFinished(() => redis.disconnect());
+    const env = { PW: password, ...(address === undefined ? {} : { REDIS_URL: address }) };
+    const trusting = { ...env, NODE_EXTRA_CA_CERTS: authority };
+    const rig = await makeRig({ redis, prefix, url: null, section, env: trusting }, noProxy);
+    const worker = rig.start();
+    await logged(worker, 'started');
+    const rotated = rig.command('rotate', 'g0', '--wait', '--json');
+    expect(await rotated.ended).toBe(0);
+    await rig.expectLive(0);
+    worker.child.kill('SIGTERM');
+    expect(await worker.ended).toBe(0);
 
-  const suspicious = await makeRig({ redis, prefix, url: null, section, env }, noProxy);
-  const refused = suspicious.start();
-  expect(await refused.ended).toBe(1);
-  expect(refused.stderr).toMatch(/^cannot reach Redis at .*: self-signed certificate\b/);
-  for (const told of [refused.stderr, refused.stdout, worker.stdout]) expect(told).not.toContain(password);
-});
+    const suspicious = await makeRig({ redis, prefix, url: null, section, env }, noProxy);
+    const refused = suspicious.start();
+    expect(await refused.ended).toBe(1);
+    expect(refused.stderr).toMatch(/^cannot reach Redis at .*: self-signed certificate\b/);
+    for (const output of [refused.stderr, refused.stdout, worker.stdout]) expect(output).not.toContain(password);
+  },
+);
