@@ -1,4 +1,4 @@
-/** `npm run bench:planner`: the cost of ticks, loads and edits with up to 100,000 groups, and of 200 instances in one process. */
+/** `npm run bench:planner`: the cost of ticks, loads and edits of up to 100,000 groups, and of 200 instances. */
 import { markdownTable } from '../support/table.ts';
 import { instances, measureInstances } from './instances.ts';
 import { measureTicks, type TickCosts } from './ticks.ts';

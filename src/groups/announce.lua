@@ -1,7 +1,7 @@
 --[[
   Announces which file a worker has, and returns that file's generation. A file gets a new generation, higher than all
-  others, if no worker has had it before or if a worker was edited back to it. Otherwise it keeps its generation, even if
-  Redis has lost it, because the worker remembers.
+  others, if no worker has had it before or if a worker was edited back to it. Otherwise it keeps its generation, even
+  if Redis has lost it, because the worker remembers.
 
   KEYS[1]  generations: hash, digest of a file to its generation
   KEYS[2]  workers: sorted set, '<worker> <digest>' by the time of its last announcement

@@ -11,8 +11,8 @@ export interface DesiredGroup {
   readonly entry: Entry;
   readonly firstSeen: FirstSeen;
   /**
-   * Set if the group was registered before. If it has no record then, Redis has lost it, and a forgotten call may take effect
-   * for this long. ms.
+   * Set if the group was registered before. If it has no record now, Redis has lost it, and a forgotten call may take
+   * effect for this long. ms.
    */
   readonly settlesInMs?: number;
 }

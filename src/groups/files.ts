@@ -32,8 +32,8 @@ export interface FileRank {
   /** Higher is newer. */
   readonly generation: number;
   /**
-   * The highest generation whose registrations this file may replace: its own while a live worker has a newer file, otherwise
-   * the newest that ever was.
+   * The highest generation whose registrations this file may replace: its own while a live worker has a newer file,
+   * otherwise the newest of all time.
    */
   readonly overridesUpTo: number;
   /** No worker had this file before, or Redis has lost the announcements. */

@@ -25,7 +25,7 @@ const schedule = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('cron'), cron: z.string(), ...when }),
 ]);
 
-/** A group as the file has it. Workers act on the registered entry, never on the file that they have read themselves. */
+/** A group as the file has it. Workers act on the registered entry, never on the file that they have read. */
 const entry = z.looseObject({
   /** The group's id in the file. */
   group: z.string(),

@@ -1,7 +1,7 @@
 /**
- * Registers a file's groups in Redis: which groups exist, which instance serves each, and when each is due. Every worker
- * acts on what is registered. Only differences are written, so a restart moves no schedule. A group that left the file
- * keeps its history for 30 days. If it returns by then, under any id, it continues where it was.
+ * Registers a file's groups in Redis: which groups exist, which instance serves each, and when each is due. Workers act
+ * on what is registered. Only differences are written, so a restart moves no schedule. A group that left the file keeps
+ * its history for 30 days. If it returns by then, under any id, it continues where it was.
  *
  * Two entries may name one WhatsApp group (by a link and a JID, say). The first one that claims the JID owns it for as
  * long as it is registered; the other is a duplicate.

@@ -1,5 +1,5 @@
 /**
- * Publishes committed events from the outboxes to the results queues, in the order of their commits. Every results queue
+ * Publishes committed events from the outboxes to the results queues, in the order of their commits. Each results queue
  * has an outbox of its own, so a queue that cannot be written to delays no other and loses nothing.
  *
  * Publishes at least once: if a process dies between adding an event and its acknowledgement, the event is added again,
@@ -109,8 +109,8 @@ export function createOutbox({ redis, keys, prefix, onError }: OutboxOptions): O
 }
 
 /**
- * The oldest events up to the second one of any group. Redis may refuse one of several jobs that are added together and accept
- * it later, and the order within a group must not depend on that.
+ * The oldest events up to the second one of any group. Redis may refuse one of several jobs that are added together
+ * and accept it later, and the order within a group must not depend on that.
  */
 function firstOfEachGroup(waiting: readonly string[]): readonly LinkEvent[] {
   const events = new Map<string, LinkEvent>();

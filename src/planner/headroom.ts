@@ -26,7 +26,7 @@ export interface HeadroomDependencies extends Database {
 
 /** Of the instances that share one token. */
 export interface Headroom {
-  /** Calls that the token can serve until the next tick, less those that are queued. Verifications do not count as queued. */
+  /** Calls that the token can serve until the next tick, less those that are queued, without verifications. */
   readonly free: number;
   /** Periodic verifications that are queued. */
   readonly verifications: number;
@@ -68,7 +68,7 @@ export async function readHeadroom(
   return { free: Math.max(free - queued, 0), verifications, paused, probing, paced };
 }
 
-/** Those that their instance's gate lets through. A gate that probes gets one, of a group that is not blamed if possible. */
+/** Those that their instance's gate lets through. A probing gate gets one, of a group that is not blamed if possible. */
 export function admit<T extends { readonly instance: InstanceConfig; readonly recordId: string }>(
   heads: readonly T[],
   { paused, probing }: Headroom,
@@ -86,7 +86,7 @@ export function admit<T extends { readonly instance: InstanceConfig; readonly re
 
 /**
  * Promotes jobs that wait for a slot if slots are idle, because the jobs before them were removed or never came. A
- * promoted job asks the budget as usual, so promoting too many only makes them wait again. Returns how many it promoted.
+ * promoted job asks the budget as usual, so promoting too many only makes them wait again. Returns their number.
  */
 export async function promoteWaiting(
   { budget, config, tokenOf, queueOf, ...db }: HeadroomDependencies,

@@ -18,8 +18,8 @@ export const scheduledData = z.object({ record: z.string(), group: z.string(), d
 export const verifyData = z.object({ record: z.string(), group: z.string() });
 
 /**
- * Why a link is read. `unsettled`: a call had no answer. `opinion`: a second opinion on a paused instance. `owed`: the group is
- * new or has returned to the file. `idle`: the verification period.
+ * Why a link is read. `unsettled`: a call had no answer. `opinion`: a second opinion on a paused instance. `owed`: the
+ * group is new or has returned to the file. `idle`: the verification period.
  */
 export type ReadKind = 'unsettled' | 'opinion' | 'owed' | 'idle';
 

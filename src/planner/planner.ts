@@ -6,7 +6,7 @@
  * A group whose record is unreadable or gone delays no other: it is reported and looked at again later.
  *
  * A tick may run twice, or at the same time as another: a released group is postponed in its index, its job id contains
- * the due time, and in the end the record decides. If a released job gets lost, it is released again after `postponeMs`.
+ * the due time, and in the end the record decides. A released job that gets lost is released again after `postponeMs`.
  */
 
 import { bucketOf } from '../budget/budget.ts';
