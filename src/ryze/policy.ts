@@ -48,11 +48,11 @@ const ofCall = { scope: 'call', pause: outage, retried: true } as const;
 const ofInstance = { scope: 'instance', pause: trouble, retried: false } as const;
 
 export const policies: Readonly<Record<ErrorCode, Policy>> = {
-  not_admin: { ...ofGroup, advice: 'make its phone an admin of the group, then rotate it' },
-  group_not_found: { ...ofGroup, advice: 'let its phone join the group, or name the group by its JID' },
-  instance_not_found: { ...ofInstance, advice: 'RyzeAPI knows no instance of that name' },
+  not_admin: { ...ofGroup, advice: "make its instance's phone an admin of the group, then rotate it" },
+  group_not_found: { ...ofGroup, advice: "add its instance's phone to the group, or correct the group's identifier" },
+  instance_not_found: { ...ofInstance, advice: 'correct its name in the file: RyzeAPI has no such instance' },
   unauthorized: { ...ofInstance, blamesToken: true, advice: 'give it a token that RyzeAPI accepts' },
-  wrong_instance: { ...ofInstance, advice: 'its token belongs to another instance' },
+  wrong_instance: { ...ofInstance, advice: 'use its own token: this one belongs to another instance' },
   instance_disconnected: {
     ...ofInstance,
     outlastsEdits: true,
@@ -62,19 +62,19 @@ export const policies: Readonly<Record<ErrorCode, Policy>> = {
     ...ofInstance,
     pause: throttling,
     outlastsEdits: true,
-    advice: 'WhatsApp asks it to slow down; set "pace" if that comes again',
+    advice: 'WhatsApp asks it to slow down; if this happens again, set "pace"',
   },
   rate_limited: {
     scope: 'token',
     pause: null,
     retried: false,
-    advice: 'others use the same token; lower "rateLimit.max" if that comes again',
+    advice: 'others use the same token; if this happens again, lower "rateLimit.max"',
   },
-  invalid_request: { ...ofGroup, advice: 'correct its entry in the file, as the message says' },
-  server_error: { ...ofCall, advice: 'RyzeAPI is in trouble; work resumes by itself' },
-  bad_response: { ...ofCall, advice: 'something between here and RyzeAPI answers; check "api.baseUrl" and proxies' },
-  network_error: { ...ofCall, advice: 'RyzeAPI cannot be reached; check the network and "api.baseUrl"' },
-  timeout: { ...ofCall, advice: 'RyzeAPI does not answer in time; work resumes by itself' },
+  invalid_request: { ...ofGroup, advice: 'correct its entry in the file as the message says' },
+  server_error: { ...ofCall, advice: 'wait for RyzeAPI to recover; work then resumes automatically' },
+  bad_response: { ...ofCall, advice: 'check "api.baseUrl" and proxies: the answer is not from RyzeAPI' },
+  network_error: { ...ofCall, advice: 'check the network and "api.baseUrl": RyzeAPI is unreachable' },
+  timeout: { ...ofCall, advice: 'wait for RyzeAPI to answer in time; work then resumes automatically' },
 };
 
 /**
@@ -92,7 +92,8 @@ export function causeOf(code: ErrorCode): string {
 
 /** `reason`: of a pause, as Redis holds it. Empty if there is nothing to do. */
 export function adviceFor(reason: string): string {
-  if (reason === 'suspected') return 'several groups failed in a row; each is tried once more before it is blamed';
+  if (reason === 'suspected')
+    return 'wait: several groups failed in a row, and each is tried once more to find the cause';
   return policyOf(reason)?.advice ?? '';
 }
 
