@@ -4,19 +4,19 @@
   the call's time-out and `per` have passed: at no moment can the server have counted a request of ours that no slot
   stands for.
 
-  Who finds no slot joins a wait list and is told when to ask again: the first shortly before the first slot is given
-  back, the second before the second is. A waiter that asks shortly before gets the slot for that moment. So hardly
-  anybody asks without success. A wait list only orders those who wait: the limit is kept by the slots alone. However
-  long it is, a call does a bounded amount of work.
+  A caller that gets no slot joins a wait list and learns when to ask again: the first waiter shortly before the first slot
+  is given back, the second before the second is. A waiter that asks shortly before gets the slot for that moment, so few
+  ask without success. A wait list only orders the waiters: the slots alone enforce the limit. A call does a bounded amount
+  of work, however long the list is.
 
   KEYS[1]  slots: sorted set, slot id by the time at which it is given back
   KEYS[2]  bucket: hash {known, limit, foreign, foreignUntil, closedUntil, refusals, probe, probeUntil, latency}
-  KEYS[3]  wait list of one-offs: sorted set, waiter by its turn, the time at which it was first told to ask again
-  KEYS[4]  lag of that list: ms by which every turn on it comes later than it was first told
+  KEYS[3]  wait list of one-offs: sorted set, waiter by its turn, the time at which it was first to ask again
+  KEYS[4]  lag of that list: ms by which every turn on it is late
   KEYS[5]  wait list of scheduled work, which comes after all one-offs
   KEYS[6]  lag of that list
-  KEYS[7]  gate of the instance: hash {reason, cause, until, blamedUntil, streak, closedAt, since, needs, last, stoodBackAt,
-           probe, probeUntil}
+  KEYS[7]  gate of the instance: hash {reason, cause, until, blamedUntil, streak, closedAt, since, needs, last,
+           stoodBackAt, probe, probeUntil}
   KEYS[8]  pace of the instance: time of its last scheduled reset
   KEYS[9]  blamed: hash of the groups whose failures closed the gate
   KEYS[10] due: sorted set of the instance's scheduled groups
@@ -27,9 +27,9 @@
   ARGV[4]  max, requests in any `per`, as configured
   ARGV[5]  per, ms
   ARGV[6]  reserve, slots left to one-offs
-  ARGV[7]  hold, ms that a slot without an answer counts
+  ARGV[7]  slot TTL, ms that a slot without an answer counts
   ARGV[8]  pace, ms between two scheduled resets (0: none, or this is not one)
-  ARGV[9]  probe lease, ms: a probe without an answer for so long is taken for dead, and another may go
+  ARGV[9]  probe lease, ms: a probe without an answer for this long is taken for dead, and another may go
   ARGV[10] group, as the gate knows it
 
   Returns  {verdict, ms}; verdicts are named in budget.ts; ms: when to ask again, or when granted, from when on to send
@@ -37,49 +37,49 @@
 local slotsKey, bucketKey, gateKey, paceKey = KEYS[1], KEYS[2], KEYS[7], KEYS[8]
 local oneOffs, scheduledWork = { key = KEYS[3], lagKey = KEYS[4] }, { key = KEYS[5], lagKey = KEYS[6] }
 local slot, waiter, scheduled = ARGV[1], ARGV[2], ARGV[3] == '1'
-local max, per, reserve, hold = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
+local max, per, reserve, slotTtl = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
 local pace, probeLease = tonumber(ARGV[8]), tonumber(ARGV[9])
 local blamedKey, dueKey, group = KEYS[9], KEYS[10], ARGV[10]
 
 local GRANTED, BUDGET, RESERVED, EXHAUSTED, PROBING, GATE, PACE, BLAMED = 0, 1, 2, 3, 4, 5, 6, 7
--- While a probe is out, nobody asks again sooner than this.
+-- While a probe is out, no caller asks again sooner than this.
 local PROBE_POLL = 100
 -- A blamed group stands back for this long, so that another group's call may be the probe.
 local STAND_BACK = 5000
 -- The gate may open at any moment: a blamed group asks again after this time at the latest.
 local BLAMED_POLL = 15000
--- A slot that is given back within this time is granted for then: less than what a new try costs.
+-- A slot that is given back within this time is granted for that moment: asking again would cost more.
 local SOON = 250
--- Waiters are told to come this much early, as they may be late.
+-- Waiters are to ask this much early, because they may be late.
 local LEAD = 100
--- A waiter that has not come this long after its turn is removed.
+-- A waiter that has not asked this long after its turn is removed.
 local GRACE = 2000
--- So many are removed by one call at most; those who are left do not count.
+-- One call removes at most this many; the others do not count.
 local BATCH = 1000
 
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 
--- Asked again because the answer was lost.
+-- The same call again: its answer was lost.
 local granted = redis.call('ZSCORE', slotsKey, slot)
 if granted then
-  return { GRANTED, math.max(granted - hold - now, 0) }
+  return { GRANTED, math.max(granted - slotTtl - now, 0) }
 end
 
 local function field(key, name)
   return tonumber(redis.call('HGET', key, name) or 0)
 end
 
--- When to ask again while a probe is out: after its likely answer; once that is late, when it has been out for twice as
--- long.
+-- When to ask again while a probe is out: after its likely answer, or, once that is late, when it has been out for twice
+-- as long.
 local function untilProbed(probeUntil)
   local out = now - (probeUntil - probeLease)
   local likely = 2 * field(bucketKey, 'latency') - out
   return math.min(math.ceil(math.max(likely, out, PROBE_POLL)), probeUntil - now)
 end
 
--- When the time of a closed gate is over, one call at a time goes through it, to see whether the trouble is over: a call
--- of a group that is not blamed for the trouble, wherever one waits, and never twice in a row of the same group.
+-- Once the pause of a closed gate is over, one call at a time goes through it as a probe. It is a call of a group that is
+-- not blamed, if one waits, and never of the same group twice in a row.
 local gated = redis.call('EXISTS', gateKey) == 1
 if gated then
   local untilTime = field(gateKey, 'until')
@@ -106,8 +106,8 @@ if closedUntil > now then
   return { EXHAUSTED, closedUntil - now }
 end
 
--- Without memory of the server's count one call goes alone, and its answer tells. The same once the counter was reset
--- under which others used the token: they may have begun to use the next one.
+-- While the server's count is unknown, one call goes alone, and its answer shows the count. The same applies once a count
+-- that others had used has reset: they may use the next one too.
 local foreign, foreignUntil = field(bucketKey, 'foreign'), field(bucketKey, 'foreignUntil')
 local known = redis.call('HEXISTS', bucketKey, 'known') == 1
 if foreign > 0 and foreignUntil <= now then
@@ -117,48 +117,48 @@ if not known and field(bucketKey, 'probeUntil') > now then
   return { PROBING, untilProbed(field(bucketKey, 'probeUntil')) }
 end
 
--- Where the server's limit is lower than configured, so is the reserve.
+-- If the server's limit is lower than configured, so is the reserve.
 local limit = tonumber(redis.call('HGET', bucketKey, 'limit') or max)
 if limit < max then
   reserve = math.ceil(reserve * limit / max)
   max = limit
 end
 
-local held = redis.call('ZCOUNT', slotsKey, '(' .. now, '+inf')
-local used = held + foreign
+local inUse = redis.call('ZCOUNT', slotsKey, '(' .. now, '+inf')
+local used = inUse + foreign
 local ceiling = scheduled and math.max(max - reserve, 1) or max
 
--- When the nth of the slots that count now is given back. For one whose answer is still to come (its score is when it
--- would be given back without one) that is guessed: the answers of m calls are spread evenly over twice the mean.
--- Second result: true where it is known.
+-- When the nth of the slots in use is given back. Second result: whether that is exact. For a slot without an answer yet
+-- (its score is when it would be given back without one) it is estimated: the answers of m calls are spread evenly over
+-- twice the mean.
 local latency = field(bucketKey, 'latency')
 local function givenBack(n)
-  local found = redis.call('ZRANGEBYSCORE', slotsKey, '(' .. now, '+inf', 'WITHSCORES', 'LIMIT', n - 1, 1)
-  local at = tonumber(found[2] or now)
+  local reply = redis.call('ZRANGEBYSCORE', slotsKey, '(' .. now, '+inf', 'WITHSCORES', 'LIMIT', n - 1, 1)
+  local at = tonumber(reply[2] or now)
   if at <= now + per then
     return at, true
   end
   local inFlight = redis.call('ZCOUNT', slotsKey, '(' .. now + per, '+inf')
-  local answeredAt = at - hold + 2 * latency * (n - held + inFlight) / (inFlight + 1)
+  local answeredAt = at - slotTtl + 2 * latency * (n - inUse + inFlight) / (inFlight + 1)
   return math.min(math.max(answeredAt, now) + per, at)
 end
 
--- When n of what counts now will count no more; slots that are taken again in the meantime included.
+-- When n of the requests that count now no longer do, including slots that are taken again in the meantime.
 local function freed(n)
-  if n <= held then
+  if n <= inUse then
     return givenBack(n)
   elseif n <= used then
     return foreignUntil
   end
   local rounds, rest = math.floor((n - 1) / ceiling), (n - 1) % ceiling + 1
-  local first = rest <= held and givenBack(rest) or math.max(foreignUntil, now + per)
+  local first = rest <= inUse and givenBack(rest) or math.max(foreignUntil, now + per)
   return first + rounds * (per + latency / 2)
 end
 
 local mine = scheduled and scheduledWork or oneOffs
 local turn = tonumber(redis.call('ZSCORE', mine.key, waiter) or nil)
 
--- Each list keeps its own time, which is behind by its lag. On it, a waiter's turn never changes, nor does its place.
+-- Each list has a time of its own, which is behind by its lag. By that time, a waiter's turn and place never change.
 for _, list in ipairs({ oneOffs, scheduledWork }) do
   list.lag = tonumber(redis.call('GET', list.lagKey) or 0)
   list.now = now - list.lag
@@ -171,7 +171,7 @@ for _, list in ipairs({ oneOffs, scheduledWork }) do
   list.due = redis.call('ZCOUNT', list.key, list.now - GRACE, list.now)
 end
 
--- Those whose turn has come go first, whatever their place.
+-- Waiters whose turn has come go first, whatever their place.
 local ahead = 0
 if not (turn and turn <= mine.now) then
   ahead = mine.due
@@ -184,7 +184,7 @@ local startsAt = now
 if used + ahead >= ceiling then
   local before = mine.waiting
   if turn then
-    -- Without a rank it was among those just removed, which came before all others.
+    -- Without a rank it was among the removed ones, which were ahead of all others.
     before = math.max((redis.call('ZRANK', mine.key, waiter) or 0) - mine.expired, 0)
   end
   if scheduled then
@@ -193,7 +193,7 @@ if used + ahead >= ceiling then
   local at, exact = freed(used - ceiling + before + 1)
   at = math.ceil(at)
   if not exact or at > now + SOON then
-    -- What is only guessed, or when others' requests are forgotten, is not granted ahead of its time.
+    -- An estimate, or the time at which others' requests stop counting, is not granted ahead of time.
     at = math.max(at - LEAD, now + LEAD)
     local last = tonumber(redis.call('ZRANGE', mine.key, -1, -1, 'WITHSCORES')[2] or 0)
     if mine.waiting == 0 then
@@ -202,11 +202,11 @@ if used + ahead >= ceiling then
     turn = turn or math.max(at - mine.lag, last)
     mine.lag = math.max(mine.lag, at - turn)
     redis.call('ZADD', mine.key, turn, waiter)
-    local expiry = math.max(last, turn) + mine.lag - now + hold
+    local expiry = math.max(last, turn) + mine.lag - now + slotTtl
     redis.call('PEXPIRE', mine.key, expiry)
     redis.call('SET', mine.lagKey, mine.lag, 'PX', expiry)
     if scheduled and used < ceiling then
-      -- Slots are kept for those whose turn has come: by then they have taken them, or are gone.
+      -- Slots are reserved for waiters whose turn has come: by then they have taken them, or are gone.
       at = math.min(at, now + GRACE)
     end
     return { used < max and RESERVED or BUDGET, at - now }
@@ -223,12 +223,12 @@ if pace > 0 then
   redis.call('SET', paceKey, startsAt, 'PX', pace + startsAt - now)
 end
 
-redis.call('ZADD', slotsKey, startsAt + hold, slot)
-redis.call('PEXPIRE', slotsKey, hold * 2)
+redis.call('ZADD', slotsKey, startsAt + slotTtl, slot)
+redis.call('PEXPIRE', slotsKey, slotTtl * 2)
 if not known then
   redis.call('HDEL', bucketKey, 'known', 'foreign')
   redis.call('HSET', bucketKey, 'probe', slot, 'probeUntil', now + probeLease)
-  redis.call('PEXPIRE', bucketKey, hold * 2)
+  redis.call('PEXPIRE', bucketKey, slotTtl * 2)
 end
 if gated then
   redis.call('HSET', gateKey, 'probe', slot, 'probeUntil', now + probeLease)

@@ -20,7 +20,7 @@ local slotsKey, bucketKey = KEYS[1], KEYS[2]
 local oneOffs, scheduledWork = { key = KEYS[3], lagKey = KEYS[4] }, { key = KEYS[5], lagKey = KEYS[6] }
 local max, reserve, per, horizon = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 
--- As in acquire.lua: a waiter that has not come this long after its turn is gone.
+-- As in acquire.lua: a waiter that has not asked this long after its turn is gone.
 local GRACE = 2000
 
 local time = redis.call('TIME')
@@ -39,8 +39,8 @@ end
 
 -- The reserve shrinks with a limit that is lower than configured.
 local ceiling = math.max(limit - math.ceil(reserve * limit / max), 1)
--- Waiters whose turn comes within the horizon are served before anything that is released now. Those of later turns are
--- not: they may never come.
+-- Waiters whose turn comes within the horizon are served before anything that is released now. Later ones are not counted:
+-- they may never come.
 local waiting = 0
 for _, list in ipairs({ oneOffs, scheduledWork }) do
   local listNow = now - tonumber(redis.call('GET', list.lagKey) or 0)
@@ -49,7 +49,7 @@ for _, list in ipairs({ oneOffs, scheduledWork }) do
 end
 local free = math.max(ceiling - used + freed - waiting, 0)
 if horizon > per and used < limit then
-  -- Every slot can be used again and again within the horizon.
+  -- Every slot can be used several times within the horizon.
   free = math.max(free, ceiling * math.floor(horizon / per))
 end
 local callable = 0

@@ -1,6 +1,6 @@
 --[[
-  Judges a failed call: is it the group's failure, or the instance's? Closes the instance's gate where it may be the
-  instance's, and extends the pause where a probe has failed.
+  Judges whether a failed call is the group's failure or the instance's. Closes the instance's gate if it may be the
+  instance's, and extends the pause if a probe has failed.
 
   A failure belongs to the group if another group's call of the same kind works afterwards (settle.lua convicts the
   blamed), and to the instance if that fails too.
@@ -21,7 +21,7 @@
   ARGV[6]  ms of the first pause
   ARGV[7]  ms of the longest pause
   ARGV[8]  'reset' if only a reset shows that the reason is over, else 'read'
-  ARGV[9]  when the call began
+  ARGV[9]  when the call started
   ARGV[10] slot of the call
   ARGV[11] groups in a row that make it the instance's failure
   ARGV[12] ms that such a row must last
@@ -34,9 +34,9 @@
 local gateKey, resetsKey, readsKey, blamedKey, culpritsKey, dueKey =
   KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
 local group, kind, scope, cause, reason = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
-local first, most, needs = tonumber(ARGV[6]), tonumber(ARGV[7]), ARGV[8]
-local begunAt, slot = tonumber(ARGV[9]), ARGV[10]
-local tooMany, quiet = tonumber(ARGV[11]), tonumber(ARGV[12])
+local firstPause, maxPause, needs = tonumber(ARGV[6]), tonumber(ARGV[7]), ARGV[8]
+local startedAt, slot = tonumber(ARGV[9]), ARGV[10]
+local tooMany, rowLasts = tonumber(ARGV[11]), tonumber(ARGV[12])
 local rowMs, culpritMs = tonumber(ARGV[13]), tonumber(ARGV[14])
 
 local time = redis.call('TIME')
@@ -63,7 +63,7 @@ end
 local gate = redis.call('HMGET', gateKey, 'cause', 'until', 'streak', 'closedAt')
 local gateCause, streak = gate[1], tonumber(gate[3] or 0)
 local closedUntil, closedAt = tonumber(gate[2] or 0), tonumber(gate[4] or 0)
-local isProbe = gateCause and closedUntil <= now and begunAt > closedAt
+local isProbe = gateCause and closedUntil <= now and startedAt > closedAt
 local wasBlamed = gateCause and redis.call('HEXISTS', blamedKey, group) == 1
 
 local row = kind == 'reset' and resetsKey or readsKey
@@ -71,8 +71,8 @@ redis.call('ZREMRANGEBYSCORE', row, '-inf', now - rowMs)
 redis.call('ZADD', row, 'NX', now, cause .. '/' .. group)
 redis.call('PEXPIRE', row, rowMs)
 
--- The groups of the row, by the kind of call that failed; a failed reset outweighs a failed read.
-local kinds, inRow, resetsInRow, began = {}, 0, 0, now
+-- The groups in the row, by the kind of call that failed. A failed reset outweighs a failed read.
+local kinds, inRow, resetsInRow, rowStartedAt = {}, 0, 0, now
 for key, of in pairs({ [readsKey] = 'read', [resetsKey] = 'reset' }) do
   local members = redis.call('ZRANGE', key, 0, -1, 'WITHSCORES')
   for i = 1, #members, 2 do
@@ -81,11 +81,11 @@ for key, of in pairs({ [readsKey] = 'read', [resetsKey] = 'reset' }) do
       inRow = inRow + (kinds[name] and 0 or 1)
       resetsInRow = resetsInRow + (of == 'reset' and 1 or 0)
       kinds[name] = of == 'reset' and of or kinds[name] or of
-      began = math.min(began, tonumber(members[i + 1]))
+      rowStartedAt = math.min(rowStartedAt, tonumber(members[i + 1]))
     end
   end
 end
--- Where resets of several groups failed one after another, a read that works does not show that resets do.
+-- If resets of several groups failed one after another, a read that works does not show that resets do.
 if resetsInRow >= math.max(tooMany, 2) then
   needs = 'reset'
 end
@@ -97,13 +97,13 @@ local function blame(name, by)
 end
 
 local function pause(nth)
-  return math.min(first * 2 ^ math.min(nth - 1, 20), most)
+  return math.min(firstPause * 2 ^ math.min(nth - 1, 20), maxPause)
 end
 
--- A gate that is left in peace for long enough is forgotten.
+-- A gate without calls for long enough is forgotten.
 local function keepFor(ms)
-  redis.call('PEXPIRE', gateKey, ms + most * 2)
-  redis.call('PEXPIRE', blamedKey, ms + most * 2)
+  redis.call('PEXPIRE', gateKey, ms + maxPause * 2)
+  redis.call('PEXPIRE', blamedKey, ms + maxPause * 2)
 end
 
 local function closeForAll(nth)
@@ -136,13 +136,13 @@ end
 
 if gateCause and (gateCause == cause or scope == 'instance') then
   if not isProbe then
-    -- It was in flight when the gate closed: the same trouble, which pauses nothing for longer.
+    -- It was in flight when the gate closed: the same failure, which does not extend the pause.
     blame(group, kind)
     releaseProbe()
     return { 'paused', '', math.max(closedUntil - now, 0), streak, inRow }
   end
   if wasBlamed and scope == 'group' then
-    -- This was the second call that it was owed.
+    -- This was its second call.
     releaseProbe()
     return { 'group', '', 0, 0, inRow }
   end
@@ -161,7 +161,7 @@ if gateCause and (gateCause == cause or scope == 'instance') then
   return { 'paused', isSame and 'extended' or 'closed', ms, nth, inRow }
 end
 
-if closedUntil <= now and inRow >= tooMany and now - began >= quiet then
+if closedUntil <= now and inRow >= tooMany and now - rowStartedAt >= rowLasts then
   if not gateCause then
     redis.call('DEL', blamedKey)
   end

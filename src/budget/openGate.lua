@@ -1,11 +1,11 @@
 --[[
-  Opens an instance's gate by hand. What it was closed for is put right, so nobody is to blame for it.
+  Opens an instance's gate after its reason was fixed. No group is blamed for it any longer.
 
   KEYS[1]  gate of the instance: hash {reason, cause, ...}
   KEYS[2]  blamed: hash of the groups whose failures closed it
   KEYS[3]  culprits: hash, group by "cause kind until"
 
-  Returns  what it was closed for, or '': it was open
+  Returns  what it was closed for, or '' if it was open
 ]]
 local gateKey, blamedKey, culpritsKey = KEYS[1], KEYS[2], KEYS[3]
 

@@ -1,6 +1,6 @@
 --[[
-  Moves an instance's gate back with Redis's clock, so that its pause lasts no longer than it would have. A gate that was
-  moved already stays as it is, so several workers may do it at once.
+  Moves an instance's gate back with Redis's clock, so that its pause gets no longer. A gate that was moved already stays
+  as it is, so several workers may do this at once.
 
   KEYS[1]  gate: hash {reason, cause, until, blamedUntil, streak, closedAt, since, needs, last, stoodBackAt, probe,
            probeUntil}; closedAt: start of this pause; since: start of the first pause in a row
@@ -16,7 +16,7 @@ local gateKey, backMs = KEYS[1], tonumber(ARGV[1])
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 
--- A failure of the future would outlast every call that works.
+-- No call that works would disprove a failure in the future.
 redis.call('ZREMRANGEBYSCORE', KEYS[2], '(' .. now, '+inf')
 redis.call('ZREMRANGEBYSCORE', KEYS[3], '(' .. now, '+inf')
 
