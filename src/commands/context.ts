@@ -5,7 +5,7 @@
 
 import { resolve } from 'node:path';
 import type { Config } from '../config/config.ts';
-import { loadConfig } from '../config/load.ts';
+import { loadConfig, loadRedisConfig } from '../config/load.ts';
 import { ConfigError } from '../config/problems.ts';
 import { connectRedis } from '../redis/connection.ts';
 import { createDatabase, type Database } from '../redis/database.ts';
@@ -38,6 +38,13 @@ export function configFile(options: CommonOptions): string {
 /** Reads and validates the file. Throws a `ConfigError` that lists every problem. */
 export async function readConfig(options: CommonOptions): Promise<Config> {
   const loaded = await loadConfig(configFile(options));
+  if (loaded.ok) return loaded.config;
+  throw new ConfigError(loaded.problems);
+}
+
+/** Reads only what is needed to find Redis. Throws a `ConfigError`. */
+export async function readRedisConfig(options: CommonOptions): Promise<Config['redis']> {
+  const loaded = await loadRedisConfig(configFile(options));
   if (loaded.ok) return loaded.config;
   throw new ConfigError(loaded.problems);
 }

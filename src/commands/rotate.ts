@@ -17,7 +17,7 @@ import { openConnection } from '../redis/connectionOptions.ts';
 import { type Database, redisTime } from '../redis/database.ts';
 import { refusalOf, withoutCommand } from '../redis/errors.ts';
 import { pausedText } from '../status/format.ts';
-import { CommandError, type CommonOptions, readConfig, withRedis } from './context.ts';
+import { CommandError, type CommonOptions, readConfig, readRedisConfig, withRedis } from './context.ts';
 import { type Progress, showProgress } from './progress.ts';
 
 export interface RotateOptions extends CommonOptions {
@@ -50,8 +50,9 @@ export async function rotate(names: readonly string[], options: RotateOptions): 
   if (timeoutMs === null) {
     throw new CommandError(2, `--timeout: "${options.timeout}" is not a duration such as 60s or 5m`);
   }
-  const config = await readConfig(options);
-  if (options.all && !options.yes && !(await isConfirmed(config.groups.length))) return 1;
+  const all = options.all ? await readConfig(options) : null;
+  if (all !== null && !options.yes && !(await isConfirmed(all.groups.length))) return 1;
+  const redisConfig = all?.redis ?? (await readRedisConfig(options));
 
   const signal = options.wait ? AbortSignal.timeout(Math.min(timeoutMs, maxTimerMs)) : null;
   if (signal !== null) setMaxListeners(0, signal);
@@ -61,8 +62,9 @@ export async function rotate(names: readonly string[], options: RotateOptions): 
     const requester = createRequester(db, connection.duplicate);
     const requests = { ...db, requester, options, signal };
     try {
-      const groups = options.all ? config.groups.map(({ id }) => id) : names;
-      const pushed = await pushAll(requests, await findAll(requester, groups, () => Promise.resolve(config)));
+      const wanted = all?.groups.map(({ id }) => id) ?? names;
+      const targets = await findAll(requester, wanted, async () => all ?? (await readConfig(options)));
+      const pushed = await pushAll(requests, targets);
       isPushed = true;
       return options.wait ? await waitForAll(requests, pushed) : await printQueued(requests, pushed);
     } finally {
@@ -70,7 +72,7 @@ export async function rotate(names: readonly string[], options: RotateOptions): 
       void connection.close();
     }
   };
-  const work = withRedis(config.redis, act, { writes: true });
+  const work = withRedis(redisConfig, act, { writes: true });
   if (signal === null) return await work;
   return await Promise.race([work, lateWithoutPush(signal, () => isPushed, options.timeout)]);
 }
@@ -92,7 +94,7 @@ function lateWithoutPush(signal: AbortSignal, isPushed: () => boolean, timeout: 
   });
 }
 
-/** The groups of these names, each once. `load` reads the whole file, which takes seconds if it is large. */
+/** The groups of these names, each once. `load` reads the whole file, which takes seconds with very many groups. */
 async function findAll(
   requester: Requester,
   names: readonly string[],

@@ -3,13 +3,16 @@
  * file that cannot be read is such a problem, not an exception.
  */
 import { createReadStream } from 'node:fs';
-import type { Config } from './config.ts';
+import { z } from 'zod';
+import type { Config, RedisConfig } from './config.ts';
 import { describeIssue, findingsOf, formatPath, type Problem } from './problems.ts';
+import { redisSchema, toRedisConfig } from './redisSchema.ts';
 import { configSchema } from './schema.ts';
+import { section } from './values.ts';
 import { readYaml } from './yaml.ts';
 
-export type Loaded =
-  | { readonly ok: true; readonly config: Config }
+export type Loaded<T = Config> =
+  | { readonly ok: true; readonly config: T }
   | { readonly ok: false; readonly problems: readonly Problem[] };
 
 export type LoadedText =
@@ -29,6 +32,29 @@ const reasons: Readonly<Record<string, string>> = {
 export async function loadConfig(file: string): Promise<Loaded> {
   const read = await readConfigText(file);
   return read.ok ? parseConfig(read.text, file) : read;
+}
+
+/**
+ * Reads only the section `redis`. It parses and checks no other section if the file allows that, so it is fast with any
+ * number of groups, and a problem elsewhere does not matter.
+ */
+export async function loadRedisConfig(file: string): Promise<Loaded<RedisConfig>> {
+  const read = await readConfigText(file);
+  if (!read.ok) return read;
+  const schema = z.object({ redis: section(redisSchema) }).transform(({ redis }) => toRedisConfig(redis, file));
+  const cut = parse(redisSection(read.text), file, schema);
+  // A section that is wrong on its own may use an anchor of another one.
+  return cut.ok ? cut : parse(read.text, file, schema);
+}
+
+/** The lines of the section `redis`, at their places. The whole text if they cannot be told from the others. */
+function redisSection(text: string): string {
+  if (!/\bredis["']?\s*:/.test(text)) return '{}';
+  const lines = text.split('\n');
+  const start = lines.findIndex((line) => line.startsWith('redis:'));
+  if (start === -1) return text;
+  const end = lines.findIndex((line, i) => i > start && /^[^\s#]/.test(line));
+  return '\n'.repeat(start) + lines.slice(start, end === -1 ? lines.length : end).join('\n');
 }
 
 /** The file's text, as far as it is text. */
@@ -56,10 +82,14 @@ export async function readConfigText(file: string): Promise<LoadedText> {
 
 /** `file`: an absolute path, used in messages and to resolve relative paths in the file. */
 export function parseConfig(text: string, file: string): Loaded {
+  return parse(text, file, configSchema(file));
+}
+
+function parse<T>(text: string, file: string, schema: z.ZodType<T>): Loaded<T> {
   const yaml = readYaml(text);
   const problems: Problem[] = yaml.faults.map((fault) => ({ file, ...fault, path: '' }));
   if (yaml.values !== null) {
-    const parsed = configSchema(file).safeParse(yaml.values.root, { error: describeIssue, reportInput: true });
+    const parsed = schema.safeParse(yaml.values.root, { error: describeIssue, reportInput: true });
     if (parsed.success && problems.length === 0) return { ok: true, config: parsed.data };
     for (const finding of findingsOf(parsed.error?.issues ?? [])) {
       problems.push({ file, ...yaml.placeOf(finding), path: formatPath(finding.path), message: finding.message });

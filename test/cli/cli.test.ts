@@ -265,6 +265,18 @@ it('reads its file and its token again at SIGHUP', async () => {
   expect(standIn.log.of({ endpoint: 'reset' }).map(({ status }) => status)).toEqual([200]);
 });
 
+it('rotates a registered group although its file has a problem in another section', async () => {
+  const { env, file, standIn } = await make();
+  const worker = run(['start'], { env });
+  await logged(worker, 'started');
+  writeFileSync(file, readFileSync(file, 'utf8').replace('every: 1h', 'evry: 1h'));
+  const rotated = run(['rotate', 'vip', '--wait'], { env });
+  expect([await rotated.ended, rotated.stderr]).toEqual([0, '']);
+  expect(rotated.stdout).toBe(`vip  rotated  ${standIn.linkOf(jid)}\n`);
+  const unknown = run(['rotate', 'vpi'], { env });
+  expect([await unknown.ended, unknown.stderr]).toEqual([2, expect.stringContaining('unknown key "evry"')]);
+});
+
 it('rotates all groups of the file', async () => {
   const { env, standIn } = await make();
   const worker = run(['start'], { env });
