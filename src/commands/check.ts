@@ -1,6 +1,6 @@
 /** `invite-rotator check`: validates the file and prints the plan. Needs no Redis and no token. */
 
-import { rate } from '../config/demand.ts';
+import { formatRate } from '../config/demand.ts';
 import { formatDurationUp, parseDuration } from '../config/duration.ts';
 import { type FirstStart, makePlan, type Plan, type PlannedInstance } from '../config/plan.ts';
 import { type Preview, previewOf } from '../config/preview.ts';
@@ -8,14 +8,14 @@ import { CommandError, type CommonOptions, readConfig } from './context.ts';
 import { plainTable } from './table.ts';
 
 export interface CheckOptions extends CommonOptions {
-  /** A duration: tells the rotations to come instead of the plan. */
+  /** A duration: print the coming rotations instead of the plan. */
   readonly preview?: string;
 }
 
 export async function check(options: CheckOptions): Promise<number> {
   const previewMs = options.preview === undefined ? null : parseDuration(options.preview);
   if (options.preview !== undefined && (previewMs === null || previewMs === 0)) {
-    throw new CommandError(2, `--preview: "${options.preview}" is no duration like 24h or 7d`);
+    throw new CommandError(2, `--preview: "${options.preview}" is not a duration such as 24h or 7d`);
   }
   const config = await readConfig(options);
   const nowMs = Date.now();
@@ -26,22 +26,21 @@ export async function check(options: CheckOptions): Promise<number> {
   return 0;
 }
 
-function withDates({ rotations, brokenOffAt, ...rest }: Preview & { readonly file: string }) {
+function withDates({ rotations, truncatedAt, ...rest }: Preview & { readonly file: string }) {
   const iso = (at: number) => new Date(at).toISOString();
   return {
     ...rest,
     rotations: rotations.map((rotation) => ({ ...rotation, at: iso(rotation.at) })),
-    brokenOffAt: brokenOffAt === null ? null : iso(brokenOffAt),
+    truncatedAt: truncatedAt === null ? null : iso(truncatedAt),
   };
 }
 
-/** More than fit on a few screens are counted by the hour. */
-const mostShown = 200;
+/** More rotations are shown as counts for each hour. */
+const maxListed = 200;
 
-function renderPreview({ rotations, brokenOffAt, file }: Preview & { readonly file: string }): string {
-  const table = rotations.length <= mostShown ? rotationTable(rotations) : hourTable(rotations);
-  const more =
-    brokenOffAt === null ? [] : ['', `Broken off at ${new Date(brokenOffAt).toISOString()}: too many to tell.`];
+function renderPreview({ rotations, truncatedAt, file }: Preview & { readonly file: string }): string {
+  const table = rotations.length <= maxListed ? rotationTable(rotations) : hourTable(rotations);
+  const more = truncatedAt === null ? [] : ['', `Cut off at ${new Date(truncatedAt).toISOString()}: too many to list.`];
   const title = `${file}: ${rotations.length} rotations to come, if none of these groups was rotated before:`;
   return [title, '', table.toString(), ...more].join('\n');
 }
@@ -64,16 +63,16 @@ function hourTable(rotations: Preview['rotations']) {
 }
 
 function renderPlan(plan: Plan): string {
-  const instances = plainTable(['INSTANCE', 'GROUPS', 'CALLS A MINUTE', 'ALLOWED', 'WORST CLASH']);
+  const instances = plainTable(['INSTANCE', 'GROUPS', 'CALLS A MINUTE', 'ALLOWED', 'BUSIEST MOMENT']);
   for (const instance of plan.instances) {
-    const { groups, enabled, callsPerMinuteAsked, callsPerMinuteAllowed, sharesTokenWith, worstClash } = instance;
+    const { groups, enabled, callsPerMinuteAsked, callsPerMinuteAllowed, sharesTokenWith, busiestMoment } = instance;
     const shared = sharesTokenWith.length === 0 ? '' : ` (shared with ${sharesTokenWith.join(', ')})`;
     instances.push([
       instance.instance,
       enabled === groups ? String(groups) : `${groups} (${groups - enabled} disabled)`,
-      rate(callsPerMinuteAsked),
-      `${rate(callsPerMinuteAllowed)}${shared}`,
-      worstClash === null ? 'nobody waits' : clashText(worstClash),
+      formatRate(callsPerMinuteAsked),
+      `${formatRate(callsPerMinuteAllowed)}${shared}`,
+      busiestMoment === null ? 'no waiting' : busiestText(busiestMoment),
     ]);
   }
   const next = plainTable(['GROUP', 'NEXT ROTATION', 'SCHEDULE']);
@@ -86,13 +85,13 @@ function renderPlan(plan: Plan): string {
     '',
     instances.toString(),
     '',
-    'Next rotations (up to five an instance), if none of these groups was rotated before:',
+    'Next rotations (up to five for each instance), if none of these groups was rotated before:',
     '',
     next.toString(),
   ].join('\n');
 }
 
-/** In one sentence: what a first start does to the links that are in use now. */
+/** What a first start does to the links in use, in one sentence. */
 function firstStartText({ linksRead, readsTakeMs, replacedAtOnce, replacedLater }: FirstStart): string {
   if (linksRead === 0) return 'A first start reads and replaces no link: no group is enabled.';
   const links = linksRead === 1 ? '1 link' : `${linksRead} links`;
@@ -106,8 +105,8 @@ function firstStartText({ linksRead, readsTakeMs, replacedAtOnce, replacedLater 
   return `${read}, replaces ${replacedAtOnce} of them at once, and the other ${replacedLater.links} ${when}.`;
 }
 
-/** What helps where many fall due together. */
-function clashText({ at, due, lastWaitsMs }: NonNullable<PlannedInstance['worstClash']>): string {
+/** With what to do about it. */
+function busiestText({ at, due, lastWaitsMs }: NonNullable<PlannedInstance['busiestMoment']>): string {
   const wait = formatDurationUp(Math.ceil(lastWaitsMs / 60_000) * 60_000);
   return `${due} at ${at.slice(0, 16)}Z: the last waits ${wait}; spread the cron minutes, or use firstSeen: spread`;
 }

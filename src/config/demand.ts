@@ -1,7 +1,7 @@
 /**
- * Whether the file asks for more than its tokens can give: calls a minute, on average, against each token's share (its
- * limit less what is kept for one-offs), and against each instance's pace. Pure. Windows do not count here: a group
- * with a window asks for no more than it would without.
+ * Compares what a file asks for with what its tokens allow: calls a minute, on average, against each token's share (its
+ * limit less the reserve for one-offs), and against each instance's pace. Windows are ignored, because a group asks for
+ * no more calls with a window than without one. Pure.
  */
 import { meanPeriodMs } from '../schedule/schedule.ts';
 import type { Config, GroupConfig, InstanceConfig } from './config.ts';
@@ -11,31 +11,32 @@ import type { Report } from './values.ts';
 export interface Demand {
   /** Instances that share one token, as far as the file shows. */
   readonly instances: readonly InstanceConfig[];
+  /** The one with the smallest share. */
+  readonly tightest: InstanceConfig;
   readonly groups: readonly GroupConfig[];
-  /** Resets a minute that their groups ask for, on average. */
+  /** Resets a minute that the groups ask for, on average. */
   readonly asked: number;
-  /** Calls a minute that scheduled work may make: the smallest share of its instances. */
+  /** Calls a minute that scheduled work may make: the share of `tightest`. */
   readonly allowed: number;
 }
 
-/** One entry a token, in the order of the file. */
+/** One entry for each token, in the order of the file. */
 export function demands({ instances, groups }: Pick<Config, 'instances' | 'groups'>): Demand[] {
   const byToken = new Map<string, InstanceConfig[]>();
   for (const instance of instances) {
-    const source = JSON.stringify(instance.token);
-    const sharing = byToken.get(source);
-    if (sharing === undefined) byToken.set(source, [instance]);
-    else sharing.push(instance);
+    const token = JSON.stringify(instance.token);
+    byToken.set(token, [...(byToken.get(token) ?? []), instance]);
   }
   return [...byToken.values()].map((sharing) => {
     const names = new Set(sharing.map(({ name }) => name));
     const served = groups.filter(({ instance }) => names.has(instance));
-    const allowed = Math.min(...sharing.map(shareOf));
-    return { instances: sharing, groups: served, asked: askedPerMinute(served), allowed };
+    const tightest = sharing.reduce((least, one) => (shareOf(one) < shareOf(least) ? one : least));
+    const asked = askedPerMinute(served);
+    return { instances: sharing, tightest, groups: served, asked, allowed: shareOf(tightest) };
   });
 }
 
-/** Resets a minute that the enabled ones among these groups ask for, on average. */
+/** Resets a minute that the enabled groups ask for, on average. */
 export function askedPerMinute(groups: readonly GroupConfig[]): number {
   const count = new Map<number, number>();
   for (const { schedule, enabled } of groups) {
@@ -43,11 +44,11 @@ export function askedPerMinute(groups: readonly GroupConfig[]): number {
     const period = meanPeriodMs(schedule);
     count.set(period, (count.get(period) ?? 0) + 1);
   }
-  // Summed by period, so that many groups that just fit are not too many by a rounding error.
+  // Summed by period, so that rounding errors do not turn many groups that just fit into too many.
   return [...count].reduce((sum, [period, groups]) => sum + (groups * 60_000) / period, 0);
 }
 
-/** `instances`: by their place in the file. Of half a file, what is asked for at least. */
+/** `instances`: the valid ones, by their index in the file. `groups`: the valid ones. */
 export function checkDemand(
   instances: ReadonlyMap<number, InstanceConfig>,
   groups: readonly GroupConfig[],
@@ -56,8 +57,8 @@ export function checkDemand(
   const indexOf = new Map([...instances].map(([index, { name }]) => [name, index]));
   const pathOf = ({ name }: InstanceConfig) => ['instances', indexOf.get(name) ?? 0] as const;
   for (const demand of demands({ instances: [...instances.values()], groups })) {
-    const [first] = demand.instances;
-    if (first !== undefined && exceeds(demand.asked, demand.allowed)) report(pathOf(first), shareMessage(demand));
+    const [first = demand.tightest] = demand.instances;
+    if (exceeds(demand.asked, demand.allowed)) report(pathOf(first), shareMessage(demand));
     for (const instance of demand.instances) {
       if (instance.paceMs === 0) continue;
       const own = groups.filter(({ instance: name, enabled }) => name === instance.name && enabled);
@@ -68,28 +69,27 @@ export function checkDemand(
   }
 }
 
-function shareMessage({ instances, groups, asked, allowed }: Demand): string {
-  const tightest = instances.find((instance) => shareOf(instance) === allowed) ?? instances[0];
-  const { max = 0, reserve = 0, perMs = 60_000 } = tightest?.rateLimit ?? {};
+function shareMessage({ instances, tightest, groups, asked, allowed }: Demand): string {
+  const { max, reserve, perMs } = tightest.rateLimit;
   const enabled = groups.filter((group) => group.enabled);
   const names = instances.map(({ name }) => name).join(', ');
-  const [askedText, allowedText] = apart(asked, allowed);
+  const [askedText, allowedText] = formatDistinct(asked, allowed);
   return (
-    `${names}: ${askers(enabled)} for ${askedText} calls a minute, the share for scheduled work is ${allowedText} ` +
-    `(${amount(max)} less ${amount(reserve)} in reserve, per ${formatDuration(perMs)}): ` +
+    `${names}: ${groupsAsk(enabled)} for ${askedText} calls a minute, the share for scheduled work is ${allowedText} ` +
+    `(${formatNumber(max)} less ${formatNumber(reserve)} in reserve, per ${formatDuration(perMs)}): ` +
     `${remedy(enabled, asked / allowed)}, or ask for a higher limit`
   );
 }
 
 function paceMessage({ name, paceMs }: InstanceConfig, groups: GroupConfig[], asked: number, allowed: number): string {
-  const [askedText, allowedText] = apart(asked, allowed);
+  const [askedText, allowedText] = formatDistinct(asked, allowed);
   return (
-    `${name}: ${askers(groups)} for ${askedText} resets a minute, a pace of ${formatDuration(paceMs)} allows ` +
+    `${name}: ${groupsAsk(groups)} for ${askedText} resets a minute, a pace of ${formatDuration(paceMs)} allows ` +
     `${allowedText}: ${remedy(groups, asked / allowed)}`
   );
 }
 
-/** What would be right: longer periods, and where all groups have the same, how long. */
+/** Longer periods; how long, if all groups have the same period. */
 function remedy(groups: readonly GroupConfig[], factor: number): string {
   const periods = new Set(groups.map(({ schedule }) => (schedule.kind === 'every' ? schedule.everyMs : null)));
   const [same] = periods;
@@ -109,26 +109,24 @@ function exceeds(asked: number, allowed: number): boolean {
 }
 
 /** Two rates with as many digits as it takes to tell them apart. */
-function apart(asked: number, allowed: number): readonly [string, string] {
-  const pair = (digits: number) => [amount(asked, digits), amount(allowed, digits)] as const;
-  for (let digits = 1; digits < 6; digits++) {
-    const [a, b] = pair(digits);
-    if (a !== b) return [a, b];
+function formatDistinct(asked: number, allowed: number): readonly [string, string] {
+  for (let digits = 1; ; digits++) {
+    const [a, b] = [formatNumber(asked, digits), formatNumber(allowed, digits)];
+    if (a !== b || digits === 6) return [a, b];
   }
-  return pair(6);
 }
 
-function askers(groups: readonly unknown[]): string {
-  return groups.length === 1 ? '1 group asks' : `${amount(groups.length)} groups ask`;
+function groupsAsk(groups: readonly unknown[]): string {
+  return groups.length === 1 ? '1 group asks' : `${formatNumber(groups.length)} groups ask`;
 }
 
 /** `2,000`, and with one digit `2,000.0`. */
-function amount(value: number, digits = 0): string {
+function formatNumber(value: number, digits = 0): string {
   return value.toLocaleString('en-US', { minimumFractionDigits: digits, maximumFractionDigits: digits });
 }
 
-/** Calls a minute, short. */
-export function rate(perMinute: number): string {
+/** A rate a minute, as a short text. */
+export function formatRate(perMinute: number): string {
   if (perMinute === 0) return '0';
   if (perMinute < 0.001) return '<0.001';
   return perMinute >= 10 ? perMinute.toFixed(1) : perMinute.toPrecision(2);

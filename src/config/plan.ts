@@ -1,19 +1,18 @@
 /**
- * What the file asks for, as `check` prints it: per instance its groups, the calls a minute they ask for and may make,
- * and the next rotations. Pure: it knows of no Redis, so it tells what a first start would do; groups that were rotated
- * before are due by when that was.
+ * What a file asks for, as `check` prints it: for each instance its groups, the calls a minute that they ask for and that
+ * are allowed, and the next rotations. Knows nothing of Redis, so it describes a first start. Pure.
  */
 import { firstDue } from '../schedule/schedule.ts';
 import { type Weekday, weekdays } from '../schedule/window.ts';
 import type { Config, GroupConfig } from './config.ts';
 import { askedPerMinute, type Demand, demands } from './demand.ts';
 import { formatDuration } from './duration.ts';
-import { clashOf } from './preview.ts';
+import { busiestMoment } from './preview.ts';
 
 export interface PlannedInstance {
   readonly instance: string;
   readonly groups: number;
-  /** Of these, how many have scheduled rotations. */
+  /** How many of these have scheduled rotations. */
   readonly enabled: number;
   /** Resets a minute that its groups ask for, on average. */
   readonly callsPerMinuteAsked: number;
@@ -21,29 +20,29 @@ export interface PlannedInstance {
   readonly callsPerMinuteAllowed: number;
   /** Instances with the same token, as far as the file shows. */
   readonly sharesTokenWith: readonly string[];
-  /** Where groups of its token fall due together, if none was ever rotated; null: nobody ever waits. */
-  readonly worstClash: { readonly at: string; readonly due: number; readonly lastWaitsMs: number } | null;
+  /** When a group of its token waits longest for the limit, if none was ever rotated; null if no group waits. */
+  readonly busiestMoment: { readonly at: string; readonly due: number; readonly lastWaitsMs: number } | null;
   readonly next: readonly PlannedRotation[];
 }
 
 export interface PlannedRotation {
   readonly group: string;
-  /** For a group that was never rotated; a running worker goes by when it was. */
+  /** For a group that was never rotated; a running worker goes by the last rotation. */
   readonly at: string;
   readonly schedule: string;
-  /** Why then, of all times. */
+  /** Why at that time. */
   readonly why: string;
 }
 
-/** What becomes of the links of a file whose groups nobody has heard of. */
+/** What a first start does to the links in use. */
 export interface FirstStart {
-  /** Links that are read and published, one call each. */
+  /** Links that are read and published, with one call each. */
   readonly linksRead: number;
-  /** Until the last of them is read, where the limit spreads them over minutes; 0: within seconds. */
+  /** Until the last of them is read, if the limit spreads the calls over minutes; 0: within seconds. */
   readonly readsTakeMs: number;
   /** Links that are replaced at once. */
   readonly replacedAtOnce: number;
-  /** The first rotations of the other groups; null: there are no others. */
+  /** The first rotations of the other groups; null if there are none. */
   readonly replacedLater: { readonly links: number; readonly from: string; readonly to: string } | null;
 }
 
@@ -53,15 +52,16 @@ export interface Plan {
   readonly instances: readonly PlannedInstance[];
 }
 
+/** Next rotations listed for each instance. */
 const shown = 5;
 
 export function makePlan(config: Config, nowMs: number): Plan {
-  const allDemands = demands(config).map((demand) => ({ ...demand, clash: clashOf(demand, nowMs) }));
+  const tokens = demands(config).map((demand) => ({ ...demand, busiest: busiestMoment(demand, nowMs) }));
   return {
     file: config.file,
-    firstStart: firstStartOf(config, allDemands, nowMs),
+    firstStart: firstStartOf(config, tokens, nowMs),
     instances: config.instances.map((instance) => {
-      const demand = allDemands.find(({ instances }) => instances.includes(instance));
+      const token = tokens.find(({ instances }) => instances.includes(instance));
       const groups = config.groups.filter(({ instance: name }) => name === instance.name);
       const enabled = groups.filter((group) => group.enabled);
       return {
@@ -69,9 +69,9 @@ export function makePlan(config: Config, nowMs: number): Plan {
         groups: groups.length,
         enabled: enabled.length,
         callsPerMinuteAsked: askedPerMinute(groups),
-        callsPerMinuteAllowed: demand?.allowed ?? 0,
-        sharesTokenWith: (demand?.instances ?? []).filter((other) => other !== instance).map(({ name }) => name),
-        worstClash: demand?.clash ? { ...demand.clash, at: new Date(demand.clash.at).toISOString() } : null,
+        callsPerMinuteAllowed: token?.allowed ?? 0,
+        sharesTokenWith: (token?.instances ?? []).filter((other) => other !== instance).map(({ name }) => name),
+        busiestMoment: token?.busiest ? { ...token.busiest, at: new Date(token.busiest.at).toISOString() } : null,
         next: enabled
           .map((group) => ({ group, at: firstDue(group.schedule, group.firstSeen, group.id, nowMs) }))
           .sort((a, b) => a.at - b.at)
@@ -80,7 +80,7 @@ export function makePlan(config: Config, nowMs: number): Plan {
             group: group.id,
             at: new Date(at).toISOString(),
             schedule: scheduleText(group),
-            why: whyThen(group, at, nowMs),
+            why: reasonFor(group, at, nowMs),
           })),
       };
     }),
@@ -120,7 +120,7 @@ function scheduleText({ schedule }: Pick<GroupConfig, 'schedule'>): string {
   return `${when}, ${clock(window.fromMinute)}-${clock(window.toMinute)}${daysText(window.days)}${zone}`;
 }
 
-function whyThen({ schedule, firstSeen }: GroupConfig, at: number, nowMs: number): string {
+function reasonFor({ schedule, firstSeen }: GroupConfig, at: number, nowMs: number): string {
   if (at === nowMs) return 'never rotated: at once';
   if (firstSeen === 'rotate') return 'never rotated: when its window opens';
   if (schedule.kind === 'cron')
@@ -129,13 +129,13 @@ function whyThen({ schedule, firstSeen }: GroupConfig, at: number, nowMs: number
   return schedule.window === null ? until : `${until}, in its window`;
 }
 
-/** ` mon-fri`, ` mon,wed`, and nothing for every day. */
+/** ` mon-fri`, ` mon,wed`, or nothing for every day. */
 function daysText(days: readonly Weekday[]): string {
   if (days.length === weekdays.length) return '';
   const indexes = weekdays.flatMap((day, index) => (days.includes(day) ? [index] : []));
   const [first = 0] = indexes;
-  const inRow = indexes.length > 2 && indexes.every((index, place) => index === first + place);
-  if (inRow) return ` ${weekdays[first]}-${weekdays[first + indexes.length - 1]}`;
+  const isRange = indexes.length > 2 && indexes.every((index, place) => index === first + place);
+  if (isRange) return ` ${weekdays[first]}-${weekdays[first + indexes.length - 1]}`;
   return ` ${indexes.map((index) => weekdays[index]).join(',')}`;
 }
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { askedPerMinute, rate } from '../../src/config/demand.ts';
+import { askedPerMinute, formatRate } from '../../src/config/demand.ts';
 import { parseConfig } from '../../src/config/load.ts';
 
 /** As many groups as asked for, all alike. */
@@ -48,5 +48,5 @@ it('adds up what the enabled groups ask for', () => {
 });
 
 it('writes rates short', () => {
-  expect([0, 0.000_01, 0.5, 9, 12.34].map(rate)).toEqual(['0', '<0.001', '0.50', '9.0', '12.3']);
+  expect([0, 0.000_01, 0.5, 9, 12.34].map(formatRate)).toEqual(['0', '<0.001', '0.50', '9.0', '12.3']);
 });

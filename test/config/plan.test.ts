@@ -52,7 +52,7 @@ it('tells per instance its groups, what they ask for and what they may', () => {
       callsPerMinuteAsked: expect.closeTo(asked, 9),
       callsPerMinuteAllowed: 40,
       sharesTokenWith: ['b'],
-      worstClash: null,
+      busiestMoment: null,
     },
     {
       instance: 'b',
@@ -61,7 +61,7 @@ it('tells per instance its groups, what they ask for and what they may', () => {
       callsPerMinuteAsked: 0,
       callsPerMinuteAllowed: 40,
       sharesTokenWith: ['a'],
-      worstClash: null,
+      busiestMoment: null,
     },
     {
       instance: 'c',
@@ -70,7 +70,7 @@ it('tells per instance its groups, what they ask for and what they may', () => {
       callsPerMinuteAsked: 0,
       callsPerMinuteAllowed: 90,
       sharesTokenWith: [],
-      worstClash: null,
+      busiestMoment: null,
     },
   ]);
 });

@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import { demands } from '../../src/config/demand.ts';
 import { parseConfig } from '../../src/config/load.ts';
-import { clashOf, previewOf } from '../../src/config/preview.ts';
+import { busiestMoment, previewOf } from '../../src/config/preview.ts';
 
 const nowMs = Date.UTC(2026, 0, 5, 12);
 const hour = 3_600_000;
@@ -23,7 +23,7 @@ it('tells every rotation to come within the time, in order, and none of a disabl
   - { id: later, identifier: "${jid(1)}", every: 1d, firstSeen: wait }
   - { id: monday, identifier: "${jid(2)}", cron: "0 9 * * MON", firstSeen: wait }
   - { id: off, identifier: "${jid(3)}", every: 1h, enabled: false }`);
-  const { rotations, brokenOffAt } = previewOf(groups, nowMs, 25 * hour);
+  const { rotations, truncatedAt } = previewOf(groups, nowMs, 25 * hour);
   expect(rotations.map(({ group, at }) => `${group} +${(at - nowMs) / hour}`)).toEqual([
     'often +0',
     'often +6',
@@ -32,7 +32,7 @@ it('tells every rotation to come within the time, in order, and none of a disabl
     'later +24',
     'often +24',
   ]);
-  expect(brokenOffAt).toBeNull();
+  expect(truncatedAt).toBeNull();
   expect(previewOf(groups, nowMs, 7 * 24 * hour).rotations.filter(({ group }) => group === 'monday')).toEqual([
     { group: 'monday', instance: 'bot', at: Date.UTC(2026, 0, 12, 9) },
   ]);
@@ -40,20 +40,20 @@ it('tells every rotation to come within the time, in order, and none of a disabl
 
 it('breaks off where there are too many, and says up to when it told all', () => {
   const { groups } = configOf(many(500, 'every: 10m, firstSeen: rotate'), ', rateLimit: { max: 1000 }');
-  const { rotations, brokenOffAt } = previewOf(groups, nowMs, 7 * 24 * hour);
+  const { rotations, truncatedAt } = previewOf(groups, nowMs, 7 * 24 * hour);
   expect(rotations.length).toBeLessThanOrEqual(200_000);
-  expect(brokenOffAt).toBeGreaterThan(nowMs + 2 * 24 * hour);
-  expect(rotations).toHaveLength(500 * Math.ceil((brokenOffAt! - nowMs) / 600_000));
+  expect(truncatedAt).toBeGreaterThan(nowMs + 2 * 24 * hour);
+  expect(rotations).toHaveLength(500 * Math.ceil((truncatedAt! - nowMs) / 600_000));
 });
 
 it('tells how long the last one waits where many fall due together', () => {
   const config = configOf(many(200, 'cron: "0 9 * * *", firstSeen: wait'));
   const [demand] = demands(config);
   // 90 at once, 90 a minute later, the last 20 after two.
-  expect(clashOf(demand!, nowMs)).toEqual({ at: Date.UTC(2026, 0, 6, 9), due: 200, lastWaitsMs: 120_000 });
+  expect(busiestMoment(demand!, nowMs)).toEqual({ at: Date.UTC(2026, 0, 6, 9), due: 200, lastWaitsMs: 120_000 });
 });
 
 it('tells of no clash where everybody finds room', () => {
   const config = configOf(many(90, 'cron: "0 9 * * *", firstSeen: wait'));
-  expect(clashOf(demands(config)[0]!, nowMs)).toBeNull();
+  expect(busiestMoment(demands(config)[0]!, nowMs)).toBeNull();
 });
