@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import { parseIdentifier } from '../ryze/identifier.ts';
 import { cronProblem } from '../schedule/cron.ts';
-import { firstSeenKinds } from '../schedule/schedule.ts';
+import { firstSeenKinds, type Schedule } from '../schedule/schedule.ts';
 import { isTimezone } from '../schedule/wallClock.ts';
 import { weekdays } from '../schedule/window.ts';
 import type { GroupConfig } from './config.ts';
@@ -85,27 +85,29 @@ export const groupSchema = checkKeys(
   (group, report) => checkNotBoth(group, ['every', 'cron'], report),
 ).meta(notBoth);
 
-export type Defaults = Partial<z.output<typeof defaultsSchema>>;
-export type GroupKeys = Partial<z.output<typeof groupSchema>>;
+export type Defaults = z.output<typeof defaultsSchema>;
+export type GroupKeys = z.output<typeof groupSchema>;
 
-/** Null if a key is missing. A group's own `every` or `cron` replaces a default of either kind. */
+/** Null if no instance or no schedule results. A group's own `every` or `cron` replaces a default of either kind. */
 export function resolveGroup(own: GroupKeys, defaults: Defaults, onlyInstance: string | undefined): GroupConfig | null {
-  const { id, identifier: text, every, cron } = own;
   const instance = own.instance ?? defaults.instance ?? onlyInstance;
-  const identifier = text === undefined ? null : parseIdentifier(text);
-  const period = every === undefined && cron === undefined ? defaults : own;
-  if (id === undefined || identifier === null || instance === undefined) return null;
-  const timezone = own.timezone ?? defaults.timezone ?? 'UTC';
-  const window = own.window ?? defaults.window ?? null;
-  const group = {
-    ...{ id, identifier, instance },
+  const identifier = parseIdentifier(own.identifier);
+  const schedule = resolveSchedule(own, defaults);
+  if (instance === undefined || identifier === null || schedule === null) return null;
+  return {
+    id: own.id,
+    identifier,
+    instance,
+    schedule,
     firstSeen: own.firstSeen ?? defaults.firstSeen ?? 'spread',
     enabled: own.enabled ?? defaults.enabled ?? true,
   };
-  if (period.every !== undefined) {
-    return { ...group, schedule: { timezone, window, kind: 'every', everyMs: period.every } };
-  }
-  return period.cron === undefined
-    ? null
-    : { ...group, schedule: { timezone, window, kind: 'cron', cron: period.cron } };
+}
+
+function resolveSchedule(own: Defaults, defaults: Defaults): Schedule | null {
+  const { every, cron } = own.every === undefined && own.cron === undefined ? defaults : own;
+  const timezone = own.timezone ?? defaults.timezone ?? 'UTC';
+  const window = own.window ?? defaults.window ?? null;
+  if (every !== undefined) return { timezone, window, kind: 'every', everyMs: every };
+  return cron === undefined ? null : { timezone, window, kind: 'cron', cron };
 }

@@ -71,14 +71,14 @@ function checkSections(keys: FileKeys, issues: readonly Issue[], file: string, r
     checkGroup(['groups', index], group, defaults, names, report);
   }
 
-  const valid = [...instances].flatMap(([index, { valid, isValid }]) => {
-    const instance = isValid ? toInstance(valid, file) : null;
+  const validInstances = [...instances].flatMap(([index, { whole }]) => {
+    const instance = whole && toInstance(whole, file);
     return instance === null ? [] : [[index, instance] as const];
   });
-  const resolved = [...groups.values()].flatMap(({ valid, isValid }) =>
-    isValid && defaults.isValid ? (resolveGroup(valid, defaults.valid, onlyOne(names)) ?? []) : [],
+  const validGroups = [...groups.values()].flatMap(
+    ({ whole }) => (whole && defaults.whole && resolveGroup(whole, defaults.whole, onlyOne(names))) ?? [],
   );
-  checkDemand(new Map(valid), resolved, report);
+  checkDemand(new Map(validInstances), validGroups, report);
 }
 
 /** A code and the link with that code are the same. */
@@ -145,14 +145,12 @@ function indexGroups(groups: readonly GroupConfig[]): Pick<Config, 'groupsById' 
   return { groupsById: new Map(groups.map((group) => [group.id, group])), groupsByJid: new Map(byJid) };
 }
 
-/** Null if a key is missing. */
-function toInstance(keys: Partial<InstanceKeys>, file: string): InstanceConfig | null {
+/** Null if it names no token. */
+function toInstance(keys: InstanceKeys, file: string): InstanceConfig | null {
   const { name, rateLimit, concurrency, pace } = keys;
-  const token = secretSource('token', keys, file);
-  if (name === undefined || token === null) return null;
-  if (rateLimit === undefined || concurrency === undefined || pace === undefined) return null;
   const { max, per, reserve } = rateLimit;
-  return { name, token, rateLimit: { max, perMs: per, reserve }, concurrency, paceMs: pace };
+  const token = secretSource('token', keys, file);
+  return token && { name, token, rateLimit: { max, perMs: per, reserve }, concurrency, paceMs: pace };
 }
 
 function onlyOne(names: readonly string[]): string | undefined {

@@ -125,7 +125,8 @@ export interface PartlyValid<T> {
   has(key: keyof T): boolean;
   /** If it has unknown keys, a key that seems to be missing may only be misspelt. */
   readonly hasUnknownKeys: boolean;
-  readonly isValid: boolean;
+  /** The whole map; null if it has any problem. */
+  readonly whole: T | null;
 }
 
 /** `issues`: those of this map, with paths that start at it. */
@@ -136,7 +137,7 @@ export function partlyValid<T extends object>(value: T, issues: readonly Issue[]
     valid,
     has: (key) => Object.hasOwn(value, key),
     hasUnknownKeys: issues.some(({ code, path = [] }) => code === 'unrecognized_keys' && path.length === 0),
-    isValid: issues.length === 0,
+    whole: issues.length === 0 ? value : null,
   };
 }
 
