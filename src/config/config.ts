@@ -1,28 +1,28 @@
 /**
- * The configuration in force, as the rest of the program sees it: parsed, checked and frozen, every duration in
- * milliseconds, every reference between its parts known to hold. How a file becomes one is `load.ts`'s business.
+ * The configuration as the rest of the program sees it: valid and frozen. Durations are in milliseconds, and every group
+ * names an existing instance. `load.ts` makes it from a file.
  */
 import type { GroupIdentifier } from '../ryze/identifier.ts';
 import type { FirstSeen, Schedule } from '../schedule/schedule.ts';
 
-/** A secret's keys in the file are its name with `Env` or `File` after it. */
+/** In the file, a secret's keys are its name with `Env` or `File` appended. */
 export type SecretName = 'token' | 'password' | 'sentinelPassword';
 
-/** Where a secret comes from; the value itself is never part of the configuration. */
+/** Where to read a secret. The configuration never contains the secret itself. */
 export type SecretSource = { readonly name: SecretName } & (
   | { readonly from: 'env'; readonly variable: string }
   | { readonly from: 'file'; readonly path: string }
 );
 
-/** One RyzeAPI instance: a WhatsApp number with its token, its share of the token's limit and its own queue. */
+/** One RyzeAPI instance: a WhatsApp account with its token, its share of the token's limit and a queue of its own. */
 export interface InstanceConfig {
   readonly name: string;
   readonly token: SecretSource;
-  /** At most `max` requests in any `perMs`, of which scheduled work leaves `reserve` to one-offs. */
+  /** At most `max` requests in any `perMs`. Scheduled work leaves `reserve` of them to one-offs. */
   readonly rateLimit: { readonly max: number; readonly perMs: number; readonly reserve: number };
-  /** Jobs of this instance that one process works on at the same time. */
+  /** Jobs of this instance that one process runs at the same time. */
   readonly concurrency: number;
-  /** Least time between two scheduled resets by this number; 0 for none. */
+  /** Minimum time between two scheduled resets by this instance; 0 for no minimum. */
   readonly paceMs: number;
 }
 
@@ -33,7 +33,7 @@ export interface GroupConfig {
   readonly instance: string;
   readonly schedule: Schedule;
   readonly firstSeen: FirstSeen;
-  /** false: no scheduled rotations and no verification; one-offs still work. */
+  /** If false, there are no scheduled rotations and no verification. One-offs still work. */
   readonly enabled: boolean;
 }
 
@@ -49,7 +49,7 @@ export interface NodeAddress {
   readonly port: number;
 }
 
-/** How to get in where no URL says so. */
+/** How to log in to servers that are not named by a URL. */
 export interface RedisLogin {
   readonly username?: string;
   readonly password: SecretSource | null;
@@ -57,29 +57,29 @@ export interface RedisLogin {
 }
 
 export type RedisServers =
-  /** `redis://`, `rediss://` or `unix://`, in which a password may stand. */
+  /** `redis://`, `rediss://` or `unix://`; it may contain a password. */
   | { readonly kind: 'single'; readonly url: string; readonly password: SecretSource | null }
   | {
       readonly kind: 'sentinel';
       readonly sentinels: readonly NodeAddress[];
-      /** Of the primary, as the Sentinels know it. */
+      /** The primary's name, as the Sentinels know it. */
       readonly name: string;
       readonly sentinelPassword: SecretSource | null;
-      /** To the servers that the Sentinels watch. */
+      /** For the servers that the Sentinels watch. */
       readonly login: RedisLogin;
     }
-  /** Any of its nodes: they know the others. */
+  /** Some of its nodes; these know the others. */
   | { readonly kind: 'cluster'; readonly nodes: readonly NodeAddress[]; readonly login: RedisLogin };
 
 export interface RedisConfig {
-  /** null: an embedded Redis. */
+  /** Null: use the embedded Redis. */
   readonly servers: RedisServers | null;
-  /** BullMQ's key prefix; every key of this program starts with it. On Redis Cluster it has a `{hash tag}`. */
+  /** BullMQ's key prefix. Every key of this program starts with it. On Redis Cluster it contains a `{hash tag}`. */
   readonly prefix: string;
 }
 
 export interface Config {
-  /** Absolute path of the file that this was read from. */
+  /** Absolute path of the file. */
   readonly file: string;
   readonly api: {
     readonly baseUrl: string;
@@ -94,11 +94,11 @@ export interface Config {
   /** Only groups that the file names by their JID. */
   readonly groupsByJid: ReadonlyMap<string, GroupConfig>;
   readonly retry: RetryConfig;
-  /** null: verification is off. */
+  /** Null: verification is off. */
   readonly verify: { readonly everyMs: number } | null;
   readonly results: { readonly queues: readonly string[] };
   readonly redis: RedisConfig;
-  /** Where health, metrics and status are shown; null: nowhere. */
+  /** Where health, metrics and the status page are served; null: nowhere. */
   readonly ops: { readonly host: string; readonly port: number } | null;
   readonly shutdownTimeoutMs: number;
 }

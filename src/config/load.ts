@@ -1,6 +1,6 @@
 /**
- * Reads a configuration file: UTF-8, YAML, then `build.ts`. Every problem is reported at once, sorted by its place. A
- * file that cannot be read is such a problem, not an exception.
+ * Reads a configuration file: bytes, UTF-8, YAML, schema. Returns either the configuration or every problem, sorted by
+ * position. A file that cannot be read is a problem too, not an exception.
  */
 import { createReadStream } from 'node:fs';
 import { z } from 'zod';
@@ -19,13 +19,13 @@ export type LoadedText =
   | { readonly ok: true; readonly text: string }
   | { readonly ok: false; readonly problems: readonly Problem[] };
 
-/** Some 200,000 groups. */
-const mostBytes = 32 * 1024 * 1024;
+/** Enough for about 200,000 groups. */
+const maxBytes = 32 * 1024 * 1024;
 
 const reasons: Readonly<Record<string, string>> = {
   ENOENT: 'there is no such file: name it with --config or ROTATOR_CONFIG',
   EISDIR: 'cannot be read: it is a folder',
-  EACCES: 'cannot be read: this user may not',
+  EACCES: 'cannot be read: permission denied',
 };
 
 /** `file`: an absolute path. */
@@ -47,7 +47,7 @@ export async function loadRedisConfig(file: string): Promise<Loaded<RedisConfig>
   return cut.ok ? cut : parse(read.text, file, schema);
 }
 
-/** The lines of the section `redis`, at their places. The whole text if they cannot be told from the others. */
+/** The lines of the section `redis`, with their line numbers; the whole text if the section cannot be cut out. */
 function redisSection(text: string): string {
   if (!/\bredis["']?\s*:/.test(text)) return '{}';
   const lines = text.split('\n');
@@ -57,7 +57,6 @@ function redisSection(text: string): string {
   return '\n'.repeat(start) + lines.slice(start, end === -1 ? lines.length : end).join('\n');
 }
 
-/** The file's text, as far as it is text. */
 export async function readConfigText(file: string): Promise<LoadedText> {
   const refuse = (message: string): LoadedText => ({
     ok: false,
@@ -65,14 +64,14 @@ export async function readConfigText(file: string): Promise<LoadedText> {
   });
   const chunks: Buffer[] = [];
   try {
-    // One byte more than allowed, from whatever it is: it may be a pipe, or a device that never ends.
-    for await (const chunk of createReadStream(file, { end: mostBytes })) chunks.push(chunk as Buffer);
+    // Reads at most one byte too many, because the file may be a pipe or a device without an end.
+    for await (const chunk of createReadStream(file, { end: maxBytes })) chunks.push(chunk as Buffer);
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code ?? 'unknown error';
     return refuse(reasons[code] ?? `cannot be read: ${code}`);
   }
   const bytes = Buffer.concat(chunks);
-  if (bytes.length > mostBytes) return refuse(`is larger than ${mostBytes / 1024 / 1024} MiB`);
+  if (bytes.length > maxBytes) return refuse(`is larger than ${maxBytes / 1024 / 1024} MiB`);
   try {
     return { ok: true, text: new TextDecoder('utf-8', { fatal: true }).decode(bytes) };
   } catch {

@@ -1,4 +1,4 @@
-/** Reads a token or a password from where the file says it is. Checks it, and never repeats it. */
+/** Reads a token or a password from the variable or file that the configuration names. Messages never contain the secret. */
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import type { SecretName, SecretSource } from './config.ts';
@@ -7,17 +7,17 @@ export type SecretResult =
   | { readonly ok: true; readonly secret: string }
   | { readonly ok: false; readonly message: string };
 
-/** What it may be made of, and what it holds otherwise. */
+/** The characters that a secret may have, and how to describe others. */
 const allowed: Readonly<Record<SecretName, readonly [RegExp, string]>> = {
-  // As it goes into an HTTP header.
+  // A token is sent in an HTTP header.
   token: [/^[\x21-\x7e]+$/, 'white space or characters that no token has'],
   password: [/^\P{Cc}+$/u, 'line breaks or other control characters'],
   sentinelPassword: [/^\P{Cc}+$/u, 'line breaks or other control characters'],
 };
 
 /**
- * In place of a variable there may be one of the same name with `_FILE` at its end, which names a file, as is usual in
- * containers. A line break at the end of a secret is how files and shells come: it is left out.
+ * Instead of a variable, one of the same name that ends in `_FILE` may be set to the path of a file, as is common in
+ * containers. A line break at the end of a secret is removed, because files and shells often add one.
  */
 export function readSecret(source: SecretSource, env: NodeJS.ProcessEnv): SecretResult {
   const { name } = source;

@@ -1,7 +1,7 @@
 /**
- * Notices that the configuration file was edited. Looks at what the path leads to, whenever it is asked: so an editor
- * that replaces the file, a symbolic link that is moved (as Kubernetes does with ConfigMaps) and a network disk all
- * work alike. The last good configuration stays in force; each broken edit is told once.
+ * Notices edits of the configuration file. It polls the path instead of watching a file descriptor, so editors that
+ * replace the file, symbolic links that move (Kubernetes ConfigMaps) and network disks all work. After a broken edit, the
+ * last valid configuration stays current, and the edit is reported once.
  */
 import { createHash } from 'node:crypto';
 import { stat } from 'node:fs/promises';
@@ -10,21 +10,21 @@ import { type Loaded, type LoadedText, parseConfig, readConfigText } from './loa
 import type { Problem } from './problems.ts';
 
 export type Poll =
-  /** Nothing was edited, or nothing that makes a difference. */
+  /** No edit, or one that changes no setting. */
   | { readonly status: 'unchanged' }
-  /** Another configuration; or, after a broken edit, any that is good, be it the one in force. */
+  /** A different configuration; after a broken edit, any valid one, even the current one. */
   | { readonly status: 'changed'; readonly config: Config }
   | { readonly status: 'broken'; readonly problems: readonly Problem[] };
 
 export interface ConfigWatcher {
-  /** The last good configuration. */
+  /** The last valid configuration. */
   readonly current: Config;
   /**
-   * One call at a time. An edit counts once the file has been the same for `stableMs`, because it may be read while it is
-   * being written; `atOnce`: a person says that it is complete.
+   * One call at a time. An edit counts once the file has not changed for `stableMs`, because it may be read while it is
+   * being written. `atOnce`: a person says that the edit is complete.
    */
   poll(options?: { readonly atOnce?: boolean }): Promise<Poll>;
-  /** Whether the file was edited since it was last read. May be asked at any time. */
+  /** Whether the file was edited since it was last read. Safe to call at any time. */
   isEdited(): Promise<boolean>;
 }
 
@@ -35,36 +35,36 @@ export interface WatchOptions {
   readonly clock?: () => number;
 }
 
-/** File systems tell times apart by up to two seconds: until then a second edit may look like the first. */
+/** Some file systems store times in steps of two seconds, so a second edit within them may look like the first. */
 const freshMs = 3_000;
 
 export type Watched =
   | { readonly ok: true; readonly watcher: ConfigWatcher }
   | { readonly ok: false; readonly problems: readonly Problem[] };
 
-/** Reads the file, which must be right, and watches it from then on. `file`: an absolute path. */
+/** Reads the file, which must be valid, and watches it from then on. `file`: an absolute path. */
 export async function watchConfig(file: string, options: WatchOptions = {}): Promise<Watched> {
   const read = await readConfigText(file);
   const loaded = parse(read, file);
   return loaded.ok ? { ok: true, watcher: createWatcher(loaded.config, digestOf(read), options) } : loaded;
 }
 
-/** `content`: the digest of what the configuration was read from. */
+/** `initialDigest`: of the text that `initial` was read from. */
 function createWatcher(
-  inForce: Config,
-  content: string,
+  initial: Config,
+  initialDigest: string,
   { stableMs = 10_000, clock = () => performance.now() }: WatchOptions,
 ): ConfigWatcher {
-  const { file } = inForce;
-  let current = inForce;
-  let read = content;
-  /** null: read the file at the next poll, whatever it looks like. */
+  const { file } = initial;
+  let current = initial;
+  let read = initialDigest;
+  /** Null: the next poll reads the file in any case. */
   let seen: string | null = null;
   let broken = false;
-  /** An edit that has not been the same for long enough; null: there is none. */
+  /** An edit that may not be complete yet. */
   let edit: { readonly digest: string; readonly since: number } | null = null;
 
-  /** Whether the file may still be being written. */
+  /** Whether an edit may be incomplete. */
   function isSettling(digest: string): boolean {
     if (edit?.digest !== digest) edit = { digest, since: clock() };
     return clock() - edit.since < stableMs;
@@ -73,14 +73,14 @@ function createWatcher(
   async function poll({ atOnce = false }: { readonly atOnce?: boolean } = {}): Promise<Poll> {
     const stamp = await stampOf(file);
     if (stamp !== null && stamp === seen && edit === null) return { status: 'unchanged' };
-    const found = await readConfigText(file);
-    const digest = digestOf(found);
+    const content = await readConfigText(file);
+    const digest = digestOf(content);
     seen = stamp;
     if (digest !== read && !atOnce && isSettling(digest)) return { status: 'unchanged' };
     edit = null;
     if (digest === read) return { status: 'unchanged' };
     read = digest;
-    const loaded = parse(found, file);
+    const loaded = parse(content, file);
     const wasBroken = broken;
     broken = !loaded.ok;
     if (!loaded.ok) return { status: 'broken', problems: loaded.problems };
@@ -106,14 +106,14 @@ function parse(read: LoadedText, file: string): Loaded {
   return read.ok ? parseConfig(read.text, file) : read;
 }
 
-/** Instead of the text, which may be large: tells it, or why it could not be read, from any other. */
+/** Identifies the text, or the reason why it could not be read. The text itself may be large. */
 function digestOf(read: LoadedText): string {
   return createHash('sha256')
     .update(read.ok ? read.text : JSON.stringify(read.problems))
     .digest('hex');
 }
 
-/** What tells two versions of a file apart without reading them; null while only reading can tell. */
+/** Differs between versions of a file, without reading them; null if only reading can tell. */
 async function stampOf(file: string): Promise<string | null> {
   try {
     const { dev, ino, size, mtimeMs, ctimeMs } = await stat(file);

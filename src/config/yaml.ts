@@ -1,7 +1,7 @@
 /**
- * YAML with positions: the values of a text, and where each stands in it. Syntax errors, one a line, are told in the
- * words of this program; what YAML would let pass but nobody means (a key given twice, two documents in one file) is
- * an error as well. Messages repeat nothing that could be a secret.
+ * Reads YAML and knows the position of every value. Reports one syntax error for each line, with messages of its own.
+ * What YAML allows but nobody means (a key given twice, two documents in one file) is an error too. Messages never quote
+ * a value, because it may be a secret.
  */
 import {
   type Document,
@@ -30,14 +30,14 @@ interface Fault extends Place {
 
 export interface ReadYaml {
   readonly faults: readonly Fault[];
-  /** null where the faults leave it open what was meant. */
+  /** Null if the faults make the file ambiguous. */
   readonly values: { readonly root: unknown } | null;
-  /** Where a finding stands: its value, its key, or the nearest thing around it that the file has. */
+  /** The position of a finding's value or key, or of the nearest enclosing value that the file has. */
   placeOf(finding: Finding): Place;
 }
 
-/** One anchor may serve as many groups as there are; anchors of anchors that blow up do not get that far. */
-const mostAliases = 200_000;
+/** Enough for one alias in each group, and too few for nested aliases that grow exponentially. */
+const maxAliases = 200_000;
 
 export function readYaml(text: string): ReadYaml {
   const lines = new LineCounter();
@@ -47,7 +47,7 @@ export function readYaml(text: string): ReadYaml {
     return { line: Math.max(line, 1), column: Math.max(col, 1) };
   };
   const errors = [...document.errors, ...document.warnings];
-  const faults = errors.map((error) => ({ ...placeAt(error.pos[0]), message: messageOf(error, text) }));
+  const faults = errors.map((error) => ({ ...placeAt(error.pos[0]), message: describeError(error, text) }));
   const dangling = danglingAliases(document);
   for (const offset of dangling)
     faults.push({ ...placeAt(offset), message: 'not valid YAML: "*" here names no anchor (&) before it' });
@@ -56,10 +56,10 @@ export function readYaml(text: string): ReadYaml {
   const values = readable ? valuesOf(document) : null;
   if (readable && values === null)
     faults.push({ line: 1, column: 1, message: 'too many aliases (*name) of aliases: write them out' });
-  // What follows on the same line is mostly the parser's confusion about the first.
-  const told = new Set<number>();
+  // Further errors on the same line usually follow from the first one.
+  const reported = new Set<number>();
   return {
-    faults: faults.filter(({ line }) => !told.has(line) && told.add(line)),
+    faults: faults.filter(({ line }) => !reported.has(line) && reported.add(line)),
     values,
     placeOf: (finding) => placeAt(offsetOf(document.contents, finding)),
   };
@@ -67,14 +67,14 @@ export function readYaml(text: string): ReadYaml {
 
 function valuesOf(document: Document): { root: unknown } | null {
   try {
-    return { root: document.toJS({ maxAliasCount: mostAliases }) };
+    return { root: document.toJS({ maxAliasCount: maxAliases }) };
   } catch (error) {
     if (error instanceof ReferenceError) return null;
     throw error;
   }
 }
 
-/** Where an alias stands whose anchor does not come before it. */
+/** The offsets of aliases without an anchor before them. */
 function danglingAliases(document: Document): number[] {
   const anchors = new Set<string>();
   const offsets: number[] = [];
@@ -87,8 +87,8 @@ function danglingAliases(document: Document): number[] {
   return offsets;
 }
 
-function messageOf({ code, message, pos }: YAMLError, text: string): string {
-  const words: Readonly<Partial<Record<YAMLError['code'], string>>> = {
+function describeError({ code, message, pos }: YAMLError, text: string): string {
+  const messages: Readonly<Partial<Record<YAMLError['code'], string>>> = {
     DUPLICATE_KEY: `"${truncate(/^[^:\r\n]*/.exec(text.slice(pos[0], pos[0] + 200))?.[0].trim() ?? '')}" is given twice`,
     MULTIPLE_DOCS: 'the file must hold one document: no further "---"',
     TAB_AS_INDENT: 'not valid YAML: a tab at the beginning of a line; indent with spaces',
@@ -102,7 +102,7 @@ function messageOf({ code, message, pos }: YAMLError, text: string): string {
   };
   if (code === 'MISSING_CHAR' && /map values/.test(message)) return 'not valid YAML: expected "key: value"';
   if (code === 'MISSING_CHAR' && /closing/.test(message)) return 'not valid YAML: a quote above is not closed';
-  return words[code] ?? `not valid YAML: ${code.toLowerCase().replaceAll('_', ' ')}`;
+  return messages[code] ?? `not valid YAML: ${code.toLowerCase().replaceAll('_', ' ')}`;
 }
 
 function offsetOf(root: Node | null, { path, isKey }: Finding): number {
@@ -111,8 +111,8 @@ function offsetOf(root: Node | null, { path, isKey }: Finding): number {
   for (const [depth, part] of path.entries()) {
     const next = childOf(node, part);
     if (next === null) return offset;
-    const wanted = depth === path.length - 1 && isKey ? next.key : next.value;
-    offset = startOf(wanted) ?? startOf(next.key) ?? offset;
+    const target = depth === path.length - 1 && isKey ? next.key : next.value;
+    offset = startOf(target) ?? startOf(next.key) ?? offset;
     node = next.value;
   }
   return offset;
@@ -120,7 +120,7 @@ function offsetOf(root: Node | null, { path, isKey }: Finding): number {
 
 function childOf(node: unknown, part: Path[number]): { key: unknown; value: unknown } | null {
   if (isMap(node)) {
-    // Of two with the same key, the last one counts, as in the values.
+    // The last of two equal keys counts, as in the values.
     const pair = node.items.findLast(({ key }) => isScalar(key) && String(key.value) === String(part));
     return pair === undefined ? null : { key: pair.key, value: pair.value };
   }
@@ -130,7 +130,7 @@ function childOf(node: unknown, part: Path[number]): { key: unknown; value: unkn
   return null;
 }
 
-/** Of something that is left empty (`every:`), the place of its key is told. */
+/** Null for an empty value (`every:`), so that the position of its key is used. */
 function startOf(node: unknown): number | null {
   if (isScalar(node) && node.value === null && node.source === '') return null;
   if (isScalar(node) || isMap(node) || isSeq(node) || isAlias(node)) return node.range?.[0] ?? null;

@@ -1,18 +1,18 @@
 /**
- * When a cron expression of five fields comes up in a time zone. Pure.
+ * Computes when a cron expression of five fields occurs in a time zone. Pure.
  *
- * cron-parser reads the expression and says which days it means; the times are worked out here, because around a change
- * of the clocks it errs (5.10: a daily time at a skipped midnight is left out that day, one asked for within a repeated
- * hour comes again, and a change of half an hour ends in an error). The rules, the usual ones of cron:
- * - An expression for every hour follows the time that really passes: it comes in both passes of a repeated hour.
- * - Any other names times of day, each once a day: in the first pass of a repeated hour, and where its time is skipped,
- *   as long after the change as it would have been (02:30 becomes 03:30).
+ * cron-parser reads the expression and decides which days it names. The times are computed here, because cron-parser 5.10
+ * is wrong around clock changes: it omits a daily time at a skipped midnight, repeats a time when asked within a repeated
+ * hour, and throws on a change of half an hour. The rules are those of common cron daemons:
+ * - An expression for every hour follows elapsed time: it occurs in both passes of a repeated hour.
+ * - Any other expression names times of day, each once a day: in the first pass of a repeated hour. A skipped time occurs
+ *   later by the length of the change (02:30 becomes 03:30).
  */
 import { type CronExpression, CronExpressionParser } from 'cron-parser';
 import { dayMs, midnightOf, minuteMs, momentOf, momentsOf, readingAt, steadyOffsetMs } from './wallClock.ts';
 
 interface Pattern {
-  /** In UTC, so that it can be asked about readings of any wall clock. */
+  /** In UTC, so that it applies to the reading of any wall clock. */
   readonly expression: CronExpression;
   readonly months: ReadonlySet<number>;
   readonly isHourly: boolean;
@@ -23,16 +23,16 @@ interface Pattern {
 const fieldNames = ['minute', 'hour', 'day', 'month', 'weekday'] as const;
 const fieldRanges = ['0 to 59', '0 to 23', '1 to 31', '1 to 12 or JAN to DEC', '0 to 7 or SUN to SAT'] as const;
 
-/** The longest time without a 29 February, and a year for the rest. */
+/** The longest time without a 29 February, plus a year. */
 const searchDays = 9 * 366;
 const maxMemoized = 10_000;
 /** Weekdays and leap years repeat every 28 years (except across 1900 and 2100). */
 const cycle = { fromMs: Date.UTC(2000, 0, 1), toMs: Date.UTC(2028, 0, 1) };
 
-/** The first occurrence after a moment. Throws where `cronProblem` finds one. */
+/** The first occurrence after a moment. Throws if `cronProblem` reports a problem. */
 export function nextOccurrence(cron: string, timezone: string, afterMs: number): number {
   const next = occurrences(cron, timezone, afterMs).next();
-  if (next.done) throw new Error(`"${cron}" never comes up`);
+  if (next.done) throw new Error(`"${cron}" never occurs`);
   return next.value;
 }
 
@@ -40,7 +40,7 @@ export function nextOccurrence(cron: string, timezone: string, afterMs: number):
 export function* occurrences(cron: string, timezone: string, afterMs: number): Generator<number, void> {
   const pattern = patternOf(cron);
   let last = afterMs;
-  // From the day before, whose latest times a change may have put off until after midnight.
+  // Starts a day early: a clock change may move the latest times of that day past midnight.
   let midnight = midnightOf(readingAt(timezone, afterMs)) - dayMs;
   for (let idleDays = 0; idleDays <= searchDays; midnight += dayMs, idleDays++) {
     if (!namesDay(pattern, midnight)) continue;
@@ -74,7 +74,7 @@ function namesDay({ expression, months, timesOfDay }: Pattern, midnight: number)
 }
 
 function isField(field: string, index: number): boolean {
-  // cron-parser puts a random number in place of H.
+  // cron-parser replaces H with a random number.
   if (/(^|,)h/i.test(field)) return false;
   return parses(fieldNames.map((_, other) => (other === index ? field : '*')).join(' '));
 }

@@ -1,14 +1,14 @@
 /**
- * What a wall clock shows in a time zone, and when. A reading is written as the milliseconds since 1970 at which a
- * clock in UTC shows the same. Where a change of the clocks makes a reading come twice or never, this says so; what a
- * schedule makes of it is decided in `cron.ts` and `window.ts`.
+ * What a wall clock in a time zone shows at a moment, and the reverse. A reading is the moment at which a clock in UTC
+ * shows the same, in milliseconds since 1970. A clock change makes some readings occur twice or never; `cron.ts` and
+ * `window.ts` decide what that means for a schedule.
  */
 import { IANAZone } from 'luxon';
 
 export const minuteMs = 60_000;
 export const dayMs = 86_400_000;
 
-/** A name such as `America/Sao_Paulo` or `UTC`; offsets such as `+03:00` are none. */
+/** A name such as `America/Sao_Paulo` or `UTC`, not an offset such as `+03:00`. */
 export function isTimezone(name: string): boolean {
   return /^[A-Za-z]/.test(name) && IANAZone.isValidZone(name);
 }
@@ -23,7 +23,7 @@ export function midnightOf(reading: number): number {
   return Math.floor(reading / dayMs) * dayMs;
 }
 
-/** The moments at which the clock shows this, in order: one, two where it is turned back over it, none where it skips it. */
+/** The moments with this reading, in order: usually one, two if the clock is turned back over it, none if it is skipped. */
 export function momentsOf(timezone: string, reading: number): number[] {
   const [before, after] = offsetsAround(timezone, reading, reading);
   if (before === after) return [reading - before];
@@ -32,18 +32,18 @@ export function momentsOf(timezone: string, reading: number): number[] {
     .sort((a, b) => a - b);
 }
 
-/** The first of `momentsOf`; for a reading that is skipped, as long after the change as it would have been. */
+/** The first of `momentsOf`. A skipped reading is moved later by the length of the change. */
 export function momentOf(timezone: string, reading: number): number {
   return momentsOf(timezone, reading)[0] ?? reading - offsetsAround(timezone, reading, reading)[0];
 }
 
-/** The offset that holds for every reading of this day; null on and around a day on which it changes. */
+/** The offset from UTC for every reading of this day; null on a day with a clock change and next to one. */
 export function steadyOffsetMs(timezone: string, midnight: number): number | null {
   const [before, after] = offsetsAround(timezone, midnight, midnight + dayMs);
   return before === after ? before : null;
 }
 
-/** The moment at which the clocks change during this day; null where they do not. */
+/** The moment of the clock change on this day; null if there is none. */
 export function changeOn(timezone: string, midnight: number): number | null {
   if (steadyOffsetMs(timezone, midnight) !== null) return null;
   let before = momentOf(timezone, midnight) - 1;
@@ -58,7 +58,7 @@ export function changeOn(timezone: string, midnight: number): number | null {
   return changed;
 }
 
-/** Offsets surely before the first and surely after the last reading: no zone is a day away from UTC. */
+/** The offsets before the first and after the last reading. A day is enough, because no zone is a day away from UTC. */
 function offsetsAround(timezone: string, first: number, last: number): readonly [number, number] {
   return [offsetMs(timezone, first - dayMs), offsetMs(timezone, last + dayMs)];
 }

@@ -1,8 +1,8 @@
 /**
- * Rotation windows: on which days and between which times scheduled rotations may happen. Pure.
+ * Rotation windows: the days and times of day at which scheduled rotations may happen. Pure.
  *
- * What counts is what the wall clock shows. So where the clocks change, a window opens at the change if its beginning
- * is skipped, does not open that day if all of it is, and opens once more if the clock is turned back into it.
+ * The reading of the wall clock decides. On a day with a clock change, a window whose start is skipped opens at the
+ * change, a window that is skipped as a whole does not open, and a window opens again if the clock is turned back into it.
  */
 import { changeOn, dayMs, midnightOf, minuteMs, momentsOf, readingAt } from './wallClock.ts';
 
@@ -10,7 +10,7 @@ import { changeOn, dayMs, midnightOf, minuteMs, momentsOf, readingAt } from './w
 export const weekdays = ['mon', 'tue', 'wed', 'thu', 'fri', 'sat', 'sun'] as const;
 export type Weekday = (typeof weekdays)[number];
 
-/** Times of day are minutes since midnight in the schedule's zone; `toMinute < fromMinute` runs over midnight. */
+/** Times of day are minutes since midnight in the schedule's zone; with `toMinute < fromMinute` the window ends on the next day. */
 export interface Window {
   /** From 0 to 1439, inclusive. */
   readonly fromMinute: number;
@@ -20,7 +20,7 @@ export interface Window {
   readonly days: readonly Weekday[];
 }
 
-/** Two weeks, because a change of the clocks can swallow the only opening of one. */
+/** Two weeks, because a clock change can skip the only opening in one week. */
 const searchDays = 15;
 
 export function isOpen(window: Window, timezone: string, atMs: number): boolean {
@@ -32,7 +32,7 @@ export function isOpen(window: Window, timezone: string, atMs: number): boolean 
   return minute >= fromMinute ? opensOn(window, today) : minute < toMinute && opensOn(window, today - dayMs);
 }
 
-/** `atMs` if the window is open then, else its next opening. */
+/** `atMs` if the window is open then, otherwise its next opening. */
 export function slide(window: Window, timezone: string, atMs: number): number {
   if (isOpen(window, timezone, atMs)) return atMs;
   const today = midnightOf(readingAt(timezone, atMs));
@@ -43,11 +43,11 @@ export function slide(window: Window, timezone: string, atMs: number): number {
   throw new Error(`no opening of the window within ${searchDays} days`);
 }
 
-/** The moments of a day at which the window may turn from shut to open, in order. */
+/** The moments of a day at which the window may open, in order. */
 function openings(window: Window, timezone: string, midnight: number): number[] {
   const change = changeOn(timezone, midnight);
-  const begins = opensOn(window, midnight) ? momentsOf(timezone, midnight + window.fromMinute * minuteMs) : [];
-  return [...begins, ...(change === null ? [] : [change])]
+  const starts = opensOn(window, midnight) ? momentsOf(timezone, midnight + window.fromMinute * minuteMs) : [];
+  return [...starts, ...(change === null ? [] : [change])]
     .filter((moment) => isOpen(window, timezone, moment))
     .sort((a, b) => a - b);
 }
