@@ -4,7 +4,7 @@ import { formatProblem } from '../../src/config/problems.ts';
 
 const file = '/etc/rotation.yaml';
 
-/** Instances and groups that are right; line 1 of what follows is line 3 of the file. */
+/** Valid instances and groups. Line 1 of what follows is line 3 of the file. */
 const head = `instances: [{ name: bot, tokenEnv: TOKEN }]
 groups: [{ id: vip, identifier: 120363406289005073@g.us, every: 1d }]
 `;
@@ -23,7 +23,7 @@ describe('a bad file is reported', () => {
   const table: [string, string, string[]][] = [
     ['empty', '', ['1:1 expected a map of settings, found nothing']],
     ['a list', '- a\n', ['1:1 expected a map of settings, found a list']],
-    ['nothing that is needed', 'retry: {}\n', ['1:1 instances: is required', '1:1 groups: is required']],
+    ['without required sections', 'retry: {}\n', ['1:1 instances: is required', '1:1 groups: is required']],
     [
       'no YAML',
       'groups: [\n',
@@ -59,17 +59,17 @@ describe('a bad file is reported', () => {
       ['3:17 api.timeout: expected a duration between 100ms and 10m, found 1d'],
     ],
     [
-      'a settle time shorter than the time-out',
+      'a settle time shorter than the timeout',
       `${head}api: { timeout: 30s, settleTime: 5s }\n`,
       ['3:34 api.settleTime: expected at least "timeout" (30s), found 5s'],
     ],
     [
-      'a settle time shorter than the time-out by default',
+      'a settle time shorter than the default timeout',
       `${head}api: { settleTime: 29999ms }\n`,
       ['3:20 api.settleTime: expected at least "timeout" (30s), found 29999ms'],
     ],
     [
-      'a time-out longer than the settle time by default',
+      'a timeout longer than the default settle time',
       `${head}api: { timeout: 2m }\n`,
       ['3:17 api.timeout: is longer than "settleTime" (90s): set "settleTime" to at least 2m'],
     ],
@@ -333,7 +333,7 @@ describe('a good file', () => {
     });
   });
 
-  it('listens where the file says, or nowhere', () => {
+  it('listens on the configured address, or not at all', () => {
     expect(config(`${head}ops: { host: "::1", port: 0 }\n`).ops).toEqual({ host: '::1', port: 0 });
     expect(config(`${head}ops: off\n`).ops).toBeNull();
   });

@@ -25,7 +25,7 @@ function plan() {
   return makePlan(loaded.config, nowMs);
 }
 
-it('says what a first start does to the links in use', () => {
+it('describes what a first start does to the links in use', () => {
   expect(plan().firstStart).toEqual({
     ...{ linksRead: 6, readsTakeMs: 0, replacedAtOnce: 1 },
     replacedLater: { links: 5, from: expect.any(String), to: '2026-02-04T12:00:00.000Z' },
@@ -41,7 +41,7 @@ it('says what a first start does to the links in use', () => {
   });
 });
 
-it('tells per instance its groups, what they ask for and what they may', () => {
+it('lists the groups of each instance, the calls they ask for and the calls allowed', () => {
   const figures = plan().instances.map(({ next: _, ...rest }) => rest);
   const asked = 0.1 + 3 / 1440 + 1 / 360 + 1 / 10_080 - 1 / 1440 + 1 / 43_200;
   expect(figures).toEqual([
@@ -75,7 +75,7 @@ it('tells per instance its groups, what they ask for and what they may', () => {
   ]);
 });
 
-it('tells the next five rotations of a first start, when and why', () => {
+it('lists the next five rotations of a first start, with time and reason', () => {
   const [first] = plan().instances;
   expect(first?.next.find(({ group }) => group === 'phase')).toMatchObject({ why: 'at its own phase of the period' });
   expect(first?.next).toHaveLength(5);

@@ -18,7 +18,7 @@ const jid = (i: number) => `1203634062890${String(i).padStart(5, '0')}@g.us`;
 const many = (count: number, schedule: string) =>
   Array.from({ length: count }, (_, i) => `  - { id: g${i}, identifier: "${jid(i)}", ${schedule} }`).join('\n');
 
-it('tells every rotation to come within the time, in order, and none of a disabled group', () => {
+it('lists the rotations to come in order, without disabled groups', () => {
   const { groups } = configOf(`  - { id: often, identifier: "${jid(0)}", every: 6h, firstSeen: rotate }
   - { id: later, identifier: "${jid(1)}", every: 1d, firstSeen: wait }
   - { id: monday, identifier: "${jid(2)}", cron: "0 9 * * MON", firstSeen: wait }
@@ -38,7 +38,7 @@ it('tells every rotation to come within the time, in order, and none of a disabl
   ]);
 });
 
-it('breaks off where there are too many, and says up to when it told all', () => {
+it('is cut off if there are too many, and says where', () => {
   const { groups } = configOf(many(500, 'every: 10m, firstSeen: rotate'), ', rateLimit: { max: 1000 }');
   const { rotations, truncatedAt } = previewOf(groups, nowMs, 7 * 24 * hour);
   expect(rotations.length).toBeLessThanOrEqual(200_000);
@@ -46,14 +46,14 @@ it('breaks off where there are too many, and says up to when it told all', () =>
   expect(rotations).toHaveLength(500 * Math.ceil((truncatedAt! - nowMs) / 600_000));
 });
 
-it('tells how long the last one waits where many fall due together', () => {
+it('shows how long the last group waits if many are due together', () => {
   const config = configOf(many(200, 'cron: "0 9 * * *", firstSeen: wait'));
   const [demand] = demands(config);
   // 90 at once, 90 a minute later, the last 20 after two.
   expect(busiestMoment(demand!, nowMs)).toEqual({ at: Date.UTC(2026, 0, 6, 9), due: 200, lastWaitsMs: 120_000 });
 });
 
-it('tells of no clash where everybody finds room', () => {
+it('shows no busiest moment if no group waits', () => {
   const config = configOf(many(90, 'cron: "0 9 * * *", firstSeen: wait'));
   expect(busiestMoment(demands(config)[0]!, nowMs)).toBeNull();
 });

@@ -37,7 +37,7 @@ describe('a good section', () => {
     });
   });
 
-  it('names Sentinels, how to get in to them and to what they watch', () => {
+  it('names Sentinels, and how to log in to them and to the servers they watch', () => {
     const section = `
   sentinels: [{ host: s1 }, { host: 10.0.0.2, port: 5000 }]
   name: mymaster
@@ -71,10 +71,10 @@ describe('a good section', () => {
   });
 });
 
-describe('what is wrong is said where it stands', () => {
+describe('a bad section is reported', () => {
   const table: [string, string, string[]][] = [
     [
-      'a server that is none',
+      'an address of another protocol',
       '{ url: "http://localhost" }',
       [
         '3:15 redis.url: expected an address like redis://host:6379, rediss://user:password@host:6379/0 or unix:///path/to/socket',
@@ -97,7 +97,7 @@ describe('what is wrong is said where it stands', () => {
         '3:21 redis.sentinels: expected a list with at least one entry like { host: redis-1, port: 26379 }, found an empty list',
       ],
     ],
-    ['nodes as text', '{ cluster: ["n1:6379"] }', ['3:20 redis.cluster[0]: expected a map, found text']],
+    ['a node as text', '{ cluster: ["n1:6379"] }', ['3:20 redis.cluster[0]: expected a map, found text']],
     [
       'a mistyped key of a node',
       '{ cluster: [{ hots: n1, port: 70000 }] }',
@@ -108,7 +108,7 @@ describe('what is wrong is said where it stands', () => {
       ],
     ],
     [
-      'the usual other name',
+      'a common wrong name',
       '{ nodes: [{ host: n1 }] }',
       ['3:10 redis.nodes: unknown key "nodes": the list of nodes is called "cluster"'],
     ],

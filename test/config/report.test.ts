@@ -1,4 +1,4 @@
-/** What a broken file's report holds beyond one mistake at a time: everything, once, in order, and nothing secret. */
+/** Reports of several mistakes at a time: complete, without repetition, in order, and without secrets. */
 import { describe, expect, it } from 'vitest';
 import { parseConfig } from '../../src/config/load.ts';
 import { formatProblem } from '../../src/config/problems.ts';
@@ -13,7 +13,7 @@ const group = (id: string, rest: string) => `  - { id: ${id}, ${rest} }\n`;
 const jid = (n: number) => `identifier: 12036340628900507${n}@g.us`;
 const good = `${instances}groups:\n${group('a', `${jid(1)}, every: 1d`)}`;
 
-describe('YAML that is not what it seems', () => {
+describe('misleading YAML', () => {
   const table: [string, string, string[]][] = [
     ['two documents', `${good}---\na: 1\n`, ['4:1 the file must hold one document: no further "---"']],
     [
@@ -33,7 +33,7 @@ describe('YAML that is not what it seems', () => {
     ],
     ['a reserved character', 'api: @x\n', ['1:6 not valid YAML: text that begins with @ or ` must be in quotes']],
     ['a line without a key', `${instances}groups\n`, ['2:1 not valid YAML: expected "key: value"']],
-    ['a list among keys, told once', '- a\nb: c\n', ['2:1 not valid YAML: this does not belong here']],
+    ['a list among keys, reported once', '- a\nb: c\n', ['2:1 not valid YAML: this does not belong here']],
     [
       'an alias without an anchor',
       `${good}redis: *x\n`,
@@ -91,7 +91,7 @@ describe('YAML that is not what it seems', () => {
 describe('nothing hides anything else', () => {
   const table: [string, string, string[]][] = [
     [
-      'twins are found among broken groups',
+      'duplicates are found among broken groups',
       `${instances}groups:\n${group('a', `${jid(1)}, every: soon`)}${group('a', `${jid(1)}, every: 1d, zebra: 1`)}`,
       [
         '3:58 groups[0].every: expected a duration like 250ms, 30s, 5m, 6h or 7d',
@@ -122,12 +122,12 @@ describe('nothing hides anything else', () => {
       ],
     ],
     [
-      'an unknown default instance is told once, not for every group',
+      'an unknown default instance is reported once, not for every group',
       `${instances}defaults: { instance: bott }\ngroups:\n${group('a', `${jid(1)}, every: 1d`)}${group('b', `${jid(2)}, every: 1d`)}`,
       ['2:23 defaults.instance: no instance is named "bott"; did you mean "bot"?'],
     ],
     [
-      'what seems to be missing may be the key that is misspelt',
+      'a misspelt key is not reported as missing too',
       `instances: [{ name: bot, token_env: T }]\ngroups:\n${group('a', `idntifier: "x", evrey: 1d`)}`,
       [
         '1:26 instances[0].token_env: unknown key "token_env"; did you mean "tokenEnv"?',
@@ -159,7 +159,7 @@ describe('nothing hides anything else', () => {
       ],
     ],
     [
-      'an offset is no zone',
+      'an offset instead of a zone',
       `${good}defaults: { timezone: "+03:00" }\n`,
       ['4:23 defaults.timezone: expected an IANA time zone such as America/Sao_Paulo or UTC'],
     ],
@@ -186,7 +186,7 @@ describe('nothing hides anything else', () => {
       ['4:17 api.baseUrl: must not hold a query or fragment'],
     ],
     [
-      'a Redis database that is no number',
+      'a Redis database that is not a number',
       `${good}redis: { url: redis://localhost/main }\n`,
       ['4:15 redis.url: expected the number of a database after the host, as in redis://host:6379/0'],
     ],

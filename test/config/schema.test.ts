@@ -1,4 +1,4 @@
-/** What editors get to show of the file's keys. That the shipped JSON Schema is this one, `examples.test.ts` sees to. */
+/** What editors show of the file's keys. `test/package/schemas.test.ts` compares it with the shipped file. */
 import { expect, it } from 'vitest';
 import { jsonSchemas } from '../../dev/jsonSchemas.ts';
 
@@ -19,7 +19,7 @@ it('shows defaults as they are written', () => {
   });
 });
 
-it('wants one source of the token, and not two schedules', () => {
+it('requires one token source, and allows only one schedule', () => {
   expect(schema.properties.instances.items.oneOf).toEqual([{ required: ['tokenEnv'] }, { required: ['tokenFile'] }]);
   expect(schema.properties.groups.items.not).toEqual({ required: ['every', 'cron'] });
 });

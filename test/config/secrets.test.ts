@@ -7,12 +7,12 @@ import { readSecret } from '../../src/config/secrets.ts';
 const env = (value?: string) =>
   readSecret({ name: 'token', from: 'env', variable: 'RYZE_TOKEN' }, value === undefined ? {} : { RYZE_TOKEN: value });
 
-it('reads a token from the environment, without the line break that a shell may leave', () => {
+it('reads a token from the environment, without a trailing line break', () => {
   expect(env('abc-123')).toEqual({ ok: true, secret: 'abc-123' });
   expect(env('abc-123\n')).toEqual({ ok: true, secret: 'abc-123' });
 });
 
-it('names the variable that is not set, empty, or holds what no token has', () => {
+it('names a variable that is not set, is empty or cannot be a token', () => {
   expect(env()).toEqual({
     ok: false,
     message: 'the environment variable RYZE_TOKEN (tokenEnv) is not set, nor is RYZE_TOKEN_FILE',
@@ -26,7 +26,7 @@ it('names the variable that is not set, empty, or holds what no token has', () =
   }
 });
 
-it('reads a token from a file, and names one that cannot be read', () => {
+it('reads a token from a file, and names a file that cannot be read', () => {
   const folder = mkdtempSync(join(tmpdir(), 'invite-rotator-token-'));
   onTestFinished(() => rmSync(folder, { recursive: true }));
   const path = join(folder, 'token');
@@ -38,7 +38,7 @@ it('reads a token from a file, and names one that cannot be read', () => {
   expect(readSecret({ name: 'token', from: 'file', path }, {})).toEqual({ ok: true, secret: 'abc-123' });
 });
 
-it('reads the file that a variable ending in _FILE names, and will not choose between the two', () => {
+it('reads the file that a variable ending in _FILE names, and refuses both at once', () => {
   const folder = mkdtempSync(join(tmpdir(), 'invite-rotator-token-'));
   onTestFinished(() => rmSync(folder, { recursive: true }));
   const path = join(folder, 'token');
@@ -56,7 +56,7 @@ it('reads the file that a variable ending in _FILE names, and will not choose be
   });
 });
 
-it('lets a password hold what a token may not, but no line breaks', () => {
+it('allows more characters in a password than in a token, but no line breaks', () => {
   const password = (value: string) => readSecret({ name: 'password', from: 'env', variable: 'PW' }, { PW: value });
   expect(password('two wörds\n')).toEqual({ ok: true, secret: 'two wörds' });
   expect(password('a\nb')).toEqual({

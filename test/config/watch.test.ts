@@ -17,14 +17,14 @@ async function watched(content: string, name = 'rotation.yaml') {
   return { folder, file };
 }
 
-/** By default every edit counts as it is seen. */
+/** By default, every edit counts at once. */
 async function watcherOf(file: string, options: WatchOptions = { stableMs: 0 }) {
   const watched = await watchConfig(file, options);
   if (!watched.ok) throw new Error('the file is broken');
   return watched.watcher;
 }
 
-it('sees an edit once', async () => {
+it('reports an edit once', async () => {
   const { file } = await watched(text('1d'));
   const watcher = await watcherOf(file);
   expect(await watcher.poll()).toEqual({ status: 'unchanged' });
@@ -36,7 +36,7 @@ it('sees an edit once', async () => {
   expect(await watcher.poll()).toEqual({ status: 'unchanged' });
 });
 
-it('sees a file that an editor put in the place of the old one', async () => {
+it('notices a file that an editor replaced', async () => {
   const { folder, file } = await watched(text('1d'));
   const watcher = await watcherOf(file);
   await writeFile(join(folder, 'new'), text('2d'));
@@ -44,7 +44,7 @@ it('sees a file that an editor put in the place of the old one', async () => {
   expect(await watcher.poll()).toMatchObject({ status: 'changed' });
 });
 
-it('sees a link that was moved to another folder, as Kubernetes does with a ConfigMap', async () => {
+it('notices a symbolic link that moved to another folder, as for a Kubernetes ConfigMap', async () => {
   const { folder } = await watched(text('1d'));
   for (const [name, every] of [
     ['v1', '1d'],
@@ -60,7 +60,7 @@ it('sees a link that was moved to another folder, as Kubernetes does with a Conf
   expect(await watcher.poll()).toMatchObject({ status: 'changed' });
 });
 
-it('tells a broken edit once, and sees when it is mended', async () => {
+it('reports a broken edit once, and its repair', async () => {
   const { file } = await watched(text('1d'));
   const watcher = await watcherOf(file);
   await writeFile(file, text('soon'));
@@ -70,7 +70,7 @@ it('tells a broken edit once, and sees when it is mended', async () => {
   expect(await watcher.poll()).toMatchObject({ status: 'changed' });
 });
 
-it('takes a file that is gone for a broken edit, and finds it again', async () => {
+it('reports a missing file as a broken edit, and notices its return', async () => {
   const { file } = await watched(text('1d'));
   const watcher = await watcherOf(file);
   await watcher.poll();
@@ -83,7 +83,7 @@ it('takes a file that is gone for a broken edit, and finds it again', async () =
   expect(await watcher.poll()).toMatchObject({ status: 'changed' });
 });
 
-it('does not call a file changed that was only touched', async () => {
+it('ignores an edit that changes no setting', async () => {
   const { file } = await watched(text('1d'));
   const watcher = await watcherOf(file);
   await watcher.poll();
@@ -91,7 +91,7 @@ it('does not call a file changed that was only touched', async () => {
   expect(await watcher.poll()).toEqual({ status: 'unchanged' });
 });
 
-it('says what keeps a file from being read', async () => {
+it('reports why a file cannot be read', async () => {
   const { folder, file } = await watched(text('1d'));
   const message = async (path: string) => {
     const loaded = await loadConfig(path);
@@ -105,7 +105,7 @@ it('says what keeps a file from being read', async () => {
   expect(await message(file)).toBe('is not UTF-8 text');
 });
 
-it('keeps the last good configuration as the current one', async () => {
+it('keeps the last valid configuration as the current one', async () => {
   const { file } = await watched(text('1d'));
   const watcher = await watcherOf(file);
   const everyMs = () => watcher.current.groups[0]?.schedule;
@@ -117,7 +117,7 @@ it('keeps the last good configuration as the current one', async () => {
   expect(everyMs()).toMatchObject({ everyMs: 172_800_000 });
 });
 
-it('tells every broken edit, also one with the same mistake, and that the old text is back', async () => {
+it('reports every broken edit, even one with the same mistake, and the return of the old text', async () => {
   const { file } = await watched(text('1d'));
   const watcher = await watcherOf(file);
   for (const comment of ['# one', '# two']) {
@@ -129,7 +129,7 @@ it('tells every broken edit, also one with the same mistake, and that the old te
   expect(await watcher.poll()).toMatchObject({ status: 'changed' });
 });
 
-it('sees a second edit of the same length right after the first', async () => {
+it('notices a second edit of the same length right after the first', async () => {
   const { file } = await watched(text('1d'));
   const watcher = await watcherOf(file);
   for (const every of ['2d', '3d', '4d', '5d']) {
@@ -148,7 +148,7 @@ groups:
     identifier: 120363406289005074@g.us
     enabled: false
 `;
-  /** As the worker looks at it: every 2.5 s, by a clock that the test moves. */
+  /** Polls every 2.5 s like the worker, with a clock that the test moves. */
   async function looking() {
     const { file } = await watched(lines);
     let nowMs = 0;
@@ -156,7 +156,7 @@ groups:
     return {
       watcher,
       write: (content: string) => writeFile(file, content),
-      /** What the looks of the next `ms` saw. */
+      /** The results of the polls in the next `ms`. */
       async look(ms: number) {
         const seen: string[] = [];
         for (const until = nowMs + ms; nowMs < until; ) {
@@ -176,7 +176,7 @@ groups:
     ['cut in the middle of a line', lines.slice(0, lines.indexOf('406289005074'))],
     ["without one character of a group's link", lines.replace('DEF456UVW', 'DEF456UV')],
     ['empty', ''],
-  ])('is no edit while it is %s', async (_name, half) => {
+  ])('is not an edit while it is %s', async (_name, half) => {
     const { watcher, write, look } = await looking();
     for (const ms of [7_500, 5_000]) {
       await write(half);
@@ -186,13 +186,13 @@ groups:
     }
     expect(ids(watcher)).toEqual(['vip', 'team', 'archive']);
   });
-  it('is an edit once it was the same for ten seconds, and is told once', async () => {
+  it('is an edit after ten seconds without a change, and is reported once', async () => {
     const { write, look } = await looking();
     await write(lines.replace('1d', '2d'));
     expect(await look(12_500)).toEqual([...unchanged(4), 'changed']);
     expect(await look(20_000)).toEqual(unchanged(8));
   });
-  it('counts from its last change, and is never taken over half-way', async () => {
+  it('counts from its last change, and is never applied in part', async () => {
     const { watcher, write, look } = await looking();
     const edited = lines.replace('1d', '2d').replace('id: team', 'id: crew');
     await write(edited.slice(0, edited.indexOf('  - id: archive')));
@@ -203,7 +203,7 @@ groups:
     expect(await look(2_500)).toEqual(['changed']);
     expect(ids(watcher)).toEqual(['vip', 'crew', 'archive']);
   });
-  it('is read once more from the beginning where it changes back and forth', async () => {
+  it('is never an edit while it keeps changing back and forth', async () => {
     const { write, look } = await looking();
     for (let i = 0; i < 4; i++) {
       await write(lines.replace('1d', '2d'));
@@ -212,14 +212,14 @@ groups:
       expect(await look(5_000)).toEqual(unchanged(2));
     }
   });
-  it('is an edit at once where a person says that it is complete', async () => {
+  it('is an edit at once if a person says that it is complete', async () => {
     const { watcher, write, look } = await looking();
     await write(lines.replace('1d', '2d'));
     expect(await look(2_500)).toEqual(['unchanged']);
     expect(await watcher.poll({ atOnce: true })).toMatchObject({ status: 'changed' });
     expect(await look(20_000)).toEqual(unchanged(8));
   });
-  it('is told as broken only when it stays so', async () => {
+  it('is reported as broken only if it stays broken', async () => {
     const { watcher, write, look } = await looking();
     await write(`${lines}  - { id: `);
     expect(await look(12_500)).toEqual([...unchanged(4), 'broken']);

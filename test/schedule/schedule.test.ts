@@ -31,14 +31,14 @@ const cron = (text: string, timezone: string, window: Window | null = null): Sch
 describe('cron through changes of summer time', () => {
   const table: [string, string, string, string, string[]][] = [
     [
-      'moves a time that is skipped to after the change',
+      'moves a skipped time past the change',
       '30 2 * * *',
       'America/New_York',
       '2026-03-07T12:00',
       ['2026-03-08T03:30 -04:00', '2026-03-09T02:30 -04:00'],
     ],
     [
-      'takes a time that comes twice once',
+      'uses a repeated time once',
       '30 1 * * *',
       'America/New_York',
       '2026-10-31T12:00',
@@ -52,7 +52,7 @@ describe('cron through changes of summer time', () => {
       ['2026-03-29T01:00 +01:00', '2026-03-29T03:00 +02:00', '2026-03-29T04:00 +02:00'],
     ],
     [
-      'doubles no hour that is there twice, and leaves none out',
+      'neither repeats nor omits an hour',
       '0 * * * *',
       'Europe/Berlin',
       '2026-10-25T01:30',
@@ -73,8 +73,8 @@ describe('windows', () => {
   const night: Window = { fromMinute: 22 * 60, toMinute: 5 * 60, days: ['mon', 'tue', 'wed', 'thu', 'fri'] };
   const zone = 'America/Sao_Paulo';
   const table: [string, string, string][] = [
-    ['is left alone inside', '2026-11-23T23:15', '2026-11-23T23:15 -03:00'],
-    ['is left alone after midnight of a day on which it opened', '2026-11-24T04:59', '2026-11-24T04:59 -03:00'],
+    ['inside is not moved', '2026-11-23T23:15', '2026-11-23T23:15 -03:00'],
+    ['after midnight of a day on which the window opened is not moved', '2026-11-24T04:59', '2026-11-24T04:59 -03:00'],
     ['slides to the evening', '2026-11-24T05:00', '2026-11-24T22:00 -03:00'],
     ['belongs to the day on which it opens', '2026-11-28T04:00', '2026-11-28T04:00 -03:00'],
     ['waits over the weekend', '2026-11-28T05:00', '2026-11-30T22:00 -03:00'],
@@ -84,7 +84,7 @@ describe('windows', () => {
     expect(show(slideIntoWindow(every(hour, night, zone), at(from, zone)), zone)).toBe(expected);
   });
 
-  it('opens at the change when summer time swallows its beginning', () => {
+  it('opens at the change if summer time skips its start', () => {
     const early: Window = { fromMinute: 150, toMinute: 240, days: [...weekdays] };
     const berlin = 'Europe/Berlin';
     const slid = slideIntoWindow(every(hour, early, berlin), at('2026-03-29T00:00', berlin));
@@ -102,7 +102,7 @@ describe('the first rotation of a new group', () => {
     for (const due of spread) expect(due).toBeGreaterThanOrEqual(now);
     for (const due of spread) expect(due).toBeLessThan(now + hour);
   });
-  it('keeps its phase whenever it is asked', () => {
+  it('has the same phase at any time', () => {
     const first = firstDue(every(hour), 'spread', 'a', now);
     expect(firstDue(every(hour), 'spread', 'a', first)).toBe(first);
     expect(firstDue(every(hour), 'spread', 'a', first + 1)).toBe(first + hour);

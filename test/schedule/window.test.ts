@@ -145,7 +145,7 @@ function shownOpen({ fromMinute, toMinute, days }: Window, zone: string, atMs: n
 }
 
 describe('always', () => {
-  it('is open by what the clock shows', () => {
+  it('is open according to the reading of the clock', () => {
     fc.assert(
       fc.property(anyWindow, fc.constantFrom(...zones), moment, (open, zone, at) => {
         expect(isOpen(open, zone, at)).toBe(shownOpen(open, zone, at));
@@ -154,7 +154,7 @@ describe('always', () => {
     );
   });
 
-  it('slides to where it is open, never back, and past no opening', () => {
+  it('slides to the next opening, never back', () => {
     fc.assert(
       fc.property(
         anyWindow,
@@ -173,7 +173,7 @@ describe('always', () => {
     );
   });
 
-  it('passes no opening on the days of a change', () => {
+  it('skips no opening on days with a clock change', () => {
     const changes = [
       Date.UTC(2026, 2, 7),
       Date.UTC(2026, 9, 31),
