@@ -14,7 +14,7 @@ const token = 'a-token';
 function make() {
   const base = testRedis();
   const budget = createBudget(base, { callTimeoutMs: 1_000 });
-  /** The first call, whose answer tells the server's count: after it the bucket has memory. */
+  /** The first call. Its answer shows the server's count, so the count is known from then on. */
   async function learn(limit = 4, remaining = 3, resetInMs = perMs) {
     const slot = await take();
     await budget.settle(bot, slot, answered({ limit, remaining, resetInMs }));
@@ -43,7 +43,7 @@ it('never names a bucket by its token', () => {
   expect(bucketOf('a-token')).toMatch(/^[0-9a-f]{16}$/);
 });
 
-describe('a bucket without memory', () => {
+describe('a bucket whose count is unknown', () => {
   it('lets one call go alone, and learns from it that others use the token', async () => {
     const { budget, take, denied } = make();
     const first = await take();
@@ -54,7 +54,7 @@ describe('a bucket without memory', () => {
     expect(await denied()).toMatchObject({ why: 'budget' });
     expect(await budget.capacity(bot, token, 0)).toMatchObject({ used: 4, limit: 4, foreign: 2 });
   });
-  it('lets others ask again less and less often', async () => {
+  it('lets other calls ask again less and less often', async () => {
     const { redis, keys, prefix } = testRedis();
     const clock = virtualRedis(redis, `${prefix}:clock`);
     const budget = createBudget({ redis: clock.redis, prefix, keys }, { callTimeoutMs: 1_000 });
@@ -74,14 +74,14 @@ describe('a bucket without memory', () => {
     // Until it is taken for dead.
     expect(asked).toEqual([0, 100, 200, 400, 800, 1_600, 3_200, 6_400]);
   });
-  it('wakes who waits in the process of the first call as soon as that is answered', async () => {
+  it('wakes the waiters in the same process as soon as the first call is answered', async () => {
     const { budget, take } = make();
     const first = await take();
     const others = [1, 2, 3].map((i) => budget.acquire(bot, token, 'oneOff', `other-${i}`));
     await budget.settle(bot, first, answered({ limit: 4, remaining: 3, resetInMs: perMs }));
     expect(await Promise.all(others)).toMatchObject([{ granted: true }, { granted: true }, { granted: true }]);
   });
-  it('lets the next one try when the first was never sent', async () => {
+  it('lets the next call go when the first was never sent', async () => {
     const { budget, take } = make();
     await budget.settle(bot, await take(), null);
     await take();
@@ -90,7 +90,7 @@ describe('a bucket without memory', () => {
 });
 
 describe('the limit', () => {
-  it('is kept, less the reserve for scheduled work', async () => {
+  it('holds, less the reserve for scheduled work', async () => {
     const { learn, take, denied } = make();
     await learn();
     await take('scheduledReset');
@@ -109,7 +109,7 @@ describe('the limit', () => {
     const back = Number(await redis.zscore(keys.slots(bucketOf(token)), slots[0]!.id));
     expect(back - (await redisTime(db))).toBeGreaterThan(perMs - 200);
     const held = Number(await redis.zscore(keys.slots(bucketOf(token)), slots[1]!.id));
-    // Send window, time-out and `per`: for a process that died.
+    // Send window, timeout and `per`, for a process that died.
     expect(held - back).toBeGreaterThan(5_000);
     expect((await denied())?.waitMs).toBeLessThanOrEqual(perMs);
     await until('a slot to come back', async () => (await denied()) === null);
@@ -123,7 +123,7 @@ describe('the limit', () => {
     const back = Number(await redis.zscore(keys.slots(bucketOf(token)), slot.id));
     expect(back - (await redisTime(db))).toBeGreaterThan(1_000 + perMs);
   });
-  it("is the server's where that is lower, and ours where the server's is higher", async () => {
+  it("is the lower one of the server's and ours", async () => {
     const { budget, take, denied, learn } = make();
     await learn(2, 1);
     await take();
@@ -133,7 +133,7 @@ describe('the limit', () => {
     await other.learn(50, 49);
     expect(await other.budget.capacity(bot, token, 0)).toMatchObject({ limit: 4 });
   });
-  it('closes until the reset after a refusal for the limit, also to one-offs', async () => {
+  it('closes until the reset after a refusal for the limit, to one-offs too', async () => {
     const { budget, learn, take, denied } = make();
     await learn();
     const slot = await take();
@@ -142,7 +142,7 @@ describe('the limit', () => {
     expect((await budget.capacity(bot, token, 0)).closedForMs).toBeGreaterThan(0);
     await until('the reset', async () => (await denied()) === null);
   });
-  it('is asked for with one call at a time after each refusal, at doubling times, whatever the server says', async () => {
+  it('is probed by one call at a time after each refusal, at doubling intervals, whatever the server says', async () => {
     const base = make();
     const clock = virtualRedis(base.redis, `${base.prefix}:clock`);
     const budget = createBudget({ ...base, redis: clock.redis }, { callTimeoutMs: 1_000 });
@@ -178,7 +178,7 @@ describe('the limit', () => {
     expect(capacity.closedForMs).toBeGreaterThan(closedForMs - 1_000);
     expect(capacity.closedForMs).toBeLessThanOrEqual(closedForMs);
   });
-  it('is shared by instances with one token, and by nobody else', async () => {
+  it('is shared only by instances with the same token', async () => {
     const { budget, learn, take, denied } = make();
     const twin = { ...bot, name: 'twin' };
     await learn();
@@ -190,7 +190,7 @@ describe('the limit', () => {
   });
 });
 
-describe('who finds no slot', () => {
+describe('a waiter', () => {
   const six = { ...bot, rateLimit: { max: 6, perMs: 60_000, reserve: 2 } };
   async function taken() {
     const base = make();
@@ -211,7 +211,7 @@ describe('who finds no slot', () => {
     return { at, ask };
   }
 
-  it('is told of a moment of its own, shortly before its slot is given back, and gets it then', async () => {
+  it('gets a time of its own, shortly before its slot is given back, and gets the slot then', async () => {
     const { at, ask } = await taken();
     at(10_000);
     expect(await ask('a')).toMatchObject({ granted: false, waitMs: 51_000 - 100 });
@@ -221,7 +221,7 @@ describe('who finds no slot', () => {
     expect(await ask('a')).toMatchObject({ granted: true, startsInMs: 100 });
     expect(await ask('b')).toMatchObject({ granted: false, waitMs: 1_100 - 100 });
   });
-  it('is not overtaken by who comes later', async () => {
+  it('is not overtaken by a later one', async () => {
     const { at, ask } = await taken();
     at(10_000);
     await ask('a');
@@ -229,14 +229,14 @@ describe('who finds no slot', () => {
     expect(await ask('later')).toMatchObject({ granted: false });
     expect(await ask('a')).toMatchObject({ granted: true });
   });
-  it('leaves the line when it does not come, and keeps no slot from others', async () => {
+  it('leaves the wait list when it does not come, and blocks no slot', async () => {
     const { at, ask } = await taken();
     at(10_000);
     await ask('gone');
     at(63_000);
     expect(await ask('later')).toMatchObject({ granted: true });
   });
-  it('stands before all scheduled work if it is a one-off', async () => {
+  it('comes before all scheduled work if it is a one-off', async () => {
     const { at, ask } = await taken();
     at(10_000);
     // Four of six are for scheduled work: three must be given back before its first call.
@@ -247,7 +247,7 @@ describe('who finds no slot', () => {
   });
 });
 
-it('the pace holds back scheduled resets, and nothing else', async () => {
+it('the pace delays scheduled resets, and nothing else', async () => {
   const { learn, take, denied } = make();
   await learn();
   const slow = { ...bot, paceMs: 10_000 };

@@ -1,4 +1,4 @@
-/** An instance's gate: who closes it, who may probe it, what opens it, and whose failure it then was. */
+/** An instance's gate: what closes it, which call may probe it, what opens it, and whose failure it then was. */
 import { describe, expect, it } from 'vitest';
 import { createBudget, type Slot } from '../../src/budget/budget.ts';
 import { type FailedCall, judgeFailure, openGate, readBlame, readGate } from '../../src/budget/gate.ts';
@@ -59,14 +59,14 @@ async function make(scheduled = ['a', 'b', 'c', 'd', 'e']) {
     return (await settle(slot, 'works')).opened;
   }
   const gate = () => readGate(db, 'bot', now);
-  // The bucket has memory: no call goes alone.
+  // The server's count is known: no call goes alone.
   await settle(await take('first'), 'works');
   pass(5);
   return { db, budget, pass, ask, take, why, settle, failed, fail, work, gate };
 }
 
 describe('a gate', () => {
-  it('closes at once for what is of the instance, and once for all calls that were in flight', async () => {
+  it('closes at once for a failure of the instance, and once for all calls in flight', async () => {
     const { take, failed, pass, why } = await make();
     const [a, b] = [await take('a'), await take('b')];
     pass(5);
@@ -83,14 +83,14 @@ describe('a gate', () => {
     ['instance_disconnected', trouble],
     ['wrong_instance', trouble],
     ['instance_not_found', trouble],
-    // WhatsApp tells the phone to slow down: minutes, not seconds.
+    // WhatsApp asks the phone to slow down: minutes, not seconds.
     ['throttled', [60, 120, 240, 480, 960, 1_800, 1_800]],
   ] as const)('that each probe finds closed for %s doubles its time up to a maximum', async (code, seconds) => {
     for (const scheduled of [['a'], undefined]) {
       const { fail, pass, db, gate } = await make(scheduled);
       let closedForS = 0;
       for (const [i, closedFor] of seconds.entries()) {
-        // A single group probes itself; else there is always another one.
+        // A single group is its own probe; otherwise there is always another one.
         const group = scheduled === undefined ? `group-${i}` : 'a';
         expect(await fail(group, code)).toMatchObject({
           verdict: 'paused',
@@ -108,7 +108,7 @@ describe('a gate', () => {
     }
   });
 
-  it('holds up no other instance, and can be opened by hand, which blames nobody', async () => {
+  it('affects no other instance, and can be opened by hand, which blames no group', async () => {
     const { fail, take, db, gate } = await make();
     await fail('a', 'unauthorized');
     await take('a', 'reset', { ...bot, name: 'twin' });
@@ -143,7 +143,7 @@ describe('the probe', () => {
     pass(5_000);
     expect(await why('b')).toBe('blamed');
     expect(await fail('a', 'throttled')).toMatchObject({ verdict: 'paused', change: 'extended', gate: { streak: 3 } });
-    // That holds back the blamed alone: nobody else has been asked.
+    // That delays only the blamed group: no other group has made a call.
     expect(await gate()).toMatchObject({ opensInMs: 0 });
     expect(await why('b')).toBe('blamed');
     expect(await why('c')).toBe('granted');
@@ -158,12 +158,12 @@ describe('the probe', () => {
     expect(await why('a')).toBe('gate');
   });
 
-  it('of another group that fails as well shows that the instance is in trouble', async () => {
+  it("of another group that fails as well shows that it is the instance's failure", async () => {
     const { fail, pass, work, why } = await make();
     await fail('a', 'unauthorized');
     pass(30_000);
     await work('b');
-    // Known to fail by its own fault, until all fail.
+    // It is known to fail by its own fault, until all groups fail.
     expect(await fail('a', 'unauthorized')).toMatchObject({ verdict: 'group' });
     await fail('c', 'unauthorized');
     pass(30_000);
@@ -196,7 +196,7 @@ describe('the probe', () => {
 });
 
 describe('a gate is opened', () => {
-  it('by no call that began before it closed', async () => {
+  it('by no call that started before it closed', async () => {
     const { take, settle, fail, pass, gate, work } = await make();
     const early = await take('b');
     pass(5);
@@ -208,7 +208,7 @@ describe('a gate is opened', () => {
     expect(await work('b')).toBe('unauthorized');
   });
 
-  it('by no read where resets are throttled; reads pass one at a time', async () => {
+  it('by no read while resets are throttled; reads pass one at a time', async () => {
     const { fail, pass, work, gate, take, why } = await make();
     await fail('a', 'throttled');
     expect(await why('b', 'read')).toBe('gate');
@@ -264,7 +264,7 @@ describe("a failure that is known to be the group's", () => {
     expect(await fail('a', 'unauthorized')).toMatchObject({ verdict: 'paused' });
   });
 
-  it('says nothing of other causes', async () => {
+  it('says nothing about other causes', async () => {
     const { fail, pass, work } = await make();
     await fail('a', 'unauthorized');
     pass(30_000);
@@ -273,8 +273,8 @@ describe("a failure that is known to be the group's", () => {
   });
 });
 
-describe('a row of groups that fail by themselves', () => {
-  it('makes the instance suspected at the third, and blames none before a second call', async () => {
+describe('several groups that fail in a row', () => {
+  it('make the instance suspected at the third, and none is blamed before a second call', async () => {
     const { fail, pass, work, why } = await make();
     expect(await fail('a', 'not_admin')).toMatchObject({ verdict: 'unproven' });
     expect(await fail('a', 'not_admin')).toMatchObject({ verdict: 'unproven' });
@@ -294,7 +294,7 @@ describe('a row of groups that fail by themselves', () => {
     expect(await fail('b', 'group_not_found')).toMatchObject({ verdict: 'unproven' });
   });
 
-  it('ends with a call of the same kind that works', async () => {
+  it('are no longer in a row after a call of the same kind that works', async () => {
     const { fail, work, gate } = await make();
     for (const [i, group] of ['a', 'b', 'c', 'd'].entries()) {
       if (i === 2) await work('e');
@@ -306,7 +306,7 @@ describe('a row of groups that fail by themselves', () => {
   });
 });
 
-describe('calls that fail by themselves', () => {
+describe('failures of single calls', () => {
   const outage = ['server_error', 'timeout', 'network_error', 'bad_response'] as const;
   it('pause the instance for some seconds once three groups fail, and no call works for 5 s', async () => {
     const { fail, pass, work, gate } = await make();

@@ -55,9 +55,9 @@ async function play({ calls, window, offsetMs, processes }: Scenario, rule: 'kep
   async function arrive(one: Call, budget: Budget, now: number, tries: number): Promise<void> {
     const grant = await budget.ask(bot, 'token', one.oneOff ? 'oneOff' : 'scheduledReset', String(calls.indexOf(one)));
     if (!grant.granted) {
-      // While a probe is out, whoever asks is told to come after its answer.
+      // While a probe is out, callers are to ask again after its answer.
       if (grant.why !== 'probing') denied += 1;
-      // A dead probe is waited for by polling: less often here, or most of the time would be spent on it.
+      // A dead probe is polled for: less often here, or the test would spend most of its time on that.
       const waitMs = grant.why === 'probing' ? 250 : grant.waitMs;
       if (tries < 500) later(now + waitMs, (then) => arrive(one, budget, then, tries + 1));
       return;
@@ -67,7 +67,7 @@ async function play({ calls, window, offsetMs, processes }: Scenario, rule: 'kep
     await send(one, budget, grant, now);
   }
   async function send(one: Call, budget: Budget, grant: Slot, now: number): Promise<void> {
-    // `per` after it was sent, as libraries do that count the starts of jobs.
+    // `per` after it was sent, as in libraries that count the starts of jobs.
     if (rule === 'broken') await answer(budget, grant, 0, now);
     later(now + Math.min(one.latencyMs, timeoutMs) * one.countedAt, (at) => {
       const { allowed } = server.count('token', at + offsetMs);
@@ -109,7 +109,7 @@ function maxInAnyWindow(times: number[]): number {
   return Math.max(0, ...sorted.map((from) => sorted.filter((at) => at >= from && at < from + perMs).length));
 }
 
-it('no window of the server ever holds more than the limit, and every call is made in the end', async () => {
+it('no window of the server ever exceeds the limit, and every call is made', async () => {
   await fc.assert(
     fc.asyncProperty(scenario, async (drawn) => {
       const { counted, refused, sendable } = await play(drawn, 'kept');
@@ -121,7 +121,7 @@ it('no window of the server ever holds more than the limit, and every call is ma
   );
 }, 120_000);
 
-it('hardly anybody asks in vain, however many ask at once', async () => {
+it('few waiters ask without success, however many ask at once', async () => {
   const backlog = fc.record({
     calls: fc.array(
       fc.record({
@@ -147,13 +147,13 @@ it('hardly anybody asks in vain, however many ask at once', async () => {
   );
 }, 120_000);
 
-it('finds a window over the limit when slots are given back `per` after they are sent', async () => {
+it('finds a window over the limit if slots are given back `per` after they are sent', async () => {
   const broken = fc.asyncProperty(scenario, async (drawn) => {
     const { counted, refused } = await play(drawn, 'broken');
     expect(refused).toBe(0);
     expect(maxInAnyWindow(counted)).toBeLessThanOrEqual(max);
   });
-  // It ends at the first that is found, which is mostly within fifty.
+  // It ends at the first such window, usually within fifty runs.
   const found = await fc.check(broken, { numRuns: 1_000, endOnFailure: true });
   expect(found.failed).toBe(true);
 }, 120_000);

@@ -1,4 +1,4 @@
-/** The wait lists of a token: order, length, and waiters that never come. The clock is the test's. */
+/** The wait lists of a token: order, length, and waiters that never come. The test moves the clock. */
 
 import { describe, expect, it } from 'vitest';
 import { bucketOf, createBudget, type Slot, type SlotCall } from '../../src/budget/budget.ts';
@@ -11,11 +11,11 @@ const perMs = 60_000;
 const bot = { name: 'bot', rateLimit: { max, perMs, reserve: 10 }, paceMs: 0 };
 const token = 'a-token';
 const start = 1_763_802_000_000;
-/** Waiters that do not come are removed after this time, so many by one call. */
+/** Waiters that do not come are removed after this time, this many per call. */
 const graceMs = 2_000;
 const batch = 1_000;
 
-/** A token whose slots are all taken: each was answered 10 ms after the one before it. */
+/** A token whose slots are all taken: each call was answered 10 ms after the previous one. */
 async function takenToken() {
   const base = testRedis();
   const clock = virtualRedis(base.redis, `${base.prefix}:clock`);
@@ -61,7 +61,7 @@ const names = (count: number, name = 'w') => Array.from({ length: count }, (_, i
 describe('50,000 waiters of one class', { timeout: 60_000 }, () => {
   const count = 50_000;
 
-  it('are told turns in the order in which they came, and get slots at those', async () => {
+  it('get turns in the order in which they came, and slots at those turns', async () => {
     const { at, askInTurn, waitMs, take, listed } = await takenToken();
     const waits = await askInTurn(names(count));
     expect(waits).toEqual([...waits].sort((a, b) => a - b));
@@ -75,7 +75,7 @@ describe('50,000 waiters of one class', { timeout: 60_000 }, () => {
     await waitMs('later');
   });
 
-  it('that never come are removed by and by, and grants go on meanwhile', async () => {
+  it('that never come are removed gradually, while slots are still granted', async () => {
     const { at, askInTurn, take, answer, listed } = await takenToken();
     const waits = await askInTurn(names(count));
     at(max * 10 + waits.at(-1)! + graceMs + 1);
@@ -85,7 +85,7 @@ describe('50,000 waiters of one class', { timeout: 60_000 }, () => {
     }
   });
 
-  it('that were cancelled keep no slot from scheduled work', async () => {
+  it('that were cancelled block no slot for scheduled work', async () => {
     const { at, askInTurn, ask, waitMs, capacity } = await takenToken();
     await askInTurn(names(count));
     // Every slot is free again, but a hundred turns have just come.
@@ -101,12 +101,12 @@ describe('50,000 waiters of one class', { timeout: 60_000 }, () => {
 });
 
 describe('a waiter', () => {
-  it('keeps its place though slots come back later than it was told', async () => {
+  it('keeps its place although slots come back later than estimated', async () => {
     const { at, take, answer, waitMs, askInTurn, ask } = await takenToken();
     at(perMs * 2);
     const slots = [];
     for (let i = 0; i < max; i++) slots.push(await take(`slow-${i}`));
-    // Guessed by earlier calls: the answers take a second more.
+    // Estimated from earlier calls: these answers take a second longer.
     const [first, second, third] = (await askInTurn(['first', 'second', 'third'])) as [number, number, number];
     expect(first).toBeLessThanOrEqual(third);
     at(perMs * 2 + 1_000);
@@ -114,19 +114,19 @@ describe('a waiter', () => {
     at(perMs * 2 + first);
     const again = await waitMs('first');
     expect(again).toBeGreaterThan(800);
-    // The others come at the time that they were told, which is before the first one's turn.
+    // The others come at their own times, which are before the first one's turn.
     at(perMs * 2 + second);
     await waitMs('second');
     at(perMs * 2 + third);
     await waitMs('third');
     await waitMs('fourth');
-    // None was taken for one that did not come.
+    // No slot was taken for a waiter that did not come.
     at(perMs * 2 + first + again);
     expect(await ask('newcomer')).toMatchObject({ granted: true });
     for (const waiter of ['first', 'second', 'third']) expect(await ask(waiter)).toMatchObject({ granted: true });
   });
 
-  it('keeps its place though its turn passed while nobody could go', async () => {
+  it('keeps its place although its turn passed while no call could go', async () => {
     const { at, askInTurn, waitMs, redis, keys, ask } = await takenToken();
     const waits = await askInTurn(names(5));
     await redis.hset(keys.bucket(bucketOf(token)), 'closedUntil', start + 10 * perMs);
@@ -134,7 +134,7 @@ describe('a waiter', () => {
     expect(await ask('w-4')).toMatchObject({ granted: false, why: 'exhausted' });
     at(9 * perMs);
     await redis.hset(keys.bucket(bucketOf(token)), 'closedUntil', 0);
-    // Others took every slot at once.
+    // Other calls took every slot at once.
     await redis.hset(keys.bucket(bucketOf(token)), 'limit', max, 'foreign', max, 'foreignUntil', start + 10 * perMs);
     const again = await waitMs('w-3');
     expect(await askInTurn(['w-4', 'w-0'])).toEqual([again, again]);
@@ -160,11 +160,11 @@ describe('the capacity', () => {
     const { free: soon } = await capacity(1_000);
     expect(soon).toBe(0);
     at(perMs + max * 10 + graceMs);
-    // All slots are free, the first hundred have not come, and nobody else is to come within five seconds.
+    // All slots are free, the first hundred have not come, and no other is to come within five seconds.
     expect(await capacity(5_000)).toMatchObject({ free: max - 10, used: 0, callable: max });
   });
 
-  it('names no one to be called while the waiters come, nor for scheduled work that only the reserve is left to', async () => {
+  it('calls no waiter early while waiters come, nor for scheduled work if only the reserve is left', async () => {
     const { at, askInTurn, capacity, take } = await takenToken();
     await askInTurn(names(2 * max));
     expect(await capacity(5_000)).toMatchObject({ callable: 0 });

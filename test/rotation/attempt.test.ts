@@ -46,7 +46,7 @@ describe('an abandoned attempt', () => {
 });
 
 describe('a reset that was answered', () => {
-  it('makes a revision by the clock, names the one before, and moves the due time', () => {
+  it('makes a revision by the clock, names the previous one, and moves the due time', () => {
     const mine = attempt({ begunAt: t + 5 });
     const { record, events } = end(begin(settled, mine), mine, resetTo(fresh), t + 200);
     expect(record).toMatchObject({
@@ -80,7 +80,7 @@ describe('a reset that was answered', () => {
       },
     ]);
   });
-  it('makes the next revision although Redis lost its clock', () => {
+  it('makes a higher revision although the clock was set back', () => {
     const { record } = end({ ...settled, revision: t + 9_000 }, attempt(), resetTo(fresh), t);
     expect(record.revision).toBe(t + 9_001);
   });
@@ -91,36 +91,36 @@ describe('a reset that was answered', () => {
     expect(events[0]).toMatchObject({ reason: 'request', request: info });
   });
 
-  describe('is committed by what is registered by then', () => {
+  describe('is committed by the registration at that time:', () => {
     const inFlight = begin(settled, attempt());
     const commit = (over: Partial<GroupRecord>) =>
       apply({ ...inFlight, ...over }, { kind: 'ended', attempt: attempt(), outcome: resetTo(fresh) });
 
-    it('the period', () => {
+    it('the new period', () => {
       const { record } = commit({
         entry: { ...entry, schedule: { ...entry.schedule, kind: 'every', everyMs: 60_000 } },
       });
       expect(record.dueAt).toBe(t + 60_000);
     });
-    it('that it is disabled', () => {
+    it('disabled', () => {
       const { record, events } = commit({ entry: { ...entry, enabled: false } });
       expect(record.dueAt).toBeNull();
       expect(events).toMatchObject([{ inviteCode: 'NEW', nextRotationAt: null }]);
     });
-    it('the instance and the id', () => {
+    it('the new instance and id', () => {
       const { events } = commit({ entry: { ...entry, instance: 'bot2', group: 'crew' }, adopt: true });
       expect(events).toMatchObject([{ group: 'crew', instance: 'bot2', id: `crew.${t}` }]);
     });
-    it('that its group left the file: it is told, and nothing comes next', () => {
+    it('a group that left the file: published, with no next rotation', () => {
       const { events } = commit({ removedAt: t });
       expect(events).toMatchObject([{ type: 'link.rotated', inviteCode: 'NEW', nextRotationAt: null }]);
     });
-    it('that its id names another WhatsApp group: nothing is told', () => {
+    it('an id that names another WhatsApp group: nothing is published', () => {
       const { record, events } = commit({ removedAt: t, replaced: true });
       expect(events).toEqual([]);
       expect(record).toMatchObject({ attempt: null, link: { code: 'NEW' }, revision: settled.revision });
     });
-    it.each(['NEW', 'LATER'])('and then its new id, as %s: the link before is the last that was published', (code) => {
+    it.each(['NEW', 'LATER'])('and later its new id, as %s: the previous link is the last published one', (code) => {
       const twice = apply(begin(commit({ removedAt: t, replaced: true }).record, attempt({ id: 'a2' })), {
         kind: 'ended',
         attempt: attempt({ id: 'a2' }),
@@ -153,37 +153,37 @@ describe('a reset of unknown effect', () => {
     expect(record.uncertain).toMatchObject({ readAt: t + 33_000, reads: 1 });
     expect(events).toEqual([]);
   });
-  it('never puts a read-back off beyond the settle time', () => {
+  it('never postpones a read-back beyond the settle time', () => {
     const { record } = end(open, reading({ begunAt: t + 89_500 }), shows(same), t + 89_600);
     expect(record.uncertain?.readAt).toBe(t + 90_000);
   });
-  it('is settled by a read that began after the settle time', () => {
+  it('is settled by a read that started after the settle time', () => {
     const { record } = end(open, reading({ begunAt: t + 90_000 }), shows(same), t + 90_100);
     expect(record.uncertain).toBeNull();
     expect(decide(record, scheduled, t + 90_100)).toEqual({ do: 'reset' });
   });
-  it('is settled at once where the API has ended it and the link is the same', () => {
+  it('is settled at once if the API has ended the call and the link is the same', () => {
     const { record } = end(ended, reading({ begunAt: t + 2_000 }), shows(same), t + 2_100);
     expect(record.uncertain).toBeNull();
   });
-  it('is never called changed by a link that cannot be read', () => {
+  it('is not settled if no link is shown', () => {
     const { record, events } = end(open, reading({ begunAt: t + 31_000 }), nothing, t + 31_000);
     expect(record.uncertain).not.toBeNull();
     expect(events).toEqual([]);
   });
-  it('is not settled by a link where none was known before, which is published all the same', () => {
+  it('is not settled by a link if none was known before, but the link is published', () => {
     const { record, events } = end({ ...open, link: null }, reading(), shows(fresh), t + 31_000);
     expect(record.uncertain).toMatchObject({ reads: 1 });
     expect(events).toMatchObject([{ type: 'link.changed', reason: 'adopted', inviteCode: 'NEW' }]);
   });
-  it('is read back sooner after a read that failed, and less often the more fail', () => {
+  it('is read back soon after a failed read, and less often after each failure', () => {
     const postponed = (failedReads: number) =>
       apply({ ...open, uncertain: { ...open.uncertain!, failedReads } }, { kind: 'postponed' }, t + 31_000).record;
     expect(postponed(0).uncertain).toMatchObject({ readAt: t + 31_500, failedReads: 1, openUntil: t + 90_000 });
     expect(postponed(1).uncertain).toMatchObject({ readAt: t + 32_000, failedReads: 2 });
     expect(postponed(9).uncertain).toMatchObject({ readAt: t + 46_000 });
   });
-  it('owes a read at first sight still, where its entry was renamed meanwhile', () => {
+  it('still owes the first read of an entry that was renamed meanwhile', () => {
     const renamed = { ...open, entry: { ...entry, group: 'crew' }, adopt: true };
     const { record } = end(renamed, reading({ begunAt: t + 90_000 }), shows(same), t + 90_100);
     expect(decide(record, verification, t + 90_100)).toEqual({ do: 'adopt' });
@@ -199,20 +199,20 @@ describe('a fenced reset', () => {
   const late = (record: GroupRecord, outcome: CallOutcome) =>
     apply(record, { kind: 'ended', attempt: attempt(), outcome }, t + 60_000);
 
-  it('commits nothing, and makes the group uncertain at once when it is at rest', () => {
+  it('commits nothing, and makes a group at rest uncertain at once', () => {
     const { record, events, fenced } = late(taken, made);
     expect([events, fenced, record.link, record.revision]).toEqual([[], true, settled.link, settled.revision]);
     expect(decide(record, verification, t + 60_000)).toEqual({ do: 'readBack' });
     expect(record.verificationOwedAt).toBe(t + 60_000);
   });
-  it('changes nothing where it had no effect', () => {
+  it('changes nothing if it had no effect', () => {
     expect(late(taken, rejected)).toEqual({ record: taken, events: [], fenced: true });
   });
-  it('is none when the reply to its commit was lost', () => {
+  it('is not fenced if only the reply to its commit was lost', () => {
     const committed = apply(begin(settled, attempt()), { kind: 'ended', attempt: attempt(), outcome: made });
     expect(late(committed.record, made)).toEqual({ record: committed.record, events: [], fenced: false });
   });
-  it('is read back after the read that is in flight, whatever that shows, and its link is a recovery', () => {
+  it('is read back after the read in flight, whatever that shows, and its link is a recovery', () => {
     for (const shown of [same, fresh]) {
       const read = verifying({ begunAt: t + 50_000 });
       const after = end(late(begin(settled, read), made).record, read, shows(shown), t + 60_100);
@@ -224,7 +224,7 @@ describe('a fenced reset', () => {
       expect(told.record).toMatchObject({ uncertain: null, verificationOwedAt: t + 60_000 });
     }
   });
-  it('is read back after a reset that is in flight, and the link that is live by then is told of', () => {
+  it('is read back after a reset in flight, and the link that is then live is published', () => {
     const other = attempt({ id: 'other', begunAt: t + 55_000 });
     const { record } = late(begin(settled, other), made);
     const done = end(record, other, resetTo('OTHER'), t + 60_100);
@@ -235,7 +235,7 @@ describe('a fenced reset', () => {
     expect(readAs('NEW').events).toMatchObject([{ reason: 'recovery', inviteCode: 'NEW' }]);
     expect(readAs('OTHER')).toMatchObject({ events: [], record: { uncertain: null } });
   });
-  it('outlives a read-back that began before it was answered', () => {
+  it('stays uncertain after a read-back that started before its answer', () => {
     const back = reading({ begunAt: t + 50_000 });
     const doubted = { ...taken, uncertain: { ...uncertain, openUntil: t + 40_000, readAt: t + 40_000 } };
     const { record } = late(begin(doubted, back), made);
@@ -244,7 +244,7 @@ describe('a fenced reset', () => {
     const told = end(begin(early.record, again), again, shows(fresh), t + 60_300);
     expect(told.events).toMatchObject([{ reason: 'recovery', inviteCode: 'NEW' }]);
   });
-  it('leaves a debt, which only a later read pays', () => {
+  it('owes a verification, which only a later read pays', () => {
     const owing = { ...late(taken, made).record, uncertain: null };
     const pay = (begunAt: number) => {
       const read = verifying({ begunAt });
@@ -255,8 +255,8 @@ describe('a fenced reset', () => {
   });
 });
 
-describe('a read at first sight', () => {
-  it('publishes the live link, and leaves the schedule alone', () => {
+describe('a first read', () => {
+  it('publishes the live link, and does not move the schedule', () => {
     const { record, events } = end(unread, adopting(), shows(fresh), t + 100);
     expect(record).toMatchObject({
       link: { code: 'NEW' },
@@ -274,35 +274,35 @@ describe('a read at first sight', () => {
     ]);
     expect(decide(record, scheduled, t + 100)).toEqual({ do: 'reset' });
   });
-  it('publishes a link again that is known, for an entry that was renamed', () => {
+  it('publishes a known link again for an entry that was renamed', () => {
     const renamed = { ...settled, entry: { ...entry, group: 'crew' }, adopt: true, readDueAt: t };
     const { record, events } = end(renamed, adopting(), shows(same), t + 100);
-    // It has replaced what it replaced before, never itself.
+    // It replaces the same link as before, never itself.
     expect(events).toMatchObject([
       { group: 'crew', inviteCode: 'OLD', previousInviteCode: 'OLDER', previousRevision: t - hourMs },
     ]);
     expect(record).toMatchObject({ dueAt: t, lastResetAt: t - hourMs });
   });
-  it('counts a link that it is not shown: the group may be reset then', () => {
+  it('counts a link that is not shown, and the group may then be reset', () => {
     const { record, events } = end(unread, adopting(), nothing, t + 100);
     expect(record).toMatchObject({ adopt: false, readDueAt: null, link: null, revision: null, unverified: 1 });
     expect(events).toEqual([]);
     expect(decide(record, scheduled, t + 100)).toEqual({ do: 'reset' });
   });
-  it('ends a failure that was told before', () => {
+  it('ends a failure that was reported before', () => {
     const failing = giveUp(unread, verification, { code: 'not_admin', message: 'no', httpStatus: 403 }).record;
     expect(failing.failure).not.toBeNull();
     expect(end(failing, adopting(), shows(fresh), t + 100).record.failure).toBeNull();
     expect(end(failing, adopting(), nothing, t + 100).record.failure).toBeNull();
   });
-  it('is owed until it succeeds, whatever it met', () => {
+  it('is owed until it succeeds', () => {
     const failed = end(unread, adopting(), rejected, t + 100).record;
     const { record } = apply(failed, { kind: 'postponed' }, t + 100);
     expect(record).toMatchObject({ adopt: true, readDueAt: t + 60_100, unverified: 1, verifiedAt: null });
     const unanswered = end(unread, adopting(), unknown(false), t + 100).record;
     expect(unanswered).toMatchObject({ adopt: true, uncertain: null });
   });
-  it('names what consumers hold under its id from another WhatsApp group, and makes a higher revision', () => {
+  it('names the link that consumers hold under its id from another WhatsApp group, with a higher revision', () => {
     const changed = { ...unread, predecessor: { code: 'THEIRS', revision: t + 5_000 } };
     const { record, events } = end(changed, adopting(), shows(fresh), t + 100);
     expect(events).toMatchObject([{ revision: t + 5_001, previousInviteCode: 'THEIRS', previousRevision: t + 5_000 }]);
@@ -313,36 +313,36 @@ describe('a read at first sight', () => {
 });
 
 describe('a periodic verification', () => {
-  it('publishes a link that someone else made, and leaves the schedule alone', () => {
+  it('publishes a link that someone else made, and does not move the schedule', () => {
     const { record, events } = end(settled, verifying(), shows(fresh), t + 100);
     expect(record).toMatchObject({ link: { code: 'NEW' }, revision: t + 100, resetBegunAt: null, dueAt: t });
     expect(record.lastResetAt).toBe(settled.lastResetAt);
     expect(events).toMatchObject([{ type: 'link.changed', reason: 'drift', request: null }]);
   });
-  it('tells nothing where the link is the same', () => {
+  it('publishes nothing if the link is the same', () => {
     const { record, events } = end({ ...settled, unverified: 2 }, verifying(), shows(same), t + 100);
     expect(events).toEqual([]);
     expect(record).toMatchObject({ verifiedAt: t + 100, unverified: 0, revision: settled.revision });
   });
-  it('counts links that it is not shown, and changes nothing', () => {
+  it('counts links that are not shown, and changes nothing', () => {
     const { record, events } = end(settled, verifying(), nothing, t + 100);
     expect(record).toMatchObject({ link: settled.link, revision: settled.revision, unverified: 1 });
     expect(events).toEqual([]);
   });
-  it('counts reads that fail, and is put off', () => {
+  it('counts failed reads, and is postponed', () => {
     const once = apply({ ...settled, verificationOwedAt: t }, { kind: 'postponed' }, t + 1).record;
     expect(once).toMatchObject({ unverified: 1, verificationOwedAt: t + 60_001 });
     expect(apply(once, { kind: 'postponed' }, t + 2).record.unverified).toBe(2);
   });
-  it('puts off the read of a group that came back, too', () => {
+  it('postpones the read of a group that came back, too', () => {
     const { record } = apply({ ...settled, readDueAt: t }, { kind: 'postponed' }, t + 1);
     expect(record.readDueAt).toBe(t + 60_001);
   });
-  it('is put off without a word to who has begun since', () => {
+  it('is postponed without an effect on a newer attempt', () => {
     const busy = begin(settled, attempt());
     expect(apply(busy, { kind: 'postponed' }, t + 1).record.attempt).toEqual(attempt());
   });
-  it('settles nothing that became uncertain while it read', () => {
+  it('settles nothing that became uncertain during the read', () => {
     const busy = { ...begin(settled, verifying()), uncertain };
     const { record, events } = end(busy, verifying(), shows(fresh), t + 100);
     expect(record).toMatchObject({ attempt: null, uncertain: { begunAt: t }, link: { code: 'OLD' } });
@@ -350,18 +350,18 @@ describe('a periodic verification', () => {
   });
 });
 
-it('an attempt without effect leaves nothing behind but the number of attempts', () => {
+it('an attempt without effect changes only the count of attempts', () => {
   expect(end(settled, attempt(), rejected, t).record).toEqual({ ...settled, attempts: 1, settled: 'a1' });
 });
 
-it('an attempt that lives keeps its lease, and one that was taken over does not', () => {
+it('an attempt renews its lease, unless it was taken over', () => {
   const renewed = { kind: 'renewed', id: 'a1', leaseUntil: t + 13_000 } as const;
   expect(apply(begin(settled, attempt()), renewed).record.attempt?.leaseUntil).toBe(t + 13_000);
   const others = begin(settled, attempt({ id: 'b' }));
   expect(apply(others, renewed).record).toBe(others);
 });
 
-it('keeps keys of a newer version through every change', () => {
+it('keeps the keys of a newer version through every change', () => {
   const newer = { ...settled, mood: 'good', link: { ...settled.link!, shownTo: 3 } };
   expect(begin(newer, attempt())).toMatchObject({ mood: 'good', link: { shownTo: 3 } });
   expect(end(newer, attempt(), resetTo(fresh), t).record).toMatchObject({ mood: 'good' });

@@ -19,7 +19,7 @@ import {
 const error = { code: 'not_admin', message: 'must be admin', httpStatus: 403 } as const;
 
 describe('giving up', () => {
-  it('tells the last known link, and tries again after a doubling time within the period', () => {
+  it('reports the last known link, and tries again after a doubling time within the period', () => {
     const first = giveUp(settled, scheduled, error);
     expect(first.record.dueAt).toBe(t + 300_000);
     expect(first.events).toMatchObject([
@@ -38,7 +38,7 @@ describe('giving up', () => {
     const tenth = giveUp({ ...settled, failure: { ...second.record.failure!, count: 9 } }, scheduled, error);
     expect(tenth.record.dueAt).toBe(t + hourMs);
   });
-  it('leaves the schedule alone when a one-off failed', () => {
+  it('does not move the schedule when a one-off failed', () => {
     const { record, events } = giveUp({ ...settled, dueAt: t + 50 }, request(), error);
     expect(record.dueAt).toBe(t + 50);
     expect(events).toMatchObject([{ reason: 'request', request: info }]);
@@ -49,22 +49,22 @@ describe('giving up', () => {
     expect(record.dueAt).toBe(t + 300_000);
     expect(events).toMatchObject([{ linkUncertain: true }]);
   });
-  it('can tell of a group that never had a link', () => {
+  it('reports a group that never had a link', () => {
     const { events } = giveUp({ ...newRecord, entry, dueAt: t }, scheduled, error);
     expect(events).toMatchObject([
       { id: 'vip.0.failed.1', jid: null, inviteCode: null, revision: null, rotatedAt: null },
     ]);
   });
-  it('at first sight says so, and reads again after the same times, whatever is scheduled', () => {
+  it('on the first read reports it, and reads again after the same times, whatever is scheduled', () => {
     const { record, events } = giveUp({ ...unread, dueAt: t + hourMs }, verification, error);
     expect(record).toMatchObject({ adopt: true, readDueAt: t + 300_000, dueAt: t + hourMs });
     expect(events).toMatchObject([{ reason: 'adopted', nextAttemptAt: new Date(t + 300_000).toISOString() }]);
     expect(giveUp(record, verification, error).record.readDueAt).toBe(t + 600_000);
   });
-  it('before a first rotation puts off its read at first sight, too', () => {
+  it('before a first rotation postpones the first read, too', () => {
     expect(giveUp(unread, scheduled, error).record).toMatchObject({ dueAt: t + 300_000, readDueAt: t + 300_000 });
   });
-  it('tells nothing of a WhatsApp group whose entry names another one by now', () => {
+  it('publishes nothing for a WhatsApp group whose id names another one', () => {
     const { record, events } = giveUp({ ...settled, removedAt: t, replaced: true }, scheduled, error);
     expect(events).toEqual([]);
     expect(record.failure).toMatchObject({ code: 'not_admin', count: 1 });

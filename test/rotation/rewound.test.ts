@@ -8,12 +8,12 @@ const times = { leaseMs: 10_000, settleTimeMs };
 const after = (over: Partial<GroupRecord>, beforeMs = t) =>
   rewound({ ...settled, ...over }, { beforeMs, nowMs }, times);
 
-it('leaves a record alone in which nothing waits but its schedule', () => {
+it('does not change a record in which only the schedule waits', () => {
   const record = { ...settled, dueAt: t + 1, readDueAt: t + 1 };
   expect(rewound(record, { beforeMs: t, nowMs }, times)).toBe(record);
 });
 
-it('leaves alone what began before the time that the clock was set back to', () => {
+it('does not change what started before the time that the clock was set back to', () => {
   const begunAt = nowMs - 1;
   const over = {
     attempt: attempt({ begunAt, leaseUntil: nowMs + 9_999 }),
@@ -22,7 +22,7 @@ it('leaves alone what began before the time that the clock was set back to', () 
   expect(after(over)).toMatchObject(over);
 });
 
-it('has a lease begin anew, so that its group is not locked until the clock has come as far again', () => {
+it('starts a lease again, so that its group is not locked until the clock has caught up', () => {
   const begun = attempt({ begunAt: t - 3_000, leaseUntil: t + 7_000 });
   expect(after({ attempt: begun }).attempt).toEqual({ ...begun, begunAt: nowMs, leaseUntil: nowMs + 10_000 });
 });
@@ -35,7 +35,7 @@ it('waits a whole settle time for a call that may still take effect, and reads a
   expect(after({ uncertain: { ...uncertain, openUntil: null } }).uncertain?.openUntil).toBeNull();
 });
 
-it('reads at once what was due to be read', () => {
+it('reads at once if a read was due', () => {
   expect(after({ readDueAt: t - 1 }).readDueAt).toBe(nowMs);
   expect(after({ readDueAt: t + 1 }).readDueAt).toBe(t + 1);
 });

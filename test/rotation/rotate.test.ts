@@ -1,4 +1,4 @@
-/** A piece of work from the record to what became of it, against a RyzeAPI that answers as the test says. */
+/** One job's work, from the group's record to the job's result. The test scripts RyzeAPI's answers. */
 import { describe, expect, it } from 'vitest';
 import { createBudget } from '../../src/budget/budget.ts';
 import type { ErrorCode } from '../../src/contract/errorCodes.ts';
@@ -94,7 +94,7 @@ describe('a group whose link was never read', () => {
     expect(await run(verification)).toEqual({ status: 'verified', group: 'vip', published: 'adopted', unverified: 0 });
     expect(calls).toEqual([`info ${jid}`]);
   });
-  it('is not reset where it cannot be read', async () => {
+  it('is not reset if it cannot be read', async () => {
     const { run, calls, record } = await rotationRig(unread, { info: () => failed('server_error') });
     expect(await run(scheduled)).toMatchObject({ status: 'retry' });
     expect(calls).toEqual([`info ${jid}`]);
@@ -102,10 +102,10 @@ describe('a group whose link was never read', () => {
   });
 });
 
-describe('what is unsettled', () => {
+describe('an unsettled attempt', () => {
   const abandoned = (over: object = {}) => attempt({ begunAt: t, leaseUntil: t + 10_000, ...over });
 
-  it('is told of as recovered, though the one-off that reads it back needs a younger link', async () => {
+  it('is reported as recovered, although the one-off that reads it back needs a newer link', async () => {
     const { run, recovered, events } = await rotationRig(
       { ...settled, attempt: abandoned() },
       { info: () => shows('NEW'), reset: () => resetTo('NEWER') },
@@ -136,7 +136,7 @@ describe('what is unsettled', () => {
     await run(verification);
     expect(await events()).toMatchObject([{ group: 'vip', reason: 'recovery', inviteCode: 'NEW' }]);
   });
-  it('of a WhatsApp group whose id names another is settled, and told to nobody', async () => {
+  it('of a WhatsApp group whose id names another one is settled, and not published', async () => {
     const over = { removedAt: t, replaced: true };
     const { run, record, events } = await rotationRig(
       { ...settled, attempt: abandoned(), ...over },
@@ -149,17 +149,14 @@ describe('what is unsettled', () => {
   it.each([
     ['disabled', { entry: { ...entry, enabled: false } }],
     ['removed from the file', { removedAt: t }],
-  ])(
-    'ends for a group that is %s with a read that was abandoned, so that nobody looks at it again',
-    async (_name, over) => {
-      const read = abandoned({ id: 'r', call: 'verify' });
-      const { run, record, calls } = await rotationRig({ ...settled, attempt: read, ...over });
-      await run(verification);
-      expect(calls).toEqual([]);
-      expect(settleAt(await record())).toBeNull();
-    },
-  );
-  it('is put off where it cannot be read now', async () => {
+  ])('ends for a group that is %s and whose read was abandoned, so that it leaves the index', async (_name, over) => {
+    const read = abandoned({ id: 'r', call: 'verify' });
+    const { run, record, calls } = await rotationRig({ ...settled, attempt: read, ...over });
+    await run(verification);
+    expect(calls).toEqual([]);
+    expect(settleAt(await record())).toBeNull();
+  });
+  it('is read back later if it cannot be read now', async () => {
     const { run, record } = await rotationRig(
       { ...settled, attempt: abandoned() },
       { info: () => failed('server_error') },
@@ -169,8 +166,8 @@ describe('what is unsettled', () => {
   });
 });
 
-describe('an edit while a call is in flight', () => {
-  it('is what the call is committed by', async () => {
+describe('an edit during a call', () => {
+  it('decides how the call is committed', async () => {
     const other = {
       ...entry,
       instance: 'bot2',
@@ -187,7 +184,7 @@ describe('an edit while a call is in flight', () => {
     expect(dueAt).toBe(rotatedAt! + 60_000);
     expect(await rig.events()).toMatchObject([{ instance: 'bot2', inviteCode: 'NEW' }]);
   });
-  it('that removes the group does not lose the link that was made', async () => {
+  it('that removes the group does not lose the new link', async () => {
     const rig = await rotationRig(settled, {
       reset: async () => {
         await rig.change({ removedAt: t });
@@ -209,20 +206,20 @@ describe('an edit while a call is in flight', () => {
   });
 });
 
-it('waits where this worker does not serve the instance that has the group by now', async () => {
+it('waits if this worker does not serve the instance that the group moved to', async () => {
   const moved = { ...settled, entry: { ...entry, instance: 'bot2' } };
   const { run, calls } = await rotationRig(moved);
   expect(await run(scheduled)).toMatchObject({ status: 'wait', why: 'elsewhere' });
   expect(calls).toEqual([]);
 });
 
-it('counts verifications that do not succeed', async () => {
+it('counts failed verifications', async () => {
   const { run, record } = await rotationRig(settled, { info: () => failed('server_error') });
   for (const unverified of [1, 2, 3]) expect(await run(verification)).toMatchObject({ status: 'verified', unverified });
   expect(await record()).toMatchObject({ link: { code: 'OLD' }, unverified: 3 });
 });
 
-it('tells a one-off of its own failure where its group is a duplicate', async () => {
+it('reports a failure for a one-off whose group is a duplicate', async () => {
   const { run, events } = await rotationRig({ ...settled, duplicateOf: 'owner' });
   expect(await run(request())).toMatchObject({ status: 'gaveUp', failure: { code: 'invalid_request' } });
   expect(await events()).toMatchObject([{ type: 'rotation.failed', request: { requestId: 'r1' } }]);
@@ -231,14 +228,14 @@ it('tells a one-off of its own failure where its group is a duplicate', async ()
 describe('a failure', () => {
   const doubted = (code: ErrorCode, isConvicted: boolean) => ({ code, message: code, httpStatus: 500, isConvicted });
 
-  it('that the group is known for is given up at once, and pauses nothing', async () => {
+  it('that the group is known for ends the job at once, and pauses nothing', async () => {
     const failure = { code: 'unauthorized', message: '', httpStatus: 401, at: t, count: 1, nextAttemptAt: null };
     const rig = await rotationRig({ ...settled, failure }, { reset: () => failed('unauthorized') });
     expect(await rig.run(request())).toMatchObject({ status: 'gaveUp', failure: { code: 'unauthorized' } });
     expect(await rig.redis.exists(rig.keys.gate('bot'))).toBe(0);
   });
 
-  it('of a call is never given up for while the instance is paused for it', async () => {
+  it('of a call never ends the job while the instance is paused for it', async () => {
     const rig = await rotationRig(settled, { reset: () => failed('server_error') });
     // As if two other groups had failed for some seconds.
     await rig.redis.zadd(rig.keys.row('bot', 'reset'), Date.now() - 9_000, 'call/a', Date.now() - 8_000, 'call/b');
@@ -246,14 +243,14 @@ describe('a failure', () => {
     expect(await rig.run(request(), last)).toMatchObject({ status: 'wait', why: 'gate', progress: last });
   });
 
-  it('of a call is looked at once more, before it is given up for, while another group fails as well', async () => {
+  it('of a call is retried once more before it ends the job, while another group fails as well', async () => {
     const rig = await rotationRig(settled, { reset: () => failed('server_error') });
     await rig.redis.zadd(rig.keys.row('bot', 'reset'), Date.now() - 1_000, 'call/a');
     expect(await rig.run(request(), { tries: 2, doubted: null })).toMatchObject({ status: 'retry', ms: 5_000 });
     expect(await rig.run(request(), { tries: 3, doubted: null })).toMatchObject({ status: 'gaveUp' });
   });
 
-  it('of a convicted group is doubted for a moment, and then given up for without another call', async () => {
+  it('of a convicted group is doubted for a moment, and then ends the job without another call', async () => {
     const rig = await rotationRig(settled, { reset: () => failed('unauthorized') });
     await rig.redis.hset(rig.keys.culprits('bot'), jid, `unauthorized reset ${Date.now() + 60_000}`);
     const first = await rig.run(request());
@@ -263,14 +260,14 @@ describe('a failure', () => {
     expect(rig.calls).toHaveLength(1);
   });
 
-  it('of a convicted group is not held against it if others pause the instance meanwhile', async () => {
+  it('of a convicted group does not count against it if others pause the instance meanwhile', async () => {
     const rig = await rotationRig(settled);
     await failCall(rig, 'bot', 'unauthorized', { group: 'other' });
     const past = { tries: 0, doubted: doubted('unauthorized', true) };
     expect(await rig.run(request(), past)).toMatchObject({ status: 'wait', why: 'gate', progress: { doubted: null } });
   });
 
-  it('is remembered while its call may still take effect, and given up for once it cannot', async () => {
+  it('is remembered while its call may still take effect, and ends the job once it cannot', async () => {
     const rig = await rotationRig(settled, {
       reset: () => failed('instance_disconnected', { kind: 'unknown', over: false }),
       info: () => shows('OLD'),

@@ -1,4 +1,4 @@
-/** A group's record as the tests of this folder begin with it, and what can happen to it. */
+/** The records that the tests of this folder start with, and what can happen to them. */
 import { type Attempt, type Entry, type GroupRecord, newRecord, type Uncertain } from '../../src/groups/record.ts';
 import { transition } from '../../src/rotation/transition.ts';
 import type { Input, Transition, Work } from '../../src/rotation/types.ts';
@@ -38,10 +38,10 @@ export const settled: GroupRecord = {
   dueAt: t,
   adopt: false,
 };
-/** A group that was registered now, and of which nothing is known. */
+/** A group that was just registered, and about which nothing is known. */
 export const unread: GroupRecord = { ...newRecord, entry, jid, dueAt: t, readDueAt: t };
 
-/** A reset that began at `t`, nobody has answered, and may still take effect. */
+/** A reset that started at `t`, was not answered, and may still take effect. */
 export const uncertain: Uncertain = {
   begunAt: t,
   openUntil: t + 90_000,
@@ -88,7 +88,7 @@ export const begin = (record: GroupRecord, begun: Attempt): GroupRecord =>
   apply(record, { kind: 'started', attempt: begun }, begun.begunAt).record;
 export const expire = (record: GroupRecord, nowMs: number): GroupRecord =>
   apply(record, { kind: 'expired' }, nowMs).record;
-/** Begins the attempt, unless one has begun, and ends it. */
+/** Starts the attempt, unless one has started, and ends it. */
 export const end = (record: GroupRecord, ended: Attempt, outcome: CallOutcome, nowMs: number): Transition =>
   apply(record.attempt === null ? begin(record, ended) : record, { kind: 'ended', attempt: ended, outcome }, nowMs);
 export const giveUp = (record: GroupRecord, work: Work, failure: Failure): Transition =>

@@ -58,7 +58,7 @@ describe('an answer', () => {
     });
   });
 
-  it('redacts what looks like a code, without a digit too, and leaves words alone', () => {
+  it('redacts what looks like a code, with or without digits, but not words', () => {
     for (const code of [
       'AbCdEf0123456789ghijkl',
       'abcdefGHIJKLmnopqrSTUV',
@@ -72,13 +72,13 @@ describe('an answer', () => {
     }
   });
 
-  it('repeats nothing secret that the request carried', () => {
+  it('repeats no secret of the request', () => {
     const body = envelope('token "a-short-token" may not use VIPCODE');
     const { message } = classifyAnswer(403, body, 1, ['a-short-token', 'VIPCODE']);
     expect(message).toBe('token "[redacted]" may not use [redacted]');
   });
 
-  it('tells no link, no code and no control character', () => {
+  it('contains no link, code or control character', () => {
     const { message } = classifyAnswer(
       400,
       envelope('bad\nlink https://chat.whatsapp.com/ABC123XYZabc and code AbCdEf0123456789ghijkl\u001b[31m'),
@@ -91,7 +91,7 @@ describe('an answer', () => {
 
 describe('no answer', () => {
   const error = (code: string) => Object.assign(new Error(code), { code });
-  it('was never sent while there was no connection', () => {
+  it('means that nothing was sent if there was no connection', () => {
     expect(classifyBrokenConnection(error('ECONNREFUSED'), false)).toMatchObject({
       code: 'network_error',
       kind: 'notSent',
@@ -105,7 +105,7 @@ describe('no answer', () => {
       kind: 'notSent',
     });
   });
-  it('is of unknown effect once it was sent', () => {
+  it('means an unknown effect once the request was sent', () => {
     expect(classifyBrokenConnection(error('ECONNRESET'), true)).toMatchObject({
       code: 'network_error',
       kind: 'unknown',
@@ -122,7 +122,7 @@ describe('X-RateLimit headers', () => {
     'x-ratelimit-reset': String(now / 1000 + 30),
     ...over,
   });
-  it("are read by the server's own clock where it tells it", () => {
+  it("are read by the server's own clock if it sends the time", () => {
     expect(readRateLimit(headers(), now)).toEqual({ limit: 100, remaining: 7, resetInMs: 30_000 });
     const date = new Date(now + 10_000).toUTCString();
     expect(readRateLimit(headers({ date }), now - 3_600_000)).toEqual({ limit: 100, remaining: 7, resetInMs: 20_000 });
@@ -130,7 +130,7 @@ describe('X-RateLimit headers', () => {
   it('never reset in the past', () => {
     expect(readRateLimit(headers({ 'x-ratelimit-reset': '1000000000' }), now)?.resetInMs).toBe(0);
   });
-  it('are nothing where one is missing or makes no sense', () => {
+  it('are ignored if one is missing or implausible', () => {
     for (const over of [
       { 'x-ratelimit-limit': undefined },
       { 'x-ratelimit-limit': '0' },

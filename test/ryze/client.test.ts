@@ -23,7 +23,7 @@ async function withStandIn(options: Partial<StandInOptions> = {}, timeoutMs = 50
   return { standIn, client };
 }
 
-/** A server that always says the same. */
+/** A server that always sends the same answer. */
 async function answering(status: number, body: object) {
   const server = createHttpServer((_request, response) => {
     response.statusCode = status;
@@ -51,7 +51,7 @@ it('resets a link, and reads it without changing it', async () => {
   expect(standIn.codeOf(jid)).toBe(code);
 });
 
-it('takes a link that is not shown for "not known"', async () => {
+it('reports a link that is not shown as unknown', async () => {
   const { standIn, client } = await withStandIn();
   for (const link of ['empty', 'missing'] as const) {
     standIn.group(jid).link = link;
@@ -81,7 +81,7 @@ const faults = [
   [{ kind: 'throttled', status: 404 }, 'throttled', 'unknown', true],
   [{ kind: 'limit' }, 'rate_limited', 'rejected', true],
 ] as const;
-it.each(faults)('makes of %j one %s (%s, over: %s), with one request', async (fault, code, kind, over) => {
+it.each(faults)('classifies %j as %s (%s, over: %s), with one request', async (fault, code, kind, over) => {
   const { standIn, client } = await withStandIn();
   standIn.faults.next(fault);
   expect(await client.resetLink(call)).toMatchObject({ code, kind, over });
@@ -94,8 +94,8 @@ it.each([
   { inviteCode: 'x'.repeat(65) },
   { inviteLink: 'https://evil.example/ABC123XYZ' },
   { inviteLink: 'https://chat.whatsapp.com/ABC123XYZ', inviteCode: 'OTHER123' },
-])('takes nothing for a link that is none: %j', async (said) => {
-  const { url } = await answering(200, { success: true, group: { jid, ...said } });
+])('rejects what is not an invite link: %j', async (shown) => {
+  const { url } = await answering(200, { success: true, group: { jid, ...shown } });
   const client = createRyzeClient({ baseUrl: url, timeoutMs: 500 });
   onTestFinished(() => client.close());
   expect(await client.groupInfo(call)).toMatchObject({ code: 'bad_response' });
@@ -116,7 +116,7 @@ const usable: [number, object][] = [
   [200, { inviteCode: 'NEW123XYZ', inviteLink: null }],
   [200, { success: true, groupJid: '', inviteCode: ' NEW123XYZ ', inviteLink: '' }],
 ];
-it.each(usable)('takes a success for what it is: %i %j', async (status, body) => {
+it.each(usable)('accepts every form of success: %i %j', async (status, body) => {
   const { url } = await answering(status, body);
   const client = createRyzeClient({ baseUrl: url, timeoutMs: 500 });
   onTestFinished(() => client.close());
@@ -134,7 +134,7 @@ const noCodes = [
   'invitecode',
   'x y',
 ];
-it.each(noCodes)('publishes no %j for a code', async (inviteCode) => {
+it.each(noCodes)('rejects %j as an invite code', async (inviteCode) => {
   for (const body of [
     { success: true, groupJid: jid, inviteCode, inviteLink: `https://chat.whatsapp.com/${inviteCode}` },
     { success: true, groupJid: jid, inviteCode },
@@ -147,7 +147,7 @@ it.each(noCodes)('publishes no %j for a code', async (inviteCode) => {
   }
 });
 
-it('survives whatever a server can send, and hands out no link that was not shown', async () => {
+it('survives any answer, and returns no link that the answer does not contain', async () => {
   let next: { status: number; headers: Record<string, string>; body: string } = { status: 200, headers: {}, body: '' };
   let requests = 0;
   const server = createHttpServer((_request, response) => {
@@ -175,12 +175,12 @@ it('survives whatever a server can send, and hands out no link that was not show
       fc.webUrl(),
     ),
   );
-  const said = fc.record(
+  const shown = fc.record(
     { success: fc.oneof(fc.boolean(), fc.jsonValue()), groupJid: text, inviteCode: text, inviteLink: text },
     { requiredKeys: [] },
   );
   const answer = fc.oneof(
-    said.map((reset) => JSON.stringify({ ...reset, group: { ...reset, jid: reset.groupJid } })),
+    shown.map((reset) => JSON.stringify({ ...reset, group: { ...reset, jid: reset.groupJid } })),
     fc.json(),
     fc.string({ maxLength: 200 }),
   );
@@ -209,7 +209,7 @@ it('survives whatever a server can send, and hands out no link that was not show
   );
 });
 
-it('repeats neither the token nor a code that the server says back', async () => {
+it('repeats neither the token nor a code from the answer', async () => {
   const message = `Token ${token} sees no group for VIPcodeABC`;
   const { url } = await answering(404, { success: false, error: { message } });
   const client = createRyzeClient({ baseUrl: url, timeoutMs: 500 });
@@ -218,14 +218,14 @@ it('repeats neither the token nor a code that the server says back', async () =>
   expect(failed).toMatchObject({ message: 'Token [redacted] sees no group for [redacted]' });
 });
 
-it('does without the headers', async () => {
+it('works without the rate-limit headers', async () => {
   const { standIn, client } = await withStandIn();
   standIn.faults.next({ kind: 'noHeaders' });
   expect(await client.resetLink(call)).toMatchObject({ kind: 'reset', rateLimit: null });
 });
 
-it('keeps connections alive, and never sends a request again that died with one', async () => {
-  // A bare server: it counts what really arrives, and hangs up on the second request without an answer.
+it('keeps connections alive, and never resends a request whose connection broke', async () => {
+  // A bare server counts the requests that arrive, and hangs up on the second one without an answer.
   let requests = 0;
   const sockets = new Set<Socket>();
   const server: Server = createServer((socket) => {
@@ -258,7 +258,7 @@ it('keeps connections alive, and never sends a request again that died with one'
   expect(sockets.size).toBe(1);
 });
 
-it('knows what was never sent', async () => {
+it('recognizes requests that were never sent', async () => {
   const client = createRyzeClient({ baseUrl: `http://127.0.0.1:${await freePort()}`, timeoutMs: 500 });
   onTestFinished(() => client.close());
   expect(await client.resetLink(call)).toMatchObject({
@@ -269,10 +269,10 @@ it('knows what was never sent', async () => {
   expect(await client.resetLink({ ...call, token: 'a\nb' })).toMatchObject({ kind: 'notSent' });
 });
 
-it('gives no request to the server that was given up while it waited for a connection', async () => {
+it('does not send a request that timed out while it waited for a connection', async () => {
   const server = createServer(() => {}).listen({ port: 0, host: '127.0.0.1', backlog: 1 });
   await once(server, 'listening');
-  // TLS is spoken to a server that stays silent: there is a connection, but none that a request could go over.
+  // The server never answers the TLS handshake: there is a connection, but none that can carry a request.
   const client = createRyzeClient({
     baseUrl: `https://127.0.0.1:${(server.address() as { port: number }).port}`,
     timeoutMs: 200,
@@ -284,7 +284,7 @@ it('gives no request to the server that was given up while it waited for a conne
   expect(await client.resetLink(call)).toMatchObject({ code: 'timeout', kind: 'notSent' });
 });
 
-it('encodes what goes into the path', async () => {
+it('encodes the parts of the path', async () => {
   const { standIn, client } = await withStandIn();
   await client.groupInfo({ ...call, instance: '../../health?x', identifier: 'a&b=c' });
   expect(standIn.log.all.map(({ path }) => path)).toEqual([

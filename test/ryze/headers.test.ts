@@ -19,12 +19,12 @@ describe('the reset of the count', () => {
       resetInMs,
     });
   });
-  it("is by the server's own clock, where it tells that", () => {
+  it("is by the server's own clock if it sends the time", () => {
     const reset = String(now / 1000 + 90);
     expect(readRateLimit({ ...counted, 'x-ratelimit-reset': reset, date }, now)).toMatchObject({ resetInMs: 30_000 });
     expect(readRateLimit({ ...counted, 'x-ratelimit-reset': '30', date }, now)).toMatchObject({ resetInMs: 30_000 });
   });
-  it.each(['', '-1', 'soon', '1e9', '9999999999999999'])('is not believed as %j', (reset) => {
+  it.each(['', '-1', 'soon', '1e9', '9999999999999999'])('is ignored as %j', (reset) => {
     expect(readRateLimit({ ...counted, 'x-ratelimit-reset': reset }, now)).toBeNull();
   });
 });
