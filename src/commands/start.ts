@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { unlessAborted } from '../abort.ts';
 import type { Config } from '../config/config.ts';
 import { ConfigError } from '../config/problems.ts';
-import { watchConfig } from '../config/watch.ts';
+import { type ConfigWatcher, watchConfig } from '../config/watch.ts';
 import { dataDir, type EmbeddedOptions, type EmbeddedRedis, startEmbeddedRedis } from '../localRedis/embedded.ts';
 import { createLog, createLogStream, type Logger, logLevels } from '../log.ts';
 import { createMetrics, type Metrics } from '../ops/metrics.ts';
@@ -18,7 +18,7 @@ import { describeTarget, type RedisTarget } from '../redis/target.ts';
 import { readStatus } from '../status/status.ts';
 import { version } from '../version.ts';
 import { type Service, startService } from '../worker/service.ts';
-import { createTokens } from '../worker/tokens.ts';
+import { createTokens, type Tokens } from '../worker/tokens.ts';
 import { abortOn, CommandError, type CommonOptions, configFile, stopSignal } from './context.ts';
 import { configuredRedis } from './redisTarget.ts';
 
@@ -26,78 +26,44 @@ export async function start(options: CommonOptions): Promise<number> {
   const stopped = stopSignal();
   const signal = abortOn(stopped);
   try {
-    return await runUntil(stopped, signal, options);
+    return await run(options, stopped, signal);
   } catch (error) {
-    // A signal before "started": nothing was begun that would have to be finished.
+    // A signal before "started": there is nothing to finish.
     if (error === signal.reason && signal.aborted) return 0;
     throw error;
   }
 }
 
-async function runUntil(
-  stopped: Promise<NodeJS.Signals>,
-  signal: AbortSignal,
-  options: CommonOptions,
-): Promise<number> {
+/** What one run of the worker is made with. */
+interface Run {
+  readonly watcher: ConfigWatcher;
+  readonly tokens: Tokens;
+  readonly log: Logger;
+  readonly stopped: Promise<NodeJS.Signals>;
+  /** Aborted at the same time. */
+  readonly signal: AbortSignal;
+  /** Called at each SIGHUP. */
+  readonly reloads: Set<() => void>;
+}
+
+async function run(options: CommonOptions, stopped: Run['stopped'], signal: AbortSignal): Promise<number> {
   const watched = await watchConfig(configFile(options));
   if (!watched.ok) throw new ConfigError(watched.problems);
   const { watcher } = watched;
-  const config = watcher.current;
   const tokens = createTokens(process.env);
-  const missing = tokens.load(config);
+  const missing = tokens.load(watcher.current);
   if (missing.length > 0) throw new CommandError(2, missing.join('\n'));
   const log = createLog({ level: logLevel(), to: createLogStream(process.stdout, linesLost) });
-  let reload = () => {};
-  process.on('SIGHUP', () => reload());
+  const reloads = new Set<() => void>();
+  process.on('SIGHUP', () => {
+    for (const reload of reloads) reload();
+  });
 
-  const { target, embedded } = await findRedis(config, log, signal);
-  // However the process ends: its Redis does not outlive it, and writes what it has to disk first.
+  const { target, embedded } = await findRedis(watcher.current, log, signal);
+  // However the process ends, its Redis writes its data to disk and ends with it.
   process.on('exit', () => embedded?.endAtOnce());
   try {
-    const outage = createOutage(log);
-    const logins = createLogins(target, () => configuredRedis(config.redis, process.env));
-    reload = logins.reread;
-    const redis = await connectRedis(target, { ...outage, logins, signal });
-    try {
-      const { problem, warnings } = await unlessAborted(inspectRedis(redis), signal);
-      if (problem !== null) throw new CommandError(1, problem);
-      for (const warning of warnings) log.warn({ event: 'redis.warning' }, warning);
-
-      const metrics = createMetrics(version);
-      const { observer } = metrics;
-      const service = await startService({ watcher, tokens, redis, log, observer, signal, redisTrouble: outage.now });
-      reload = () => {
-        logins.reread();
-        service.reload();
-      };
-      const ops = await showPages(service, metrics, redis, log);
-      const { groups, instances } = config;
-      const counts = { groups: groups.length, instances: instances.length };
-      log.info(
-        { event: 'started', ...counts, redis: describeTarget(target) },
-        `running; Redis at ${describeTarget(target)}`,
-      );
-      // Where it is not possible, the memory is tidied up later.
-      const tidying = setTimeout(() => collectGarbage().catch(() => {}), tidyAfterMs);
-
-      const name = await stopped;
-      clearTimeout(tidying);
-      log.info({ event: 'stopping', signal: name }, `${name}: finishing what is in flight`);
-      const patience = setTimeout(() => {
-        log.error(
-          { event: 'stopped.late' },
-          'not finished in time: ending now; what is left is taken up at the next start',
-        );
-        process.exit(1);
-      }, service.config.shutdownTimeoutMs);
-      // Pages stay until the work is done: whoever looks sees that it is stopping.
-      await Promise.race([service.close(), nothingToWaitFor(service, outage)]);
-      await ops?.close();
-      clearTimeout(patience);
-      redis.removeAllListeners('close');
-    } finally {
-      redis.disconnect();
-    }
+    await runOn(target, { watcher, tokens, log, stopped, signal, reloads });
   } finally {
     await embedded?.stop();
   }
@@ -105,19 +71,61 @@ async function runUntil(
   return 0;
 }
 
-/** Resolves when Redis is away and no job is worked on: then closing would only wait for Redis, and for nothing. */
-async function nothingToWaitFor(service: Service, outage: Outage): Promise<void> {
+async function runOn(target: RedisTarget, { watcher, log, signal, reloads, ...run }: Run): Promise<void> {
+  const outage = createOutage(log);
+  const logins = createLogins(target, () => configuredRedis(watcher.current.redis, process.env));
+  reloads.add(logins.reread);
+  const redis = await connectRedis(target, { ...outage, logins, signal });
+  try {
+    const { problem, warnings } = await unlessAborted(inspectRedis(redis), signal);
+    if (problem !== null) throw new CommandError(1, problem);
+    for (const warning of warnings) log.warn({ event: 'redis.warning' }, warning);
+    await serve(redis, describeTarget(target), outage, { watcher, log, signal, reloads, ...run });
+    // Closing the connection is no outage.
+    redis.removeAllListeners('close');
+  } finally {
+    redis.disconnect();
+  }
+}
+
+async function serve(redis: RedisClient, server: string, outage: Outage, run: Run): Promise<void> {
+  const { watcher, tokens, log, stopped, signal, reloads } = run;
+  const metrics = createMetrics(version);
+  const { observer } = metrics;
+  const service = await startService({ watcher, tokens, redis, log, observer, signal, redisTrouble: outage.now });
+  reloads.add(service.reload);
+  const pages = await openPages(service, metrics, redis, log);
+  const counts = { groups: service.config.groups.length, instances: service.config.instances.length };
+  log.info({ event: 'started', ...counts, redis: server }, `running; Redis at ${server}`);
+  // If it fails, V8 frees the memory later.
+  const collecting = setTimeout(() => collectGarbage().catch(() => {}), collectAfterMs);
+
+  const name = await stopped;
+  clearTimeout(collecting);
+  log.info({ event: 'stopping', signal: name }, `${name}: finishing what is in flight`);
+  const timeout = setTimeout(() => {
+    log.error({ event: 'stopped.late' }, 'not finished in time: ending now; the next start resumes what is unfinished');
+    process.exit(1);
+  }, service.config.shutdownTimeoutMs);
+  // The pages stay open until the work is done, so that they show that the worker is stopping.
+  await Promise.race([service.close(), unfinishable(service, outage)]);
+  await pages?.close();
+  clearTimeout(timeout);
+}
+
+/** Resolves when no job runs and Redis is not reachable: closing would only wait for Redis, without effect. */
+async function unfinishable(service: Service, outage: Outage): Promise<void> {
   while (service.jobsRunning() > 0 || outage.now() === null) await sleep(lookEveryMs, undefined, { ref: false });
 }
 
 const lookEveryMs = 200;
 
-/** It takes a tenth of a second: not before the worker is ready. */
-const tidyAfterMs = 3_000;
+/** It takes a tenth of a second, so it waits until the worker is ready. */
+const collectAfterMs = 3_000;
 
 /**
- * A third of the memory is what loading the program and its file left behind, and V8 keeps that until nothing has
- * happened for half a minute: to a busy worker, never. By the inspector, since Node.js offers no other supported way.
+ * A third of the memory is garbage of loading the program and its file. V8 frees it after half a minute of idleness, which a
+ * busy worker never has. The inspector is the only supported way to ask for it.
  */
 async function collectGarbage(): Promise<void> {
   if (!process.features.inspector) return;
@@ -127,8 +135,8 @@ async function collectGarbage(): Promise<void> {
   session.disconnect();
 }
 
-/** Work does not depend on them: where their address is taken, they are missing, and it is said so. */
-async function showPages(
+/** Work does not depend on the pages: if they cannot be opened, that is only logged. */
+async function openPages(
   service: Service,
   metrics: Metrics,
   redis: RedisClient,
@@ -153,7 +161,7 @@ async function showPages(
   }
 }
 
-/** In the place of log lines that could not be written. */
+/** The line that replaces log lines which could not be written. */
 function linesLost(lines: number): string {
   const line = { level: 40, time: new Date().toISOString(), event: 'log.lost', lines };
   return `${JSON.stringify({ ...line, msg: `${lines} lines of this log could not be written` })}\n`;
@@ -168,7 +176,7 @@ async function findRedis(
   if (named !== null) return { target: named, embedded: null };
   const say = (line: string) => log.info({ event: 'redis.install' }, line);
   const embedded = await startEmbeddedRedis({ dataDir, env: process.env, say, signal, ...watchEmbedded(log) });
-  const how = embedded.adopted ? 'taken over from a worker that was killed' : 'started';
+  const how = embedded.adopted ? 'adopted from a worker that was killed' : 'started';
   log.info(
     { event: 'redis.embedded', pid: embedded.pid, data: dataDir },
     `embedded Redis ${how}; its data is in ./${dataDir}`,
@@ -176,18 +184,18 @@ async function findRedis(
   return { target: { path: embedded.path }, embedded };
 }
 
-/** It is started again with its data. Where that fails, whoever supervises this process sees it end. */
+/** An embedded Redis that dies is restarted with its data. If that fails, this process ends, so that its supervisor sees it. */
 function watchEmbedded(log: Logger): Pick<EmbeddedOptions, 'onExit' | 'onRestart' | 'onFailure'> {
   return {
     onExit: (pid, lastLog) =>
       log.error(
         { event: 'redis.embedded.died', pid },
-        `the embedded Redis has ended without being told to: ${lastLog}; it is started again with its data`,
+        `the embedded Redis has died: ${lastLog}; it is restarted with its data`,
       ),
     onRestart: (pid) =>
-      log.warn({ event: 'redis.embedded', pid, data: dataDir }, 'embedded Redis started again with its data'),
+      log.warn({ event: 'redis.embedded', pid, data: dataDir }, 'embedded Redis restarted with its data'),
     onFailure: (error) => {
-      log.fatal({ event: 'redis.embedded.failed', err: error }, 'the embedded Redis cannot be started again: ending');
+      log.fatal({ event: 'redis.embedded.failed', err: error }, 'the embedded Redis cannot be restarted: ending');
       process.exit(1);
     },
   };
@@ -196,5 +204,5 @@ function watchEmbedded(log: Logger): Pick<EmbeddedOptions, 'onExit' | 'onRestart
 function logLevel(): string {
   const level = process.env.LOG_LEVEL || 'info';
   if (logLevels.includes(level)) return level;
-  throw new CommandError(2, `LOG_LEVEL: "${level}" is none of ${logLevels.join(', ')}`);
+  throw new CommandError(2, `LOG_LEVEL: "${level}" is not one of ${logLevels.join(', ')}`);
 }
