@@ -1,4 +1,4 @@
-/** Links of the docs lead somewhere, and the README stays short. */
+/** The docs have no broken links, name only files that exist, and the README stays short. */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -34,6 +34,11 @@ function brokenLinks(page: string): string[] {
 
 it.each(pages)('%s has no broken link', (page) => {
   expect(brokenLinks(page)).toEqual([]);
+});
+
+it.each(pages)('%s names only files that exist', (page) => {
+  const named = [...textOf(page).matchAll(/`((?:src|test|dev|bench)\/[\w./]*)`/g)].map(([, path = '']) => path);
+  expect(named.filter((path) => !existsSync(join(root, path)))).toEqual([]);
 });
 
 it('keeps the README at 140 lines or fewer', () => {
