@@ -1,4 +1,4 @@
-/** The page to print once: a group's name and the address that stays, as text and as a QR code. */
+/** The page to print: a group's name and its stable address, as text and as a QR code. */
 import QRCode from 'qrcode';
 
 export async function renderPage(name: string, address: string): Promise<string> {

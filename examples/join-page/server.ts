@@ -1,9 +1,9 @@
 /**
- * Addresses that never die: `GET /join/vip` leads to whatever link group `vip` has now, and `GET /groups/vip` is a page
- * to print, with that address as a QR code. Fed through `consumeLinks` alone; what it knows lies in Redis.
+ * Serves stable addresses: `GET /join/vip` redirects to the current link of the group `vip`, and `GET /groups/vip` is a
+ * page to print, with that address as a QR code. The links come from `consumeLinks` and are stored in Redis.
  *
  *   REDIS_URL    default redis://127.0.0.1:6379
- *   PUBLIC_URL   what stands before /join/... on paper; default http://127.0.0.1:8080
+ *   PUBLIC_URL   the part before /join/... on the printed page; default http://127.0.0.1:8080
  *   PORT         default 8080; HOST default 127.0.0.1
  *   GROUP_NAMES  JSON, group id -> name on the page; default: the id
  *   PREFIX       as redis.prefix in the worker's file; default bull
@@ -32,7 +32,7 @@ const env = z
 
 const redis = new Redis(env.REDIS_URL, { maxRetriesPerRequest: null });
 redis.on('error', (error) => console.error(`Redis: ${error.message}`));
-/** Hash, group -> its live link. */
+/** Hash: group -> its current link. */
 const linksKey = `${env.PREFIX}:join-page:links`;
 
 const consumer = consumeLinks({
@@ -45,7 +45,7 @@ const consumer = consumeLinks({
 });
 
 const server = createServer(async ({ method, url = '/' }, response) => {
-  // Neither a browser nor a proxy may keep a link that can die.
+  // Neither a browser nor a proxy may cache a link that can be replaced.
   response.setHeader('cache-control', 'no-store');
   if (method !== 'GET' && method !== 'HEAD') return void response.writeHead(405, { allow: 'GET, HEAD' }).end();
   const [, area, group = ''] =

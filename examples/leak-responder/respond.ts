@@ -1,4 +1,4 @@
-/** Rotates a group's link at once when something outside says that it leaked: `POST /leaked/vip`, on loopback only. */
+/** Rotates a group's link as soon as another system reports a leak: `POST /leaked/vip`, on loopback only. */
 import { createServer } from 'node:http';
 import { createRotationClient } from 'invite-rotator';
 

@@ -13,16 +13,16 @@ function make() {
 
 it.each([
   ['a job waits', 'rotate', {}],
-  ['one with a priority waits', 'scheduled', { priority: 10 }],
-  ['the time of a delayed one is long past', 'rotate', { delay: 1_000, timestamp: Date.now() - 60_000 }],
-])('has a job to take where %s', async (_what, name, options) => {
+  ['a job with a priority waits', 'scheduled', { priority: 10 }],
+  ['the time of a delayed job is long past', 'rotate', { delay: 1_000, timestamp: Date.now() - 60_000 }],
+])('has a job to take if %s', async (_what, name, options) => {
   const { queue, runnable } = make();
   expect(await runnable()).toBe(false);
   await queue.add(name, {}, options);
   expect(await runnable()).toBe(true);
 });
 
-it('has none to take where all are delayed', async () => {
+it('has no job to take if all are delayed', async () => {
   const { queue, runnable } = make();
   await queue.add('rotate', {}, { delay: 1_000 });
   expect(await runnable()).toBe(false);
@@ -36,7 +36,7 @@ it("judges delays by Redis's time and not by this machine's", async () => {
   expect(await runnable(nowMs + 80_000)).toBe(true);
 });
 
-it('has none to take while it is paused, rests, or is as busy as somebody allows', async () => {
+it('has no job to take while it is paused, rate-limited or at its global concurrency', async () => {
   const { redis, prefix, queue, runnable } = make();
   await queue.add('rotate', {});
   await queue.pause();

@@ -12,7 +12,7 @@ groups: [${groups.map((jid, i) => `{ id: g${i}, identifier: "${jid}" }`).join(',
 results: { queues: [invite-links, site] }
 verify: off`;
 
-it('ends with fifty live links, though it was away during a thousand rotations and restarted in the middle', async () => {
+it('ends with fifty live links although it missed a thousand rotations and was restarted in between', async () => {
   const rig = await makeRig({
     yaml,
     standIn: { groups: groups.map((jid) => ({ jid })), limit: { limit: 100_000 } },

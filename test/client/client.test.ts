@@ -19,7 +19,7 @@ function clientOf({ url, prefix }: Rig, options: Partial<RotationClientOptions> 
   return client;
 }
 
-it('rotates, and waits for the link, whichever instance serves the group', async () => {
+it('rotates and waits for the link, whichever instance serves the group', async () => {
   const rig = await makeRig({ yaml });
   await rig.start();
   const client = clientOf(rig);
@@ -31,7 +31,7 @@ it('rotates, and waits for the link, whichever instance serves the group', async
   expect(await client.rotate(jids[1]!)).toMatchObject({ group: 'other', inviteCode: rig.standIn.codeOf(jids[1]!) });
 });
 
-it('asks without waiting, and tells where the request lies', async () => {
+it('requests a rotation without waiting, and returns where the request is queued', async () => {
   const rig = await makeRig({ yaml });
   await rig.start();
   const client = clientOf(rig);
@@ -41,7 +41,7 @@ it('asks without waiting, and tells where the request lies', async () => {
   expect(await (await rig.queue('bot').getJob(requested.jobId))?.getState()).toBe('completed');
 });
 
-it('answers many at once with one reset, as all are stamped', async () => {
+it('answers many simultaneous requests with one reset', async () => {
   const rig = await makeRig({ yaml, standIn: { latency: { minMs: 200, maxMs: 200 } } });
   await rig.start();
   const client = clientOf(rig);
@@ -50,7 +50,7 @@ it('answers many at once with one reset, as all are stamped', async () => {
   expect(rig.standIn.log.of({ endpoint: 'reset' })).toHaveLength(1);
 });
 
-it('tells the current link, and that there is none yet', async () => {
+it('returns the current link, or null before the first one', async () => {
   // Nobody has read a link before that.
   const rig = await makeRig({ yaml, standIn: { latency: { minMs: 500, maxMs: 500 } } });
   await rig.start();
@@ -69,7 +69,7 @@ it('tells the current link, and that there is none yet', async () => {
   });
 });
 
-it("rejects with the contract's code when a rotation is given up", async () => {
+it("rejects with the contract's code when the worker gives up", async () => {
   const rig = await makeRig({
     yaml,
     standIn: { groups: [{ jid: jids[0]!, members: ['bot'], admins: [] }, { jid: jids[1]! }] },
@@ -82,7 +82,7 @@ it("rejects with the contract's code when a rotation is given up", async () => {
   expect(failure).toMatchObject({ name: 'RotationError', code: 'not_admin' });
 });
 
-it('says what to do when no worker has ever registered, or when nobody knows the group', async () => {
+it('says what to do if no worker has registered, or if the group is unknown', async () => {
   const rig = await makeRig({ yaml });
   const client = clientOf(rig);
   await expect(client.rotate('vip')).rejects.toThrow(/no worker has registered .* start invite-rotator/);
@@ -94,7 +94,7 @@ it('says what to do when no worker has ever registered, or when nobody knows the
   expect(rig.standIn.log.of({ endpoint: 'reset' })).toEqual([]);
 });
 
-it('stops waiting after a time that was given, and the request stays queued', async () => {
+it('stops waiting after the given time, and the request stays queued', async () => {
   const rig = await makeRig({ yaml });
   const service = await rig.start();
   await service.close();
@@ -106,7 +106,7 @@ it('stops waiting after a time that was given, and the request stays queued', as
   expect(await rig.queue('bot').getWaitingCount()).toBe(1);
 });
 
-it('goes on waiting through a cut of its connection, and does not close a client that was given', async () => {
+it('keeps waiting when its connection is cut, and does not close a given client', async () => {
   const rig = await makeRig({ yaml, standIn: { latency: { minMs: 400, maxMs: 400 } } });
   await rig.start();
   const proxy = await createFaultProxy(Number(new URL(rig.url).port));
@@ -125,7 +125,7 @@ it('goes on waiting through a cut of its connection, and does not close a client
   expect(await redis.ping()).toBe('PONG');
 });
 
-it('finds the answer in the record of its group where the job is gone, and with it all that told of its end', async () => {
+it('finds the answer in the record of the group if the job and its events are gone', async () => {
   const rig = await makeRig({ yaml, standIn: { latency: { minMs: 400, maxMs: 400 } } });
   await rig.start();
   await rig.adopted('vip');

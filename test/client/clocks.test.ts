@@ -11,7 +11,7 @@ import { until } from '../support/until.ts';
 
 const library = new URL('../../dist/index.js', import.meta.url).href;
 
-it('hands an event over soon though a consumer whose clock is ten minutes ahead has put it aside', async () => {
+it('delivers an event soon although a consumer whose clock is ten minutes ahead has delayed it', async () => {
   const { url, prefix, redis } = testRedis();
   const queue = new Queue('invite-links', { connection: redis, prefix });
   onTestFinished(() => queue.close());

@@ -1,4 +1,4 @@
-/** Programs of their own, which end on any rejection that nobody handles, close what they opened at any moment. */
+/** Separate programs, which crash on any unhandled rejection, close their clients and consumers at any moment. */
 import { spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { expect, it } from 'vitest';
@@ -44,7 +44,7 @@ function startProgram(program: string, url: string) {
   return { child, output: () => output, ended };
 }
 
-it('rejects what is pending, resolves, and leaves nothing that keeps the process', async () => {
+it('close rejects pending calls, resolves, and leaves nothing that keeps the process alive', async () => {
   const { server, queue, register } = await startProducerRig({ groups: ['g1'] });
   await register();
   const { child, output, ended } = startProgram(producer, server.url);
@@ -54,7 +54,7 @@ it('rejects what is pending, resolves, and leaves nothing that keeps the process
   expect(output()).toBe('RotationError closed\nRotationError closed\n');
 });
 
-it('does so while Redis is away', async () => {
+it('close does the same while Redis is unreachable', async () => {
   const { server, queue, register } = await startProducerRig({ groups: ['g1'] });
   await register();
   const { child, output, ended } = startProgram(producer, server.url);
@@ -66,10 +66,10 @@ it('does so while Redis is away', async () => {
 });
 
 for (const [when, before] of [
-  ['while Redis is away', (server: { stop(): Promise<void> }) => server.stop()],
-  ['while Redis is there', () => {}],
+  ['while Redis is unreachable', (server: { stop(): Promise<void> }) => server.stop()],
+  ['while Redis is reachable', () => {}],
 ] as const) {
-  it(`a consumer leaves nothing that keeps the process, ${when}`, async () => {
+  it(`a closed consumer leaves nothing that keeps the process alive, ${when}`, async () => {
     const { server } = await startProducerRig({ groups: ['g1'] });
     const { child, output, ended } = startProgram(consumer, server.url);
     await until('it to be ready', () => output() === 'ready\n');

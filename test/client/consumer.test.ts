@@ -31,7 +31,7 @@ function make() {
   return { ...base, queue, seen, errors, consume, publish, drained };
 }
 
-it('hands over each new link, and failures only to who asks for them', async () => {
+it('delivers each new link, and failures only to onFailed', async () => {
   const { consume, publish, drained, seen, errors } = make();
   const failures: string[] = [];
   const failed = event('vip', 2, {
@@ -49,7 +49,7 @@ it('hands over each new link, and failures only to who asks for them', async () 
   expect(errors).toEqual([]);
 });
 
-it('drops what is older than what was handed over, also after a restart, and what was handled already', async () => {
+it('drops older events, also after a restart, and events that were handled before', async () => {
   const { consume, publish, drained, seen, queue } = make();
   const first = await consume();
   await publish([event('vip', 5)]);
@@ -64,7 +64,7 @@ it('drops what is older than what was handed over, also after a restart, and wha
   expect(seen).toEqual(['vip.5', 'vip.6']);
 });
 
-it('hands over no link that would lead elsewhere, whoever put it on the queue', async () => {
+it('rejects events whose link leads to another site', async () => {
   const { consume, publish, seen, errors } = make();
   const elsewhere = [
     'https://evil.example/ABC123XYZ',
@@ -80,7 +80,7 @@ it('hands over no link that would lead elsewhere, whoever put it on the queue', 
   expect(seen).toEqual([]);
 });
 
-it('handles one event of a group at a time, in order, and different groups together', async () => {
+it('handles one event of a group at a time, in order, and different groups concurrently', async () => {
   const { consume, publish, drained } = make();
   const running = new Map<string, number>();
   let most = 0;
@@ -105,7 +105,7 @@ it('handles one event of a group at a time, in order, and different groups toget
   expect(order.at(-1)).toBe(38);
 });
 
-it('calls a handler that failed again, unless a newer link came meanwhile', async () => {
+it('calls a failed handler again unless a newer link has arrived', async () => {
   const { consume, publish, drained, seen, errors } = make();
   const tries = new Map<string, number>();
   const handler = ({ id }: NewLinkEvent) => {
@@ -124,7 +124,7 @@ it('calls a handler that failed again, unless a newer link came meanwhile', asyn
   expect(errors[0]).toMatch(/: the site is down$/);
 });
 
-it('lets no other handle a group whose handler runs for long', async () => {
+it('keeps other consumers from a group whose handler runs for a long time', async () => {
   const { consume, publish, drained, redis, keys } = make();
   const ended: number[] = [];
   const handler = async ({ revision }: NewLinkEvent) => {
@@ -142,7 +142,7 @@ it('lets no other handle a group whose handler runs for long', async () => {
   expect(ended).toEqual([1, 2]);
 });
 
-it('refuses what is no event, and says so', async () => {
+it('rejects and reports jobs that are not events', async () => {
   const { consume, queue, drained, errors, seen } = make();
   await consume();
   await queue.add('link.rotated', { group: 'vip' }, { jobId: 'no-event', attempts: 3 });
@@ -156,7 +156,7 @@ it('refuses what is no event, and says so', async () => {
   ]);
 });
 
-it('waits for the handlers that run when it is closed', async () => {
+it('waits for running handlers when it is closed', async () => {
   const { consume, publish } = make();
   const done: string[] = [];
   let begun = false;
@@ -173,7 +173,7 @@ it('waits for the handlers that run when it is closed', async () => {
   expect(done).toEqual(['vip.1']);
 });
 
-it('catches up with a thousand rotations of fifty groups, over a restart, and ends with the newest of each', async () => {
+it('catches up with a thousand rotations of fifty groups across a restart, and ends with the newest of each', async () => {
   const { consume, publish, drained } = make();
   const held = new Map<string, number>();
   const handler = ({ group, revision }: NewLinkEvent) => {

@@ -1,4 +1,4 @@
-/** What waiting costs Redis, counted by Redis itself. */
+/** The commands that waiting sends to Redis, counted by Redis. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, it } from 'vitest';
 import { until } from '../support/until.ts';
@@ -6,7 +6,7 @@ import { startProducerRig } from './producerRig.ts';
 
 const groups = Array.from({ length: 140 }, (_, i) => `g${i}`);
 
-it('waits for 140 jobs with one blocking read and one look every three seconds', async () => {
+it('waits for 140 jobs with one blocking read and one check every three seconds', async () => {
   const { redis, queue, client, register, answer } = await startProducerRig({ groups });
   await register();
   const producer = client();
@@ -19,7 +19,7 @@ it('waits for 140 jobs with one blocking read and one look every three seconds',
   expect(calls.get('evalsha') ?? 0).toBeLessThanOrEqual(3);
   expect(calls.get('xread') ?? 0).toBeLessThanOrEqual(2);
   const total = [...calls.values()].reduce((sum, count) => sum + count, 0);
-  // Inside its script, a look reads a hundred jobs.
+  // Inside its script, a check reads a hundred jobs.
   expect(total).toBeLessThanOrEqual(3 * 102 + 20);
 
   await answer();

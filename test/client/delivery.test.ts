@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import { createBackOff } from '../../src/client/delivery.ts';
 
-it('doubles up to its cap, from a half of it on, and starts over after a success', () => {
+it('doubles up to its cap, with jitter down to half, and starts over after a success', () => {
   const longest = createBackOff({ baseDelayMs: 100, maxDelayMs: 1_000 }, () => 0);
   expect(Array.from({ length: 6 }, () => longest.failed('vip.1'))).toEqual([100, 200, 400, 800, 1_000, 1_000]);
   expect(longest.failed('other.1')).toBe(100);

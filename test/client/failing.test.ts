@@ -1,4 +1,4 @@
-/** Handlers that fail for long, and a Redis that refuses or is away: the newest link of a group is never lost. */
+/** The newest link of a group is never lost: handlers fail for a long time, and Redis refuses commands or is unreachable. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { inspect } from 'node:util';
 import { type JobsOptions, Queue, Worker } from 'bullmq';
@@ -10,7 +10,7 @@ import { testRedis } from '../support/redis.ts';
 import { until } from '../support/until.ts';
 import { startProducerRig } from './producerRig.ts';
 
-/** As the outbox publishes them, but for the time between two tries. */
+/** As the outbox publishes them, except for the delay between tries. */
 const published: JobsOptions = { attempts: 10, backoff: { type: 'fixed', delay: 1 } };
 const retry = { baseDelayMs: 2, maxDelayMs: 30 };
 
@@ -34,7 +34,7 @@ function make() {
   return { redis, prefix, queue, errors, publish, consume, left };
 }
 
-it('a handler that fails far more often than BullMQ would try gets the newest link in the end', async () => {
+it('a handler that fails far more often than BullMQ retries gets the newest link in the end', async () => {
   const { queue, errors, publish, consume, left } = make();
   const handled: string[] = [];
   const tries = new Map<string, number>();
@@ -59,7 +59,7 @@ it('a handler that fails far more often than BullMQ would try gets the newest li
   expect(errors.slice(0, 60).every((message) => /^(vip|other)\.[12]: the site is down$/.test(message))).toBe(true);
 });
 
-it('a consumer that is started again while its handler fails goes on', async () => {
+it('a consumer that is restarted while its handler fails continues', async () => {
   const { publish, consume, left } = make();
   let tries = 0;
   const handler = () => {
@@ -76,7 +76,7 @@ it('a consumer that is started again while its handler fails goes on', async () 
   expect(tries).toBe(25);
 });
 
-it('a failure that onFailed cannot take comes again, until a newer link makes it outdated', async () => {
+it('a failure for which onFailed throws is delivered again until a newer link outdates it', async () => {
   const { publish, consume, left } = make();
   const failure = (group: string) =>
     eventOf(group, 1, {
@@ -94,13 +94,13 @@ it('a failure that onFailed cannot take comes again, until a newer link makes it
   };
   consume({ onFailed });
   await publish(failure('vip'), failure('other'));
-  await until('other to be told', () => tries.get('other') === 20);
+  await until('other to be reported', () => tries.get('other') === 20);
   await publish(eventOf('vip', 2));
   await until('nothing to be left', async () => (await left()) === 0);
   expect(tries.get('other')).toBe(20);
 });
 
-it('events that an earlier version gave up are taken again, and what is no event stays', async () => {
+it('events that an earlier version gave up are retried, and other failed jobs stay', async () => {
   const { redis, prefix, queue, publish, consume } = make();
   const givesUp = new Worker(
     'invite-links',
@@ -121,7 +121,7 @@ it('events that an earlier version gave up are taken again, and what is no event
   expect((await queue.getFailed()).map(({ id }) => id)).toEqual(['no-event']);
 });
 
-it('a wrong password is reported without it, and once', async () => {
+it('a wrong password is reported once, without the password', async () => {
   const password = 'hunter2-of-this-test';
   const { server, redis } = await startProducerRig({ groups: ['vip'], password });
   const errors: Error[] = [];
@@ -143,7 +143,7 @@ it('a wrong password is reported without it, and once', async () => {
   await until('the event', () => handled.length === 1);
 });
 
-it('closing waits for the handlers that run, and not for a Redis that is away', async () => {
+it('closing waits for running handlers, but not for an unreachable Redis', async () => {
   const { server, redis } = await startProducerRig({ groups: ['vip'] });
   const proxy = await createFaultProxy(server.port);
   onTestFinished(() => proxy.close());
@@ -171,7 +171,7 @@ it('closing waits for the handlers that run, and not for a Redis that is away', 
   }
 });
 
-it('what was handled does not come again because Redis refused for a moment to note it', async () => {
+it('a handled event is not delivered again because Redis briefly refused to note it', async () => {
   const { server, redis } = await startProducerRig({ groups: ['vip'] });
   const queue = new Queue('invite-links', { connection: redis });
   const handled: string[] = [];

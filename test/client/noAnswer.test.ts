@@ -1,4 +1,4 @@
-/** Callers who wait for a link that will not come hear of it within seconds, and never get another group's. */
+/** Callers that wait for a link that cannot come are told within seconds, and never get another group's link. */
 import { expect, it, onTestFinished } from 'vitest';
 import { createGroupStore } from '../../src/groups/store.ts';
 import { RotationError } from '../../src/index.ts';
@@ -33,7 +33,7 @@ it('a job that was removed', async () => {
 
 it.each([
   ['before it, by a clock that was set back since', 4, 'removed'],
-  ['after it, whatever the clock said', 5, 'satisfied'],
+  ['after it, whatever the clock showed', 5, 'satisfied'],
 ])('a job that was removed, where the last reset began %s', async (_when, attempt, end) => {
   const { redis, queue, ask } = await startRig();
   const store = createGroupStore(createDatabase(redis, 'bull'));
@@ -67,7 +67,7 @@ it('a queue that was obliterated', async () => {
   expect(codes(await ends)).toEqual(['removed', 'removed', 'removed']);
 });
 
-it('a Redis that was emptied, whose jobs are numbered anew', async () => {
+it('a Redis that was emptied, so that jobs are numbered from 1 again', async () => {
   const { redis, queue, client, ask, register, answer } = await startRig();
   const { ends } = await ask();
   await redis.flushall();
@@ -90,7 +90,7 @@ it('a queue that was paused, and the request stays queued', async () => {
   expect(await queue.getWaitingCount()).toBe(4);
 });
 
-it('a job that is worked on while its queue is paused still gets its link', async () => {
+it('a job that is processed while its queue is paused still returns its link', async () => {
   const { queue, client, answer } = await startRig();
   let release = () => {};
   const released = new Promise<void>((resolve) => {
@@ -111,13 +111,13 @@ it('a job that is worked on while its queue is paused still gets its link', asyn
   expect(await link).toEqual(resultOf('g1'));
 });
 
-it('a worker that answers with another group', async () => {
+it('a worker that returns the link of another group', async () => {
   const { client, answer } = await startRig();
   await answer(() => resultOf('g2'));
   await expect(client.rotate('g1')).rejects.toMatchObject({ code: 'internal' });
 });
 
-it('a job that is removed when it completes gives its link all the same', async () => {
+it('a job that is removed on completion still returns its link', async () => {
   const { client, queue, redis, answer } = await startRig();
   await answer((job) => {
     job.opts.removeOnComplete = true;

@@ -1,4 +1,4 @@
-/** A Redis server of a test's own with registered groups and no worker, and a library client that uses it. */
+/** A separate Redis server with registered groups and no worker, and a library client that uses it. */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

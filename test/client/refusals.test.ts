@@ -1,4 +1,4 @@
-/** A Redis that refuses commands, or is away: calls wait, or reject with a `RotationError`, within their time limit. */
+/** If Redis refuses commands or is unreachable, calls wait, or reject with a `RotationError` within their time limit. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { inspect } from 'node:util';
 import { Redis } from 'ioredis';
@@ -12,7 +12,7 @@ import { resultOf, startProducerRig } from './producerRig.ts';
 const groups = ['g1'];
 const password = 'hunter2-of-this-test';
 
-/** Whatever printed the error would show. */
+/** Checks everything that printing the error would show. */
 async function failureOf(call: Promise<unknown>): Promise<RotationError> {
   const error = await call.then(
     () => new Error('it resolved'),
@@ -23,7 +23,7 @@ async function failureOf(call: Promise<unknown>): Promise<RotationError> {
   return error;
 }
 
-it('a wrong password, and none', async () => {
+it('a wrong password, and a missing one', async () => {
   const { server, client } = await startProducerRig({ groups, password });
   const wrong = client({ connection: `redis://:not-${password}@127.0.0.1:${server.port}` });
   for (const call of [wrong.rotate('g1'), wrong.request('g1'), wrong.current('g1')]) {
@@ -33,7 +33,7 @@ it('a wrong password, and none', async () => {
   expect(await failureOf(none.rotate('g1'))).toMatchObject({ code: 'redis_error' });
 });
 
-it('a password that is changed while a call waits: it goes on waiting', async () => {
+it('a password that is changed while a call waits: the call keeps waiting', async () => {
   const { redis, client, register, queue, answer } = await startProducerRig({ groups, password });
   await register();
   const link = client().rotate('g1');
@@ -47,7 +47,7 @@ it('a password that is changed while a call waits: it goes on waiting', async ()
   expect(await link).toEqual(resultOf('g1'));
 });
 
-it('a script that runs for seconds: the call waits until it is over, or as long as it may', async () => {
+it('a script that runs for seconds: the call waits for its end or for the time limit', async () => {
   const { redis, server, client, register, answer } = await startProducerRig({
     groups,
     args: ['--busy-reply-threshold', '20'],
@@ -74,7 +74,7 @@ it('a script that runs for seconds: the call waits until it is over, or as long 
   expect(await link).toEqual(resultOf('g1'));
 });
 
-it('no memory: the request is pushed once, when there is some', async () => {
+it('no memory: the request is pushed once, when memory is free', async () => {
   const { redis, client, register, queue } = await startProducerRig({ groups });
   await register();
   const producer = client();
@@ -89,7 +89,7 @@ it('no memory: the request is pushed once, when there is some', async () => {
   expect(await queue.getWaitingCount()).toBe(1);
 });
 
-it('a Redis that is away: calls end at their limit, push nothing later, and closing does not wait', async () => {
+it('an unreachable Redis: calls end at their limit, push nothing later, and closing does not wait', async () => {
   const { server, client, register, queue } = await startProducerRig({ groups });
   await register();
   const proxy = await createFaultProxy(server.port);
@@ -117,7 +117,7 @@ it('a Redis that is away: calls end at their limit, push nothing later, and clos
   expect(await queue.getWaitingCount()).toBe(0);
 });
 
-it('a Redis that was never there', async () => {
+it('a Redis that never existed', async () => {
   const { client } = await startProducerRig({ groups });
   const producer = client({ connection: `redis://:${password}@127.0.0.1:${await freePort()}` });
   expect(await failureOf(producer.rotate('g1', { timeoutMs: 200 }))).toMatchObject({ code: 'timeout' });

@@ -1,4 +1,4 @@
-/** What is given as `connection` is refused at once where the library could not keep its promises with it. */
+/** An unsuitable `connection` is rejected immediately. */
 import { Cluster, Redis } from 'ioredis';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { type Connection, consumeLinks, createRotationClient } from '../../src/index.ts';

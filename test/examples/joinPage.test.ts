@@ -1,4 +1,4 @@
-/** The join page as people use it: printed, scanned, clicked; in a real browser, beside a real worker. */
+/** The join page as people use it (printed, scanned, clicked), in a real browser with a real worker. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import jsqr from 'jsqr';
@@ -17,7 +17,7 @@ defaults: { every: 1h, firstSeen: wait }
 groups: [{ id: vip, identifier: "${jids[0]}" }]
 results: { queues: [invite-links, join-page] }
 verify: off`;
-/** Its types say that it is a module with a default; it is the function. */
+/** Its types declare a module with a default export, but the module is the function. */
 const decode = jsqr as unknown as typeof jsqr.default;
 
 let browser: Browser;
@@ -99,7 +99,7 @@ it('leads from a printed code to the live link, before and after a rotation, and
   expect(await leadsTo()).toBe(live());
 }, 60_000);
 
-it('knows no other groups, and answers nothing but GET', async () => {
+it('serves no other groups, and answers only GET', async () => {
   const rig = await makeRig({ yaml });
   const port = await freePort();
   const { wrote } = await startPage(rig, port);

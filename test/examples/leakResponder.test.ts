@@ -7,7 +7,7 @@ import { until } from '../support/until.ts';
 
 const main = fileURLToPath(new URL('../../dist-examples/leak-responder/respond.js', import.meta.url));
 
-it('replaces a link that leaked, and says what is wrong with a group that nobody knows', async () => {
+it('replaces a leaked link, and reports an unknown group', async () => {
   const rig = await makeRig({
     yaml: `
 instances: [{ name: bot, tokenEnv: TOKEN }]

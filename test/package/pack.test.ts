@@ -1,4 +1,4 @@
-/** The package as its users get it: packed, installed into an empty project, imported, type-checked and run. */
+/** The package as users get it: packed, installed into an empty project, imported, type-checked and run. */
 import { execFile, spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -29,14 +29,14 @@ beforeAll(async () => {
 
 afterAll(() => rmSync(project, { recursive: true, force: true }));
 
-/** The README's snippets that use the library, in their order. */
+/** The README's snippets that use the library, in order. */
 function snippets(): string[] {
   const readme = readFileSync(join(root, 'README.md'), 'utf8');
   const blocks = [...readme.matchAll(/```ts\n(.*?)```/gs)].map(([, code = '']) => code);
   return blocks.filter((code) => code.includes("from 'invite-rotator'"));
 }
 
-it('holds what its users need, and no more', () => {
+it('contains what users need, and nothing else', () => {
   const paths = packed.files.map(({ path }) => path);
   expect(paths).toEqual(
     expect.arrayContaining(['dist/index.js', 'dist/index.d.ts', 'dist/cli.js', 'schema/event.v1.json', 'LICENSE']),
@@ -88,7 +88,7 @@ it('has types for strict projects', async () => {
   expect(stdout).toBe('');
 });
 
-it("runs the README's producer and consumer as they stand, beside the packed worker", async () => {
+it("runs the README's producer and consumer unchanged, with the packed worker", async () => {
   const port = await freePort();
   const redis = await startRedisServer({ binary: inject('redisServer'), folder: project, port });
   const standIn = await startStandIn({ instances: ['bot'], tokens: [{ token }], groups: [{ jid }] });

@@ -1,4 +1,4 @@
-/** What the library promises to a compiler. */
+/** The library's types. */
 import type { Redis } from 'ioredis';
 import { describe, expectTypeOf, it } from 'vitest';
 import {
@@ -23,13 +23,13 @@ describe('a client', () => {
     // @ts-expect-error: without one, it would connect to who knows where.
     createRotationClient({});
   });
-  it('gives a link that is there', () => {
+  it('returns a link whose fields are not null', () => {
     expectTypeOf(client.rotate('vip')).resolves.toEqualTypeOf<RotationResult>();
     expectTypeOf<RotationResult['inviteLink']>().toEqualTypeOf<string>();
     expectTypeOf<RotationResult['status']>().toEqualTypeOf<'rotated' | 'recovered' | 'satisfied'>();
     expectTypeOf(client.current('vip')).resolves.toEqualTypeOf<CurrentLink | null>();
   });
-  it('lets nobody set the time of a request', () => {
+  it('does not let callers set the time of a request', () => {
     // @ts-expect-error: it is Redis's.
     void client.request('vip', { requestedAt: 1 });
   });
@@ -38,7 +38,7 @@ describe('a client', () => {
     expectTypeOf(client.request).toBeCallableWith('vip', { timeoutMs: 1 });
     expectTypeOf(client.current).toBeCallableWith('vip', { timeoutMs: 1 });
   });
-  it('fails with codes that can be told apart', () => {
+  it('fails with codes of a union type', () => {
     expectTypeOf<'not_admin'>().toExtend<RotationError['code']>();
     expectTypeOf<'closed' | 'paused' | 'removed' | 'redis_error'>().toExtend<RotationError['code']>();
     expectTypeOf<'no_such_code'>().not.toExtend<RotationError['code']>();
@@ -46,7 +46,7 @@ describe('a client', () => {
 });
 
 describe('a consumer', () => {
-  it('is handed links that are there', () => {
+  it('receives links whose fields are not null', () => {
     consumeLinks({
       connection: redis,
       handler: (event) => {
@@ -61,7 +61,7 @@ describe('a consumer', () => {
       },
     });
   });
-  it('knows an event by its type', () => {
+  it('narrows an event by its type', () => {
     const event: LinkEvent = linkEvent.parse({});
     if (event.type === 'rotation.failed') expectTypeOf(event.linkUncertain).toEqualTypeOf<boolean>();
     // @ts-expect-error: only a failure has an error.
