@@ -246,7 +246,7 @@ it('prints the rotations to come', async () => {
   expect(await json.ended).toBe(0);
   expect(json.json()[0]).toMatchObject({ rotations: [{ group: 'vip', instance: 'bot' }, { group: 'vip' }] });
   const wrong = run(['check', '--preview', 'soon', '--config', file]);
-  expect([await wrong.ended, wrong.stderr]).toEqual([2, '--preview: "soon" is no duration like 24h or 7d\n']);
+  expect([await wrong.ended, wrong.stderr]).toEqual([2, '--preview: "soon" is not a duration such as 24h or 7d\n']);
 });
 
 it('reads its file and its token again at SIGHUP', async () => {
