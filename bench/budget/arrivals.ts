@@ -1,5 +1,5 @@
 /**
- * When calls come in, and the least time in which any client could make them. Times are milliseconds since 1970.
+ * When calls arrive, and the shortest time in which any client could make them. Times are milliseconds since 1970.
  */
 import type { WindowKind } from '../../dev/standin/limiter.ts';
 
@@ -16,8 +16,8 @@ export function arrivalTimes(calls: number, trickling: number, perMs: number, st
 }
 
 /**
- * When a client that knows the server's clock and windows, and whose requests need no time to get there, would make
- * each call: as soon as it has come in and the window has room.
+ * When an ideal client would make each call: one that knows the server's clock and windows, and whose requests arrive at
+ * once. It makes a call as soon as the call has arrived and the window has capacity.
  */
 export function idealTimes(arrivals: readonly number[], { window, max, perMs }: Limit): number[] {
   const times: number[] = [];

@@ -1,6 +1,6 @@
 /**
- * One process of a contender: takes calls off a queue and makes them through a rate limiter as its manual tells, with
- * retries. What it is comes in the environment: KIND, PROCESSES (how many share the limit), REDIS_URL, API, TOKEN, MAX,
+ * One process of a contender: takes calls off a queue and makes them through a rate limiter as its manual says, with
+ * retries. Configured by the environment: KIND, PROCESSES (how many share the limit), REDIS_URL, API, TOKEN, MAX,
  * PER_MS, CONCURRENCY.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -27,8 +27,8 @@ const env = z
 
 const client = createRyzeClient({ baseUrl: env.API, timeoutMs: 30_000 });
 const redis = new Redis({ path: env.REDIS_PATH, maxRetriesPerRequest: null });
-const mostAttempts = 30;
-/** The back-off of a second that everybody writes, scaled like the window. */
+const maxAttempts = 30;
+/** The usual back-off of a second, scaled like the window. */
 const backoffMs = env.PER_MS / 60;
 
 async function call(jid: string): Promise<void> {
@@ -41,7 +41,7 @@ async function retried(attempt: () => Promise<void>): Promise<void> {
     try {
       return await attempt();
     } catch (error) {
-      if (failures + 1 >= mostAttempts) throw error;
+      if (failures + 1 >= maxAttempts) throw error;
       await sleep(Math.min(backoffMs * 2 ** failures, env.PER_MS) * (0.5 + Math.random() / 2));
     }
   }

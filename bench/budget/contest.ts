@@ -25,11 +25,11 @@ export interface Contest {
 export interface Outcome {
   readonly made: number;
   readonly refused: number;
-  /** From the first arrival to the last call's reaching the server. */
+  /** From the first arrival until the last call reaches the server. */
   readonly elapsedMs: number;
   readonly idealMs: number;
   readonly meanRoundTripMs: number;
-  /** Acquisitions that were denied; null where a contender has no such thing. */
+  /** Denied acquisitions; null if the contender has none. */
   readonly denials: number | null;
 }
 
@@ -37,7 +37,7 @@ export const token = 'token-of-the-benchmark';
 const latency = { minMs: 20, maxMs: 400 };
 const calls = 450;
 const trickling = 10;
-/** As many as it takes to have a whole window's calls in flight within one round trip. */
+/** Enough to have a whole window's calls in flight within one round trip. */
 const plenty = 50;
 
 export interface Stage {
@@ -77,7 +77,7 @@ export async function setStage(limit: Limit, groups: number): Promise<Stage> {
   };
 }
 
-/** The program itself, `onDenied` told of every slot that was not given. */
+/** The program itself; `onDenied` counts the slots that were not granted. */
 export async function startRotator(
   { folder, redisPath, standIn }: Stage,
   limit: Limit,
@@ -165,7 +165,7 @@ export async function run(contest: Contest): Promise<Outcome> {
   );
   const queue = new Queue(contender === 'invite-rotator' ? 'rotations-bot' : 'calls', { connection: stage.redis });
   try {
-    // A fixed window begins with the first call, as with servers that open one for each client's first request.
+    // A fixed window starts with the first call, as on servers that open one for each client's first request.
     const startMs = (Math.floor(Date.now() / limit.perMs) + 1) * limit.perMs + 5;
     const arrivals = arrivalTimes(calls, trickling, limit.perMs, startMs);
     await push(queue, contender, arrivals);

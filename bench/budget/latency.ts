@@ -10,16 +10,16 @@ export interface Latency {
   readonly p50Ms: number;
   readonly p99Ms: number;
   readonly refused: number;
-  /** Scheduled work that was still waiting at the end. */
+  /** Scheduled jobs that still waited at the end. */
   readonly waiting: number;
 }
 
 const oneOffs = 100;
 /** The program's default. */
 const concurrency = 5;
-/** Enough for `leastWaiting` to be left at the end. */
+/** Enough for `minWaiting` to be left at the end. */
 const backlog = 2_000;
-const leastWaiting = 500;
+const minWaiting = 500;
 
 export async function measureLatency(contender: LatencyContender, perMs: number): Promise<Latency> {
   const limit = { window: 'sliding', max: 100, perMs } as const;
@@ -36,7 +36,7 @@ export async function measureLatency(contender: LatencyContender, perMs: number)
 
     const pushedAt: number[] = [];
     for (let i = 0; i < oneOffs; i++) {
-      // Eight in a window: the reserve is of ten. Never at the same moment of a window twice.
+      // Eight in a window, within the reserve of ten. Never twice at the same moment of a window.
       await sleep((perMs / 8) * (0.8 + 0.4 * Math.random()));
       pushedAt.push(Date.now());
       const id = backlog + i;
@@ -46,7 +46,7 @@ export async function measureLatency(contender: LatencyContender, perMs: number)
     const reached = await reachedAt(stage, perMs);
     const waits = pushedAt.map((at, i) => (reached[i] ?? Number.POSITIVE_INFINITY) - at).sort((a, b) => a - b);
     const waiting = backlog + oneOffs - stage.standIn.log.of({ endpoint: 'reset', status: 200 }).length;
-    if (waiting < leastWaiting) throw new Error(`only ${waiting} scheduled calls were left: not saturated to the end`);
+    if (waiting < minWaiting) throw new Error(`only ${waiting} scheduled calls were left: not saturated to the end`);
     return {
       p50Ms: waits[Math.floor(oneOffs * 0.5)] ?? 0,
       p99Ms: waits[Math.floor(oneOffs * 0.99)] ?? 0,
@@ -60,7 +60,7 @@ export async function measureLatency(contender: LatencyContender, perMs: number)
   }
 }
 
-/** BullMQ serves what has no priority first, as with us. */
+/** BullMQ serves jobs without a priority first, as in this program. */
 async function pushBacklog(queue: Queue): Promise<void> {
   const opts = { priority: 10, attempts: 30, backoff: { type: 'custom' } };
   await queue.addBulk(Array.from({ length: backlog }, (_, i) => ({ name: 'call', data: { jid: jidOf(i) }, opts })));

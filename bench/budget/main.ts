@@ -1,7 +1,7 @@
 /**
- * `npm run bench:budget [-- --real] [--only invite-rotator]`: what a token's limit is worth in the hands of this program and of
- * the usual limiters, and how long a one-off waits when the budget is saturated. `--real`: windows of 60 s, as RyzeAPI
- * has them; otherwise of 5 s.
+ * `npm run bench:budget [-- --real] [--only invite-rotator]`: how well this program and the usual limiters use a token's
+ * limit, and how long a one-off waits when the budget is saturated. `--real`: windows of 60 s, as RyzeAPI has them;
+ * otherwise of 5 s.
  */
 import { parseArgs } from 'node:util';
 import { markdownTable } from '../support/table.ts';

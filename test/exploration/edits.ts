@@ -1,7 +1,7 @@
 /**
  * Edits of the file, as `registry.ts` registers them: the group gets another period, instance or id, is disabled, removed
  * and added again, or its id is given to another WhatsApp group and back. Removing and adding again are two edits, so
- * that everything can happen between them.
+ * that anything can happen between them.
  */
 import {
   type Attempt,
@@ -67,7 +67,7 @@ function register(before: State, { protocol }: Model, entry: Entry): State {
   const comesBack = !isRegistered(before.record);
   const state = isRenamed && !comesBack ? remove(before, protocol) : before;
   const { record, other, origin, kept } = state;
-  // Two steps of one tick still come one after the other: this one later than the attempt that it meets.
+  // Two steps of one tick happen one after the other: this one later than the attempt that is there already.
   const nowMs = comesBack && record.attempt?.begunAt === state.nowMs ? state.nowMs + 1 : state.nowMs;
   const held = id === 'vip' && isGivenAway(state) ? other : null;
   const inherited = {
@@ -98,7 +98,7 @@ function remove(state: State, { withoutEntry }: Model['protocol']): State {
   };
 }
 
-/** The next event of an id names what the id published last; if it has published nothing, that revision. */
+/** The next event of an id names the id's last revision, or the given one if it has published none. */
 function expecting(state: State, id: GroupId, revision: number | null): State {
   const { held } = state.consumers[id];
   if (held !== null) return state;
@@ -113,7 +113,7 @@ function giveAway(state: State, { protocol }: Model): State {
   return expecting({ ...state, other, record: protocol.asReplaced(record, nowMs) }, 'vip', null);
 }
 
-/** The other WhatsApp group's link is read and published, if it has to be. */
+/** The other WhatsApp group's link is read and published if that is due. */
 function adoptOther(state: State, model: Model): Omit<Edit, 'says'> {
   const { other, nowMs, counter } = state;
   if (other === null) throw new Error('there is no other group');

@@ -1,8 +1,8 @@
 /**
- * The protocol by which a group's link is reset, explored exhaustively: every order of events that a few workers, a
- * server that is late or silent, deaths, a freeze, lost jobs, edits of the file and a human can bring about, on the
- * program's own functions. What is not live when all is quiet must be one of the cases that are listed, and each rule
- * taken out must be missed. No link is verified periodically: the group settles by itself.
+ * Explores the protocol by which a group's link is reset, exhaustively and on the program's own functions: every order of
+ * events that a few workers, a late or silent server, deaths, a freeze, lost jobs, edits of the file and a human can cause.
+ * A dead link in a quiet state must be one of the listed cases, and taking out any rule must break a promise. No link is
+ * verified periodically: the group settles without that.
  */
 import { describe, expect, it } from 'vitest';
 import { type Exploration, explore, type Finding } from './explore.ts';
@@ -31,7 +31,7 @@ function run(
   return explore(starts, model, stopAt === undefined ? checks : { ...checks, stopAt });
 }
 
-/** Readable where a test fails: what was broken, and the shortest way to it. */
+/** For the message of a failed test: what was broken, and the shortest trace to it. */
 function tell({ kind, count, trace }: Finding): string {
   return [`${kind} (${count} times), first:`, ...trace].join('\n  ');
 }
@@ -41,7 +41,7 @@ interface Case {
   readonly workers?: number;
   readonly oneOffs?: number;
   readonly window?: 'closes';
-  /** At least; fewer would mean that the model has lost something. */
+  /** At least this many; fewer would mean that the model has lost something. */
   readonly states: number;
   readonly cases?: readonly string[];
 }
@@ -79,7 +79,7 @@ const more: Case[] = [
   { faults: { deaths: 2, edits: 2 }, states: 450_000 },
   { faults: { edits: 3 }, states: 320_000, cases: [neverAdopted] },
 ];
-// Minutes and some gigabytes: for whoever changes the protocol.
+// Takes minutes and some gigabytes: run it after a change of the protocol.
 if (process.env.EXPLORE === 'more') cases.push(...more);
 
 describe('the protocol', () => {

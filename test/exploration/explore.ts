@@ -1,14 +1,14 @@
-/** Walks through every state that can be reached, breadth first, so that the first trace of its kind is a shortest. */
+/** Walks through every reachable state, breadth first, so that the first trace of its kind is a shortest one. */
 import { keyOf } from './key.ts';
 import type { Model } from './model.ts';
 import type { State } from './state.ts';
 import { stepsFrom } from './steps.ts';
 
 export interface Finding {
-  /** The promise that is broken, or the case in which it is known to be. */
+  /** The promise that is broken, or the known case of it. */
   readonly kind: string;
   readonly count: number;
-  /** A shortest course of steps to the first of them. */
+  /** A shortest sequence of steps to the first of them. */
   readonly trace: readonly string[];
 }
 
@@ -19,12 +19,12 @@ export interface Exploration {
 }
 
 export interface Checks {
-  /** What it is called if from some state no quiet one can be reached although nothing more goes wrong. */
+  /** The name of the failure that from some state no quiet one can be reached although nothing more goes wrong. */
   readonly stuck: string;
   readonly isQuiet: (state: State, model: Model) => boolean;
-  /** What is wrong in a quiet state; null: nothing. */
+  /** What is wrong in a quiet state, or null. */
   readonly judge: (state: State, model: Model) => string | null;
-  /** Enough is known once this kind was found. */
+  /** Stops once this kind was found. */
   readonly stopAt?: (kind: string) => boolean;
 }
 

@@ -1,6 +1,6 @@
 /**
- * The jobs that are on the queue. Planner and settler bring back the two that follow from the indexes; whoever else lost
- * a job never sees it again. A job that has been queued stays there, whatever became of its reason.
+ * The jobs on the queue. Planner and settler bring back the two that follow from the indexes; any other lost job is gone. A
+ * queued job stays there, even if its reason is gone.
  */
 import type { Work } from '../../src/rotation/types.ts';
 import { slideIntoWindow } from '../../src/schedule/schedule.ts';
@@ -34,14 +34,14 @@ export function isQueued({ jobs }: State, work: Work): boolean {
   return jobs.some((job) => nameOfJob(job) === name);
 }
 
-/** The job has come to an end. */
+/** The job has ended. */
 export function withoutJob(state: State, work: Work): State {
   if (!isQueued(state, work)) return state;
   const name = nameOfJob(work);
   return { ...state, jobs: state.jobs.filter((job) => nameOfJob(job) !== name) };
 }
 
-/** Who works on it carries on, but nobody takes it up again. */
+/** A worker that runs it carries on, but no other starts it again. */
 export function lossesOf(state: State): Step[] {
   const { left } = state;
   if (left.losses === 0) return [];

@@ -1,7 +1,7 @@
 /**
  * Names a state so that two states have the same name only if the same things can happen from them: times are ticks
- * from now, codes and revisions are numbered in their order, and what is over or never looked at again is left out.
- * Workers may be exchanged for each other.
+ * from now, codes and revisions are numbered in their order, and what can no longer matter is left out. Workers are
+ * interchangeable.
  */
 import type { Attempt, GroupRecord } from '../../src/groups/record.ts';
 import type { Work } from '../../src/rotation/types.ts';
@@ -36,7 +36,7 @@ export function keyOf(state: State, times: Times): string {
     return `${skeleton}${nameCode(code)}`;
   });
   const orphans = state.orphans.map((wire) => wireOf(wire, nowMs, times)).sort();
-  // Who made the live link matters only where it may turn out that nobody knows it.
+  // Who made the live link matters only if it may turn out that no consumer knows it.
   const known = isHeld(state) && link === 0 && said.every((one) => !/^[wg]/.test(one));
   const from = known ? '' : `${origin.by}${+origin.inTurn}${+origin.late}${origin.lost}${+origin.cameBack}`;
   const jobs = state.jobs.map((work) => jobOf(work, state)).sort();
@@ -44,14 +44,14 @@ export function keyOf(state: State, times: Times): string {
   return `${recordOf(state, times)}|${entryOf(record, nowMs)}|${consumersOf(state)}|${link}|${said}|${orphans}|${jobs}|${from}|${rest}`;
 }
 
-/** Consumers know the live link under each id that the group may still be known by. */
+/** Consumers know the live link under each id that the group may still have. */
 function isHeld({ consumers, live }: State): boolean {
   return groupIds.every((id) => consumers[id].held === null || consumers[id].held.code === live);
 }
 
 const letters = { reset: 's', readBack: 'b', adopt: 'a', verify: 'v', resolve: 'r' } as const;
 
-/** Ticks until then; what is past is past. */
+/** Ticks until then; all past times are alike. */
 function until(timeMs: number, nowMs: number): number {
   return timeMs <= nowMs ? 0 : Math.ceil((timeMs - nowMs) / tickMs);
 }
@@ -64,7 +64,7 @@ function entryOf({ entry, removedAt, replaced }: GroupRecord, nowMs: number): st
   return `${group[0]}${instance.length}${+enabled}${kind}${open}${removedAt === null ? '' : 'x'}${replaced ? 'r' : ''}`;
 }
 
-/** Revisions by their order; of a code that consumers hold it matters only whether it is live. */
+/** Revisions by their order. Of a code that consumers hold, only whether it is live matters. */
 function consumersOf({ consumers, record, other, live, kept, spoken }: State): string {
   const codes = groupIds.map((id) => {
     const { held } = consumers[id];
@@ -113,7 +113,7 @@ function attemptOf(attempt: Attempt, { record, nowMs }: State, times: Times): st
   const { uncertain, verificationOwedAt: owedAt } = record;
   const text = `${letters[attempt.call]}${until(attempt.leaseUntil, nowMs)}${requestOf(attempt.request)}`;
   if (attempt.call === 'reset') return text + until(attempt.begunAt + times.settle * tickMs, nowMs);
-  // A read pays or settles only what stood before it began.
+  // A read pays or settles only what was owed before it started.
   if (attempt.call === 'readBack') return `${text}${+(attempt.begunAt >= (uncertain?.openUntil ?? 0))}`;
   return `${text}${+(attempt.begunAt >= (owedAt ?? 0))}`;
 }
@@ -122,7 +122,7 @@ function requestOf(request: Attempt['request']): string {
   return request === null ? '' : `r${oneOffs.findIndex((work) => nameOfJob(work) === request.identity)}`;
 }
 
-/** Which of the one-offs that are still open have their answer, and whether they wait for the end of a burst. */
+/** Which of the open one-offs are answered, and whether they wait for the end of a burst. */
 function answersOf(state: State): string {
   const { answered, resetBegunAt } = state.record;
   const open = oneOffs.filter((work) => isQueued(state, work));
@@ -148,7 +148,7 @@ function jobOf(work: Work, state: State): string {
   return `${dueOf(work.dueAt, state)}${work.dueAt === state.record.dueAt ? '=' : ''}${work.dueAt === state.nowMs ? '!' : ''}`;
 }
 
-/** All of a process but its code. */
+/** Everything of a process but its code. */
 function skeletonOf({ frozen, doing }: Process, state: State, times: Times): string {
   const { record, nowMs } = state;
   if (doing.at === 'idle') return '';

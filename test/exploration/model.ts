@@ -1,4 +1,4 @@
-/** The program's own functions as the exploration calls them, and what is common to all steps. */
+/** The program's own functions that the exploration calls, and what all steps have in common. */
 
 import type { LinkEvent } from '../../src/contract/event.ts';
 import { asReplaced, withEntry, withoutEntry } from '../../src/groups/entries.ts';
@@ -19,16 +19,16 @@ export interface Model {
 export interface Step {
   readonly says: string;
   readonly to: State;
-  /** It needs no death, freeze, bad answer, lost job, edit or human. */
+  /** Happens without a death, freeze, bad answer, lost job, edit or human. */
   readonly usual: boolean;
-  /** The promise that this very step breaks. */
+  /** The promise that this step breaks. */
   readonly breaks?: string | undefined;
 }
 
 export const revisionsGrow = 'revisions grow, and name the one before';
 export const oneAtATime = 'one at a time';
 export const inWindow = 'a scheduled reset keeps to its window';
-/** The case in which there may be two after all. */
+/** The case in which there may be two. */
 export const mistaken = "a read-back took another's code for that of a reset that may still take effect";
 
 export interface Stored {
@@ -37,7 +37,7 @@ export interface Stored {
   readonly breaks: string | undefined;
 }
 
-/** Stores what becomes of the record, and publishes its events. */
+/** Stores what an input makes of the record, and publishes its events. */
 export function apply(state: State, model: Model, input: Input, atMs: number): Stored {
   const changed = model.protocol.transition(state.record, input, atMs, settleMs(model));
   const { to, breaks } = publish({ ...state, record: changed.record }, changed.events);

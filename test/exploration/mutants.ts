@@ -1,4 +1,4 @@
-/** The protocol with one rule taken out of it, each by its name: what the exploration has to find. */
+/** The protocol with one rule taken out, by the rule's name: what the exploration has to find. */
 import { type GroupRecord, isScheduled } from '../../src/groups/record.ts';
 import type { Input, Transition } from '../../src/rotation/types.ts';
 import { nextDue } from '../../src/schedule/schedule.ts';
@@ -9,7 +9,7 @@ export interface Mutant {
   readonly rule: string;
   readonly protocol: Protocol;
   readonly times: Times;
-  /** What it takes for the rule to be missed. */
+  /** The faults without which the rule is not needed. */
   readonly faults: Faults;
   readonly schedule: (typeof schedules)[number];
 }
@@ -19,7 +19,7 @@ function mutant(rule: string, faults: Partial<Faults>, change: Partial<Protocol>
   return { rule, faults: { ...noFaults, ...faults }, protocol: { ...program, ...change }, times, schedule, ...over };
 }
 
-/** The same, but for what becomes of a record in the end. */
+/** Changes what a transition returns. */
 function afterwards(
   change: (after: Transition, before: GroupRecord, input: Input, nowMs: number) => Transition,
 ): Partial<Protocol> {
@@ -29,7 +29,7 @@ function afterwards(
   };
 }
 
-/** The same, but for what becomes of a record by its entry. */
+/** Changes what registering an entry makes of a record. */
 function onceRegistered(change: (after: GroupRecord, before: GroupRecord) => Partial<GroupRecord>): Partial<Protocol> {
   return {
     withEntry: (record, ...rest) => {
@@ -44,13 +44,13 @@ const patch = (after: Transition, over: Partial<GroupRecord>): Transition => ({
   record: { ...after.record, ...over },
 });
 
-/** What would become of it if the attempt that ends owned the record. */
+/** The transition as if the attempt that ends owned the record. */
 function unfenced(...[record, input, nowMs, settleTimeMs]: Parameters<Protocol['transition']>): Transition {
   if (input.kind !== 'ended') return program.transition(record, input, nowMs, settleTimeMs);
   return program.transition({ ...record, attempt: input.attempt, settled: null }, input, nowMs, settleTimeMs);
 }
 
-/** An attempt remembers the entry that it was made for, and its reset is scheduled by that. */
+/** An attempt remembers the entry for which it was made, and its reset is scheduled by that. */
 function committedByOldEntry(after: Transition, before: GroupRecord, input: Input, nowMs: number): Transition {
   if (input.kind === 'started') return patch(after, { attempt: { ...input.attempt, entry: before.entry } });
   if (input.kind !== 'ended' || input.outcome?.kind !== 'reset' || after.fenced) return after;
@@ -87,7 +87,7 @@ const ofCalls: readonly Mutant[] = [
     afterwards((after) => patch(after, { verificationOwedAt: null })),
   ),
   mutant(
-    'a verification pays only what was owed when it began',
+    'a verification pays only what was owed when it started',
     { deaths: 1, humanResets: 1 },
     afterwards((after, _, input) =>
       input.kind === 'ended' && input.attempt.call === 'verify' && input.outcome?.kind === 'read'
@@ -102,12 +102,12 @@ const ofCalls: readonly Mutant[] = [
     { transition: (...args) => ({ ...program.transition(...args), events: unfenced(...args).events }) },
   ),
   mutant(
-    'a reset that was made out of turn is read back',
+    'a stale reset is read back',
     { freezes: 1 },
     afterwards((after, before) => (after.fenced ? { ...after, record: before } : after)),
   ),
   mutant(
-    'putting a read off leaves alone who has begun since',
+    'postponing a read does not affect a newer attempt',
     { badAnswers: 1 },
     afterwards((after, { attempt }, { kind }) =>
       kind === 'postponed' && attempt !== null ? patch(after, { attempt: null, settled: attempt.id }) : after,
@@ -120,13 +120,13 @@ const ofCalls: readonly Mutant[] = [
     { times: { ...times, sendWithin: Number.POSITIVE_INFINITY } },
   ),
   mutant(
-    'the settle time covers the time until the sending, too',
+    'the settle time covers the time until the call is sent, too',
     { deaths: 1 },
     {},
     { times: { ...times, settle: times.effectWithin } },
   ),
   mutant(
-    'the window is looked at when a scheduled rotation is begun, not only when it is released',
+    'the window is checked when a scheduled rotation starts, not only when it is released',
     {},
     {
       decide: (record, work, nowMs) => {
@@ -141,12 +141,12 @@ const ofCalls: readonly Mutant[] = [
 const ofEdits: readonly Mutant[] = [
   mutant('what is unsettled is in an index of its own', { deaths: 1 }, { settleAt: () => null }),
   mutant(
-    'a removed group is settled, too',
+    'a removed group is settled',
     { deaths: 1, edits: 1 },
     { settleAt: (record) => (record.removedAt === null ? program.settleAt(record) : null) },
   ),
   mutant(
-    'a disabled group is settled, too',
+    'a disabled group is settled',
     { deaths: 1, edits: 1 },
     { settleAt: (record) => (isScheduled(record) ? program.settleAt(record) : null) },
   ),
@@ -161,7 +161,7 @@ const ofEdits: readonly Mutant[] = [
     },
   ),
   mutant(
-    'attempt and doubt belong to the WhatsApp group, not to its id',
+    'attempt and uncertainty belong to the WhatsApp group, not to its id',
     { edits: 1 },
     {
       withEntry: (record, wanted, ...rest) => {
@@ -184,12 +184,12 @@ const ofEdits: readonly Mutant[] = [
     onceRegistered(({ adopt, readDueAt }, before) => ({ readDueAt: adopt ? readDueAt : before.readDueAt })),
   ),
   mutant(
-    'a read settles only what was due when it began',
+    'a read settles only what was due when it started',
     { edits: 2, humanResets: 1 },
     afterwards((after, _, { kind }) => (kind === 'ended' && !after.fenced ? patch(after, { readDueAt: null }) : after)),
   ),
   mutant(
-    'revisions of an id go on when its WhatsApp group is another',
+    'revisions of an id continue when it names another WhatsApp group',
     { edits: 1 },
     { withEntry: (record, desired, jid, _, nowMs) => program.withEntry(record, desired, jid, nothing, nowMs) },
   ),

@@ -1,6 +1,6 @@
 /**
- * What must hold, and the cases in which it does not: each by its name, with what it takes for it. A quiet state with a
- * dead link that no case names breaks the promise; so does one that a single verification would not heal.
+ * What must hold, and the known cases in which it does not, each by its name and the faults that it needs. A quiet state
+ * with a dead link that no case explains breaks the promise; so does one that a single verification would not heal.
  */
 import { isRegistered, isScheduled } from '../../src/groups/record.ts';
 import { nextDue } from '../../src/schedule/schedule.ts';
@@ -12,14 +12,14 @@ import { desiredGroup, type GroupId, jid, nothing, type State, tickMs, verificat
 import { inFlight } from './work.ts';
 
 /**
- * Nothing is under way, and no index asks for anything: nobody will look at this group before its next turn. Jobs do not
- * count: whatever is still on the queue may get lost.
+ * Nothing is in progress, and no index has the group due, so no worker looks at it before its next rotation. Jobs do not
+ * count, because those still on the queue may get lost.
  */
 export function isQuiet(state: State, model: Model): boolean {
   const { record, processes } = state;
   const { settleAt, nextDueAt } = model.protocol;
   if (settleAt(record) !== null) return false;
-  // A read that is due later is waited for, a rotation is not.
+  // A read that is due later is still awaited, a rotation is not.
   if (dueWork(state, model) !== null || nextDueAt({ ...record, dueAt: null }) !== null) return false;
   return processes.every(({ doing }) => doing.at === 'idle') && inFlight(state, model).length === 0;
 }
@@ -32,7 +32,7 @@ export const comesToRest = 'comes to rest';
 function isLive(state: State): boolean {
   const { record, consumers, live: code } = state;
   const { entry, link, adopt } = record;
-  // The file has no id for it any more, so nobody is told of it.
+  // No id of the file names it, so nothing is published for it.
   if (entry === null || (entry.group === 'vip' && isGivenAway(state))) return true;
   const { held } = consumers[entry.group as GroupId];
   // Nothing was ever published under this id, and nothing is to be.
@@ -40,7 +40,7 @@ function isLive(state: State): boolean {
   return held.code === code && link?.code === code;
 }
 
-/** By the period in force, but for a rotation that failed and is tried again soon. */
+/** By the period in force, unless a rotation failed and is tried again soon. */
 function isAsRegistered(record: State['record'], nowMs: number): boolean {
   const { entry, dueAt } = record;
   if (entry === null || !isRegistered(record)) return true;
@@ -78,10 +78,10 @@ export function judge(state: State, model: Model): string | null {
   return isHealed(state, model) ? residual.name : `${residual.name}: not healed by a verification`;
 }
 
-/** Whether one verification puts it right, as soon as the file has the group enabled. */
+/** Whether one verification repairs it, as soon as the file has the group enabled. */
 function isHealed(state: State, model: Model): boolean {
   const { decide, withEntry } = model.protocol;
-  // Whoever died while reading is given up for dead by then.
+  // A process that died while reading is known to be dead by then.
   const nowMs = state.nowMs + (model.times.lease + 1) * tickMs;
   let { record } = apply(state, model, { kind: 'expired' }, nowMs).to;
   if (record.entry !== null && !isScheduled(record)) {

@@ -1,8 +1,8 @@
 /**
- * What the exploration's small world consists of: one WhatsApp group, its entry in the file, workers, jobs, a server and
- * consumers. Time goes in ticks of five minutes, longer than every pause between two reads and as long as the first pause
- * after a failure; the other times are a few ticks each, in the proportions of the real ones: the client's timeout is
- * longer than half a lease, and the server may be later than the client waits.
+ * The state of the model: one WhatsApp group, its entry in the file, workers, jobs, a server and consumers. Time passes in
+ * ticks of five minutes, longer than every pause between two reads and as long as the first pause after a failure. The other
+ * times are a few ticks each, in the proportions of the real ones: the client's timeout is longer than half a lease, and
+ * the server may take longer than the client waits.
  */
 
 import { type DesiredGroup, type Inherited, withEntry } from '../../src/groups/entries.ts';
@@ -29,7 +29,7 @@ export interface Times {
 
 export const times: Times = { lease: 2, sendWithin: 1, timeout: 1, effectWithin: 2, settle: 3 };
 
-/** How often each thing may happen that need not. */
+/** How often each fault may happen. */
 export interface Faults {
   readonly deaths: number;
   readonly freezes: number;
@@ -48,13 +48,13 @@ export const noFaults: Faults = { deaths: 0, freezes: 0, badAnswers: 0, humanRes
 export interface Wire {
   readonly begunAt: number;
   readonly sentAt: number;
-  /** The code it made; null: it has not taken effect. */
+  /** The code that it made; null: it has not taken effect. */
   readonly code: string | null;
-  /** It was sent by the owner of the record, and no later than is allowed. */
+  /** It was sent by the owner of the record, in time. */
   readonly inTurn: boolean;
-  /** How its sender came to know nothing of its end; null: it waits. */
+  /** How its sender lost the answer; null: it is waiting for it. */
   readonly lost: Lost | null;
-  /** A read-back has taken another's code for its own, so that it is not waited for any more. */
+  /** A read-back took another reset's code for this one's, so it is no longer awaited. */
   readonly mistaken: boolean;
 }
 
@@ -65,7 +65,7 @@ export type Activity =
   | { readonly at: 'idle' }
   /** A reset is recorded; the lease is checked next, and it is sent. */
   | { readonly at: 'begun'; readonly work: Work; readonly attempt: Attempt }
-  /** Frozen between the check and the sending: no activity rests here otherwise. */
+  /** Only while frozen between the check and the sending. */
   | { readonly at: 'checked'; readonly work: Work; readonly attempt: Attempt }
   | {
       readonly at: 'resetting';
@@ -73,7 +73,7 @@ export type Activity =
       readonly attempt: Attempt;
       readonly wire: Wire;
     }
-  /** `seen`: the live code when the server read it; null: it has not yet. */
+  /** `seen`: the live code when the server read it; null: not yet. */
   | {
       readonly at: 'reading';
       readonly work: Work;
@@ -81,14 +81,14 @@ export type Activity =
       readonly sentAt: number;
       readonly seen: string | null;
     }
-  /** A call failed, which is stored; next it is stored what follows from that. */
+  /** A failed call is stored; what follows from it is stored next. */
   | { readonly at: 'failed'; readonly work: Work; readonly call: Call };
 
 export const idle: Activity = { at: 'idle' };
 
 export interface Process {
   readonly name: string;
-  /** It makes no step while time goes on. */
+  /** It does nothing while time passes. */
   readonly frozen: boolean;
   readonly doing: Activity;
 }
@@ -121,7 +121,7 @@ export interface State {
   readonly nowMs: number;
   /** The WhatsApp group's, with its entry. */
   readonly record: GroupRecord;
-  /** Of the WhatsApp group that the id `vip` was given to in between; null: it never was. */
+  /** Of the WhatsApp group to which the id `vip` was given in between; null: it never was. */
   readonly other: GroupRecord | null;
   readonly live: string;
   readonly origin: Origin;
@@ -132,14 +132,14 @@ export interface State {
   readonly kept: Readonly<Record<GroupId, Published>>;
   /** All alike: each takes up any job. */
   readonly processes: readonly Process[];
-  /** Resets that may still take effect, though nobody listens any more. */
+  /** Resets that may still take effect, although no process awaits them. */
   readonly orphans: readonly Wire[];
   /** On the queue, or being worked on. Only planner and settler can bring one back. */
   readonly jobs: readonly Work[];
   readonly left: Faults;
   /** The newest read was shown no link. */
   readonly blind: boolean;
-  /** Codes and attempts so far: names new ones. */
+  /** The number of codes and attempts so far, which names new ones. */
   readonly counter: number;
 }
 
@@ -148,9 +148,9 @@ export const otherJid = '120363406289005074@g.us';
 
 const every = (days: number) => ({ kind: 'every', everyMs: days * dayMs, timezone: 'UTC', window: null }) as const;
 const firstSchedule = every(1_000);
-/** Both so long that a rotation is followed by none while the model looks on. */
+/** Both so long that no rotation follows another one within the model's time. */
 export const schedules: readonly Entry['schedule'][] = [firstSchedule, every(2_000)];
-/** The ticks after the start in which the window is still open; it opens again when the model looks on no more. */
+/** The ticks after the start in which the window is still open. It opens again after the model's time. */
 export const windowTicks = 2;
 export const closingSchedule: Entry['schedule'] = {
   ...firstSchedule,
@@ -167,11 +167,11 @@ const entry: Entry = {
   verifyEveryMs: null,
 };
 
-/** What an entry brings along that is new. */
+/** What a new entry inherits. */
 export const nothing: Inherited = { published: null, failures: 0 };
 export const desiredGroup = (entry: Entry): DesiredGroup => ({ entry, firstSeen: 'rotate' });
 
-/** One is older than the model can tell; the other carries its time, so that a reset that began later answers it. */
+/** One has no time; the other has one, so a reset that started later answers it. */
 export const oneOffs: readonly Work[] = [null, startMs].map((requestedAt, i) => ({
   kind: 'request',
   identity: `one-off ${i + 1}`,
@@ -182,7 +182,7 @@ export const oneOffs: readonly Work[] = [null, startMs].map((requestedAt, i) => 
 }));
 export const verification: Work = { kind: 'verification' };
 
-/** A job's id: the same job is on the queue once. */
+/** A job's id. The same job is on the queue at most once. */
 export function nameOfJob(work: Work): string {
   if (work.kind === 'request') return work.identity;
   return work.kind === 'scheduled' ? `rotation due ${work.dueAt - startMs}` : work.kind;

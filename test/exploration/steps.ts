@@ -2,12 +2,12 @@
  * Every step that can be made from a state. The protocol is the program's own, called as `call.ts`, `rotate.ts`,
  * `registry.ts` and the planner call it; what they do around it is modelled here, in `work.ts`, `edits.ts` and `jobs.ts`:
  *
- * - looking and beginning are one step: what was looked at is decided again when the attempt is recorded, so that a
- *   look by itself changes nothing;
- * - so are recording and sending a read: before the server reads, it does nothing that another could notice;
- * - who lives renews its lease as time goes on; who is frozen or dead does not;
- * - an answer on its way and an answer that is about to be stored are one state: nobody else can tell them apart;
- * - a job may be done by any worker at any time, by two at once as well; no read comes that no index asked for.
+ * - looking and starting are one step: the decision is repeated when the attempt is recorded, so a look alone changes
+ *   nothing;
+ * - so are recording and sending a read: until the server reads, no other process can notice a difference;
+ * - a live process renews its lease as time passes; a frozen or dead one does not;
+ * - an answer on its way and an answer that is about to be stored are one state: no other process can tell them apart;
+ * - any worker may run a job at any time, and two may run it at once; reads come only from an index.
  */
 import { editsOf } from './edits.ts';
 import { lossesOf, release } from './jobs.ts';
@@ -32,7 +32,7 @@ export function stepsFrom(state: State, model: Model): Step[] {
   return [...steps.map((step) => ({ ...step, to: release(step.to, model) })), ...lossesOf(state)];
 }
 
-/** Where it makes a difference: elsewhere it is like being slow, or like dying. */
+/** Only where it makes a difference: elsewhere it is the same as being slow, or as dying. */
 function freeze(state: State, model: Model, index: number, process: Process): Step[] {
   const { doing, name } = process;
   if (state.left.freezes === 0) return [];
@@ -54,7 +54,7 @@ function thaw(state: State, model: Model, index: number): Step {
   return { ...sent, says: `${name} thaws: ${sent.says}` };
 }
 
-/** Its requests and its job stay where they are; who comes back in its place starts with nothing. */
+/** Its requests and its job stay where they are. The process that replaces it starts with nothing. */
 function die(state: State, { times }: Model, index: number, { doing, name }: Process): Step {
   const left = { ...state.left, deaths: state.left.deaths - 1 };
   let to = doNext({ ...state, left }, index, idle);
@@ -75,7 +75,7 @@ function resetByHand(state: State): Step {
   return { says: `somebody resets by hand: ${live}`, to, usual: false };
 }
 
-/** Time goes on unless somebody who lives has something to do at once; those who live renew their leases. */
+/** Time passes unless a live process has something to do at once. Live processes renew their leases. */
 function passTime(state: State, model: Model): Step[] {
   const { times, protocol } = model;
   const nowMs = state.nowMs + tickMs;

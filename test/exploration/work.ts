@@ -186,7 +186,7 @@ function end(
   outcome: CallOutcome | null,
   says: string,
 ): Step {
-  // Two steps of one tick still come one after the other: this one later than the attempt that it meets.
+  // Two steps of one tick happen one after the other: this one later than the attempt that is there already.
   const meets = state.record.attempt;
   const soon = meets !== null && meets.id !== attempt.id && meets.begunAt === state.nowMs ? 1 : 0;
   const { to: stored, changed, breaks } = apply(state, model, { kind: 'ended', attempt, outcome }, state.nowMs + soon);
@@ -208,7 +208,7 @@ function end(
   };
 }
 
-/** The read-back's code was not made by a reset that has not taken effect. */
+/** A reset that has not taken effect did not make the code that was read back. */
 function mistakeOpenWires(state: State): State {
   const mistake = (wire: Wire) => (wire.code === null ? { ...wire, mistaken: true } : wire);
   const processes = state.processes.map((process) => {

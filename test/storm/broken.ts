@@ -1,13 +1,13 @@
 /**
- * The built program with one rule taken out, for proving the checker. Only rules that a storm misses every time: what
- * takes an unlucky moment, such as the fence, is proven by the exploration.
+ * The built program with one rule taken out, to prove the checker. Only rules whose absence every storm shows: those that
+ * need an unlucky moment, such as the fence, are proven by the exploration.
  */
 import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 interface Breakage {
   readonly file: string;
-  /** What the built file says, and what it says then. */
+  /** A text of the built file, and its replacement. */
   readonly from: string;
   readonly to: string;
 }
@@ -33,11 +33,11 @@ export const breakages: Readonly<Record<string, readonly Breakage[]>> = {
     {
       file: 'budget/settle.lua',
       from: "'ZADD', slotsKey, now + per, slot)",
-      // Much too early, so that a slow machine shows it as well.
+      // Much too early, so that a slow machine shows it too.
       to: "'ZADD', slotsKey, now + per / 4, slot)",
     },
   ],
-  // As it was before: only the job that began a call settles it, and not if its group was edited meanwhile.
+  // As in earlier versions: only the job that started a call settles it, and not if its group was edited meanwhile.
   'no settler': [
     { file: 'planner/settler.js', from: 'let released = 0;', to: 'return 0; let released;' },
     {
@@ -53,7 +53,7 @@ export function breakProgram(built: string, name: string): { cli: string; remove
   const breakage = breakages[name];
   if (breakage === undefined)
     throw new Error(`--broken: "${name}" is not one of ${Object.keys(breakages).join(', ')}, all`);
-  // Beside the original, so that it finds the same modules.
+  // Beside the original, so that it resolves the same modules.
   const root = join(built, '..');
   const folder = mkdtempSync(join(root, 'dist-broken-'));
   cpSync(built, join(folder, 'dist'), { recursive: true });
