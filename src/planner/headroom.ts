@@ -40,7 +40,7 @@ export interface Headroom {
 
 export async function readHeadroom(
   { budget, tokenOf, queueOf, ...db }: HeadroomDependencies,
-  instances: readonly InstanceConfig[],
+  instances: Iterable<InstanceConfig>,
   nowMs: number,
 ): Promise<Headroom> {
   const paused = new Set<string>();

@@ -71,7 +71,7 @@ export async function tick(deps: PlannerDependencies): Promise<Tick> {
   let verifications = 0;
   for (const instances of byBucket(deps, [...due, ...unverified])) {
     const ofThese = (heads: InstanceHead[]) => heads.filter(({ instance }) => instances.has(instance));
-    const headroom = await readHeadroom(deps, [...instances], nowMs);
+    const headroom = await readHeadroom(deps, instances, nowMs);
     const plan = planDue(await load(deps, admit(ofThese(due), headroom).slice(0, headroom.free)), headroom, nowMs);
     const planned = plan.rotations.length + plan.reads.length;
     // Half of the slots that due work leaves unused. At least one read is released even with a backlog.
