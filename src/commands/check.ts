@@ -1,9 +1,7 @@
 /** `invite-rotator check`: validates the file and prints the plan. Needs no Redis and no token. */
-
 import { formatRate } from '../config/demand.ts';
 import { formatDurationUp, parseDuration } from '../config/duration.ts';
-import { type FirstStart, makePlan, type Plan, type PlannedInstance } from '../config/plan.ts';
-import { type Preview, previewOf } from '../config/preview.ts';
+import { type FirstStart, makePlan, type Plan, type PlannedInstance, type Preview, previewOf } from '../config/plan.ts';
 import { CommandError, type CommonOptions, readConfig } from './context.ts';
 import { plainTable } from './table.ts';
 

@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import { demands } from '../../src/config/demand.ts';
 import { parseConfig } from '../../src/config/load.ts';
-import { busiestMoment, previewOf } from '../../src/config/preview.ts';
+import { busiestMoment, previewOf } from '../../src/config/plan.ts';
 
 const nowMs = Date.UTC(2026, 0, 5, 12);
 const hour = 3_600_000;
