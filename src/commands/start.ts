@@ -9,7 +9,7 @@ import { dataDir, type EmbeddedOptions, type EmbeddedRedis, startEmbeddedRedis }
 import { createLog, createLogStream, type Logger, logLevels } from '../log.ts';
 import { createMetrics, type Metrics } from '../ops/metrics.ts';
 import { type OpsServer, startOpsServer } from '../ops/server.ts';
-import { connectRedis, createLogins } from '../redis/connection.ts';
+import { connectRedis } from '../redis/connection.ts';
 import { createDatabase } from '../redis/database.ts';
 import { inspectRedis } from '../redis/inspect.ts';
 import { createOutage, type Outage } from '../redis/outage.ts';
@@ -73,9 +73,10 @@ async function run(options: CommonOptions, stopped: Run['stopped'], signal: Abor
 
 async function runOn(target: RedisTarget, { watcher, log, signal, reloads, ...run }: Run): Promise<void> {
   const outage = createOutage(log);
-  const logins = createLogins(target, () => configuredRedis(watcher.current.redis, process.env));
-  reloads.add(logins.reread);
-  const redis = await connectRedis(target, { ...outage, logins, signal });
+  // As the file was at the start: a change of its `redis` section needs a restart.
+  const servers = watcher.current.redis;
+  const reread = () => configuredRedis(servers, process.env);
+  const redis = await connectRedis(target, { ...outage, reread, signal });
   try {
     const { problem, warnings } = await unlessAborted(inspectRedis(redis), signal);
     if (problem !== null) throw new CommandError(1, problem);

@@ -4,10 +4,11 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, openSync, readFileSync, statSync } from 'node:fs';
-import { connect } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { RedisStartError } from '../redis/errors.ts';
+import type { Redis } from 'ioredis';
+import { RedisStartError, refusalOf } from '../redis/errors.ts';
+import { askOnce } from '../redis/target.ts';
 
 /** A server that does not answer for this long will not come up. While it loads its data, it answers. */
 const startMs = 30_000;
@@ -51,9 +52,9 @@ export function launch(binary: string, folder: string, env: NodeJS.ProcessEnv): 
 export async function waitUntilReady(path: string, isAlive: () => boolean, lastLog: () => string): Promise<void> {
   let deadline = performance.now() + startMs;
   while (performance.now() < deadline) {
-    const reply = await ask(path, 'PING', /^[+-].*\r\n/);
-    if (reply?.startsWith('+PONG')) return;
-    if (reply?.startsWith('-LOADING')) deadline = performance.now() + startMs;
+    const reply = await ask(path, (client) => client.ping());
+    if (reply === 'PONG') return;
+    if (refusalOf(reply) === 'LOADING') deadline = performance.now() + startMs;
     if (!isAlive()) throw new RedisStartError(`the embedded Redis ended at once: ${lastLog()}`);
     await sleep(25);
   }
@@ -62,29 +63,13 @@ export async function waitUntilReady(path: string, isAlive: () => boolean, lastL
 
 /** The id of the process that serves a socket, or null if none does. */
 export async function pidAt(path: string): Promise<number | null> {
-  const reply = await ask(path, 'INFO server', /process_id:\d+\r\n|^-.*\r\n/);
-  const pid = /process_id:(\d+)/.exec(reply ?? '')?.[1];
+  const info = await ask(path, (client) => client.info('server'));
+  const pid = /process_id:(\d+)/.exec(String(info))?.[1];
   return pid === undefined ? null : Number(pid);
 }
 
-/** Sends one command and resolves with the reply once it matches `complete`. Null: no server, or no reply in time. */
-function ask(path: string, command: string, complete: RegExp): Promise<string | null> {
-  return new Promise((resolve) => {
-    const socket = connect(path);
-    let received = '';
-    const end = (reply: string | null) => {
-      socket.destroy();
-      resolve(reply);
-    };
-    socket.setTimeout(replyMs, () => end(null));
-    socket.on('error', () => end(null));
-    socket.on('close', () => end(null));
-    socket.on('connect', () => socket.write(`${command}\r\n`));
-    socket.on('data', (chunk) => {
-      received += chunk.toString('latin1');
-      if (complete.test(received)) end(received);
-    });
-  });
+function ask(path: string, command: (client: Redis) => Promise<string>): Promise<string | Error> {
+  return askOnce({ path, connectTimeout: replyMs, commandTimeout: replyMs }, command);
 }
 
 export function logSize(folder: string): number {

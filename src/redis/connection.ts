@@ -14,17 +14,20 @@
  * happen twice has to be safe in its script.
  */
 import { lookup } from 'node:dns';
-import { Redis, type RedisOptions } from 'ioredis';
-import { connectionClosed, describeError, isLoginError, RedisStartError, refusalOf } from './errors.ts';
+import type { RedisOptions } from 'ioredis';
+import { connectionClosed, describeError, RedisStartError } from './errors.ts';
 import { createRefusals, type Refusals } from './outage.ts';
 import type { RedisClient } from './scripts.ts';
 import {
+  askOnce,
   type ClusterTarget,
+  commonOptions,
   contactsOf,
   describeTarget,
   loginOptions,
   passwordsOf,
   type RedisTarget,
+  reconnectPauseMs,
   serverOptions,
 } from './target.ts';
 import { type Waiting, WaitingCluster, WaitingRedis } from './waitingClient.ts';
@@ -39,41 +42,36 @@ export interface ConnectOptions {
   readonly refusedForMs?: number;
   /** Gives up connecting: rejects with the signal's reason. */
   readonly signal?: AbortSignal;
-  /** For passwords that may change. Default: the target's own. */
-  readonly logins?: Logins;
+  /** Reads the target again for each connection, since passwords may change. Null: the configuration names none any more. */
+  readonly reread?: () => RedisTarget | null;
 }
 
-/** The target with its passwords, as they were last read. */
-export interface Logins {
-  readonly current: RedisTarget;
-  /** Reads them again. If that fails, the current ones stay in force. */
-  reread(): void;
-}
-
-const connectMs = 5_000;
 /** How long a Sentinel or a node may take to answer. */
 const handshakeMs = 5_000;
-/** The longest pause between two attempts to reconnect. */
-const maxRetryMs = 1_000;
-const keepAliveMs = 15_000;
 /** Between two attempts of a command whose cluster node is gone. */
 const clusterRetryMs = 200;
 /** BullMQ blocks for at most 10 s. */
 const defaultSilenceMs = 12_000;
-/** Redis may refuse the login of many connections at once. */
-const rereadEveryMs = 500;
 
 /** Resolves when Redis answers and has loaded its data. Rejects with a `RedisStartError` if it is not reachable now. */
 export async function connectRedis(target: RedisTarget, options: ConnectOptions = {}): Promise<RedisClient> {
-  const { onChange, silenceMs = defaultSilenceMs, signal, logins = { current: target, reread() {} } } = options;
+  const { onChange, silenceMs = defaultSilenceMs, signal, reread = () => target } = options;
   const { refusals = createRefusals(), refusedForMs = Number.POSITIVE_INFINITY } = options;
   signal?.throwIfAborted();
+  let lastRead = target;
+  const current = () => {
+    try {
+      lastRead = reread() ?? lastRead;
+    } catch {
+      // A password file that is being replaced: the last password stays in use.
+    }
+    return lastRead;
+  };
   const waiting: Waiting = {
     refusals,
     refusedForMs,
     wasReady: false,
-    login: () => passwordsOf(logins.current),
-    onWrongLogin: () => logins.reread(),
+    login: () => passwordsOf(current()),
   };
   const client = open(target, silenceMs, waiting);
   let reason = connectionClosed;
@@ -81,10 +79,7 @@ export async function connectRedis(target: RedisTarget, options: ConnectOptions 
     reason = describeError(error);
   };
   client.on('error', onError);
-  client.on('node error', (error: Error) => {
-    onError(error);
-    if (isLoginError(refusalOf(error))) logins.reread();
-  });
+  client.on('node error', onError);
   client.on('sentinelError', onError);
   await firstReady(client, signal, async () => {
     const why = await explain(target, reason);
@@ -110,15 +105,12 @@ export async function connectRedis(target: RedisTarget, options: ConnectOptions 
 
 function open(target: RedisTarget, silenceMs: number, waiting: Waiting): RedisClient {
   /** There is no second attempt before the first connection is ready: the user sees at once what is wrong. */
-  const retryAfter = (attempts: number) =>
-    waiting.wasReady ? Math.min(50 * 2 ** Math.min(attempts, 10), maxRetryMs) : null;
+  const retryAfter = (attempts: number) => (waiting.wasReady ? reconnectPauseMs(attempts) : null);
   const settings: RedisOptions = {
+    ...commonOptions,
     connectionName: 'invite-rotator',
-    maxRetriesPerRequest: null,
-    connectTimeout: connectMs,
     // Otherwise a silent cut (a firewall, a dead host) would hold commands for a quarter of an hour.
     socketTimeout: silenceMs,
-    keepAlive: keepAliveMs,
   };
   if ('cluster' in target) return openCluster(target, settings, retryAfter, waiting);
   return new WaitingRedis({
@@ -190,40 +182,6 @@ async function explain(target: RedisTarget, reason: string): Promise<string> {
 
 /** Why one Sentinel, or one node of a cluster, does not answer; null if it does. */
 async function failureOf(server: RedisOptions): Promise<string | null> {
-  const client = new Redis({
-    ...server,
-    ...{ connectTimeout: connectMs, commandTimeout: handshakeMs },
-    ...{ lazyConnect: true, retryStrategy: null, enableReadyCheck: false },
-  });
-  const reasons: string[] = [];
-  client.on('error', (error) => reasons.push(describeError(error)));
-  try {
-    await client.connect();
-    await client.ping();
-    return null;
-  } catch (error) {
-    return reasons[0] ?? describeError(error as Error);
-  } finally {
-    client.disconnect();
-  }
-}
-
-/** `read` returns null if the configuration names no Redis, and throws if a password cannot be read. */
-export function createLogins(first: RedisTarget, read: () => RedisTarget | null): Logins {
-  let current = first;
-  let readAt = Number.NEGATIVE_INFINITY;
-  return {
-    get current() {
-      return current;
-    },
-    reread() {
-      if (performance.now() - readAt < rereadEveryMs) return;
-      readAt = performance.now();
-      try {
-        current = read() ?? current;
-      } catch {
-        // The file is being replaced: the next refusal reads it again.
-      }
-    },
-  };
+  const reply = await askOnce({ ...commonOptions, ...server, commandTimeout: handshakeMs }, (client) => client.ping());
+  return reply instanceof Error ? describeError(reply) : null;
 }

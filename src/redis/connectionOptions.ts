@@ -5,6 +5,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Cluster, Redis, type RedisOptions } from 'ioredis';
 import type { RedisClient } from './scripts.ts';
+import { commonOptions, reconnectPauseMs } from './target.ts';
 
 /** A URL (`redis://`, `rediss://`), ioredis's options, or an ioredis client with `maxRetriesPerRequest: null`. */
 export type Connection = string | RedisOptions | Redis | Cluster;
@@ -19,10 +20,6 @@ export interface Opened {
 
 /** BullMQ and the library block for at most 10 s, so a connection that is silent for longer is dead. */
 const silenceMs = 15_000;
-const connectMs = 5_000;
-const keepAliveMs = 15_000;
-/** The longest pause between two attempts to reconnect. */
-const maxRetryMs = 1_000;
 /** For the reply to QUIT. */
 const quitMs = 500;
 
@@ -32,16 +29,13 @@ const prefixReason = "BullMQ's keys begin with the option prefix";
 export function openConnection(connection: Connection): Opened {
   let isClosed = false;
   const opened: RedisClient[] = [];
-  const retryStrategy = (attempts: number) =>
-    isClosed ? null : Math.min(50 * 2 ** Math.min(attempts, 10), maxRetryMs);
+  const retryStrategy = (attempts: number) => (isClosed ? null : reconnectPauseMs(attempts));
   /** Workers block on duplicates of the client, which inherit these. */
   const options = {
-    maxRetriesPerRequest: null,
+    ...commonOptions,
     enableOfflineQueue: true,
     lazyConnect: false,
-    connectTimeout: connectMs,
     socketTimeout: silenceMs,
-    keepAlive: keepAliveMs,
     retryStrategy,
     // After a failover the server is a replica: reconnect, and send the command again.
     reconnectOnError: (error: Error) => (error.message.startsWith('READONLY') ? 2 : false),

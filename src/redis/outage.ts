@@ -1,6 +1,5 @@
 /** Whether Redis can be used now, over all connections of this process, and the log lines about it. */
 import type { Logger } from '../log.ts';
-import type { ConnectOptions } from './connection.ts';
 import { connectionClosed, type Refusal, refusalReasons } from './errors.ts';
 
 /** What Redis refuses now. Each reason is reported at most once a minute, and its end once. */
@@ -54,7 +53,10 @@ export function createRefusals(onRefusal: OnRefusal = () => {}): Refusals {
   };
 }
 
-export interface Outage extends Required<Pick<ConnectOptions, 'onChange' | 'refusals'>> {
+/** For `connectRedis`, which calls `onChange`. */
+export interface Outage {
+  readonly refusals: Refusals;
+  onChange(isConnected: boolean, why: string): void;
   /** Why Redis is not reachable, or the code by which it refuses commands; null if it can be used. */
   now(): string | null;
 }

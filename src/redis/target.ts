@@ -1,5 +1,5 @@
-/** The address and login of a Redis, as text and as ioredis's options. */
-import type { RedisOptions } from 'ioredis';
+/** The address and login of a Redis, as text and as ioredis's options, and what all connections have in common. */
+import { Redis, type RedisOptions } from 'ioredis';
 import { registerSecret } from '../log.ts';
 
 export interface NodeAddress {
@@ -29,6 +29,34 @@ export interface ClusterTarget {
 
 /** Contains passwords: show it only through `describeTarget`. */
 export type RedisTarget = ServerTarget | SentinelTarget | ClusterTarget;
+
+/** For every connection: commands wait for as long as it takes. */
+export const commonOptions = {
+  maxRetriesPerRequest: null,
+  connectTimeout: 5_000,
+  keepAlive: 15_000,
+} satisfies RedisOptions;
+
+/** At most a second, so that the end of an outage is noticed soon. */
+export function reconnectPauseMs(attempts: number): number {
+  return Math.min(50 * 2 ** Math.min(attempts, 10), 1_000);
+}
+
+/** The reply to one command on a connection of its own, or why there is none. */
+export async function askOnce<T>(server: RedisOptions, command: (client: Redis) => Promise<T>): Promise<T | Error> {
+  const client = new Redis({ ...server, lazyConnect: true, retryStrategy: null, enableReadyCheck: false });
+  const errors: Error[] = [];
+  client.on('error', (error) => errors.push(error));
+  try {
+    await client.connect();
+    return await command(client);
+  } catch (error) {
+    // The connection's error says more than the command's.
+    return errors[0] ?? (error as Error);
+  } finally {
+    client.disconnect();
+  }
+}
 
 /** As text, without a password. */
 export function describeTarget(target: RedisTarget): string {

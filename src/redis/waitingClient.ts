@@ -19,8 +19,6 @@ export interface Waiting {
   wasReady: boolean;
   /** Called for each connection: a password may have changed. */
   login(): Pick<RedisOptions, 'password' | 'sentinelPassword'>;
-  /** Called when Redis does not accept the login. */
-  onWrongLogin(): void;
 }
 
 /** An option, so that ioredis passes it on to duplicates. */
@@ -68,9 +66,8 @@ export class WaitingRedis extends Redis {
       super.handleReconnection(error, item);
       return;
     }
-    const { refusals, refusedForMs, onWrongLogin } = this.options.waiting;
+    const { refusals, refusedForMs } = this.options.waiting;
     refusals.refused(reason);
-    if (isLoginError(reason)) onWrongLogin();
     const sinceMs = this.firstRefusedAt.get(command) ?? performance.now();
     this.firstRefusedAt.set(command, sinceMs);
     if (performance.now() - sinceMs >= refusedForMs) {
@@ -89,7 +86,6 @@ export class WaitingRedis extends Redis {
    * here they wait for the next connection.
    */
   override recoverFromFatalError(commandError: Error, error: Error, options: FlushOptions): void {
-    if (isLoginError(refusalOf(error))) this.options.waiting.onWrongLogin();
     const waits = this.condition?.handshake === true && this.options.waiting.wasReady;
     super.recoverFromFatalError(commandError, error, waits ? { ...options, offlineQueue: false } : options);
   }
