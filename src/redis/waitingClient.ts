@@ -7,7 +7,7 @@
  * several commands sent at once are refused, their order is not guaranteed.
  */
 import { Cluster, type ClusterNode, type ClusterOptions, type Command, Redis, type RedisOptions } from 'ioredis';
-import { isLoginError, refusalOf } from './errors.ts';
+import { isLoginError, type Refusal, refusalOf } from './errors.ts';
 import type { Refusals } from './outage.ts';
 
 /** What all connections of one client share. */
@@ -33,13 +33,24 @@ const resendMs = 1_000;
 type CommandItem = Parameters<Redis['handleReconnection']>[1];
 type FlushOptions = Parameters<Redis['recoverFromFatalError']>[2];
 
+/** By command. */
+const firstRefusedAt = new WeakMap<object, number>();
+
+/** Reports that a command was refused. Returns whether that goes on for longer than the command may wait. */
+function isRefusedForLong(command: object, reason: Refusal, { refusals, refusedForMs }: Waiting): boolean {
+  refusals.refused(reason);
+  const nowMs = performance.now();
+  const sinceMs = firstRefusedAt.get(command) ?? nowMs;
+  firstRefusedAt.set(command, sinceMs);
+  return nowMs - sinceMs >= refusedForMs;
+}
+
 export class WaitingRedis extends Redis {
   declare readonly options: WaitingOptions;
   private readonly refused: Command[] = [];
   private timer: NodeJS.Timeout | undefined;
   /** A new connection may be accepted: another server may be the primary now, or the password may have changed. */
   private mustReconnect = false;
-  private readonly firstRefusedAt = new WeakMap<object, number>();
 
   constructor(options: WaitingOptions) {
     super({ ...options, replyMapping: 'legacy' });
@@ -66,11 +77,7 @@ export class WaitingRedis extends Redis {
       super.handleReconnection(error, item);
       return;
     }
-    const { refusals, refusedForMs } = this.options.waiting;
-    refusals.refused(reason);
-    const sinceMs = this.firstRefusedAt.get(command) ?? performance.now();
-    this.firstRefusedAt.set(command, sinceMs);
-    if (performance.now() - sinceMs >= refusedForMs) {
+    if (isRefusedForLong(command, reason, this.options.waiting)) {
       command.reject(error);
       return;
     }
@@ -129,7 +136,6 @@ interface Handlers {
 export class WaitingCluster extends Cluster {
   declare readonly options: WaitingClusterOptions;
   private readonly contacts: ClusterNode[];
-  private readonly firstRefusedAt = new WeakMap<object, number>();
 
   constructor(contacts: ClusterNode[], options: WaitingClusterOptions) {
     super(contacts, { ...options, redisOptions: { ...options.redisOptions, replyMapping: 'legacy' } });
@@ -157,12 +163,9 @@ export class WaitingCluster extends Cluster {
       super.handleError(error, attempts, handlers);
       return;
     }
-    const { refusals, refusedForMs } = this.options.waiting;
-    refusals.refused(reason);
-    const sinceMs = this.firstRefusedAt.get(attempts) ?? performance.now();
-    this.firstRefusedAt.set(attempts, sinceMs);
+    const isFinal = isRefusedForLong(attempts, reason, this.options.waiting);
     if (reason === 'CLUSTERDOWN' || reason === 'TRYAGAIN') super.handleError(error, attempts, handlers);
-    else if (performance.now() - sinceMs >= refusedForMs) handlers.defaults();
+    else if (isFinal) handlers.defaults();
     else setTimeout(() => handlers.tryagain(), resendMs);
   }
 }
