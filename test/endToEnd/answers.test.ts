@@ -103,7 +103,7 @@ it.each(states)('ends with the live link of a group that is %s', { timeout: 120_
   );
 });
 
-it('reports at once, and without a second call, what the API does not implement', async () => {
+it('reports at once, without a second call, that the API does not implement a call', async () => {
   const { rig } = await started(file('{ name: bot, tokenEnv: TOKEN }', `{ id: vip, identifier: "${jids[0]}" }`));
   await rig.adopted('vip');
   rig.standIn.faults.next(answer(501, envelope('not implemented'), null), { endpoint: 'reset' });
@@ -115,14 +115,14 @@ it('reports at once, and without a second call, what the API does not implement'
   });
 });
 
-it('says how often it tried', async () => {
+it('reports the number of its attempts', async () => {
   const { rig } = await started(file('{ name: bot, tokenEnv: TOKEN }', `{ id: vip, identifier: "${jids[0]}" }`));
   await rig.adopted('vip');
   rig.standIn.faults.next({ kind: 'serverError', effect: false }, { endpoint: 'reset' }, 4);
   await expect(rig.ask('bot', { group: 'vip' })).rejects.toThrow('server_error: Internal server error (after 4 calls)');
 });
 
-it('publishes none of our own replaced links that a cache still shows', async () => {
+it('does not publish a link that this program has replaced and a cache still shows', async () => {
   const yaml = file('{ name: bot, tokenEnv: TOKEN }', `{ id: vip, identifier: "${jids[0]}" }`);
   const { rig } = await started(yaml.replace('verify: off', 'verify: { every: 1s }'));
   await rig.adopted('vip');

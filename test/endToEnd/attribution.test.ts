@@ -87,7 +87,7 @@ const failuresOf = (rig: Rig, instance: string) =>
 const closedOf = (rig: Rig, instance?: string) =>
   rig.logged.filter((line) => line.event === 'gate.closed' && (instance === undefined || line.instance === instance));
 
-it('costs the neighbours of a group that is always refused one pause at most, and reports it alone', {
+it('pauses other groups at most once for a group that is always refused, and reports only that group', {
   timeout: 180_000,
 }, async () => {
   const rig = await poisoned(refusals);
@@ -115,7 +115,7 @@ it('costs the neighbours of a group that is always refused one pause at most, an
   );
 });
 
-it('asks another group itself where none has work, and then reports the one that is refused', {
+it('reads another group if none has work, and then reports the one that is refused', {
   timeout: 120_000,
 }, async () => {
   // What a read that works proves to be over. One whose resets are throttled waits for another reset.
@@ -144,7 +144,9 @@ const world = (count: number) => ({
   groups: jids.slice(0, count).map((jid) => ({ jid })),
 });
 
-it('is one alarm, few calls and no failure where all groups of an instance fail', { timeout: 180_000 }, async () => {
+it('logs one alarm, makes few calls and fails no job when all groups of an instance fail', {
+  timeout: 180_000,
+}, async () => {
   const faults: readonly (readonly [string, Fault])[] = [
     ['server-error', { kind: 'serverError', effect: false }],
     ['late-error', { kind: 'serverError', effect: true }],

@@ -23,7 +23,7 @@ async function startAdopted(yaml: string, count: number, standIn: Partial<StandI
 }
 const world = (count: number) => jids.slice(0, count).map((jid) => ({ jid }));
 
-it('leaves to others what they use of the token, and says so', async () => {
+it('leaves the requests that others make with the token to them, and logs that', async () => {
   const rig = await makeRig({
     yaml: bots('rateLimit: { max: 10, per: 2s, reserve: 1 }') + groups(12, 'firstSeen: rotate'),
     standIn: { limit: { perMs: 2_000, limit: 10 }, groups: world(12), latency: { minMs: 5, maxMs: 30 } },
@@ -35,7 +35,7 @@ it('leaves to others what they use of the token, and says so', async () => {
   expect(rig.logged.filter(({ event }) => event === 'limit.shared')).toHaveLength(1);
 });
 
-it('keeps one limit for two instances with one token', async () => {
+it('keeps one limit for two instances that share a token', async () => {
   const rig = await makeRig({
     yaml:
       bots('rateLimit: { max: 6, per: 1500ms, reserve: 1 }') +
@@ -48,7 +48,7 @@ it('keeps one limit for two instances with one token', async () => {
   expect(rig.standIn.log.maxInAnyWindow(token, 1_500)).toBeLessThanOrEqual(6);
 });
 
-it('says once that the limit is higher than the file says, and keeps to the file', async () => {
+it('logs once that the limit is higher than the file says, and stays within the file', async () => {
   const rig = await makeRig({
     yaml: bots('rateLimit: { max: 3, per: 1s, reserve: 0 }') + groups(7, 'firstSeen: rotate'),
     standIn: { limit: { perMs: 1_000, limit: 50 } },
@@ -60,7 +60,7 @@ it('says once that the limit is higher than the file says, and keeps to the file
   expect(said).toMatchObject([{ event: 'limit.higher', limit: 50, configured: 3 }]);
 });
 
-it('sends one-offs from the reserve while scheduled work waits, and after that as the next in line', async () => {
+it('sends one-offs from the reserve while scheduled work waits, and then before it', async () => {
   const yaml =
     bots('rateLimit: { max: 10, reserve: 3 }') +
     groups(30, 'firstSeen: rotate').replace(/(g2[6-9].*)firstSeen: rotate/g, '$1firstSeen: wait');
@@ -84,7 +84,7 @@ it('sends one-offs from the reserve while scheduled work waits, and after that a
   expect(rig.standIn.log.of({ status: 429 })).toEqual([]);
 });
 
-it('keeps a pace between scheduled resets of a number', async () => {
+it('keeps the pace between scheduled resets of an instance', async () => {
   const rig = await makeRig({ yaml: bots('pace: 400ms') + groups(5, 'firstSeen: rotate') });
   await rig.start();
   await until('all five', () => rig.standIn.log.of({ endpoint: 'reset', status: 200 }).length === 5);
@@ -93,7 +93,7 @@ it('keeps a pace between scheduled resets of a number', async () => {
   for (const [i, begin] of begins.slice(1).entries()) expect(begin - begins[i]!).toBeGreaterThan(350);
 });
 
-it('respects a closed gate after a restart, keeps the order of what waits, and tries with one call when it opens', async () => {
+it('respects a closed gate after a restart, keeps the order of waiting jobs, and probes with one call when it opens', async () => {
   const rig = await makeRig({ yaml: bots('concurrency: 3') + groups(8) });
   rig.standIn.setConnection('bot', 'disconnected');
   const first = await rig.start();
@@ -120,7 +120,7 @@ it('respects a closed gate after a restart, keeps the order of what waits, and t
   for (const { begin } of rest) expect(begin).toBeGreaterThanOrEqual(probe!.end!);
 });
 
-it('puts jobs back in their order when a gate closes while they are worked on', async () => {
+it('puts running jobs back in their order when a gate closes', async () => {
   const rig = await makeRig({ yaml: bots('concurrency: 4') + groups(10) });
   await rig.start();
   await rig.ask('bot', { group: 'g9' });
@@ -135,7 +135,7 @@ it('puts jobs back in their order when a gate closes while they are worked on', 
   await Promise.all(asked);
 });
 
-it('lets what waits ask anew when the file grants more', async () => {
+it('lets waiting jobs retry when an edit raises the limit', async () => {
   const yaml = (max: number) => bots(`rateLimit: { max: ${max}, reserve: 0 }`) + groups(5);
   const rig = await startAdopted(yaml(2), 5);
   const asked = Array.from({ length: 5 }, (_, i) => rig.ask('bot', { group: `g${i}` }));

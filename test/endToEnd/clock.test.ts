@@ -82,7 +82,7 @@ it.each([
   expect(revisions).toEqual([...new Set(revisions)].sort((a, b) => a - b));
 });
 
-it('settles what a dead worker had in flight, as if the clock had not been set back', async () => {
+it('settles the call of a dead worker as if the clock had not been set back', async () => {
   const { rig, setBack, redis } = await started();
   const begunAt = await redisTime({ ...rig, redis });
   const attempt = { id: 'dead', call: 'reset', begunAt, leaseUntil: begunAt + 10_000, request: null, covers: null };
@@ -94,7 +94,7 @@ it('settles what a dead worker had in flight, as if the clock had not been set b
   });
 });
 
-it('gives slots back, as if the clock had not been set back', async () => {
+it('returns slots as if the clock had not been set back', async () => {
   const { rig, setBack } = await started(', rateLimit: { max: 2, per: 5s, reserve: 0 }');
   await rig.ask('bot', { group: 'vip' });
   await setBack.redis(3_600_000);
@@ -102,7 +102,7 @@ it('gives slots back, as if the clock had not been set back', async () => {
   expect(await rig.ask('bot', { group: 'vip' })).toMatchObject({ status: 'rotated' });
 });
 
-it('ends a pause when it would have ended, as if the clock had not been set back', async () => {
+it('ends a pause as if the clock had not been set back', async () => {
   const { rig, setBack, redis } = await started();
   const { verdict } = await failCall({ ...rig, redis }, 'bot', 'server_error', { group: 'a' });
   expect(verdict).toBe('unproven');

@@ -29,7 +29,7 @@ async function statesOf(rig: Rig): Promise<Record<string, string>> {
   return Object.fromEntries(groups.map(({ group, state }) => [group, state]));
 }
 
-it('holds up no other group, is told of, and begins anew once it is deleted', async () => {
+it('delays no other group, is reported, and starts over once it is deleted', async () => {
   const rig = await makeRig({ yaml });
   await rig.start();
   await rig.adopted('damaged', 'sound');
@@ -49,7 +49,7 @@ it('holds up no other group, is told of, and begins anew once it is deleted', as
   expect(await statesOf(rig)).toEqual({ damaged: 'fresh', sound: 'fresh' });
 });
 
-it('keeps no worker from starting', async () => {
+it('does not keep a worker from starting', async () => {
   const rig = await makeRig({ yaml });
   await damage(rig);
   await rig.start();

@@ -3,7 +3,7 @@ import { bot, bot2, file, group, started } from '../support/edited.ts';
 import { jids, makeRig } from '../support/rig.ts';
 import { until } from '../support/until.ts';
 
-it('works for an instance that was added, and no more for one that was removed', async () => {
+it('serves an instance that was added, and no longer serves one that was removed', async () => {
   const { rig, reload } = await started(file(bot, group('vip', 0)));
   await reload(file(`${bot}, ${bot2}`, group('vip', 0, ', instance: bot'), group('new', 1, ', instance: bot2')));
   expect(await rig.ask('bot2', { group: 'new' })).toMatchObject({ status: 'rotated' });
@@ -14,7 +14,7 @@ it('works for an instance that was added, and no more for one that was removed',
   expect(await rig.later('new', 1)).toMatchObject({ type: 'rotation.failed' });
 });
 
-it('finishes what is in flight for a group and an instance that are removed', async () => {
+it('finishes the calls in flight of a group and an instance that are removed', async () => {
   const { rig, reload } = await started(
     file(`${bot}, ${bot2}`, group('vip', 0, ', instance: bot'), group('gone', 1, ', instance: bot2')),
   );
@@ -27,7 +27,7 @@ it('finishes what is in flight for a group and an instance that are removed', as
   expect(await rig.later('gone')).toMatchObject({ inviteCode: rig.standIn.codeOf(jids[1]!) });
 });
 
-it('counts a shortened period from the last rotation, and a group that is disabled not at all', async () => {
+it('counts a shortened period from the last rotation, and does not schedule a disabled group', async () => {
   const { rig, reload } = await started(file(bot, group('vip', 0), group('calm', 1)));
   await rig.ask('bot', { group: 'vip' });
   await rig.ask('bot', { group: 'calm' });
@@ -37,7 +37,7 @@ it('counts a shortened period from the last rotation, and a group that is disabl
   expect(rig.laterOf('calm')).toHaveLength(1);
 });
 
-it('keeps the history of a group that was removed and comes back', async () => {
+it('keeps the history of a group that was removed and returns', async () => {
   const { rig, reload } = await started(file(bot, group('vip', 0), group('other', 1)));
   await rig.ask('bot', { group: 'vip' });
   const first = await rig.later('vip');

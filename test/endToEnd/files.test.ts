@@ -19,7 +19,7 @@ groups:
       ${archived} }`;
 const world = { groups: [{ jid: jids[0]!, code }, ...[1, 2, 3].map((n) => ({ jid: jids[n]! }))] };
 
-it('takes no notice of a file that is half-written for some seconds', { timeout: 90_000 }, async () => {
+it('ignores a file that is half-written for some seconds', { timeout: 90_000 }, async () => {
   const { rig, count } = await started(lines(code), world);
   await rig.adopted('a', 'b', 'c');
   const before = { calls: rig.standIn.log.all.length, events: rig.events.length };
@@ -41,7 +41,7 @@ it('takes no notice of a file that is half-written for some seconds', { timeout:
   expect(await rig.ask('bot', { group: 'a' })).toMatchObject({ status: 'rotated', jid: jids[0] });
 });
 
-it('forgets nothing when a file that was half-written for longer is whole again', async () => {
+it('loses no history when a file that was half-written for longer is complete again', async () => {
   const { rig, reload } = await started(lines(code), world);
   await rig.ask('bot', { group: 'a' });
   await rig.adopted('a', 'b', 'c');
@@ -53,7 +53,7 @@ it('forgets nothing when a file that was half-written for longer is whole again'
   expect(rig.standIn.log.of({ endpoint: 'reset', jid: jids[0]! })).toHaveLength(2);
 });
 
-it('reports loudly that many groups have left the file', async () => {
+it('logs an error when many groups have left the file', async () => {
   const groups = [0, 1, 2, 3, 4].map((n) => group(`g${n}`, n));
   const { rig, reload } = await started(file(bot, ...groups));
   await reload(file(bot, ...groups.slice(0, 2)));
@@ -62,7 +62,7 @@ it('reports loudly that many groups have left the file', async () => {
   });
 });
 
-it('reads a group that comes back, and publishes what a person has changed meanwhile', async () => {
+it('reads a group that returns, and publishes the link that a person has set in the meantime', async () => {
   const { rig, reload } = await started(file(bot, group('vip', 0), group('other', 1)));
   await rig.adopted('vip', 'other');
   await reload(file(bot, group('other', 1)));
@@ -85,7 +85,7 @@ it('answers one-offs for every group of two workers whose files differ, and warn
   expect(rig.logged.find(({ event }) => event === 'groups.kept')).toMatchObject({ groups: ['only'] });
 });
 
-it('goes by the newer of two files, whichever worker commits, and however often the older one starts', async () => {
+it('follows the newer of two files, whichever worker commits, and however often the older one starts', async () => {
   const old = file(bot, group('vip', 0, ', every: 7d'));
   const { rig, reload, service } = await started(old);
   await rig.adopted('vip');
@@ -101,7 +101,7 @@ it('goes by the newer of two files, whichever worker commits, and however often 
   expect(service.config.groups[0]?.schedule).toMatchObject({ everyMs: 2 * 3_600_000 });
 });
 
-it('lets a group go when the last worker whose file has it has seen the edit', { timeout: 90_000 }, async () => {
+it('removes a group once the last worker whose file had it has seen the edit', { timeout: 90_000 }, async () => {
   const both = file(bot, group('vip', 0), group('gone', 1));
   const { rig, reload } = await started(both);
   const other = await rig.startOther(both);

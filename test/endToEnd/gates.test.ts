@@ -15,12 +15,12 @@ groups:
   - { id: other, identifier: "${jids[1]}", instance: bot2 }
 verify: off`;
 
-const doors = [
+const pauses = [
   ['a disconnected number', 'instance_disconnected', 30_000],
   ['a token that is not accepted', 'unauthorized', 30_000],
   ['throttling by WhatsApp', 'throttled', 60_000],
 ] as const;
-it.each(doors)(
+it.each(pauses)(
   '%s closes its own gate: the job waits, loses no try, and others go on',
   async (_name, code, firstMs) => {
     const rig = await makeRig({ yaml: yaml() });
@@ -51,7 +51,7 @@ it.each(doors)(
   },
 );
 
-it('reads a token file again after a 401, before it closes anything', async () => {
+it('reads a token file again after a 401 before it closes the gate', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'invite-rotator-gates-'));
   onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
   const path = join(folder, 'token');
@@ -66,7 +66,7 @@ it('reads a token file again after a 401, before it closes anything', async () =
   expect(rig.logged.map(({ event }) => event)).not.toContain('gate.closed');
 });
 
-it("waits for the reset after the limit's 429, and loses no job", async () => {
+it('waits until the limit is reset after its 429, and loses no job', async () => {
   const rig = await makeRig({ yaml: yaml(), standIn: { limit: { perMs: 1_500, limit: 5 } } });
   await rig.start();
   await rig.adopted('vip', 'other');
@@ -95,7 +95,7 @@ verify: off`,
   expect(rig.standIn.log.maxInAnyWindow(token, 1_000)).toBeLessThanOrEqual(3);
 });
 
-it('reports a second entry for one WhatsApp group once, and lets the first go on', async () => {
+it('reports a second entry for one WhatsApp group once, and keeps serving the first', async () => {
   const rig = await makeRig({
     yaml: `
 instances: [{ name: bot, tokenEnv: TOKEN }]
@@ -123,7 +123,7 @@ groups:
 ${[0, 1, 2, 3, 4].map((i) => `  - { id: g${i}, identifier: "${jids[i]}" }`).join('\n')}
 verify: off`;
 
-it('suspects the instance when several groups fail in a row, and blames none before a second call', async () => {
+it('suspects the instance when several groups fail in a row, and blames no group before a second call', async () => {
   const rig = await makeRig({ yaml: five });
   await rig.start();
   await rig.adopted('g0', 'g1', 'g2', 'g3', 'g4');
@@ -159,7 +159,7 @@ it('blames groups that fail while others work', async () => {
   expect(rig.logged.map(({ event }) => event)).not.toContain('gate.closed');
 });
 
-it('blames nobody for a phone that was disconnected, and then works again', async () => {
+it('blames no group for a phone that was disconnected and works again', async () => {
   const rig = await makeRig({ yaml: five });
   await rig.start();
   const ids = ['g0', 'g1', 'g2', 'g3', 'g4'];

@@ -53,7 +53,7 @@ it('refuses hostile jobs at once, without a call, and tells them apart from its 
   expect(({} as { group?: unknown }).group).toBeUndefined();
 });
 
-it('repeats what was asked in the event and nowhere else', async () => {
+it('repeats the text of a request in its event and nowhere else', async () => {
   const rig = await makeRig({ yaml });
   await rig.start();
   await rig.adopted('vip');
@@ -68,7 +68,7 @@ it('repeats what was asked in the event and nowhere else', async () => {
   expect(({} as { polluted?: unknown }).polluted).toBeUndefined();
 });
 
-it('takes a name that every object has for what it is: of a group, an instance and a queue', async () => {
+it('accepts names that every JavaScript object has, for a group, an instance and a queue', async () => {
   const names = ['constructor', '__proto__'];
   const rig = await makeRig({
     yaml: `

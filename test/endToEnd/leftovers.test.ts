@@ -71,7 +71,7 @@ it('answers a one-off that waits while its group moves to another instance', slo
   expect(resets(rig, 0).at(-1)).toMatchObject({ instance: 'bot', status: 200 });
 });
 
-it('fails what lies on the queue of an instance that is gone, each with an event of its own', slow, async () => {
+it('fails the jobs on the queue of an instance without an owner, each with an event of its own', slow, async () => {
   const { rig, reload } = await started(
     file(`${bot}, ${bot2}`, group('vip', 0, ', instance: bot'), group('gone', 1, ', instance: bot2')),
   );
@@ -108,7 +108,7 @@ it('leaves the queue of an instance to the other worker whose file has it', slow
   await other.service.close();
 });
 
-it('never fails a one-off by an older file, though its group has another instance by now', slow, async () => {
+it('never fails a one-off because of an older file when its group has another instance by now', slow, async () => {
   const { rig, reload } = await started(file(`${old}, ${bot}`, group('vip', 0, ', instance: old')), standIn);
   await rig.startOther(file(old, group('vip', 0)));
   await rig.adopted('vip');
@@ -119,7 +119,7 @@ it('never fails a one-off by an older file, though its group has another instanc
   expect(resets(rig, 0).map(({ instance }) => instance)).not.toContain('old');
 });
 
-it('reads its file before it refuses a group that was put in a moment ago', slow, async () => {
+it('reads its file before it refuses a group that was added a moment ago', slow, async () => {
   const { rig } = await started(file(bot, group('vip', 0)));
   await rig.adopted('vip');
   rig.edit(file(`${bot}, ${bot2}`, group('vip', 0, ', instance: bot'), group('new', 1, ', instance: bot')));
@@ -127,7 +127,7 @@ it('reads its file before it refuses a group that was put in a moment ago', slow
   expect(await failureOf(rig.ask('bot', { group: 'never' }))).toContain('unknown group');
 });
 
-it('remembers the instances of versions that did not, and forgets those that are empty for long', slow, async () => {
+it('remembers the instances of older versions, and forgets those whose queue is empty for long', slow, async () => {
   const { rig, service } = await started(file(bot, group('vip', 0)));
   await rig.adopted('vip');
   await service.close();

@@ -15,7 +15,7 @@ function expectLive(rig: Rig, id: string, n: number) {
 }
 const resets = (rig: Rig, n: number) => rig.standIn.log.of({ endpoint: 'reset', jid: jids[n]! });
 
-it('publishes a renamed group under its new id without a reset, there and back', async () => {
+it('publishes a renamed group under its new id without a reset, and again when it is renamed back', async () => {
   const { rig, reload } = await started(file(bot, group('vip', 0)));
   await rig.ask('bot', { group: 'vip' });
   const { dueAt } = await rig.record('vip');
@@ -35,7 +35,7 @@ it('publishes a renamed group under its new id without a reset, there and back',
   expect(resets(rig, 0)).toHaveLength(2);
 });
 
-it('answers a one-off by the id that a group had when it was asked for', async () => {
+it('answers a one-off that names the id which its group had at the time', async () => {
   const { rig, reload } = await started(file(bot, group('vip', 0)));
   await rig.adopted('vip');
   await reload(file(bot, group('important', 0)));
@@ -73,7 +73,7 @@ it('reads an uncertain group back before it resets it under another id', async (
   expect(recovered).toHaveLength(1);
 });
 
-it('goes on with two groups whose identifiers are exchanged in one edit', async () => {
+it('keeps serving two groups whose identifiers are exchanged in one edit', async () => {
   const { rig, reload } = await started(file(bot, group('a', 0), group('b', 1)));
   await rig.adopted('a', 'b');
   const { asked } = await inFlight(rig, 'a', 0, 900);
@@ -101,7 +101,7 @@ it('keeps a duplicate paused when its entry is edited, until its owner has left 
   await expectLive(rig, 'again', 0);
 });
 
-it('remembers the WhatsApp group of a code that is dead by now, when its entry comes back', async () => {
+it('remembers the WhatsApp group of a revoked code when its entry returns', async () => {
   const { rig, reload } = await started(file(bot, group('vip', code), group('other', 1)), byCode);
   await rig.ask('bot', { group: 'vip' });
   await reload(file(bot, group('other', 1)));
@@ -121,7 +121,7 @@ it('gives a WhatsApp group to an entry that was renamed while its code was resol
   expect(await rig.ask('bot', { group: 'important' })).toMatchObject({ status: 'rotated' });
 });
 
-it('publishes the link of the group that a changed identifier names, and answers for that one', async () => {
+it('publishes the link of the group that a changed identifier names, and serves that group', async () => {
   const { rig, reload } = await started(file(bot, group('vip', 0)));
   await rig.ask('bot', { group: 'vip' });
   const before = await rig.later('vip');

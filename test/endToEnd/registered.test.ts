@@ -70,7 +70,7 @@ it('answers for the group that the file names now, after its identifier was chan
   expect(events().map(({ previousRevision }) => previousRevision)).toEqual([null, ...revisions.slice(0, -1)]);
 });
 
-it('keeps to a window that closed while the job waited', async () => {
+it('respects a window that closed while the job waited', async () => {
   const { rig, reload } = await started(file(bot, group('vip', 0), group('other', 1)));
   await rig.adopted('vip', 'other');
   rig.standIn.setConnection('bot', 'disconnected');

@@ -16,7 +16,7 @@ const resets = (rig: Rig) => rig.standIn.log.of({ endpoint: 'reset', status: 200
 const ended = (job: Job) =>
   until('the job to end', async () => ((await job.isCompleted()) || (await job.isFailed()) ? job : null));
 
-it('makes a reset each for six one-offs under reused job ids, before and after an instance is renamed', async () => {
+it('makes one reset for each of six one-offs with reused job ids, before and after an instance is renamed', async () => {
   const { rig, reload } = await started(vip, { instances: ['bot', 'renamed'] });
   await rig.adopted('vip');
   const links = new Set<string>();
@@ -33,7 +33,7 @@ it('makes a reset each for six one-offs under reused job ids, before and after a
   expect(links.size).toBe(6);
 });
 
-it('answers the first one-offs of a renamed instance by resets of their own', async () => {
+it('answers the first one-offs of a renamed instance with resets of their own', async () => {
   const { rig, reload } = await started(vip, { instances: ['bot', 'renamed'] });
   for (let i = 0; i < 3; i++) await rig.ask('bot', { group: 'vip' });
   await reload(file('{ name: renamed, tokenEnv: TOKEN }', group('vip', 0)));
@@ -41,7 +41,7 @@ it('answers the first one-offs of a renamed instance by resets of their own', as
   expect(resets(rig)).toHaveLength(6);
 });
 
-it('does not take the first jobs of an obliterated queue for old ones', async () => {
+it('does not mistake the first jobs of an obliterated queue for old ones', async () => {
   const { rig } = await started(vip);
   for (let i = 0; i < 3; i++) await rig.ask('bot', { group: 'vip' });
   await rig.queue('bot').obliterate({ force: true });
@@ -51,7 +51,7 @@ it('does not take the first jobs of an obliterated queue for old ones', async ()
   expect(resets(rig)).toHaveLength(4);
 });
 
-it('makes at most two resets for twenty plain one-offs within a second, and each is answered by a younger link', async () => {
+it('makes at most two resets for twenty plain one-offs within a second, and answers each with a younger link', async () => {
   const { rig } = await started(vip, { latency: { minMs: 20, maxMs: 80 } });
   await rig.adopted('vip');
   const asked = await Promise.all(
@@ -70,7 +70,7 @@ it('makes at most two resets for twenty plain one-offs within a second, and each
   expect(asked.filter(({ result }) => result.status === 'rotated')).toHaveLength(resets(rig).length);
 });
 
-it('reports each of five one-offs that fail, by an event of its own', async () => {
+it('reports each of five failing one-offs with an event of its own', async () => {
   const { rig } = await started(vip, { groups: [{ jid: jids[0]!, admins: [], members: ['bot'] }] });
   await rig.adopted('vip');
   const asked = Array.from({ length: 5 }, (_, i) => rig.ask('bot', { group: 'vip', requestId: `r${i}` }));
@@ -82,7 +82,7 @@ it('reports each of five one-offs that fail, by an event of its own', async () =
   for (const { id } of failed) expect(id).toMatch(/^vip\.\d+\.failed\.[1-5]$/);
 });
 
-it('reports one-offs for a group that nobody knows, and for one of another instance', async () => {
+it('reports one-offs for an unknown group and for a group of another instance', async () => {
   const { rig } = await started(
     file(`${bot}, ${bot2}`, group('vip', 0, ', instance: bot'), group('other', 1, ', instance: bot2')),
   );
@@ -102,7 +102,7 @@ it('reports one-offs for a group that nobody knows, and for one of another insta
   expect(rig.standIn.log.of({ endpoint: 'reset' })).toEqual([]);
 });
 
-it('starts anew when a dashboard retries a one-off, failed or done', async () => {
+it('starts over when a dashboard retries a one-off, failed or completed', async () => {
   const { rig } = await started(vip, { groups: [{ jid: jids[0]!, admins: [], members: ['bot'] }] });
   await rig.adopted('vip');
   const events = new QueueEvents('rotations-bot', { connection: rig.redis, prefix: rig.prefix });
@@ -121,7 +121,7 @@ it('starts anew when a dashboard retries a one-off, failed or done', async () =>
   await until('another link', () => resets(rig).length === 2);
 });
 
-it('ends a scheduled job that is queued once more without a word', async () => {
+it('completes a scheduled job that is queued once more silently', async () => {
   const { rig } = await started(vip, { groups: [{ jid: jids[0]!, admins: [], members: ['bot'] }] });
   await rig.adopted('vip');
   await rig.lapse('vip', 1_000);
@@ -134,7 +134,7 @@ it('ends a scheduled job that is queued once more without a word', async () => {
   expect(rig.laterOf('vip')).toHaveLength(1);
 });
 
-it('releases a rotation again whose job failed for a reason of the program itself', async () => {
+it('releases a rotation again whose job failed because of an error in the program', async () => {
   const { rig } = await started(vip);
   await rig.adopted('vip');
   const dueAt = Date.now() - 1_000;
@@ -154,7 +154,7 @@ it('releases a rotation again whose job failed for a reason of the program itsel
   expect(await rig.later('vip')).toMatchObject({ type: 'link.rotated', reason: 'schedule' });
 });
 
-it('refuses stamps that are not times at which anybody asked, and believes none that is far from the push', async () => {
+it('refuses impossible request times, and ignores those that are far from the push', async () => {
   const { rig } = await started(vip);
   const first = (await rig.ask('bot', { group: 'vip' })) as Result;
   const now = Date.now();
@@ -169,14 +169,14 @@ it('refuses stamps that are not times at which anybody asked, and believes none 
   expect(old.inviteCode).not.toBe(first.inviteCode);
 });
 
-it('takes null for not given', async () => {
+it('treats null like an absent field', async () => {
   const { rig } = await started(vip);
   const data = { group: 'vip', reason: null, requestId: null, requestedBy: null, requestedAt: null };
   expect(await rig.ask('bot', data)).toMatchObject({ status: 'rotated' });
   expect(await rig.later('vip')).toMatchObject({ request: { reason: null, requestId: null, requestedBy: null } });
 });
 
-it('does not blame a group for what failed before a call that worked', async () => {
+it('does not blame a group for a failure before a call that worked', async () => {
   const limited = '{ name: bot, tokenEnv: TOKEN, rateLimit: { max: 2, per: 3s, reserve: 0 } }';
   const { rig } = await started(file(limited, group('vip', 0, ', enabled: false')), {
     limit: { limit: 2, perMs: 3_000 },

@@ -14,7 +14,7 @@ async function stateOf(rig: Rig, yaml: string): Promise<string | undefined> {
   return (await readStatus(rig, parsed.config)).groups[0]?.state;
 }
 
-it.each(['off', '{ every: 30d }'])('applies a shorter period at the edit, where it was %s', async (before) => {
+it.each(['off', '{ every: 30d }'])('applies a shorter period at the edit when the old one was %s', async (before) => {
   const yaml = file(bot, group('vip', 0));
   const { rig, reload } = await started(yaml.replace('verify: off', `verify: ${before}`));
   await rig.adopted('vip');
@@ -23,7 +23,7 @@ it.each(['off', '{ every: 30d }'])('applies a shorter period at the edit, where 
   expect(await rig.later('vip')).toMatchObject({ reason: 'drift', inviteCode: code });
 });
 
-it('verifies with a share of one slot, and while more is due than can be served', async () => {
+it('verifies with a share of one slot even while more is due than can be served', async () => {
   const slow = '{ name: bot, tokenEnv: TOKEN, rateLimit: { max: 2, per: 2s, reserve: 1 } }';
   const due = [1, 2, 3, 4, 5, 6, 7, 8].map((n) => group(`g${n}`, n, ', every: 17s, firstSeen: rotate'));
   const yaml = verified(file(slow, group('vip', 0), ...due), '5s');
@@ -49,7 +49,7 @@ it('counts, shows and reports a link that cannot be verified', async () => {
   expect(await stateOf(rig, yaml)).toBe('fresh');
 });
 
-it('shows a group whose link is not shown before its first reset fails', async () => {
+it('reports a group whose link cannot be read before its first reset fails', async () => {
   const yaml = file(bot, group('vip', 0));
   const rig = await makeRig({ yaml, standIn: { groups: [{ jid: jids[0]!, admins: [], members: ['bot'] }] } });
   rig.standIn.group(jids[0]!).link = 'empty';
@@ -59,7 +59,7 @@ it('shows a group whose link is not shown before its first reset fails', async (
   await expect(rig.ask('bot', { group: 'vip' })).rejects.toThrow(/^not_admin: /);
 });
 
-it('counts a reset as recovered whose attempt Redis had lost, though a read was in flight as it was answered', async () => {
+it('counts a reset as recovered whose attempt Redis had lost, even if a read was in flight when it was answered', async () => {
   const rig = await makeRig({ yaml: file(bot, group('vip', 0)), api: 'timeout: 12s, settleTime: 15s' });
   await rig.start();
   await rig.adopted('vip');

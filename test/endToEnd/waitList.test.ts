@@ -42,7 +42,7 @@ async function startSaturated() {
 const resets = (rig: { standIn: Awaited<ReturnType<typeof makeRig>>['standIn'] }) =>
   rig.standIn.log.of({ endpoint: 'reset', status: 200 });
 
-it('calls who waits behind cancelled one-offs as soon as slots are idle', { timeout: 90_000 }, async () => {
+it('promotes jobs that wait behind cancelled one-offs as soon as slots are free', { timeout: 90_000 }, async () => {
   const rig = await startSaturated();
   const last = rig.jobs.at(-1)!;
   for (const job of rig.jobs.slice(0, -1)) if (await job.isDelayed()) await job.remove();
@@ -50,7 +50,7 @@ it('calls who waits behind cancelled one-offs as soon as slots are idle', { time
   expect(rig.standIn.log.of({ status: 429 })).toEqual([]);
 });
 
-it('goes on releasing scheduled work though cancelled one-offs are on the wait list', { timeout: 90_000 }, async () => {
+it('keeps releasing scheduled work while cancelled one-offs are on the wait list', { timeout: 90_000 }, async () => {
   const rig = await startSaturated();
   for (const job of rig.jobs) if (await job.isDelayed()) await job.remove();
   await rig.makeDue();

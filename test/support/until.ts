@@ -14,7 +14,7 @@ export async function until<T>(
     const seen = await look();
     if (seen) return seen as NonNullable<Exclude<T, false>>;
     if (performance.now() > deadline) {
-      throw new Error(`waited ${withinMs} ms in vain: ${typeof what === 'string' ? what : what()}`);
+      throw new Error(`waited ${withinMs} ms without success: ${typeof what === 'string' ? what : what()}`);
     }
     await sleep(15);
   }
