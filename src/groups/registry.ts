@@ -178,11 +178,14 @@ async function registerGroup(
     const givesWay = other !== null && repointed.has(other) && !isProtected(await reader.registration(other), rank);
     const owner = givesWay ? null : other;
 
+    // The record that the entry gets: its JID's, or its id's while the JID is unknown or another group owns it.
     const targetId = jid === null || owner !== null ? id : jid;
     const target = await reader.record(targetId);
     const moves = targetId !== currentId;
+    // Whether the entry gives up the record that it has.
     const leaves = moves && (isOld ? currentId === id : hasEntry(current, id));
     const isMigrated = moves && isOld && current.jid === targetId;
+    // Whether the record of the id is for another code than the entry's.
     const isOther = targetId === id && target.entry !== null && target.entry.identifier !== entry.identifier;
     const record = isMigrated ? current : isOther ? startedOver(target) : target;
     const isInherited = leaves && !isMigrated;
