@@ -180,8 +180,8 @@ async function storeOutcome(
   if (fenced) return { kind: 'overtaken' };
   if (!repeated) return { kind: 'stored', outcome, recordId, record, events, evidence: null };
   const failure = unusableAnswer(200, 'the answer repeats a code that was replaced');
-  const unknown = { ...failure, rateLimit: outcome.rateLimit };
-  return { kind: 'stored', outcome: unknown, recordId, record, events, evidence: null };
+  const repeatedCode = { ...failure, rateLimit: outcome.rateLimit };
+  return { kind: 'stored', outcome: repeatedCode, recordId, record, events, evidence: null };
 }
 
 /** `outcome`: null if no call was made. */

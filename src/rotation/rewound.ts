@@ -1,23 +1,22 @@
 /**
- * A record after Redis's clock was set back. What was to happen some time after a call began would wait for as long again
- * as the clock was set back; it happens that time after now instead, which is never too early. The schedule itself goes by
- * the clock and stays. Pure.
+ * A record after Redis's clock was set back. What is due some time after a call started would be late by as much as the
+ * clock was set back, so it becomes due that time after now instead, which is never too early. The schedule goes by the
+ * clock and stays. Pure.
  */
 import type { GroupRecord } from '../groups/record.ts';
 
 export interface Setback {
-  /** The time that the clock showed when it was set back. */
+  /** What the clock showed when it was set back. */
   readonly beforeMs: number;
   readonly nowMs: number;
 }
 
-export interface Times {
-  readonly leaseMs: number;
-  readonly settleTimeMs: number;
-}
-
-/** The same object where nothing of it lies in the future that has been in the past. */
-export function rewound(record: GroupRecord, { beforeMs, nowMs }: Setback, { leaseMs, settleTimeMs }: Times) {
+/** The same object if no past time in it has become a future one. */
+export function rewound(
+  record: GroupRecord,
+  { beforeMs, nowMs }: Setback,
+  { leaseMs, settleTimeMs }: { readonly leaseMs: number; readonly settleTimeMs: number },
+): GroupRecord {
   const { attempt, uncertain, verificationOwedAt, readDueAt } = record;
   const isAhead = (ms: number) => ms > nowMs;
   const settledAt = nowMs + settleTimeMs;

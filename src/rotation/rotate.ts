@@ -146,7 +146,7 @@ async function wait(run: Run, { ms, why }: Step & { do: 'wait' }): Promise<JobRe
 function afterSuccess(
   run: Run,
   group: string,
-  made: Call,
+  sent: Call,
   { recordId, record, events }: CallResult & { kind: 'stored' },
 ): JobResult | null {
   const { deps, work, past } = run;
@@ -154,24 +154,24 @@ function afterSuccess(
   if (recordId !== run.recordId && work.kind === 'request') run.work = { ...work, attemptsSeen: null };
   run.recordId = recordId;
   // A read-back after a refusal says nothing about the reset that was refused.
-  run.hasWorked ||= run.refusal === null && (past.doubted === null || made !== 'readBack');
+  run.hasWorked ||= run.refusal === null && (past.doubted === null || sent !== 'readBack');
   const published = events[0]?.reason ?? null;
   if (published !== null) deps.onCommitted(record.entry?.queues ?? []);
   if (published === 'recovery') deps.onRecovered(record, work);
-  if (made === 'reset') {
+  if (sent === 'reset') {
     return record.replaced && work.kind === 'request' ? movedOn : { status: 'rotated', record };
   }
   if (work.kind === 'verification') return { status: 'verified', group, published, unverified: record.unverified };
   if (published === 'recovery') run.hasRecovered = true;
   // The answer settled nothing: it came from a cache, say.
-  if (made === 'adopt' && record.adopt) return { status: 'wait', ms: elsewhereMs, why: 'settling' };
+  if (sent === 'adopt' && record.adopt) return { status: 'wait', ms: elsewhereMs, why: 'settling' };
   return null;
 }
 
 async function afterFailure(
   run: Run,
   { entry, instance, token }: Target,
-  made: Call,
+  sent: Call,
   failure: CallFailure,
   evidence: FailedCall | null,
 ): Promise<JobResult | null> {
@@ -187,7 +187,7 @@ async function afterFailure(
   const judged = evidence === null ? null : await judge(run, instance.name, evidence);
   // The gate is closed by now: asking for the next slot says for how long.
   if (judged?.verdict === 'paused') return null;
-  if (work.kind === 'verification' && (made !== 'adopt' || retried)) {
+  if (work.kind === 'verification' && (sent !== 'adopt' || retried)) {
     const { unverified } = await apply(run, { kind: 'postponed' });
     return { status: 'verified', group: entry.group, published: null, unverified };
   }
@@ -196,7 +196,7 @@ async function afterFailure(
   const isConvicted = judged?.verdict !== 'unproven';
   run.refusal = { failure: { code, message, httpStatus, isConvicted }, isKnown: judged === null };
   // Read back first, if it may have had an effect all the same.
-  if (made === 'reset' && failure.kind === 'unknown') return null;
+  if (sent === 'reset' && failure.kind === 'unknown') return null;
   return await conclude(run, run.refusal);
 }
 
