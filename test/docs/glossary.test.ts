@@ -42,7 +42,7 @@ const privateTerms: readonly { readonly term: RegExp; readonly say: string }[] =
   { term: /\btak(?:e|es|en|ing) over (?:the |a |an |this |its )?(?:files?|edits?|configuration)\b/, say: 'apply' },
   { term: /\bfile was taken over\b|\btaken over, or refused\b/, say: 'applied' },
   { term: /\b(?:tell|tells|told|telling) of\b/, say: 'report, notify of' },
-  { term: /\b(?:is|are) told (?:at once|once|in)\b/, say: 'is reported' },
+  { term: /\b(?:is|are|was|were) told\b/, say: 'is reported' },
   { term: /\bpatience\b/, say: 'timeout' },
   { term: /\bscouts?\b/, say: 'probe' },
   { term: /\bhappenings?\b/, say: 'input, event' },
@@ -59,7 +59,8 @@ const privateTerms: readonly { readonly term: RegExp; readonly say: string }[] =
   { term: /\bin (?:plain )?words\b/, say: 'as text' },
   { term: /\bfor good\b/, say: 'permanently' },
   { term: /\bheld up\b|\bholds? (?:\w+ )?up\b/, say: 'delay, block' },
-  { term: /\b(?:whoever|whatever|wherever) (?:is|was|it) (?:told|asked)\b/, say: 'the subject' },
+  { term: /\bwhoever\b|\b(?:whatever|wherever) (?:is|was|it) asked\b/, say: 'the subject' },
+  { term: /\bby itself\b/, say: 'automatically' },
 ];
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
