@@ -22,7 +22,7 @@ const everyMs = 2_000;
 /** Less often: there may be hundreds of queues. */
 const queuesEveryMs = 10_000;
 /** Redis that takes no write for this long is down. */
-const outageMs = 10_000;
+const redisDownMs = 10_000;
 const heartbeatMs = 60_000;
 
 export function createHealth(base: Base, { workers, ticks, paused, redisTrouble }: HealthSources) {
@@ -38,7 +38,7 @@ export function createHealth(base: Base, { workers, ticks, paused, redisTrouble 
     ticks.saw(await redis.get(keys.lastTick));
   }
 
-  const watchWorkers = () => workers.watch(() => (writeAgeMs() ?? Number.POSITIVE_INFINITY) > outageMs);
+  const watchWorkers = () => workers.watch(() => (writeAgeMs() ?? Number.POSITIVE_INFINITY) > redisDownMs);
 
   return {
     start(): void {

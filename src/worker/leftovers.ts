@@ -1,7 +1,7 @@
 /**
  * Leftover queues: those of instances that this worker's file lacks, because they were renamed or removed, or are in
  * another worker's file only. Every instance that was ever in a file is remembered in Redis. Jobs on a leftover queue are
- * processed where they lie, so whoever waits for them gets their result, and a one-off keeps its identity. The call is made
+ * processed where they are, so that producers get their results and a one-off keeps its identity. The call is made
  * by the instance that serves the group now.
  *
  * This worker serves a leftover queue if no live worker's file has its instance, or if a one-off on it is for a group of

@@ -61,7 +61,7 @@ export function createRegistration(base: Database & Pick<Base, 'store' | 'tokens
     return announced;
   }
 
-  /** Whether something is registered otherwise than this file says, and may be corrected now. */
+  /** Whether something is registered differently from this file and may be corrected now. */
   async function differs({ groups }: Config, announced: FileRank): Promise<boolean> {
     if (announced.isNew || announced.overridesUpTo !== rank?.overridesUpTo) return true;
     const isHeldUp = heldUp.kept.length > 0 || heldUp.outdated.length > 0;

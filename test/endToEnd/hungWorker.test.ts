@@ -1,4 +1,4 @@
-/** A worker of BullMQ's that hangs, as after a lost command, takes no job any more: whoever notices creates it anew. */
+/** A BullMQ worker whose command was lost hangs and takes no more jobs. The watchdog creates it again. */
 import type { Command } from 'ioredis';
 import { Redis } from 'ioredis';
 import { expect, inject, it, onTestFinished } from 'vitest';

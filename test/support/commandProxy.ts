@@ -1,6 +1,6 @@
 /**
- * A TCP proxy before Redis that knows the program's and BullMQ's scripts by name, and cuts the client off at a chosen
- * one: when it took effect, and before anybody hears of it.
+ * A TCP proxy in front of Redis that knows the program's and BullMQ's scripts by name. It cuts the client off at a chosen
+ * one: after it took effect, and before its reply is delivered.
  */
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';

@@ -34,7 +34,7 @@ export async function started(yaml: string, standIn: NonNullable<RigOptions['sta
   return { rig, service, reload, count };
 }
 
-/** Asks for a one-off; resolves when the server has its reset, which it answers `ms` later. */
+/** Requests a one-off. Resolves when the server has received its reset, which it answers `ms` later. */
 export async function inFlight(rig: Rig, id: string, n: number, ms = 900): Promise<{ asked: Promise<unknown> }> {
   const resets = () => rig.standIn.log.of({ endpoint: 'reset', jid: jids[n]! }).length;
   const before = resets();

@@ -1,4 +1,4 @@
-/** For a process whose clock is wrong: an option of `node`, by which whatever asks for the time gets another one. */
+/** An option of `node` that shifts the clock of the process. */
 export function shiftedClock(ms: number): string {
   const preload = `
 const Right = Date;

@@ -1,8 +1,8 @@
-/** What the proxies of the tests do with their sockets. */
+/** Sockets of the test proxies. */
 import { once } from 'node:events';
 import type { Server, Socket } from 'node:net';
 
-/** The end of one is the end of the other; each is in `open` until then. */
+/** Each socket ends when the other does, and is in `open` until then. */
 export function tie(client: Socket, target: Socket, open: Set<Socket>): void {
   open.add(client).add(target);
   for (const [from, to] of [

@@ -1,6 +1,5 @@
 /**
- * Waits for something to become true, looking often; what it waits for is named in the error: by a function, if that is
- * only known in the end.
+ * Polls until a condition holds. The error names the condition; a function names it if its text is known only at the end.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 
