@@ -126,7 +126,7 @@ it('rotates once, whenever it dies in a one-off', timeout, async () => {
   });
 });
 
-it('publishes a link once at first sight, whenever it dies before its code is resolved', timeout, async () => {
+it('publishes the link of a new group once, whenever it dies before its code is resolved', timeout, async () => {
   await dieAtEach({
     options: { groups: [{ jid, code: 'CODE0000000' }], groupsYaml: '{ id: g0, identifier: CODE0000000 }' },
     ask: null,
@@ -147,7 +147,7 @@ it('publishes a link once at first sight, whenever it dies before its code is re
   });
 });
 
-it('reads back once more, whenever it dies after an answer was lost', timeout, async () => {
+it('reads the link back once more, whenever it dies after an answer was lost', timeout, async () => {
   await dieAtEach({
     prepare: async (rig) => {
       await rig.rotate('g0');
@@ -167,7 +167,7 @@ it('reads back once more, whenever it dies after an answer was lost', timeout, a
   });
 });
 
-it('rotates what is due once, whenever it dies in its start or in a tick', timeout, async () => {
+it('rotates a due group once, whenever it dies during its start or a tick', timeout, async () => {
   await dieAtEach({
     options: {
       groups: [{ jid, code: 'CODE0000000' }],

@@ -27,7 +27,7 @@ async function end(worker: Run): Promise<void> {
 }
 
 describe.each(wrongClocks)('a clock that is ten minutes %s', { timeout: 120_000 }, (_name, shiftMs) => {
-  it('does not delay for others what that worker put aside', async () => {
+  it('does not prolong the delay of jobs that the worker has delayed', async () => {
     const rig = await makeClockRig(shiftMs);
     const wrong = rig.startWrong();
     const { time } = await logged(wrong, 'started');
@@ -44,7 +44,7 @@ describe.each(wrongClocks)('a clock that is ten minutes %s', { timeout: 120_000 
     await end(right);
   });
 
-  it('makes nobody ask before the time', async () => {
+  it('takes no delayed job before its time', async () => {
     const rig = await makeClockRig(shiftMs, {
       instance: ', rateLimit: { max: 4, per: 5s, reserve: 0 }',
       limit: { limit: 4, perMs: 5_000 },
@@ -63,7 +63,7 @@ describe.each(wrongClocks)('a clock that is ten minutes %s', { timeout: 120_000 
     await Promise.all(workers.map(end));
   });
 
-  it('does not stop the planner when that worker ends', async () => {
+  it('does not stop the planner when the worker ends', async () => {
     const rig = await makeClockRig(shiftMs);
     const wrong = rig.startWrong();
     await until('ticks', () => rig.ticks(wrong) > 2);

@@ -28,7 +28,7 @@ async function killed() {
   return { rig, job, resets, edit };
 }
 
-it('answers it once, where it lies, after its instance was renamed', slow, async () => {
+it('answers it once, on its old queue, after its instance was renamed', slow, async () => {
   const { rig, job, resets, edit } = await killed();
   edit('{ name: bot,', '{ name: bot2,');
   const next = rig.start();

@@ -107,7 +107,7 @@ it.each(works)('settles a %s rotation of a killed worker, whatever is edited', {
   await Promise.all(Array.from({ length: atOnce }, takeTurns));
 });
 
-it('settles it in that time though the next worker is killed as it reads the link back', {
+it('settles it in that time even if the next worker is killed while it reads the link back', {
   timeout: 120_000,
 }, async () => {
   const base = testRedis();

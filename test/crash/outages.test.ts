@@ -36,7 +36,7 @@ async function survive(rig: Rig, lose: (proxy: FaultProxy) => Promise<void> | vo
   expect(await worker.ended).toBe(0);
 }
 
-it('goes on after Redis was out of reach for 1, 20 and 60 s, refused or silent', async () => {
+it('goes on after Redis was unreachable for 1, 20 and 60 s, by refused or silent connections', async () => {
   const refuse = (proxy: FaultProxy) => proxy.refuse();
   const silence = (proxy: FaultProxy) => proxy.blackHole();
   const outages = [
@@ -48,7 +48,7 @@ it('goes on after Redis was out of reach for 1, 20 and 60 s, refused or silent',
   await Promise.all(outages.map(async ([lose, forMs]) => survive(await make(testRedis()), lose, forMs)));
 }, 120_000);
 
-it('goes on with everything when Redis is restarted with its append-only file', async () => {
+it('resumes all work when Redis is restarted with its append-only file', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'invite-rotator-outage-redis-'));
   const binary = inject('redisServer');
   const port = await freePort();
@@ -69,7 +69,7 @@ it('goes on with everything when Redis is restarted with its append-only file', 
   await survive(rig, restart, 0);
 });
 
-it('finds itself fenced off when it was frozen for longer than its locks', async () => {
+it('cannot commit after it was frozen for longer than its locks last', async () => {
   const rig = await make(testRedis());
   const frozen = rig.start();
   await logged(frozen, 'started');

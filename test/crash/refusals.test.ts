@@ -103,11 +103,11 @@ async function waitOut(reason: string, { begin, end }: Weather): Promise<void> {
   expect(lines).toContainEqual(expect.objectContaining({ event: 'redis.refuses', reason }));
 }
 
-it('makes 30 resets and 30 events of 30 one-offs, whatever the reason', { timeout: 180_000 }, async () => {
+it('makes 30 resets and 30 events for 30 one-offs, whatever the reason', { timeout: 180_000 }, async () => {
   await Promise.all(Object.entries(weathers).map(([reason, weather]) => waitOut(reason, weather)));
 });
 
-it('waits out a password that is another in Redis than in its file', { timeout: 90_000 }, async () => {
+it('waits until the password in Redis is the one in its file again', { timeout: 90_000 }, async () => {
   const { server, redis, folder } = await ownServer();
   await redis.call('ACL', 'SETUSER', 'rotator', 'on', '>old-secret', '~*', '&*', '+@all');
   const passwordFile = join(folder, 'password');
