@@ -75,7 +75,7 @@ function shareMessage({ instances, tightest, groups, asked, allowed }: Demand): 
   const names = instances.map(({ name }) => name).join(', ');
   const [askedText, allowedText] = formatDistinct(asked, allowed);
   return (
-    `${names}: ${groupsAsk(enabled)} for ${askedText} calls a minute, the share for scheduled work is ${allowedText} ` +
+    `${names}: ${groupsNeed(enabled)} ${askedText} calls a minute; the share for scheduled work is ${allowedText} ` +
     `(${formatNumber(max)} less ${formatNumber(reserve)} in reserve, per ${formatDuration(perMs)}): ` +
     `${remedy(enabled, asked / allowed)}, or ask for a higher limit`
   );
@@ -84,7 +84,7 @@ function shareMessage({ instances, tightest, groups, asked, allowed }: Demand): 
 function paceMessage({ name, paceMs }: InstanceConfig, groups: GroupConfig[], asked: number, allowed: number): string {
   const [askedText, allowedText] = formatDistinct(asked, allowed);
   return (
-    `${name}: ${groupsAsk(groups)} for ${askedText} resets a minute, a pace of ${formatDuration(paceMs)} allows ` +
+    `${name}: ${groupsNeed(groups)} ${askedText} resets a minute; a pace of ${formatDuration(paceMs)} allows ` +
     `${allowedText}: ${remedy(groups, asked / allowed)}`
   );
 }
@@ -116,8 +116,8 @@ function formatDistinct(asked: number, allowed: number): readonly [string, strin
   }
 }
 
-function groupsAsk(groups: readonly unknown[]): string {
-  return groups.length === 1 ? '1 group asks' : `${formatNumber(groups.length)} groups ask`;
+function groupsNeed(groups: readonly unknown[]): string {
+  return groups.length === 1 ? '1 group needs' : `${formatNumber(groups.length)} groups need`;
 }
 
 /** `2,000`, and with one digit `2,000.0`. */

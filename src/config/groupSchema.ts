@@ -22,7 +22,7 @@ const windowSchema = checkKeys(
   map({
     from: timeOfDay(/^([01]\d|2[0-3]):[0-5]\d$/, '02:00').describe('Time of day at which it opens'),
     to: timeOfDay(/^(([01]\d|2[0-3]):[0-5]\d|24:00)$/, '05:00').describe('Before "from": on the next day'),
-    days: distinct(z.array(z.enum(weekdays)).min(1, { error: 'a window that opens on no day is never open' }))
+    days: distinct(z.array(z.enum(weekdays)).min(1, { error: 'name at least one day' }))
       .prefault([...weekdays])
       .describe('Days on which it opens'),
   }),

@@ -1,6 +1,6 @@
 /**
  * What `check` prints: the plan (for each instance its groups, the calls a minute that they ask for and that are allowed,
- * and the next rotations) or a preview of the rotations to come. Knows nothing of Redis, so both describe a first start:
+ * and the next rotations) or a preview of the rotations to come. Knows nothing of Redis, so both describe the first start:
  * no group has ever been rotated, and each rotation happens the moment it is due. Pure.
  */
 import { firstDue, nextDue } from '../schedule/schedule.ts';
@@ -34,7 +34,7 @@ export interface PlannedRotation {
   readonly why: string;
 }
 
-/** What a first start does to the links in use. */
+/** What the first start does to the links in use. */
 export interface FirstStart {
   /** Links that are read and published, with one call each. */
   readonly linksRead: number;

@@ -27,7 +27,7 @@ const redisMap = map(
     url: checkedText('an address like redis://host:6379', urlProblem)
       .optional()
       .describe(
-        'redis://, rediss:// or unix://; REDIS_URL wins over it; without any server, an embedded Redis is started',
+        'redis://, rediss:// or unix://; REDIS_URL takes precedence; without any server, an embedded Redis is started',
       ),
     sentinels: nodeList(26_379).optional().describe('Redis Sentinel: where the Sentinels listen'),
     name: z
@@ -46,7 +46,7 @@ const redisMap = map(
       .describe('Environment variable that holds the password'),
     passwordFile: secretPath('password')
       .optional()
-      .describe('File that holds the password; a relative path starts at the folder of this file'),
+      .describe('File that holds the password; a relative path is resolved against the folder of this file'),
     sentinelPasswordEnv: variableName('SENTINEL_PASSWORD', 'password')
       .optional()
       .describe('The same for the Sentinels themselves'),
@@ -68,7 +68,7 @@ const redisMap = map(
   {
     nodes: 'unknown key "nodes": the list of nodes is called "cluster"',
     password:
-      'a password must not stand in this file: name an environment variable (passwordEnv) or a file (passwordFile)',
+      'do not put the password in this file: name an environment variable (passwordEnv) or a file (passwordFile)',
   },
 );
 
@@ -86,7 +86,7 @@ export const redisSchema = checkKeys(redisMap, (redis, report) => {
   const { url, prefix } = redis.valid;
   const passwordKey = (['passwordEnv', 'passwordFile'] as const).find(redis.has);
   if (url !== undefined && passwordKey !== undefined && new URL(url).password !== '') {
-    report(['url'], `holds a password, and "${passwordKey}" names one`);
+    report(['url'], `contains a password, and "${passwordKey}" names another`);
   }
   if (kind === 'cluster' && prefix !== undefined && !hashTag.test(prefix)) {
     report(['prefix'], `Redis Cluster needs a {hash tag} in it, such as "{${prefix.replace(/[{}]/g, '')}}"`);
@@ -110,8 +110,8 @@ function checkEffects({ has }: PartlyValid<RedisKeys>, kind: Kind | undefined, r
     sentinelPasswordFile: ['sentinels'],
   };
   const hints: { readonly [K in keyof RedisKeys]?: string } = {
-    username: '; say redis://user@host',
-    tls: '; say rediss://',
+    username: '; use redis://user@host',
+    tls: '; use rediss://',
   };
   for (const [key, wanted] of Object.entries(needs) as [keyof RedisKeys, readonly Kind[]][]) {
     if (!has(key) || (kind !== undefined && wanted.includes(kind))) continue;

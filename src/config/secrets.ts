@@ -10,7 +10,7 @@ export type SecretResult =
 /** The characters that a secret may have, and how to describe others. */
 const allowed: Readonly<Record<SecretName, readonly [RegExp, string]>> = {
   // A token is sent in an HTTP header.
-  token: [/^[\x21-\x7e]+$/, 'white space or characters that no token has'],
+  token: [/^[\x21-\x7e]+$/, 'white space or characters that a token cannot have'],
   password: [/^\P{Cc}+$/u, 'line breaks or other control characters'],
   sentinelPassword: [/^\P{Cc}+$/u, 'line breaks or other control characters'],
 };
@@ -25,8 +25,7 @@ export function readSecret(source: SecretSource, env: NodeJS.ProcessEnv): Secret
   const { variable } = source;
   const where = `the environment variable ${variable} (${name}Env)`;
   const [value, path] = [env[variable], env[`${variable}_FILE`]];
-  if (value !== undefined && path !== undefined)
-    return no(`${variable} and ${variable}_FILE are both set: one must go`);
+  if (value !== undefined && path !== undefined) return no(`${variable} and ${variable}_FILE are both set: remove one`);
   if (path !== undefined) return readSecretFile(name, path, `${variable}_FILE`);
   return value === undefined ? no(`${where} is not set, nor is ${variable}_FILE`) : check(name, value, where);
 }
@@ -44,7 +43,7 @@ function check(name: SecretName, value: string, where: string): SecretResult {
   const secret = value.replace(/\r?\n$/, '');
   const [pattern, otherwise] = allowed[name];
   if (secret === '') return no(`${where} is empty`);
-  return pattern.test(secret) ? { ok: true, secret } : no(`${where} holds ${otherwise}`);
+  return pattern.test(secret) ? { ok: true, secret } : no(`${where} contains ${otherwise}`);
 }
 
 function no(message: string): SecretResult {

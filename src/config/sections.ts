@@ -23,8 +23,8 @@ const loopback = /^(localhost|.+\.localhost|127(\.\d{1,3}){3}|\[::1\])$/;
 function baseUrlProblem(text: string): string | null {
   const url = URL.canParse(text) ? new URL(text) : null;
   if (url === null || !/^https?:$/.test(url.protocol)) return 'expected an address like https://ryzeapi.cloud';
-  if (url.username !== '' || url.password !== '') return 'must not hold a user or password';
-  if (/[?#]/.test(text)) return 'must not hold a query or fragment';
+  if (url.username !== '' || url.password !== '') return 'must not contain a user or password';
+  if (/[?#]/.test(text)) return 'must not contain a query or fragment';
   if (url.protocol === 'https:' || loopback.test(url.hostname)) return null;
   return 'http would send the token in the clear: use https (http is for loopback hosts only)';
 }
@@ -55,11 +55,11 @@ const rateLimitSchema = checkKeys(
   map({
     max: integer(1, 100_000).prefault(100).describe('Requests in any "per", as granted to the token'),
     per: duration(100, dayMs).prefault('1m'),
-    reserve: integer(0, 99_999).prefault(10).describe('Of these, left to one-offs'),
+    reserve: integer(0, 99_999).prefault(10).describe('Of these, reserved for one-offs'),
   }),
   ({ valid: { max, reserve } }, report) => {
     if (max !== undefined && reserve !== undefined && reserve >= max)
-      report([], `"reserve" (${reserve}) leaves nothing of "max" (${max})`);
+      report([], `"reserve" (${reserve}) must be less than "max" (${max})`);
   },
 );
 
@@ -74,15 +74,14 @@ export const instanceSchema = checkKeys(
       tokenFile: secretPath('token')
         .optional()
         .describe(
-          'File that holds the token; a relative path starts at the folder of this file; read again on reload and after a 401',
+          'File that holds the token; a relative path is resolved against the folder of this file; read again on reload and after a 401',
         ),
       rateLimit: section(rateLimitSchema),
-      concurrency: integer(1, 1_000).prefault(5).describe('Jobs worked on at the same time'),
+      concurrency: integer(1, 1_000).prefault(5).describe('Jobs processed at the same time'),
       pace: duration(0, dayMs).prefault('0s').describe('Minimum time between two scheduled resets; one-offs ignore it'),
     },
     {
-      token:
-        'the token itself must not stand in this file: name an environment variable (tokenEnv) or a file (tokenFile)',
+      token: 'do not put the token in this file: name an environment variable (tokenEnv) or a file (tokenFile)',
     },
   ),
   (instance, report) => {
@@ -94,9 +93,7 @@ export const instanceSchema = checkKeys(
 
 export const retrySchema = checkKeys(
   map({
-    attempts: integer(1, 100)
-      .prefault(6)
-      .describe('Calls for one job before giving up for now, the first one included'),
+    attempts: integer(1, 100).prefault(6).describe('Maximum calls for one job, including the first'),
     baseDelay: duration(0, dayMs).prefault('2s').describe('Doubles from one attempt to the next'),
     maxDelay: duration(0, dayMs).prefault('5m'),
   }),

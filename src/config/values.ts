@@ -73,7 +73,7 @@ export function distinct<T extends z.ZodArray<z.ZodType<string>>>(schema: T): T 
   return schema.superRefine(
     (entries, context) => {
       for (const { index } of duplicatesIn(entries)) {
-        context.addIssue({ code: 'custom', path: [index], message: `"${entries[index]}" is named twice` });
+        context.addIssue({ code: 'custom', path: [index], message: `"${entries[index]}" appears twice` });
       }
     },
     { when: ({ issues }) => issues.length === 0 },
@@ -159,7 +159,7 @@ export function checkKeys<T extends z.ZodObject>(
 
 /** Reports two keys that exclude each other. */
 export function checkNotBoth<T>({ has }: PartlyValid<T>, [one, other]: readonly [keyof T, keyof T], report: Report) {
-  if (has(one) && has(other)) report([], `has both "${String(one)}" and "${String(other)}": one must go`);
+  if (has(one) && has(other)) report([], `has both "${String(one)}" and "${String(other)}": remove one`);
 }
 
 export function isMap(value: unknown): value is Record<string, unknown> {

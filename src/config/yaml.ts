@@ -89,8 +89,8 @@ function danglingAliases(document: Document): number[] {
 
 function describeError({ code, message, pos }: YAMLError, text: string): string {
   const messages: Readonly<Partial<Record<YAMLError['code'], string>>> = {
-    DUPLICATE_KEY: `"${truncate(/^[^:\r\n]*/.exec(text.slice(pos[0], pos[0] + 200))?.[0].trim() ?? '')}" is given twice`,
-    MULTIPLE_DOCS: 'the file must hold one document: no further "---"',
+    DUPLICATE_KEY: `"${truncate(/^[^:\r\n]*/.exec(text.slice(pos[0], pos[0] + 200))?.[0].trim() ?? '')}" appears twice`,
+    MULTIPLE_DOCS: 'the file must contain one document: remove the second "---"',
     TAB_AS_INDENT: 'not valid YAML: a tab at the beginning of a line; indent with spaces',
     BAD_INDENT: 'not valid YAML: this line is not indented like its neighbours, or a bracket above is not closed',
     BLOCK_AS_IMPLICIT_KEY: 'not valid YAML: two "key: value" on one line; put text that holds ": " in quotes',

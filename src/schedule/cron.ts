@@ -97,10 +97,10 @@ export const cronProblem = memoize((cron): string | null => {
   const wrong = fields.findIndex((field, index) => !isField(field, index));
   if (wrong !== -1) {
     const text = fields[wrong]?.slice(0, 20);
-    return `its ${fieldNames[wrong]} "${text}" is not right: expected ${fieldRanges[wrong]}, *, a list (1,2), a range (1-5) or a step (*/2)`;
+    return `its ${fieldNames[wrong]} "${text}" is invalid: expected ${fieldRanges[wrong]}, *, a list (1,2), a range (1-5) or a step (*/2)`;
   }
   const isReal = parses(cron) && !occurrences(cron, 'UTC', 0).next().done;
-  return isReal ? null : 'it names a day that never comes';
+  return isReal ? null : 'it names a day that never occurs';
 });
 
 const patternOf = memoize((cron): Pattern => {

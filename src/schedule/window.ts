@@ -40,7 +40,7 @@ export function slide(window: Window, timezone: string, atMs: number): number {
     const opening = openings(window, timezone, today + day * dayMs).find((moment) => moment > atMs);
     if (opening !== undefined) return opening;
   }
-  throw new Error(`no opening of the window within ${searchDays} days`);
+  throw new Error(`the window does not open within ${searchDays} days`);
 }
 
 /** The moments of a day at which the window may open, in order. */

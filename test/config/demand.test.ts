@@ -18,7 +18,7 @@ function messages(instance: string, count: number, rest: string): string[] {
 describe('the share of a token', () => {
   it('is reported with the arithmetic if the groups ask for more', () => {
     expect(messages('', 2_000, 'every: 10m')).toEqual([
-      'instances[0]: bot: 2,000 groups ask for 200.0 calls a minute, the share for scheduled work is 90.0 (100 less 10 in reserve, per 1m): raise "every" from 10m to at least 23m, or ask for a higher limit',
+      'instances[0]: bot: 2,000 groups need 200.0 calls a minute; the share for scheduled work is 90.0 (100 less 10 in reserve, per 1m): raise "every" from 10m to at least 23m, or ask for a higher limit',
     ]);
   });
   it('may be used in full', () => {
@@ -28,7 +28,7 @@ describe('the share of a token', () => {
   });
   it('is shown with as many digits as make the two rates differ', () => {
     expect(messages('rateLimit: { max: 12, reserve: 2 }', 1_001, 'every: 100m')[0]).toContain(
-      'ask for 10.01 calls a minute, the share for scheduled work is 10.00 (',
+      'need 10.01 calls a minute; the share for scheduled work is 10.00 (',
     );
   });
   it('counts a cron schedule by its mean, and ignores disabled groups', () => {

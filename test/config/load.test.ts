@@ -30,7 +30,7 @@ describe('a bad file is reported', () => {
       ['2:1 not valid YAML: this line is not indented like its neighbours, or a bracket above is not closed'],
     ],
     ['a tab', 'api:\n\ttimeout: 1s\n', ['2:1 not valid YAML: a tab at the beginning of a line; indent with spaces']],
-    ['a key twice', `${head}retry: {}\nretry: {}\n`, ['4:1 "retry" is given twice']],
+    ['a key twice', `${head}retry: {}\nretry: {}\n`, ['4:1 "retry" appears twice']],
     [
       'an unknown key',
       `${head}shutdownTimout: 5s\n`,
@@ -86,13 +86,13 @@ describe('a bad file is reported', () => {
     [
       'a password in the address',
       `${head}api: { baseUrl: "https://a:b@ryzeapi.cloud" }\n`,
-      ['3:17 api.baseUrl: must not hold a user or password'],
+      ['3:17 api.baseUrl: must not contain a user or password'],
     ],
     ['no token', instance('concurrency: 5'), ['2:5 instances[0]: needs "tokenEnv" or "tokenFile"']],
     [
       'two tokens',
       instance('{tokenEnv: A, tokenFile: b}').replace('- name: bot\n    {', '- {name: bot, '),
-      ['2:5 instances[0]: has both "tokenEnv" and "tokenFile": one must go'],
+      ['2:5 instances[0]: has both "tokenEnv" and "tokenFile": remove one'],
     ],
     [
       'a token in place of its name',
@@ -104,7 +104,7 @@ describe('a bad file is reported', () => {
     [
       'a reserve of everything',
       instance('tokenEnv: T\n    rateLimit: { max: 10 }'),
-      ['4:16 instances[0].rateLimit: "reserve" (10) leaves nothing of "max" (10)'],
+      ['4:16 instances[0].rateLimit: "reserve" (10) must be less than "max" (10)'],
     ],
     [
       'half a request',
@@ -164,12 +164,12 @@ describe('a bad file is reported', () => {
     [
       'two schedules',
       groups(`{ ${a}, every: 1d, cron: "0 9 * * *" }`),
-      ['3:5 groups[0]: has both "every" and "cron": one must go'],
+      ['3:5 groups[0]: has both "every" and "cron": remove one'],
     ],
     [
       'two default schedules',
       `${groups(`{ ${a} }`)}defaults: { every: 1d, cron: "0 9 * * *" }\n`,
-      ['4:11 defaults: has both "every" and "cron": one must go'],
+      ['4:11 defaults: has both "every" and "cron": remove one'],
     ],
     [
       'a cron of four fields',
@@ -180,7 +180,7 @@ describe('a bad file is reported', () => {
       'a cron minute that does not exist',
       groups(`{ ${a}, cron: "61 9 * * *" }`),
       [
-        '3:57 groups[0].cron: is not a cron expression: its minute "61" is not right: expected 0 to 59, *, a list (1,2), a range (1-5) or a step (*/2)',
+        '3:57 groups[0].cron: is not a cron expression: its minute "61" is invalid: expected 0 to 59, *, a list (1,2), a range (1-5) or a step (*/2)',
       ],
     ],
     [
@@ -196,7 +196,7 @@ describe('a bad file is reported', () => {
     [
       'a window on no day',
       groups(`{ ${a}, every: 1d, window: { from: "02:00", to: "03:00", days: [] } }`),
-      ['3:106 groups[0].window.days: a window that opens on no day is never open'],
+      ['3:106 groups[0].window.days: name at least one day'],
     ],
     [
       'a day that does not exist',
@@ -253,21 +253,21 @@ describe('a bad file is reported', () => {
       'too much for the token',
       `instances: [{ name: bot, tokenEnv: T, rateLimit: { max: 12, reserve: 2 } }]\ngroups: [{ ${a}, every: 5s }]\n`,
       [
-        '1:13 instances[0]: bot: 1 group asks for 12.0 calls a minute, the share for scheduled work is 10.0 (12 less 2 in reserve, per 1m): raise "every" from 5s to at least 6s, or ask for a higher limit',
+        '1:13 instances[0]: bot: 1 group needs 12.0 calls a minute; the share for scheduled work is 10.0 (12 less 2 in reserve, per 1m): raise "every" from 5s to at least 6s, or ask for a higher limit',
       ],
     ],
     [
       'too much for two instances of one token',
       `instances: [{ name: x1, tokenEnv: T, rateLimit: { max: 20 } }, { name: x2, tokenEnv: T, rateLimit: { max: 20 } }]\ngroups: [{ ${a}, every: 10s, instance: x1 }, { id: b, identifier: ABC123XYZ, every: 10s, instance: x2 }]\n`,
       [
-        '1:13 instances[0]: x1, x2: 2 groups ask for 12.0 calls a minute, the share for scheduled work is 10.0 (20 less 10 in reserve, per 1m): raise "every" from 10s to at least 12s, or ask for a higher limit',
+        '1:13 instances[0]: x1, x2: 2 groups need 12.0 calls a minute; the share for scheduled work is 10.0 (20 less 10 in reserve, per 1m): raise "every" from 10s to at least 12s, or ask for a higher limit',
       ],
     ],
     [
       'too much for the pace',
       `instances: [{ name: bot, tokenEnv: T, pace: 30s }]\ngroups: [{ ${a}, every: 10s }]\n`,
       [
-        '1:45 instances[0].pace: bot: 1 group asks for 6.0 resets a minute, a pace of 30s allows 2.0: raise "every" from 10s to at least 30s',
+        '1:45 instances[0].pace: bot: 1 group needs 6.0 resets a minute; a pace of 30s allows 2.0: raise "every" from 10s to at least 30s',
       ],
     ],
     [

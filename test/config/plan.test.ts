@@ -25,7 +25,7 @@ function plan() {
   return makePlan(loaded.config, nowMs);
 }
 
-it('describes what a first start does to the links in use', () => {
+it('describes what the first start does to the links in use', () => {
   expect(plan().firstStart).toEqual({
     ...{ linksRead: 6, readsTakeMs: 0, replacedAtOnce: 1 },
     replacedLater: { links: 5, from: expect.any(String), to: '2026-02-04T12:00:00.000Z' },
@@ -75,7 +75,7 @@ it('lists the groups of each instance, the calls they ask for and the calls allo
   ]);
 });
 
-it('lists the next five rotations of a first start, with time and reason', () => {
+it('lists the next five rotations of the first start, with time and reason', () => {
   const [first] = plan().instances;
   expect(first?.next.find(({ group }) => group === 'phase')).toMatchObject({ why: 'at its own phase of the period' });
   expect(first?.next).toHaveLength(5);

@@ -83,7 +83,7 @@ describe('a bad section is reported', () => {
     [
       'two kinds of servers',
       '{ url: "redis://h", cluster: [{ host: n1 }] }',
-      ['3:8 redis: has both "url" and "cluster": one must go'],
+      ['3:8 redis: has both "url" and "cluster": remove one'],
     ],
     [
       'Sentinels without a name',
@@ -121,8 +121,8 @@ describe('a bad section is reported', () => {
       'settings without an effect',
       '{ url: "rediss://h", tls: true, username: me, name: x, sentinelPasswordEnv: PW }',
       [
-        '3:34 redis.tls: has an effect only with "sentinels" or "cluster"; say rediss://',
-        '3:50 redis.username: has an effect only with "sentinels" or "cluster"; say redis://user@host',
+        '3:34 redis.tls: has an effect only with "sentinels" or "cluster"; use rediss://',
+        '3:50 redis.username: has an effect only with "sentinels" or "cluster"; use redis://user@host',
         '3:60 redis.name: has an effect only with "sentinels"',
         '3:84 redis.sentinelPasswordEnv: has an effect only with "sentinels"',
       ],
@@ -135,18 +135,18 @@ describe('a bad section is reported', () => {
     [
       'two sources of one password',
       '{ cluster: [{ host: n1 }], passwordEnv: PW, passwordFile: x }',
-      ['3:8 redis: has both "passwordEnv" and "passwordFile": one must go'],
+      ['3:8 redis: has both "passwordEnv" and "passwordFile": remove one'],
     ],
     [
       'two passwords',
       '{ url: "redis://:p@h", passwordEnv: PW }',
-      ['3:15 redis.url: holds a password, and "passwordEnv" names one'],
+      ['3:15 redis.url: contains a password, and "passwordEnv" names another'],
     ],
     [
       'a password itself',
       '{ url: "redis://h", password: s3cret }',
       [
-        '3:28 redis.password: a password must not stand in this file: name an environment variable (passwordEnv) or a file (passwordFile)',
+        '3:28 redis.password: do not put the password in this file: name an environment variable (passwordEnv) or a file (passwordFile)',
       ],
     ],
   ];

@@ -15,7 +15,7 @@ const good = `${instances}groups:\n${group('a', `${jid(1)}, every: 1d`)}`;
 
 describe('misleading YAML', () => {
   const table: [string, string, string[]][] = [
-    ['two documents', `${good}---\na: 1\n`, ['4:1 the file must hold one document: no further "---"']],
+    ['two documents', `${good}---\na: 1\n`, ['4:1 the file must contain one document: remove the second "---"']],
     [
       'a quote that is not closed',
       `${good}redis: { prefix: "x }\n`,
@@ -54,7 +54,7 @@ describe('misleading YAML', () => {
     [
       'a key given twice, and what else is wrong',
       `${good}retry: {}\nretry: { attempts: many }\n`,
-      ['5:1 "retry" is given twice', '5:20 retry.attempts: expected a whole number from 1 to 100'],
+      ['5:1 "retry" appears twice', '5:20 retry.attempts: expected a whole number from 1 to 100'],
     ],
     [
       'a key left empty, at the key',
@@ -140,7 +140,7 @@ describe('nothing hides anything else', () => {
       'too much is found beside a typing error',
       `instances: [{ name: bot, tokenEnv: T, rateLimit: { max: 12, reserve: 2 } }]\ngroups:\n${group('a', `${jid(1)}, every: 5s`)}verfy: off\n`,
       [
-        '1:13 instances[0]: bot: 1 group asks for 12.0 calls a minute, the share for scheduled work is 10.0 (12 less 2 in reserve, per 1m): raise "every" from 5s to at least 6s, or ask for a higher limit',
+        '1:13 instances[0]: bot: 1 group needs 12.0 calls a minute; the share for scheduled work is 10.0 (12 less 2 in reserve, per 1m): raise "every" from 5s to at least 6s, or ask for a higher limit',
         '4:1 verfy: unknown key "verfy"; did you mean "verify"?',
       ],
     ],
@@ -167,9 +167,9 @@ describe('nothing hides anything else', () => {
     [
       'a day twice',
       `${good}defaults: { window: { from: "01:00", to: "02:00", days: [mon, mon] } }\n`,
-      ['4:63 defaults.window.days[1]: "mon" is named twice'],
+      ['4:63 defaults.window.days[1]: "mon" appears twice'],
     ],
-    ['a queue twice', `${good}results: { queues: [x, x] }\n`, ['4:24 results.queues[1]: "x" is named twice']],
+    ['a queue twice', `${good}results: { queues: [x, x] }\n`, ['4:24 results.queues[1]: "x" appears twice']],
     [
       'a queue BullMQ cannot have',
       `${good}results: { queues: ["a:b"] }\n`,
@@ -183,7 +183,7 @@ describe('nothing hides anything else', () => {
     [
       'a query in the address',
       `${good}api: { baseUrl: "https://ryzeapi.cloud/?a=b" }\n`,
-      ['4:17 api.baseUrl: must not hold a query or fragment'],
+      ['4:17 api.baseUrl: must not contain a query or fragment'],
     ],
     [
       'a Redis database that is not a number',

@@ -21,7 +21,8 @@ it('names a variable that is not set, is empty or cannot be a token', () => {
   for (const bad of ['two words', 'a\nb', 'naïve']) {
     expect(env(bad)).toEqual({
       ok: false,
-      message: 'the environment variable RYZE_TOKEN (tokenEnv) holds white space or characters that no token has',
+      message:
+        'the environment variable RYZE_TOKEN (tokenEnv) contains white space or characters that a token cannot have',
     });
   }
 });
@@ -48,7 +49,7 @@ it('reads the file that a variable ending in _FILE names, and refuses both at on
   expect(read({})).toEqual({ ok: true, secret: 'abc-123' });
   expect(read({ RYZE_TOKEN: 'other' })).toEqual({
     ok: false,
-    message: 'RYZE_TOKEN and RYZE_TOKEN_FILE are both set: one must go',
+    message: 'RYZE_TOKEN and RYZE_TOKEN_FILE are both set: remove one',
   });
   expect(read({ RYZE_TOKEN_FILE: folder })).toEqual({
     ok: false,
@@ -61,6 +62,6 @@ it('allows more characters in a password than in a token, but no line breaks', (
   expect(password('two wörds\n')).toEqual({ ok: true, secret: 'two wörds' });
   expect(password('a\nb')).toEqual({
     ok: false,
-    message: 'the environment variable PW (passwordEnv) holds line breaks or other control characters',
+    message: 'the environment variable PW (passwordEnv) contains line breaks or other control characters',
   });
 });

@@ -283,7 +283,7 @@ describe('the mean interval', () => {
 
 describe('what is wrong with an expression', () => {
   const field = (name: string, text: string, range: string) =>
-    `its ${name} "${text}" is not right: expected ${range}, *, a list (1,2), a range (1-5) or a step (*/2)`;
+    `its ${name} "${text}" is invalid: expected ${range}, *, a list (1,2), a range (1-5) or a step (*/2)`;
   const five = 'expected five fields (minute hour day month weekday), found ';
   const rows: [cron: string, expected: string | null][] = [
     ['0 9 * * MON', null],
@@ -302,8 +302,8 @@ describe('what is wrong with an expression', () => {
     ['0 9 * * FRI-MON', field('weekday', 'FRI-MON', '0 to 7 or SUN to SAT')],
     ['*/0 * * * *', field('minute', '*/0', '0 to 59')],
     ['H 9 * * *', field('minute', 'H', '0 to 59')],
-    ['0 0 30 2 *', 'it names a day that never comes'],
-    ['0 0 31 4,6 *', 'it names a day that never comes'],
+    ['0 0 30 2 *', 'it names a day that never occurs'],
+    ['0 0 31 4,6 *', 'it names a day that never occurs'],
   ];
   test.each(rows)('%j', (text, expected) => {
     expect(cronProblem(text)).toBe(expected);
