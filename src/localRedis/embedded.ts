@@ -149,7 +149,9 @@ export function embeddedSocket(dataDir: string): string {
   const nearby = relative(process.cwd(), absolute);
   const path = nearby.length < absolute.length ? nearby : absolute;
   if (Buffer.byteLength(path) <= maxPathBytes) return path;
-  throw new RedisStartError(`the path of ${absolute} is too long for a socket: start nearer to it, or set REDIS_URL`);
+  throw new RedisStartError(
+    `the path of ${absolute} is too long for a socket: use a directory with a shorter path, or set REDIS_URL`,
+  );
 }
 
 /** Whether a `start` and its server run in that folder. */
@@ -201,7 +203,7 @@ async function identifyLeftover({ folder, path }: Place): Promise<ProcessIdentit
   const home = workingFolder(pid);
   if (home === null || home === realpathSync(folder)) return identifyProcess(pid);
   throw new RedisStartError(
-    `${join(display(folder), socketName)} is served by a Redis that is not ours: stop it first`,
+    `${join(display(folder), socketName)} belongs to a Redis that invite-rotator did not start: stop it first`,
   );
 }
 
@@ -259,8 +261,8 @@ function removeNote(folder: string): void {
 }
 
 const fileErrors: Readonly<Record<string, string>> = {
-  EEXIST: 'there is a file of that name',
-  ENOTDIR: 'there is a file where a folder should be',
+  EEXIST: 'a file with that name exists',
+  ENOTDIR: 'a file is where a folder should be',
   EACCES: 'permission denied',
   EPERM: 'permission denied',
   EROFS: 'the file system is read-only',

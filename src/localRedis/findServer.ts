@@ -66,7 +66,7 @@ export async function findServer({ env, root = process.getuid?.() === 0, say }: 
     if (prefix !== null) return await install(manager, (command) => run([...prefix, ...command], env), env, say);
   }
   throw new RedisStartError(
-    `no redis-server or valkey-server on PATH: install one (${hint(available[0], root)}), or set REDIS_URL to one that runs`,
+    `no redis-server or valkey-server on PATH: install one (${hint(available[0], root)}), or set REDIS_URL to a running one`,
   );
 }
 
@@ -105,7 +105,7 @@ async function install(manager: Manager, runAs: Run, env: NodeJS.ProcessEnv, say
     why ||= failure ?? 'no server on PATH afterwards';
   }
   throw new RedisStartError(
-    `could not install ${packages.join(' or ')} with ${command}: ${why}; install one, or set REDIS_URL to one that runs`,
+    `could not install ${packages.join(' or ')} with ${command}: ${why}; install one, or set REDIS_URL to a running one`,
   );
 }
 

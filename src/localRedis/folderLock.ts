@@ -27,7 +27,7 @@ export function lockFolder(folder: string): FolderLock {
     for (const number of numbersIn(folder)) if (number < mine) rmSync(join(folder, `lock.${number}`), { force: true });
     return { taken: true, release: () => release(folder, mine) };
   }
-  throw new Error(`the lock of ${folder} keeps changing hands`);
+  throw new Error(`the lock of ${folder} keeps changing owners`);
 }
 
 /** Ascending. */

@@ -55,7 +55,7 @@ export async function waitUntilReady(path: string, isAlive: () => boolean, lastL
     const reply = await ask(path, (client) => client.ping());
     if (reply === 'PONG') return;
     if (refusalOf(reply) === 'LOADING') deadline = performance.now() + startMs;
-    if (!isAlive()) throw new RedisStartError(`the embedded Redis ended at once: ${lastLog()}`);
+    if (!isAlive()) throw new RedisStartError(`the embedded Redis exited at once: ${lastLog()}`);
     await sleep(25);
   }
   throw new RedisStartError(`the embedded Redis did not answer within ${startMs / 1000} s: ${lastLog()}`);
@@ -85,6 +85,6 @@ export function lastLogLine(folder: string, since: number): string {
     const message = line.replace(/^\d+:\w .*? [#*.-] /, '');
     return message === '' ? `it logged nothing (see ${file})` : `${message} (see ${file})`;
   } catch {
-    return `it left no log in ${folder}`;
+    return `it wrote no log in ${folder}`;
   }
 }

@@ -177,7 +177,9 @@ async function explain(target: RedisTarget, reason: string): Promise<string> {
     return contacts.map(({ host, port }, i) => `${failures[i]} at ${host}:${port}`).join(', ');
   }
   if (reason.startsWith('All sentinels are unreachable')) return 'they know no primary of that name';
-  return reason === connectionClosed ? `${reason}; a Redis without a password does that to other machines` : reason;
+  return reason === connectionClosed
+    ? `${reason}; a Redis without a password refuses connections from other machines`
+    : reason;
 }
 
 /** Why one Sentinel, or one node of a cluster, does not answer; null if it does. */

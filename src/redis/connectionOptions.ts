@@ -99,7 +99,7 @@ const unsuitable: readonly [option: keyof RedisOptions, isWrong: (value: unknown
   [
     'maxRetriesPerRequest',
     (value) => value !== null,
-    'set it to null, so that its commands wait for a Redis that is away',
+    'set it to null, so that its commands wait while Redis is unreachable',
   ],
   ['enableOfflineQueue', (value) => value === false, 'leave it out, so that its commands wait while it connects'],
   [

@@ -74,7 +74,11 @@ export function createOutage(log: Logger): Outage {
     onChange(isConnected, why) {
       lost = isConnected ? null : why || connectionClosed;
       if (isConnected) log.warn({ event: 'redis.back' }, 'Redis is back');
-      else log.error({ event: 'redis.lost', why }, `Redis is not reachable: ${why}; work resumes when it is back`);
+      else
+        log.error(
+          { event: 'redis.lost', why },
+          `Redis is unreachable: ${why}; work resumes when it is reachable again`,
+        );
     },
   };
 }

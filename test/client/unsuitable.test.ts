@@ -19,7 +19,7 @@ for (const [name, open] of Object.entries(openers)) {
   describe(name, () => {
     it('refuses clients by the option that is wrong, and names what is right', () => {
       expect(() => open(lazy({}))).toThrow(
-        'connection: this client has maxRetriesPerRequest 20; set it to null, so that its commands wait for a Redis that is away',
+        'connection: this client has maxRetriesPerRequest 20; set it to null, so that its commands wait while Redis is unreachable',
       );
       const right = { maxRetriesPerRequest: null };
       expect(() => open(lazy({ maxRetriesPerRequest: 0 }))).toThrow('has maxRetriesPerRequest 0; set it to null');

@@ -228,9 +228,9 @@ describe('one clear line says', () => {
     const { data } = makeFolder();
     writeFileSync(data, '');
     await expect(start(data)).rejects.toThrow(
-      `cannot use ${data} for the embedded Redis: there is a file of that name`,
+      `cannot use ${data} for the embedded Redis: a file with that name exists`,
     );
-    await expect(start(join(data, 'below'))).rejects.toThrow('there is a file where a folder should be');
+    await expect(start(join(data, 'below'))).rejects.toThrow('a file is where a folder should be');
   });
 
   it('that the folder is not writable', async () => {
@@ -250,7 +250,7 @@ describe('one clear line says', () => {
     const { folder } = makeFolder();
     const deep = join(folder, 'a'.repeat(60), 'b'.repeat(60));
     await expect(start(deep)).rejects.toThrow(
-      `the path of ${join(deep, 'redis.sock')} is too long for a socket: start nearer to it, or set REDIS_URL`,
+      `the path of ${join(deep, 'redis.sock')} is too long for a socket: use a directory with a shorter path, or set REDIS_URL`,
     );
     expect(existsSync(deep)).toBe(false);
   });
@@ -276,7 +276,7 @@ describe('one clear line says', () => {
     const failure = await start(data).catch((error: Error) => error);
     expect(failure).toMatchObject({ name: 'RedisStartError' });
     expect((failure as Error).message).toMatch(
-      /^the embedded Redis ended at once: Bad file format reading the append only file .*\(see .*redis\.log\)$/,
+      /^the embedded Redis exited at once: Bad file format reading the append only file .*\(see .*redis\.log\)$/,
     );
     expect(readFileSync(broken, 'utf8')).toBe('this is no append-only file\r\n');
     expect(existsSync(join(data, 'embedded.json'))).toBe(false);
@@ -292,7 +292,7 @@ describe('one clear line says', () => {
     onTestFinished(() => endProcess(identifyProcess(pid!), 5_000));
     mkdirSync(data);
     symlinkSync(join(elsewhere, 'data', 'redis.sock'), join(data, 'redis.sock'));
-    await expect(start(data)).rejects.toThrow('is served by a Redis that is not ours: stop it first');
+    await expect(start(data)).rejects.toThrow('belongs to a Redis that invite-rotator did not start: stop it first');
     expect(running(pid!)).toBe(true);
     stranger.child.kill('SIGTERM');
     await stranger.ended;

@@ -63,7 +63,7 @@ describe('a Redis that cannot be reached', () => {
     onTestFinished(() => void server.close());
     const { port } = server.address() as { port: number };
     await expect(connectRedis({ url: `redis://127.0.0.1:${port}` })).rejects.toThrow(
-      `redis://127.0.0.1:${port}: connection closed; a Redis without a password does that to other machines`,
+      `redis://127.0.0.1:${port}: connection closed; a Redis without a password refuses connections from other machines`,
     );
   });
 
