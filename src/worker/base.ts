@@ -41,7 +41,7 @@ export function createBase(options: BaseOptions) {
   const queues = openQueues({ ...connection, queueName: rotationsQueue, onError: onQueueError });
   const plans = openQueue(plannerQueue, { ...connection, onError: (error) => onQueueError(plannerQueue, error) });
 
-  const reportPublishError = reporter(log, 'publish.failed', 'cannot publish events now');
+  const reportPublishError = reporter(log, 'publish.failed', 'cannot publish events; will retry');
   const outbox = createOutbox({ ...db, onError: (queue, error) => reportPublishError(error, { queue }) });
   return {
     ...{ ...db, log, observer, random, tokens, clocks, reload, onQueueError },

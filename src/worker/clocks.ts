@@ -23,7 +23,7 @@ export function createClocks(db: Database, log: Logger) {
       const seconds = Math.round(Math.abs(aheadMs) / 1000);
       log.warn(
         { event: 'clock.wrong', aheadMs },
-        `this machine's clock is ${seconds} s ${aheadMs > 0 ? 'ahead of' : 'behind'} Redis's: jobs go by Redis's`,
+        `this machine's clock is ${seconds} s ${aheadMs > 0 ? 'ahead of' : 'behind'} Redis's; jobs follow Redis's clock`,
       );
     },
     /** Whether Redis's clock or this machine's was set back since the last call; null: neither. */

@@ -103,7 +103,7 @@ export function createLeftovers(deps: LeftoversDependencies) {
   async function begin(instance: string, queue: Queue, jobs: number): Promise<void> {
     log.warn(
       { event: 'queue.leftover', instance, jobs },
-      `${jobs} jobs are on the queue of ${instance}, which is not in the file: the instances that serve their groups now take them, or they fail`,
+      `${jobs} jobs are on the queue of ${instance}, which is not in the file: each is served by the current instance of its group, or fails if there is none`,
     );
     // The rate limit concerned an instance that no longer makes these calls.
     await queue.removeRateLimitKey();

@@ -14,7 +14,7 @@ export function createPauses({
     `${instance} is paused for ${Math.ceil(opensInMs / 1000)} s: ${reason}; its jobs wait`;
 
   function opened(instance: string, reason: string): void {
-    log.info({ event: 'gate.opened', instance, reason }, `${instance} works again (it was paused: ${reason})`);
+    log.info({ event: 'gate.opened', instance, reason }, `${instance} resumes (it was paused: ${reason})`);
   }
 
   return {

@@ -21,7 +21,7 @@ const noticeMs = 1_000;
 
 export function createReconciler(base: Base, registration: GroupRegistration, scheduler: Scheduler) {
   const { redis, keys, prefix, log, config, clocks } = base;
-  const onError = reporter(log, 'reconcile.failed', 'cannot compare what Redis holds with what it should hold now');
+  const onError = reporter(log, 'reconcile.failed', 'cannot check the state of Redis; will retry');
   let dataset: string | null = null;
   /** Redis was emptied and has not got everything back yet. */
   let isEmptied = false;
@@ -48,7 +48,7 @@ export function createReconciler(base: Base, registration: GroupRegistration, sc
       isEmptied = true;
       log.error(
         { event: 'redis.emptied' },
-        'Redis has lost everything that it held: groups are registered again and their links read again; schedules start again',
+        'Redis has lost all data: registering all groups and reading their links again; schedules start over',
       );
     }
     if (!isEmptied) return;

@@ -55,7 +55,7 @@ export function createRegistration(base: Database & Pick<Base, 'store' | 'tokens
     if (announced.others.length > 0 && !isDeepStrictEqual(announced.others, rank?.others)) {
       log.warn(
         { event: 'config.differs', file: announced.digest, others: announced.others },
-        'another worker has a different configuration file: the newer file wins, and groups in only one of them remain registered',
+        'another worker has a different configuration file: the newer file applies, and groups in only one of them stay registered',
       );
     }
     return announced;
@@ -115,23 +115,23 @@ export function createRegistration(base: Database & Pick<Base, 'store' | 'tokens
     if (kept.length > 0 && !isDeepStrictEqual(kept, heldUp.kept)) {
       log.warn(
         { event: 'groups.kept', groups: kept.slice(0, maxNamed), count: kept.length },
-        `${kept.length} groups remain registered although this file lacks them, because another worker's file has them: ${named(kept)}`,
+        `${kept.length} groups that are not in this file stay registered, because another worker's file has them: ${named(kept)}`,
       );
     }
     if (outdated.length > 0 && !isDeepStrictEqual(outdated, heldUp.outdated)) {
       log.warn(
         { event: 'groups.outdated', groups: outdated.slice(0, maxNamed), count: outdated.length },
-        `${outdated.length} groups remain registered as a newer file of another worker has them: ${named(outdated)}`,
+        `${outdated.length} groups stay registered as another worker's newer file describes them: ${named(outdated)}`,
       );
     }
     const [added, changed, removed] = [changes.added.length, changes.changed.length, changes.removed.length];
     if (removed >= vanished.groups && removed >= vanished.share * (removed + groups.length)) {
       log.error(
         { event: 'groups.vanished', groups: changes.removed.slice(0, maxNamed), removed },
-        `${removed} groups are no longer in the file: if that was not intended, put them back; their history is kept for 30 days`,
+        `${removed} groups are no longer in the file: if that was not intended, add them again; their history is kept for 30 days`,
       );
     }
-    log.info({ event: 'registry.synced', added, changed, removed }, `${groups.length} groups in force`);
+    log.info({ event: 'registry.synced', added, changed, removed }, `${groups.length} groups are registered`);
   }
 
   return {
@@ -143,7 +143,7 @@ export function createRegistration(base: Database & Pick<Base, 'store' | 'tokens
     async registerLost(recordIds: readonly string[]): Promise<void> {
       const groups = await markLost(deps, recordIds);
       for (const group of groups) {
-        log.warn({ event: 'group.lost', group }, `${group}: Redis has lost its record: it starts over`);
+        log.warn({ event: 'group.lost', group }, `${group}: Redis has lost its record, so the group starts over`);
       }
       if (groups.length > 0) return await register();
       // No group has these records: remove their places in the schedule.

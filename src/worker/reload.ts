@@ -1,6 +1,6 @@
 /**
  * The configuration in force while the worker runs. An edit is applied as a whole or not at all: a broken edit, or one
- * whose tokens are missing, is reported, and the last good configuration stays in force.
+ * whose tokens are missing, is reported, and the last valid configuration stays in force.
  */
 import { isDeepStrictEqual } from 'node:util';
 import type { Config } from '../config/config.ts';
@@ -66,12 +66,12 @@ export function createReload({ watcher, tokens, observer, log }: ReloadDependenc
     waiting = null;
     if (polled.status === 'broken') {
       const problems = polled.problems.map(formatProblem);
-      reject(problems, 'the configuration file is broken: the last good one stays in force');
+      reject(problems, 'the configuration file is invalid: the last valid one stays in force');
       return null;
     }
     const missing = tokens.load(polled.config);
     if (missing.length === 0) return polled.config;
-    reject(missing, 'tokens are missing: the last good configuration stays in force until they are there');
+    reject(missing, 'tokens are missing: the last valid configuration stays in force until they are set');
     waiting = polled.config;
     return null;
   }

@@ -48,7 +48,10 @@ export function reportResult({ log, observer }: Reporting, about: JobSubject, re
       return;
     }
     case 'doubted':
-      log.debug({ event: 'rotation.doubted', ...about, code: result.failure.code }, `${group}: failed; looks again`);
+      log.debug(
+        { event: 'rotation.doubted', ...about, code: result.failure.code },
+        `${group}: a call failed; checking again`,
+      );
       return;
     case 'wait':
       log.debug({ event: 'rotation.waits', ...about, why: result.why, ms: result.ms }, `${group}: waits`);

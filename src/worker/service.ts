@@ -85,18 +85,18 @@ function startTimers(parts: Parts) {
     reload: repeat(
       reloadEveryMs,
       () => reload.look(edits),
-      reporter(log, 'config.unread', 'cannot apply the configuration file now'),
+      reporter(log, 'config.unread', 'cannot apply the configuration file; will retry'),
     ),
     leftovers: repeat(
       lookEveryMs,
       async () => workers.serveLeftovers(await leftovers.look()),
-      reporter(log, 'leftovers.failed', 'cannot look at the leftover queues now'),
+      reporter(log, 'leftovers.failed', 'cannot check the leftover queues; will retry'),
     ),
     clock: repeat(tickMs, clocks.follow, reporter(log, 'clock.unread', "cannot read Redis's clock now")),
     settle: repeat(
       settleEveryMs,
       () => settleAll(parts),
-      reporter(log, 'settle.failed', 'cannot look for unsettled attempts now'),
+      reporter(log, 'settle.failed', 'cannot look for unsettled attempts; will retry'),
     ),
   };
 }

@@ -70,7 +70,7 @@ export function createLimitReports(log: Logger): (instance: InstanceConfig, seen
     sharedAt.set(name, nowMs);
     log.warn(
       { event: 'limit.shared', instance: name, foreign },
-      `${name}: others use this token too (${foreign} requests in this window): their requests count against its limit`,
+      `${name}: other programs use this token too (${foreign} requests in this window), and their requests count against its limit`,
     );
   }
 

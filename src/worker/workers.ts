@@ -42,7 +42,7 @@ export function createWorkers(base: Base, { processJob, plan }: WorkerTasks) {
       onRecreated: () =>
         log.warn(
           { event: 'worker.recreated', instance },
-          `${instance}: jobs wait, nothing keeps them from being taken, and none is: their worker is created again`,
+          `${instance}: jobs are waiting for no known reason; recreating their worker`,
         ),
     });
     open.add(worker);

@@ -195,7 +195,7 @@ verify: off`,
 });
 
 describe('a live edit', () => {
-  it('registers a new group without a restart, and keeps the last good file after a broken edit', async () => {
+  it('registers a new group without a restart, and keeps the last valid file after a broken edit', async () => {
     const rig = await makeRig({ yaml: idle });
     await rig.start();
     rig.edit('instances: [{ nam: bot }]');

@@ -62,7 +62,7 @@ it('applies an edit once, with the configuration that it replaces', async () => 
   expect(reported).toEqual(['applied']);
 });
 
-it('keeps the last good configuration while an edit is broken or lacks its token', async () => {
+it('keeps the last valid configuration while an edit is broken or lacks its token', async () => {
   const { reload, edit, logged, reported, applied } = await make();
   const before = reload.inForce;
   expect(await edit(yaml('verfy: off'))).toEqual(['config.broken', 'config.kept']);
