@@ -66,7 +66,8 @@ export async function retryTransient<T>(redis: RedisClient, signal: AbortSignal,
     try {
       return await act();
     } catch (error) {
-      if (redis.status === 'end') throw new RotationError('closed', 'the Redis client that was given has been closed');
+      if (redis.status === 'end')
+        throw new RotationError('closed', 'the Redis client passed to this library has been closed');
       if (!isTransient(error)) throw error;
       await sleep(retryMs, undefined, { signal }).catch(() => {});
       if (signal.aborted) throw error;

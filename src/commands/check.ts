@@ -89,12 +89,12 @@ function renderPlan(plan: Plan): string {
   ].join('\n');
 }
 
-/** What a first start does to the links in use, in one sentence. */
+/** What the first start does to the links in use, in one sentence. */
 function firstStartText({ linksRead, readsTakeMs, replacedAtOnce, replacedLater }: FirstStart): string {
-  if (linksRead === 0) return 'A first start reads and replaces no link: no group is enabled.';
+  if (linksRead === 0) return 'The first start reads and replaces no link: no group is enabled.';
   const links = linksRead === 1 ? '1 link' : `${linksRead} links`;
   const soon = readsTakeMs === 0 ? 'within seconds' : `within ${formatDurationUp(readsTakeMs + 60_000)}`;
-  const read = `A first start reads and publishes ${links} ${soon}`;
+  const read = `The first start reads and publishes ${links} ${soon}`;
   if (replacedLater === null) return `${read}, and replaces ${linksRead === 1 ? 'it' : 'all of them'} at once.`;
   const [from, to] = [replacedLater.from, replacedLater.to].map((iso) => `${iso.slice(0, 16)}Z`);
   const when = from === to ? `at ${from}` : `between ${from} and ${to}`;

@@ -80,7 +80,9 @@ export async function rotate(names: readonly string[], options: RotateOptions): 
 async function isConfirmed(count: number): Promise<boolean> {
   if (!process.stdin.isTTY || !process.stderr.isTTY) return true;
   const prompt = createInterface({ input: process.stdin, output: process.stderr });
-  const answer = await prompt.question(`Rotate the links of all ${count} groups now? Every current link dies. [y/N] `);
+  const answer = await prompt.question(
+    `Rotate the links of all ${count} groups now? Every current link stops working. [y/N] `,
+  );
   prompt.close();
   return /^y(es)?$/i.test(answer.trim());
 }
@@ -136,7 +138,7 @@ async function pushAll({ requester, options, signal }: Requests, targets: readon
   } catch (error) {
     if (error instanceof RotationError) throw new CommandError(2, error.message);
     if (refusalOf(error) !== null) throw error;
-    throw new CommandError(1, `Redis does not accept requests now: ${withoutCommand(error).message}`);
+    throw new CommandError(1, `Redis does not accept requests: ${withoutCommand(error).message}`);
   }
 }
 

@@ -103,9 +103,12 @@ async function serve(redis: RedisClient, server: string, outage: Outage, run: Ru
 
   const name = await stopped;
   clearTimeout(collecting);
-  log.info({ event: 'stopping', signal: name }, `${name}: finishing what is in flight`);
+  log.info({ event: 'stopping', signal: name }, `${name}: finishing the jobs in progress`);
   const timeout = setTimeout(() => {
-    log.error({ event: 'stopped.late' }, 'not finished in time: ending now; the next start resumes what is unfinished');
+    log.error(
+      { event: 'stopped.late' },
+      'shutdownTimeout is over: exiting with unfinished work, which the next start resumes',
+    );
     process.exit(1);
   }, service.config.shutdownTimeoutMs);
   // The pages stay open until the work is done, so that they show that the worker is stopping.
@@ -153,10 +156,10 @@ async function openPages(
     return server;
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    const why = code === 'EADDRINUSE' ? 'is in use' : `cannot be listened on (${code})`;
+    const why = code === 'EADDRINUSE' ? 'is in use' : `is not available (${code})`;
     log.error(
       { event: 'ops.failed', host: ops.host, port: ops.port },
-      `no pages: ${ops.host}:${ops.port} ${why}; set ops.port in the file, or "ops: off"`,
+      `cannot serve the pages: ${ops.host}:${ops.port} ${why}; set ops.port in the file, or "ops: off"`,
     );
     return null;
   }
@@ -191,12 +194,12 @@ function watchEmbedded(log: Logger): Pick<EmbeddedOptions, 'onExit' | 'onRestart
     onExit: (pid, lastLog) =>
       log.error(
         { event: 'redis.embedded.died', pid },
-        `the embedded Redis has died: ${lastLog}; it is restarted with its data`,
+        `the embedded Redis has died: ${lastLog}; restarting it with its data`,
       ),
     onRestart: (pid) =>
       log.warn({ event: 'redis.embedded', pid, data: dataDir }, 'embedded Redis restarted with its data'),
     onFailure: (error) => {
-      log.fatal({ event: 'redis.embedded.failed', err: error }, 'the embedded Redis cannot be restarted: ending');
+      log.fatal({ event: 'redis.embedded.failed', err: error }, 'the embedded Redis cannot be restarted: exiting');
       process.exit(1);
     },
   };

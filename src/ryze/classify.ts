@@ -132,7 +132,7 @@ function messageOf(body: string): string | null {
 
 function describeBody(body: string): string {
   if (body.trim() === '') return 'it is empty';
-  return /^\s*</.test(body) ? 'it is a web page' : 'it is not its error envelope';
+  return /^\s*</.test(body) ? 'it is a web page' : "it is not in RyzeAPI's error format";
 }
 
 /** What looks like an invite code: real ones have 22 characters, letters and digits, or both cases. */

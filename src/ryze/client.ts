@@ -59,7 +59,7 @@ export function createRyzeClient({ baseUrl, timeoutMs }: { baseUrl: string; time
     const { status, body } = got;
     const rateLimit = readRateLimit(got.headers, Date.now());
     const unusable = (message: string): CallFailure => ({ ...unusableAnswer(status, message), rateLimit });
-    if (body === null) return unusable(`the answer (HTTP ${status}) broke off or was too long`);
+    if (body === null) return unusable(`the answer (HTTP ${status}) was cut off or too long`);
     const schema = kind === 'reset' ? resetBody : infoBody;
     const parsed = status >= 200 && status < 300 ? schema.safeParse(jsonOrNull(body)) : null;
     if (!parsed?.success) {
@@ -105,7 +105,7 @@ function readInviteCode(shown: { inviteLink?: string | null; inviteCode?: string
     return { inviteCode: null, problem: 'the answer has no usable invite code' };
   }
   if (fromLink !== null && inviteCode !== null && fromLink !== inviteCode) {
-    return { inviteCode: null, problem: 'link and code of the answer do not agree' };
+    return { inviteCode: null, problem: 'the link and the code in the answer do not match' };
   }
   return { inviteCode: fromLink ?? inviteCode };
 }

@@ -87,7 +87,7 @@ export function queueText({ queue }: InstanceStatus): string {
 
 export function instanceStateText({ gate }: InstanceStatus): string {
   if (gate === null) return 'running';
-  return `${pauseText(gate)}, ${gate.opensInMs > 0 ? `next try in ${span(gate.opensInMs)}` : 'next call is a test'}`;
+  return `${pauseText(gate)}, ${gate.opensInMs > 0 ? `next try in ${span(gate.opensInMs)}` : 'the next call is a probe'}`;
 }
 
 function pauseText({ reason, closedForMs }: NonNullable<InstanceStatus['gate']>): string {
@@ -107,7 +107,7 @@ const linkBy = {
   request: 'rotated on request',
   recovery: 'rotated, read back',
   drift: 'changed by someone else',
-  adopted: 'read at first sight',
+  adopted: 'read for the first time',
 } as const;
 
 /** How the last operation on the group ended; `-` if there was none. */

@@ -227,7 +227,7 @@ it('prints the plan without Redis or a token', async () => {
   expect(await ran.ended).toBe(0);
   expect(ran.stdout).toContain(`${file} is valid.`);
   expect(ran.stdout).toMatch(
-    /^A first start reads and publishes 1 link within seconds, and replaces it for the first time at \S+Z\.$/m,
+    /^The first start reads and publishes 1 link within seconds, and replaces it for the first time at \S+Z\.$/m,
   );
   expect(ran.stdout).toMatch(/bot +1 +0\.017 +90\.0/);
   expect(ran.stdout).toMatch(/vip +\d{4}-.*Z +every 1h/);

@@ -120,7 +120,7 @@ it('shows no bar without a schedule, and says why each link was published', asyn
     ['mine', '1h', 'in 1h', 'rotated on request', ''],
     ['new', '-', 'in 1h', '-', ''],
     ['theirs', '1h', 'in 1h', 'changed by someone else', 'link could not be verified 3 times in a row'],
-    ['first', '1h', 'in 1h', 'read at first sight', 'link could not be verified once'],
+    ['first', '1h', 'in 1h', 'read for the first time', 'link could not be verified once'],
   ]);
   expect(await page.locator('#groups .bar').count()).toBe(3);
 });

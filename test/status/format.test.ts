@@ -51,7 +51,7 @@ it('says how long an instance has been paused, and when it is tried again', () =
   const gate = { reason: 'timeout', opensInMs: 5_000, closedForMs: 60_000 };
   const text = (over: Partial<typeof gate>) => instanceStateText(instance('bot', { gate: { ...gate, ...over } }));
   expect(text({})).toBe('paused for 1m (timeout), next try in 5s');
-  expect(text({ opensInMs: 0 })).toBe('paused for 1m (timeout), next call is a test');
+  expect(text({ opensInMs: 0 })).toBe('paused for 1m (timeout), the next call is a probe');
   expect(instanceStateText(instance('bot', { gate: { ...gate, closedForMs: null } }))).toContain('paused (timeout)');
 });
 
