@@ -13,7 +13,7 @@ const postponeLua = loadScript('postpone', import.meta.url);
 export const scheduledJob = 'scheduled';
 export const verifyJob = 'verify';
 
-/** A job belongs to the record, whatever the group is called when the job runs. `group` is for people. */
+/** A job belongs to the record, whatever the group is called when the job runs. `group` is only for display. */
 export const scheduledData = z.object({ record: z.string(), group: z.string(), dueAt: z.int().nonnegative() });
 export const verifyData = z.object({ record: z.string(), group: z.string() });
 

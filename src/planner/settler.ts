@@ -1,7 +1,7 @@
 /**
  * Settles what a crash or a lost answer left behind: attempts whose lease has expired, and groups that are uncertain.
- * Reads an index that is written in the same step as the records. So it depends on no job, no scheduler and not on the
- * process that began the call, and it works whatever has become of the group's entry in the file.
+ * Reads an index that is written in the same step as the records. So it depends on no job, on no scheduler and not on
+ * the process that began the call. It works even if the group's entry was edited or removed.
  */
 
 import type { Queue } from 'bullmq';

@@ -17,10 +17,10 @@ import { reporter } from './tasks.ts';
 import type { Tokens } from './tokens.ts';
 
 export interface BaseOptions {
-  /** Has read the configuration to start with. */
+  /** Holds the configuration that was read at startup. */
   readonly watcher: ConfigWatcher;
   readonly tokens: Tokens;
-  /** For commands; workers duplicate it for their blocking reads. The worker does not close it. */
+  /** Sends commands; workers duplicate it for their blocking reads. The worker does not close it. */
   readonly redis: RedisClient;
   readonly log: Logger;
   readonly random?: () => number;

@@ -13,7 +13,7 @@ export function createClocks(db: Database, log: Logger) {
   let isWrong = false;
   return {
     ...clock,
-    /** Reads Redis's clock again. Warns once each time that the machine's clock goes wrong. */
+    /** Reads Redis's clock again. Warns once each time the machine's clock becomes wrong. */
     async follow() {
       await clock.read();
       const aheadMs = Date.now() - clock.now();

@@ -8,7 +8,7 @@
  *   wait                            delayed, with a time of its own
  *   wait that pauses the queue      the queue is rate-limited for that time, and the job goes back to its place
  *   retry, doubted                  delayed; the tries are counted here, because a raw producer sets no `attempts`
- *   gaveUp, refused                 failed for good: `<code>: <message>`, or the message
+ *   gaveUp, refused                 failed permanently: `<code>: <message>`, or the message
  */
 import { isDeepStrictEqual } from 'node:util';
 import { DelayedError, type Job, type Queue, UnrecoverableError, WaitingError } from 'bullmq';
@@ -43,7 +43,7 @@ export function progressOf(job: Job): JobProgress {
   return run === job.attemptsMade ? progress : { tries: 0, doubted: null };
 }
 
-/** Whether a delayed job would only ask for its slot if it came now, rather than make its next try. */
+/** Whether a delayed job waits for a slot, rather than for its next try. */
 export function waitsForSlot(job: Job): boolean {
   const { tries, doubted } = progressOf(job);
   return tries === 0 && doubted === null;
@@ -84,8 +84,8 @@ export async function complete(
 }
 
 /**
- * Pauses the queue and puts the job back to its front. Jobs that were taken later are put back first: otherwise they would
- * end up in reverse order.
+ * Pauses the queue and puts the job back to its front. Jobs that were taken later are put back first: otherwise they
+ * would end up in reverse order.
  */
 async function putBack(queue: Queue, job: Job, lock: JobLock, ms: number): Promise<never> {
   await queue.rateLimit(ms);

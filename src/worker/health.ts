@@ -1,6 +1,6 @@
 /**
- * What a running worker knows of its own health, by writing to Redis regularly and watching its workers. Also has workers
- * created again that hang.
+ * Tracks the health of a running worker: it writes to Redis regularly and watches its BullMQ workers. Recreates those
+ * that hang.
  */
 import type { Health } from '../ops/readiness.ts';
 import { redisTime } from '../redis/database.ts';
@@ -21,7 +21,7 @@ export interface HealthSources {
 const everyMs = 2_000;
 /** Less often: there may be hundreds of queues. */
 const queuesEveryMs = 10_000;
-/** Redis that takes no write for this long is down. */
+/** A Redis that accepts no write for this long counts as down. */
 const redisDownMs = 10_000;
 const heartbeatMs = 60_000;
 

@@ -1,4 +1,4 @@
-/** Reports when an instance is paused and when it works again, and ends a pause that an edit may have put right. */
+/** Reports when an instance is paused and when it resumes. Ends a pause whose reason an edit may have removed. */
 import type { Queue } from 'bullmq';
 import { type Gate, openGate, readGate } from '../budget/gate.ts';
 import type { Logger } from '../log.ts';
@@ -24,7 +24,7 @@ export function createPauses({
     extended: (instance: string, gate: Gate) =>
       log.info({ event: 'gate.extended', instance, ...gate }, textOf(instance, gate)),
     opened,
-    /** Called when there is a new file, perhaps with a new token: the reason of the pause may be over. */
+    /** Called after an edit: the new file, or a new token, may have removed the reason for the pause. */
     async reopen(instance: string): Promise<void> {
       const gate = await readGate(db, instance, await redisTime(db));
       if (gate === null || !mayEndByEdit(gate.reason)) return;

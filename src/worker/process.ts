@@ -13,7 +13,7 @@ import type { JobLock } from './watchedWorker.ts';
 
 /** Until the next run after an unexpected error, or when Redis cannot be reached. */
 const afterErrorMs = 5_000;
-/** A job on another instance's queue is not told when a gate opens, so it asks again after this time at the latest. */
+/** A job on another instance's queue is not promoted when a gate opens, so it asks again after at most this time. */
 const maxForeignWaitMs = 10_000;
 
 export async function processJob(
@@ -73,7 +73,7 @@ function afterError({ log, retry }: JobDependencies, group: string, past: JobPro
     log.error({ event: 'group.unreadable', group }, error.message);
     return { status: 'refused', message: `internal: ${error.message}` };
   }
-  // Redis cannot be reached: that says nothing about the job, and costs it no try.
+  // Redis cannot be reached: that says nothing about the job, so no try is used up.
   if (error instanceof Error && isConnectionError(error)) return { status: 'wait', ms: afterErrorMs, why: 'redis' };
   log.error({ event: 'job.unexpected', group, err: error }, 'unexpected error in a job');
   const tries = past.tries + 1;

@@ -77,7 +77,7 @@ function ofPlanner(
       return { recordId: record, work, name: group, servedBy: instance, registered: true };
     case 'other':
       return notNow;
-    // The planner looks after the group where that is now.
+    // The planner serves the group on its current instance.
     case 'none':
       return { status: 'obsolete' };
   }
@@ -96,7 +96,7 @@ async function readRequest(
 ): Promise<Task | JobResult> {
   const queue = rotationsQueue(instance);
   const pushedAt = requestedAt ?? job.timestamp;
-  // A job that is run again, from a dashboard say, wants a link that is younger than its own times.
+  // A job that is run again, from a dashboard say, needs a link that is newer than its own times.
   const isRerun = job.attemptsMade > 0;
   const time = requestedAt == null || isRerun ? null : await checkTime(deps, requestedAt, job.timestamp);
   if (time !== null && typeof time === 'object') return time;
@@ -155,8 +155,8 @@ const timeSkewMs = 10 * 60_000;
 const maxFutureMs = 30_000;
 
 /**
- * The time of a request if it can be relied on. null: it is so far from the time of the push that it is by some other
- * clock, or from about when Redis's clock was set back, so that the request may be older or younger than it looks.
+ * The time of a request, if it is reliable. Null if it is so far from the time of the push that it comes from another
+ * clock, or if it is near a setback of Redis's clock, so that the request may be older or newer than it looks.
  */
 async function checkTime(
   deps: JobDependencies,

@@ -1,7 +1,7 @@
 /**
- * Compares what Redis holds with what it should hold while this worker runs, on a timer, and corrects it: the registration
- * of the file in force, the planner's scheduler, and what was lost when Redis was emptied or a clock was set back. A step
- * that fails is repeated at the next look and holds up no other step.
+ * Compares what Redis holds with what it should hold while this worker runs, on a timer, and corrects it: the
+ * registration of the file in force, the planner's scheduler, and what was lost when Redis was emptied or a clock was
+ * set back. A step that fails is repeated at the next look and delays no other step.
  *
  * A paused queue is a person's decision: it is only reported.
  */
@@ -23,7 +23,7 @@ export function createReconciler(base: Base, registration: GroupRegistration, sc
   const { redis, keys, prefix, log, config, clocks } = base;
   const onError = reporter(log, 'reconcile.failed', 'cannot check the state of Redis; will retry');
   let dataset: string | null = null;
-  /** Redis was emptied and has not got everything back yet. */
+  /** Redis was emptied, and not everything has been restored yet. */
   let isEmptied = false;
   /** A clock was set back, and that is not repaired yet. */
   let setback: Setback | null = null;
@@ -36,7 +36,9 @@ export function createReconciler(base: Base, registration: GroupRegistration, sc
     await noticeSetback();
   }
 
-  /** Each data set has a name: another one means that everything was lost, by `FLUSHALL` or a restart without the data. */
+  /**
+   * Each data set has a name: another one means that everything was lost, by `FLUSHALL` or a restart without the data.
+   */
   async function noticeEmptied(): Promise<void> {
     const before = dataset;
     dataset = await redis.get(keys.dataset);

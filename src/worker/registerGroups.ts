@@ -1,6 +1,6 @@
 /**
- * Registers the groups of the configuration in force in Redis, and logs what changed. Registrations never overlap: a call
- * that comes during one waits for the next.
+ * Registers the groups of the configuration in force in Redis, and logs what changed. Registrations never overlap: a
+ * call that comes during one waits for the next.
  */
 import { isDeepStrictEqual } from 'node:util';
 import { bucketOf } from '../budget/budget.ts';
@@ -27,10 +27,10 @@ export function createRegistration(base: Database & Pick<Base, 'store' | 'tokens
   let rank: FileRank | null = null;
   /** Groups that this process has registered. */
   const known = new Set<string>();
-  /** Register in any case: somebody asked for it, or the last time failed. */
+  /** Register unconditionally: a caller requested it, or the last registration failed. */
   let isDue = true;
-  /** What the last registration left as it was because of another worker's file. */
-  let heldUp: Pick<RegistryChanges, 'kept' | 'outdated' | 'unreadable'> = { kept: [], outdated: [], unreadable: [] };
+  /** What the last registration did not change because of another worker's file. */
+  let deferred: Pick<RegistryChanges, 'kept' | 'outdated' | 'unreadable'> = { kept: [], outdated: [], unreadable: [] };
 
   function fileOf(current: Config): GroupsFile {
     if (latest?.config !== current) latest = { config: current, file: groupsFile(current) };
@@ -64,9 +64,9 @@ export function createRegistration(base: Database & Pick<Base, 'store' | 'tokens
   /** Whether something is registered differently from this file and may be corrected now. */
   async function differs({ groups }: Config, announced: FileRank): Promise<boolean> {
     if (announced.isNew || announced.overridesUpTo !== rank?.overridesUpTo) return true;
-    const isHeldUp = heldUp.kept.length > 0 || heldUp.outdated.length > 0;
-    if (isHeldUp && !isDeepStrictEqual(announced.others, rank?.others)) return true;
-    return (await redis.hlen(keys.registered)) < groups.length - heldUp.unreadable.length;
+    const isDeferred = deferred.kept.length > 0 || deferred.outdated.length > 0;
+    if (isDeferred && !isDeepStrictEqual(announced.others, rank?.others)) return true;
+    return (await redis.hlen(keys.registered)) < groups.length - deferred.unreadable.length;
   }
 
   async function sync(current: Config, announced: FileRank): Promise<void> {
@@ -80,7 +80,7 @@ export function createRegistration(base: Database & Pick<Base, 'store' | 'tokens
     );
     for (const group of groups) known.add(nameOf(group));
     report(changes, current);
-    heldUp = changes;
+    deferred = changes;
   }
 
   const run = singleFlight(async () => {
@@ -112,13 +112,13 @@ export function createRegistration(base: Database & Pick<Base, 'store' | 'tokens
     }
     reportUnreadable(changes.unreadable);
     const { kept, outdated } = changes;
-    if (kept.length > 0 && !isDeepStrictEqual(kept, heldUp.kept)) {
+    if (kept.length > 0 && !isDeepStrictEqual(kept, deferred.kept)) {
       log.warn(
         { event: 'groups.kept', groups: kept.slice(0, maxNamed), count: kept.length },
         `${kept.length} groups that are not in this file stay registered, because another worker's file has them: ${named(kept)}`,
       );
     }
-    if (outdated.length > 0 && !isDeepStrictEqual(outdated, heldUp.outdated)) {
+    if (outdated.length > 0 && !isDeepStrictEqual(outdated, deferred.outdated)) {
       log.warn(
         { event: 'groups.outdated', groups: outdated.slice(0, maxNamed), count: outdated.length },
         `${outdated.length} groups stay registered as another worker's newer file describes them: ${named(outdated)}`,

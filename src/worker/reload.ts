@@ -11,14 +11,17 @@ import type { Observer } from '../ops/observer.ts';
 import type { Tokens } from './tokens.ts';
 
 export interface ReloadEffects {
-  /** Changes everything that runs from `before` to `next`, which is in force already. Called again if it fails. */
+  /**
+   * Applies the change from `before` to `next`, which is in force already, to everything that runs. Called again if it
+   * fails.
+   */
   readonly apply: (next: Config, before: Config) => Promise<void>;
   /** Called when a request has had the tokens of the configuration in force read again. */
   readonly onTokensRead: () => Promise<void>;
 }
 
 export interface ReloadDependencies {
-  /** Has read the configuration to start with. */
+  /** Holds the configuration that was read at startup. */
   readonly watcher: ConfigWatcher;
   readonly tokens: Tokens;
   readonly observer: Observer;
@@ -32,7 +35,7 @@ export function createReload({ watcher, tokens, observer, log }: ReloadDependenc
   let inForce = watcher.current;
   let isBroken = false;
   let isRequested = false;
-  /** An edit that waits for its tokens; null: none does. */
+  /** An edit that waits for its tokens; null if there is none. */
   let waiting: Config | null = null;
   /** The configuration before an edit that was only partly applied; null: the one in force is fully applied. */
   let unapplied: Config | null = null;

@@ -1,5 +1,6 @@
 /**
- * Starts the worker, keeps it going, applies edits of the configuration file, and stops it without leaving work half done.
+ * Starts the worker, keeps it running, applies edits of the configuration file, and stops it without leaving work half
+ * done.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
@@ -63,7 +64,7 @@ export async function startService({ signal, ...options }: ServiceOptions): Prom
   };
 }
 
-/** Brings Redis in line with the file before the first job runs. */
+/** Reconciles Redis with the file before the first job runs. */
 async function prepare({ clocks, registration, scheduler, leftovers, reconciler }: Parts): Promise<void> {
   await clocks.follow();
   await registration.register();
@@ -72,7 +73,7 @@ async function prepare({ clocks, registration, scheduler, leftovers, reconciler 
   await reconciler.start();
 }
 
-/** Half a tick: an edit is noticed within two ticks, whatever else goes on. */
+/** Half a tick: an edit is noticed within two ticks, whatever else runs. */
 const reloadEveryMs = tickMs / 2;
 
 function startTimers(parts: Parts) {
@@ -137,7 +138,7 @@ async function promoteDelayed({ queueOf }: Parts, before: Config, after: Instanc
   await queueOf(name).promoteJobs();
 }
 
-/** A new token may have ended what an instance was paused for. */
+/** A new token may have removed the reason for a pause. */
 async function applyTokens({ registration, pauses, config }: Parts): Promise<void> {
   await registration.noteBuckets();
   for (const { name } of config().instances) await pauses.reopen(name);

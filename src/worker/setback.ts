@@ -1,6 +1,6 @@
 /**
- * After a clock was set back, whatever waits for a time of day would wait for that much longer: leases, read-backs, slots,
- * pauses and delayed jobs. All of them are brought forward. Several workers may do this at once.
+ * After a clock was set back, everything that waits for a time of day would be late by as much: leases, read-backs,
+ * slots, pauses and delayed jobs. All of them are brought forward. Several workers may do this at once.
  */
 import { slotTtlMs, waitListKeys } from '../budget/budget.ts';
 import { rewindGate } from '../budget/gate.ts';
@@ -10,12 +10,15 @@ import { maxLeaseMs } from '../rotation/call.ts';
 import { rewound, type Setback } from '../rotation/rewound.ts';
 import type { Base } from './base.ts';
 
-/** After Redis's clock was set back, stamps of one-offs made by it are not believed for at most this long. */
+/** After Redis's clock was set back, timestamps that it gave to one-offs are ignored for at most this long. */
 const doubtMs = 24 * 3_600_000;
 /** Groups rewritten at the same time. */
 const chunk = 250;
 
-/** Brings forward what waits for a time that lies further in the future than it did. `noticedWithinMs`: after the setback. */
+/**
+ * Brings forward what waits for a time that lies further in the future than it did. `noticedWithinMs`: after the
+ * setback.
+ */
 export async function repairSetback(base: Base, setback: Setback, noticedWithinMs: number): Promise<void> {
   const { redis, keys, clocks, queueOf, outbox } = base;
   const { instances, results } = base.config();
@@ -58,9 +61,9 @@ async function rewindSlots({ redis, keys, config }: Base, { nowMs }: Setback): P
     const lastMs = nowMs + slotTtlMs(api.timeoutMs, rateLimit.perMs);
     const late = await redis.zrangebyscore(keys.slots(bucket), `(${lastMs}`, '+inf');
     if (late.length > 0) await redis.zadd(keys.slots(bucket), 'XX', ...late.flatMap((slot) => [lastMs, slot]));
-    // The server's count as last seen goes by the clock as well: the next answer shows it again.
+    // The server's last known count depends on the clock too: the next answer shows it again.
     await redis.del(keys.bucket(bucket));
-    // So does the wait list: those on it ask again, and join it again.
+    // So does the wait list: its waiters ask again and rejoin it.
     for (const key of waitListKeys(keys, bucket)) await redis.del(key);
   }
 }

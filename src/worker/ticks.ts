@@ -1,7 +1,7 @@
 /**
- * The planner's ticks: what one does in this process, when the last one was in any process, and BullMQ's job scheduler that
- * triggers them. A scheduler that is missing or silent is set up again. A silent one may look intact: its next job was
- * removed, or is due in the future because the clock was set back.
+ * The planner's ticks: runs one in this process, watches for the last one in any process, and keeps BullMQ's job
+ * scheduler, which triggers them. A scheduler that is missing or silent is set up again. A silent one may look intact:
+ * its next job was removed, or is due in the future because the clock was set back.
  */
 import type { Queue } from 'bullmq';
 import { releasedRetention, tickRetention } from '../bullmq/options.ts';
@@ -32,7 +32,7 @@ export async function runTick(base: Base, registration: GroupRegistration, ticks
 
 export type TickWatch = ReturnType<typeof watchTicks>;
 
-/** Goes by whether the note changes, and by this process's steady clock: a clock that is set does not matter. */
+/** Relies on changes of the note and on this process's steady clock, so setting a clock has no effect. */
 export function watchTicks() {
   const startedAt = performance.now();
   let lastNote: string | null | undefined;
@@ -87,7 +87,10 @@ export function createScheduler(plans: Queue, ticks: TickWatch, log: Logger) {
     setUp,
     reset,
     tickNow,
-    /** Sets it up again if it is missing or silent. `isPaused`: no tick is expected, because the planner's queue is paused. */
+    /**
+     * Sets it up again if it is missing or silent. `isPaused`: no tick is expected, because the planner's queue is
+     * paused.
+     */
     async reconcile(isPaused: boolean): Promise<void> {
       const scheduler = await plans.getJobScheduler(schedulerId);
       if (scheduler?.every !== tickMs) {

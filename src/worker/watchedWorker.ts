@@ -28,7 +28,7 @@ export type WatchedWorker = ReturnType<typeof openWatchedWorker>;
 const stuckMs = 60_000;
 /** After this time without a job the worker is opened again, and once more after each further such time. */
 const hungMs = 30_000;
-/** A queue whose rate limit was lifted early is noticed after this time at the latest. */
+/** A queue whose rate limit was lifted early is noticed after at most this time. */
 const maximumRateLimitDelay = 5_000;
 
 export function openWatchedWorker(options: WatchedWorkerOptions) {
@@ -83,8 +83,8 @@ export function openWatchedWorker(options: WatchedWorkerOptions) {
     },
     jobsRunning: () => running.size,
     /**
-     * Must be called regularly. `isWaiting`: a job waits that this worker should be taking. `isOutage`: Redis is down, so no
-     * worker can take any, and the time does not count.
+     * Must be called regularly. `isWaiting`: a job waits that this worker should be taking. `isOutage`: Redis is down,
+     * so no worker can take any, and the time does not count.
      */
     watch(isWaiting: boolean, isOutage: boolean): void {
       if (!isWaiting) recreatedAt = null;

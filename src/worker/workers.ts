@@ -1,6 +1,6 @@
 /**
  * The BullMQ workers of this process: one for each instance of the file in force, one for each leftover queue that it
- * serves, and the planner's. A slow instance does not hold up the others.
+ * serves, and the planner's. A slow instance does not delay the others.
  */
 import type { Job, Queue } from 'bullmq';
 import { readGate } from '../budget/gate.ts';
@@ -18,7 +18,7 @@ export interface WorkerTasks {
 
 export type Workers = ReturnType<typeof createWorkers>;
 
-/** Leftover queues get few jobs run at a time: instances of the file in force go first. */
+/** Few jobs of a leftover queue run at a time, because the instances of the file in force take precedence. */
 const leftoverConcurrency = 2;
 /** A look at the queues that takes longer than this means that Redis does not answer. */
 const slowMs = 10_000;
@@ -87,7 +87,9 @@ export function createWorkers(base: Base, { processJob, plan }: WorkerTasks) {
   }
 
   return {
-    /** Serves these instances: opens, adjusts and closes workers. Resolves when the jobs of closed workers have ended. */
+    /**
+     * Serves these instances: opens, adjusts and closes workers. Resolves when the jobs of closed workers have ended.
+     */
     async serve(instances: readonly InstanceConfig[]): Promise<void> {
       served = new Map(instances.map(({ name, concurrency }) => [name, concurrency]));
       await reconcile();
@@ -100,7 +102,7 @@ export function createWorkers(base: Base, { processJob, plan }: WorkerTasks) {
     startPlanner(): void {
       planner = openPlanner();
     },
-    /** Opens workers again that hang. `isOutage`: Redis cannot be used now. */
+    /** Reopens workers that hang. `isOutage`: Redis cannot be used now. */
     async watch(isOutage: () => boolean): Promise<void> {
       const startedAt = performance.now();
       const watched = [...workers].map(([instance, worker]) => ({ instance, worker }));
