@@ -46,7 +46,7 @@ local GRANTED, BUDGET, RESERVED, EXHAUSTED, PROBING, GATE, PACE, BLAMED = 0, 1, 
 local PROBE_POLL = 100
 -- A blamed group stands back for this long, so that another group's call may be the probe.
 local STAND_BACK = 5000
--- The gate may open at any moment: a blamed group asks again after this time at the latest.
+-- The gate may open at any moment: a blamed group asks again after at most this time.
 local BLAMED_POLL = 15000
 -- A slot that is given back within this time is granted for that moment: asking again would cost more.
 local SOON = 250

@@ -1,8 +1,9 @@
 /**
- * The requests that a token may still make. A bucket is named by a hash of its token, so every process that uses the same
- * token on the same Redis shares one. Guarantees that no window of the server's, fixed or sliding, ever holds more than
- * `max` of our requests, however long each travels, because a slot is given back only `per` after its answer. Requests
- * that others make with the same token are learnt from the answers' headers; they can still come as a surprise.
+ * The requests that a token may still make. A bucket is named by a hash of its token, so every process that uses the
+ * same token on the same Redis shares one. Guarantees that no window of the server's, fixed or sliding, ever holds more
+ * than `max` of our requests, however long each travels, because a slot is given back only `per` after its answer.
+ * Requests that others make with the same token are learnt from the answers' headers, so a refusal for the limit is
+ * still possible.
  *
  * An instance's gate (`gate.ts`) is checked in the same step: no call is granted while it is closed.
  */
@@ -23,9 +24,9 @@ const capacityLua = loadScript('capacity', import.meta.url);
 const denials = ['budget', 'reserved', 'exhausted', 'probing', 'gate', 'pace', 'blamed'] as const;
 /**
  * `budget`: the limit is used up, or the rest of it is for waiters ahead. `reserved`: only the reserve for one-offs is
- * left. `exhausted`: the server refused a call for its limit. `probing`: all calls wait for the answer of one. `gate`: the
- * instance is paused. `pace`: the phone's last scheduled reset was too recent. `blamed`: the instance is paused for this
- * group's failure, and another group's call is to show first whose failure it was.
+ * left. `exhausted`: the server refused a call for its limit. `probing`: all calls wait for the answer of one. `gate`:
+ * the instance is paused. `pace`: the phone's last scheduled reset was too recent. `blamed`: the instance is paused for
+ * this group's failure, and another group's call is to show first whose failure it was.
  */
 export type Denial = (typeof denials)[number];
 
@@ -76,7 +77,7 @@ const waitLists = ['one-offs', 'scheduled'] as const;
 
 /** Between taking a slot and sending its call: a process that was frozen for longer must ask again. */
 const sendWithinMs = 5_000;
-/** A probe without an answer within this time no longer holds up other calls, whatever became of its process. */
+/** A probe without an answer within this time no longer blocks other calls, whatever the state of its process. */
 const probeLeaseMs = 10_000;
 
 /** Names a token's bucket without revealing the token. */
@@ -112,8 +113,8 @@ export function createBudget(
   }
 
   /**
-   * Takes a slot. `waiter` names this work in the wait list, the same each time it asks. `caller`: whose call it is, as the
-   * gate knows it.
+   * Takes a slot. `waiter` names this work in the wait list, the same each time it asks. `caller`: whose call it is, as
+   * the gate knows it.
    */
   async function ask(
     { name, rateLimit, paceMs }: BudgetedInstance,

@@ -107,7 +107,7 @@ export async function judgeFailure(
 }
 
 /**
- * What the gate holds against a group for failures like this one. `isBlamed`: its failure closed the gate, or was shown to
+ * What the gate knows of a group's failures like this one. `isBlamed`: its failure closed the gate, or was shown to
  * be its own since. `isTroubleOfOthers`: the gate was closed for this cause by other groups.
  */
 export async function readBlame(

@@ -17,7 +17,7 @@ export interface DesiredGroup {
   readonly settlesInMs?: number;
 }
 
-/** What an entry brings along from the record that it had before. */
+/** What an entry takes with it from its previous record. */
 export interface Inherited {
   /** Published under its id from that record. */
   readonly published: Published;
@@ -35,7 +35,7 @@ export function withEntry(
 ): GroupRecord {
   const { entry } = desired;
   const old = record.entry;
-  // A record without an entry is new, or a version before 0.2 wrote it under this very id.
+  // A record without an entry is new, or a version before 0.2 wrote it under this id.
   const lastResetAt = old === null ? record.rotatedAt : record.lastResetAt;
   const sameId = old === null || (old.group === entry.group && !record.replaced);
   const comesBack = old !== null && (record.removedAt !== null || record.replaced);

@@ -60,7 +60,7 @@ export async function syncRegistry(
     work.map(({ entry }) => entry.identifier),
   );
 
-  // Removal comes first, so that a renamed group finds its WhatsApp group free.
+  // Removal comes first, so that a renamed group can claim its WhatsApp group.
   const { removed, kept } = await splitMissing(deps, before, { desired, jids, rank });
   await inChunks(removed, (id) => removeGroup(store, id, rank));
 

@@ -53,8 +53,8 @@ export type CallResult =
     };
 
 /**
- * A process that does not renew in time is taken for dead, and its group is taken over. Two reads at once do no harm, so a
- * killed worker's read is repeated sooner.
+ * A process that does not renew in time is presumed dead, and its group is taken over. Two reads at once do no harm, so
+ * a killed worker's read is repeated sooner.
  */
 const leases = { reset: { ms: 10_000, renewEveryMs: 3_000 }, read: { ms: 4_000, renewEveryMs: 1_000 } };
 /** No lease that is taken or renewed now lasts longer. */
@@ -106,7 +106,7 @@ export async function makeCall(
   return stored.kind === 'stored' ? { ...stored, evidence: settled.evidence } : stored;
 }
 
-/** A call that may have killed a link is settled as fast as a one-off, whatever else is due. */
+/** A call that may have killed a link is settled as fast as a one-off, no matter what else is due. */
 function purposeOf(work: Work, call: Call): Purpose {
   if (work.kind === 'request' || call === 'readBack') return 'oneOff';
   return call === 'reset' ? 'scheduledReset' : 'scheduledRead';

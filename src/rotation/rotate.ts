@@ -39,7 +39,7 @@ interface Run {
   hasRecovered: boolean;
   /** The failure that an earlier run doubted is not the group's. */
   isAcquitted: boolean;
-  /** A refusal in words that are not documented: it counts once the link has been read back unchanged. */
+  /** A refusal with an undocumented text: it counts once the link has been read back unchanged. */
   refusal: Blamed | null;
 }
 
@@ -195,7 +195,7 @@ async function afterFailure(
   const { code, message, httpStatus } = failure;
   const isConvicted = judged?.verdict !== 'unproven';
   run.refusal = { failure: { code, message, httpStatus, isConvicted }, isKnown: judged === null };
-  // Read back first, if it may have had an effect all the same.
+  // Read back first if the call may have had an effect anyway.
   if (sent === 'reset' && failure.kind === 'unknown') return null;
   return await conclude(run, run.refusal);
 }
@@ -233,8 +233,8 @@ async function conclude(run: Run, { failure, isKnown }: Blamed): Promise<JobResu
 }
 
 /**
- * Whether a doubted failure is not the group's after all, because other groups failed in the same way meanwhile. A group
- * that is convicted is acquitted only by others' failures; any other group gets a second call once it is blamed.
+ * Whether a doubted failure is not the group's after all, because other groups failed in the same way meanwhile. A
+ * convicted group is cleared only by other groups' failures. Any other group gets a second call once it is blamed.
  */
 async function isAcquitted(
   { deps, recordId }: Run,
@@ -251,7 +251,10 @@ function progressOf({ past, refusal, hasWorked, isAcquitted }: Run): JobProgress
   return { tries: hasWorked ? 0 : past.tries, doubted: refusal?.failure ?? doubted };
 }
 
-/** Pause the queue only when no job of this instance could proceed. Jobs that wait for a slot or a pace are delayed alone. */
+/**
+ * Pause the queue only when no job of this instance could proceed. Jobs that wait for a slot or a pace are delayed
+ * alone.
+ */
 function pausesQueue(why: Denial): boolean {
   return why === 'exhausted' || why === 'gate';
 }

@@ -74,7 +74,7 @@ function silent(record: GroupRecord): Transition {
   return { record, events: [], fenced: false };
 }
 
-/** Takes a group away from a process that let its lease run out. */
+/** Ends the attempt of a process that let its lease expire. */
 function expire(record: GroupRecord, nowMs: number, settleTimeMs: number): GroupRecord {
   const { attempt } = record;
   if (attempt === null || nowMs < attempt.leaseUntil) return record;
@@ -119,7 +119,7 @@ function end(
   return silent(releaseAttempt(record));
 }
 
-/** Nothing changed on the other side. */
+/** Nothing changed in WhatsApp. */
 function releaseAttempt(record: GroupRecord): GroupRecord {
   return { ...record, attempt: null, settled: record.attempt?.id ?? record.settled };
 }
@@ -189,7 +189,7 @@ function settleReadBack(
     return silent({ ...free, uncertain: unchanged });
   }
   if (record.link === null) {
-    // No link was ever shown before, so this one may be anybody's: it is live, and settles nothing.
+    // No link was ever shown before, so it is unknown who made this one: it is live, and settles nothing.
     return newRevision({ ...free, uncertain: unchanged }, { jid, inviteCode }, 'adopted', null, nowMs);
   }
   const settled = { ...free, uncertain: null, dueAt: dueAfter(record, nowMs) };

@@ -25,8 +25,9 @@ export type Work =
       /** How many attempts of the record had started by then. null: unknown, or of another record. */
       readonly attemptsSeen: number | null;
       /**
-       * Where BullMQ has counted the job. null: the producer chose the job's id. `newest`: the number of the queue's newest
-       * job, which is lower than an earlier one if somebody has obliterated the queue. `pushedAt`: by the producer's clock.
+       * Where BullMQ has counted the job. null: the producer chose the job's id. `newest`: the number of the queue's
+       * newest job, which is lower than an earlier one if somebody has obliterated the queue. `pushedAt`: by the
+       * producer's clock.
        */
       readonly position: {
         readonly queue: string;
@@ -36,7 +37,10 @@ export type Work =
       } | null;
       readonly request: RequestInfo;
     }
-  /** A read: at first sight, of what is unsettled, or to see whether a person has changed the link. */
+  /**
+   * A read: the first one of a group, one that settles a reset, or one that checks whether a person has changed the
+   * link.
+   */
   | { readonly kind: 'verification' };
 
 /** What a one-off asks for. */
@@ -76,7 +80,7 @@ export interface Transition {
   readonly repeated?: boolean;
 }
 
-/** How a job ends, or how this run of it does. `worker/complete.ts` turns it into one write to BullMQ. */
+/** How a job, or this run of it, ends. `worker/complete.ts` turns it into one write to BullMQ. */
 export type JobResult =
   /** Completed: the group has a link that answers the job. */
   | { readonly status: 'rotated' | 'recovered' | 'satisfied'; readonly record: GroupRecord }
@@ -101,13 +105,13 @@ export type JobResult =
     }
   /** Delayed: a call failed, and another may work. */
   | { readonly status: 'retry'; readonly ms: number; readonly failure: Failure; readonly progress: JobProgress }
-  /** Delayed: a call failed as if by the group's own fault. It looks again before it gives up. */
+  /** Delayed: a call failed, apparently by the group's own fault. The job checks again before it fails. */
   | { readonly status: 'doubted'; readonly ms: number; readonly failure: Failure; readonly progress: JobProgress }
   /** Failed for now. The group's record holds the next try. */
   | { readonly status: 'gaveUp'; readonly failure: Failure }
   /**
-   * Failed: the job cannot be served. `oneOff`: it names a group, so it gets a failure event. `name`: as its producer named
-   * the group. `recordId`: null if no file has registered such a group.
+   * Failed: the job cannot be served. `oneOff`: it names a group, so it gets a failure event. `name`: as its producer
+   * named the group. `recordId`: null if no file has registered such a group.
    */
   | {
       readonly status: 'refused';
