@@ -12,7 +12,7 @@ export interface JobCounts {
 
 /** Events on a results queue that have not been handled yet. `delayed`: mostly those that wait for a retry. */
 export interface EventCounts extends JobCounts {
-  /** BullMQ gave them up, or they are not events of this version. */
+  /** BullMQ stopped retrying them, or they are not events of this version. */
   readonly failed: number;
 }
 

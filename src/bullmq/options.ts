@@ -30,8 +30,8 @@ export const releasedRetention = { removeOnComplete: true, removeOnFail: true };
 export const tickRetention = { removeOnComplete: true, removeOnFail: { count: 100 } };
 
 /**
- * Events on a results queue. BullMQ retries a failing consumer; `consumeLinks` retries without end. Finished events stay
- * for a while, so that BullMQ recognizes one that is published twice by its id.
+ * Events on a results queue. BullMQ retries a failing consumer; `consumeLinks` retries indefinitely. Finished events
+ * stay for a while, so that BullMQ recognizes one that is published twice by its id.
  */
 export const eventOptions = {
   attempts: 10,

@@ -1,10 +1,10 @@
 /**
- * Waits for the ends of jobs on one queue. One connection reads the events that BullMQ writes for the queue, for any number
- * of jobs. What no event shows (a queue that was drained, obliterated or paused, or a trimmed event) is found by reading
- * the jobs themselves every few seconds, some of them at a time.
+ * Waits for the ends of jobs on one queue. One connection reads the events that BullMQ writes for the queue, for any
+ * number of jobs. What no event shows (a queue that was drained, obliterated or paused, or a trimmed event) is found by
+ * reading the jobs themselves every few seconds, some of them at a time.
  *
- * BullMQ's own `QueueEvents` stops forever if Redis refuses its first command, and its `close` waits for a Redis that is
- * away.
+ * BullMQ's own `QueueEvents` stops forever if Redis refuses its first command, and its `close` waits for an unreachable
+ * Redis.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Database } from '../redis/database.ts';
@@ -28,8 +28,8 @@ export class NoResultError extends Error {
 
 export interface JobWaiter {
   /**
-   * Resolves with the job's return value; rejects with a `NoResultError` or the signal's reason, never unhandled. Call it
-   * before the job is pushed, so that no event is missed. `sinceMs`: a time before the push, by Redis's clock.
+   * Resolves with the job's return value; rejects with a `NoResultError` or the signal's reason, never unhandled. Call
+   * it before the job is pushed, so that no event is missed. `sinceMs`: a time before the push, by Redis's clock.
    */
   resultOf(jobId: string, sinceMs: number, signal: AbortSignal): Promise<unknown>;
   /** Call it when the job is on its queue: a job that is missing from then on was removed. */

@@ -59,7 +59,7 @@ export interface RotationClient {
   rotate(group: string, options?: RotateOptions): Promise<RotationResult>;
   /** The newest known link. Null if there is none yet. */
   current(group: string, options?: CallOptions): Promise<CurrentLink | null>;
-  /** Rejects pending calls with the code `closed`. Does not wait for a Redis that is away. */
+  /** Rejects pending calls with the code `closed`. Does not wait for an unreachable Redis. */
   close(): Promise<void>;
 }
 

@@ -2,8 +2,9 @@
  * The library's consumer: takes events off a results queue and calls a handler with each new link, validated and typed.
  * `delivery.ts` has the order in which it does so.
  *
- * A handler that fails is called again without end, with a doubling delay, until a newer link of the group is delivered;
- * then the older event is dropped. So the newest link survives any outage of the system that the handler writes to.
+ * A handler that fails is called again indefinitely, with a doubling delay, until a newer link of the group is
+ * delivered; then the older event is dropped. So the newest link survives any outage of the system that the handler
+ * writes to.
  */
 import { DelayedError, type Job, UnrecoverableError } from 'bullmq';
 import { type LinkEvent, linkEvent, type NewLinkEvent, type RotationFailedEvent } from '../contract/event.ts';
@@ -26,11 +27,11 @@ export interface ConsumeLinksOptions {
   readonly queue?: string;
   /** Called with each new link; its promise is awaited. */
   readonly handler: (event: NewLinkEvent) => Promise<void> | void;
-  /** Called when the worker gave up a rotation for now. Default: such events are ignored. */
+  /** Called when a rotation failed. Default: such events are ignored. */
   readonly onFailed?: (event: RotationFailedEvent) => Promise<void> | void;
   /** How long an event waits after its handler failed. */
   readonly retry?: RetryOptions;
-  /** Called with invalid events, failures of the handler and trouble with Redis. Default: logs to standard error. */
+  /** Called with invalid events, failures of the handler and Redis errors. Default: logs to standard error. */
   readonly onError?: (error: Error) => void;
   /** The number of groups handled at the same time. Default: 10. */
   readonly concurrency?: number;
@@ -39,7 +40,7 @@ export interface ConsumeLinksOptions {
 export interface LinkConsumer {
   /** Resolves when events are being taken. */
   ready(): Promise<void>;
-  /** Stops taking events and waits for running handlers, but not for a Redis that is away. */
+  /** Stops taking events and waits for running handlers, but not for an unreachable Redis. */
   close(): Promise<void>;
 }
 

@@ -34,7 +34,7 @@ export function createDelivery({ redis, keys }: Database, queue: string) {
     const claim = async () => Number(await runScript(redis, claimLua, pair, [group, revision, id, leaseMs]));
     const verdict = await claim();
     if (verdict !== 0) return Math.min(Math.max(verdict, 0), busyPollMs);
-    // A renewal that fails because Redis is away succeeds once Redis is back.
+    // A renewal that fails because Redis is unreachable succeeds once it is reachable again.
     const renewal = setInterval(() => void claim().catch(() => {}), renewEveryMs);
     let isHandled = false;
     try {

@@ -1,6 +1,6 @@
 /**
  * Takes events off a results queue until it is closed. BullMQ's worker ends if Redis refuses its first commands, and its
- * `close` waits for a Redis that is away. This one is replaced when it ends, and closes within seconds.
+ * `close` waits for an unreachable Redis. This one is replaced when it ends, and closes within seconds.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Job, Worker } from 'bullmq';
@@ -121,8 +121,8 @@ const pageSize = 500;
 const maxFailed = 10_000;
 
 /**
- * Puts failed events back on their queue, now and every minute. Versions before 0.2 gave up an event after ten tries.
- * Failed jobs that are not events stay failed.
+ * Puts failed events back on their queue, now and every minute. Versions before 0.2 stopped retrying an event after ten
+ * tries. Failed jobs that are not events stay failed.
  */
 export function retryFailedEvents(db: Database, name: string): { stop(): void } {
   const queue = openQueue(name, db);

@@ -6,8 +6,8 @@ import { RedisStartError } from '../redis/errors.ts';
 import type { Login, RedisTarget } from '../redis/target.ts';
 
 /**
- * The Redis that the environment or the file names, or null if neither does. REDIS_URL wins over every server in the file.
- * Passwords are read from where the file says. Throws a `RedisStartError`.
+ * The Redis that the environment or the file names, or null if neither does. REDIS_URL takes precedence over every
+ * server in the file. Passwords are read from where the file says. Throws a `RedisStartError`.
  */
 export function configuredRedis({ servers }: RedisConfig, env: NodeJS.ProcessEnv): RedisTarget | null {
   if (env.REDIS_URL) return parseAddress(env.REDIS_URL, 'REDIS_URL');

@@ -31,7 +31,7 @@ export interface RotateOptions extends CommonOptions {
 interface Requests extends Database {
   readonly requester: Requester;
   readonly options: RotateOptions;
-  /** Aborted when `--timeout` is over. Null without `--wait`. */
+  /** Aborted when `--timeout` expires. Null without `--wait`. */
   readonly signal: AbortSignal | null;
 }
 
@@ -87,7 +87,7 @@ async function isConfirmed(count: number): Promise<boolean> {
   return /^y(es)?$/i.test(answer.trim());
 }
 
-/** Rejects if the time is over before Redis has accepted the requests. Never resolves. */
+/** Rejects if the timeout expires before Redis has accepted the requests. Never resolves. */
 function lateWithoutPush(signal: AbortSignal, isPushed: () => boolean, timeout: string): Promise<never> {
   return new Promise((_, reject) => {
     signal.addEventListener('abort', () => {
@@ -173,7 +173,7 @@ async function waitForAll(requests: Requests, pushed: readonly Pushed[]): Promis
   }
 }
 
-/** How long Redis may take to say why a request waits, after the time is over. */
+/** How long Redis may take, after the timeout, to say why a request waits. */
 const explainMs = 1_000;
 
 /** A failure's own reason. After a time-out: what the request waits for. */

@@ -34,7 +34,7 @@ export async function start(options: CommonOptions): Promise<number> {
   }
 }
 
-/** What one run of the worker is made with. */
+/** What one run of the worker uses. */
 interface Run {
   readonly watcher: ConfigWatcher;
   readonly tokens: Tokens;
@@ -128,8 +128,8 @@ const lookEveryMs = 200;
 const collectAfterMs = 3_000;
 
 /**
- * A third of the memory is garbage of loading the program and its file. V8 frees it after half a minute of idleness, which a
- * busy worker never has. The inspector is the only supported way to ask for it.
+ * A third of the memory is garbage of loading the program and its file. V8 frees it after half a minute of idleness,
+ * which a busy worker never has. The inspector is the only supported way to ask for it.
  */
 async function collectGarbage(): Promise<void> {
   if (!process.features.inspector) return;
@@ -188,7 +188,10 @@ async function findRedis(
   return { target: { path: embedded.path }, embedded };
 }
 
-/** An embedded Redis that dies is restarted with its data. If that fails, this process ends, so that its supervisor sees it. */
+/**
+ * An embedded Redis that dies is restarted with its data. If that fails, this process ends, so that its supervisor sees
+ * it.
+ */
 function watchEmbedded(log: Logger): Pick<EmbeddedOptions, 'onExit' | 'onRestart' | 'onFailure'> {
   return {
     onExit: (pid, lastLog) =>

@@ -18,7 +18,7 @@ export type SecretSource = { readonly name: SecretName } & (
 export interface InstanceConfig {
   readonly name: string;
   readonly token: SecretSource;
-  /** At most `max` requests in any `perMs`. Scheduled work leaves `reserve` of them to one-offs. */
+  /** At most `max` requests in any `perMs`. `reserve` of them are kept for one-offs. */
   readonly rateLimit: { readonly max: number; readonly perMs: number; readonly reserve: number };
   /** Jobs of this instance that one process runs at the same time. */
   readonly concurrency: number;
@@ -38,7 +38,7 @@ export interface GroupConfig {
 }
 
 export interface RetryConfig {
-  /** Calls made for one job before giving up for now, the first one included. */
+  /** Maximum calls for one job, including the first. */
   readonly attempts: number;
   readonly baseDelayMs: number;
   readonly maxDelayMs: number;

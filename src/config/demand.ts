@@ -1,7 +1,7 @@
 /**
- * Compares what a file asks for with what its tokens allow: calls a minute, on average, against each token's share (its
- * limit less the reserve for one-offs), and against each instance's pace. Windows are ignored, because a group asks for
- * no more calls with a window than without one. Pure.
+ * Compares what a file needs with what its tokens allow: calls a minute, on average, against each token's share (its
+ * limit less the reserve for one-offs), and against each instance's pace. Windows are ignored, because a window does
+ * not increase the calls that a group needs. Pure.
  */
 import { meanPeriodMs } from '../schedule/schedule.ts';
 import type { Config, GroupConfig, InstanceConfig } from './config.ts';
@@ -14,7 +14,7 @@ export interface Demand {
   /** The one with the smallest share. */
   readonly tightest: InstanceConfig;
   readonly groups: readonly GroupConfig[];
-  /** Resets a minute that the groups ask for, on average. */
+  /** Resets a minute that the groups need, on average. */
   readonly asked: number;
   /** Calls a minute that scheduled work may make: the share of `tightest`. */
   readonly allowed: number;
@@ -36,7 +36,7 @@ export function demands({ instances, groups }: Pick<Config, 'instances' | 'group
   });
 }
 
-/** Resets a minute that the enabled groups ask for, on average. */
+/** Resets a minute that the enabled groups need, on average. */
 export function askedPerMinute(groups: readonly GroupConfig[]): number {
   const count = new Map<number, number>();
   for (const { schedule, enabled } of groups) {

@@ -1,4 +1,7 @@
-/** An entry of `groups`; `defaults`, which may set every key of a group but `id` and `identifier`; what both make together. */
+/**
+ * An entry of `groups`; `defaults`, which may set every key of a group but `id` and `identifier`; and the group that
+ * results from both.
+ */
 import { z } from 'zod';
 import { parseIdentifier } from '../ryze/identifier.ts';
 import { cronProblem } from '../schedule/cron.ts';
@@ -31,7 +34,10 @@ const windowSchema = checkKeys(
   },
 ).transform(({ from, to, days }) => ({ fromMinute: from, toMinute: to, days }));
 
-/** No key has a default here: a group's own value wins over `defaults`, and `defaults` over the program's default. */
+/**
+ * No key has a default here: a group's own value takes precedence over `defaults`, and `defaults` over the program's
+ * default.
+ */
 const scheduleKeys = {
   instance: z.string().optional().describe('Name of one of the instances; may be left out when there is only one'),
   every: duration(1_000, 3_650 * dayMs)

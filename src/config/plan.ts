@@ -1,7 +1,7 @@
 /**
- * What `check` prints: the plan (for each instance its groups, the calls a minute that they ask for and that are allowed,
- * and the next rotations) or a preview of the rotations to come. Knows nothing of Redis, so both describe the first start:
- * no group has ever been rotated, and each rotation happens the moment it is due. Pure.
+ * What `check` prints: the plan (for each instance its groups, the calls a minute that they need and that are allowed,
+ * and the next rotations) or a preview of the rotations to come. Knows nothing of Redis, so both describe the first
+ * start: no group has ever been rotated, and each rotation happens the moment it is due. Pure.
  */
 import { firstDue, nextDue } from '../schedule/schedule.ts';
 import { type Weekday, weekdays } from '../schedule/window.ts';
@@ -14,7 +14,7 @@ export interface PlannedInstance {
   readonly groups: number;
   /** How many of these have scheduled rotations. */
   readonly enabled: number;
-  /** Resets a minute that its groups ask for, on average. */
+  /** Resets a minute that its groups need, on average. */
   readonly callsPerMinuteAsked: number;
   /** What scheduled work of its token may use, shared with other instances of the same token. */
   readonly callsPerMinuteAllowed: number;
@@ -27,7 +27,7 @@ export interface PlannedInstance {
 
 export interface PlannedRotation {
   readonly group: string;
-  /** For a group that was never rotated; a running worker goes by the last rotation. */
+  /** For a group that was never rotated; a running worker counts from the last rotation. */
   readonly at: string;
   readonly schedule: string;
   /** Why at that time. */

@@ -1,6 +1,6 @@
 /**
- * What is wrong with a configuration file: zod's issues as problems, each with its place in the file, what was found and
- * what would be right. A value is quoted only where it helps, in part, and never if it could be a link.
+ * What is wrong with a configuration file: zod's issues as problems, each with its place in the file, what was found
+ * and what is expected. A value is quoted only where it helps, in part, and never if it could be a link.
  */
 import { distance } from 'fastest-levenshtein';
 import type { z } from 'zod';
@@ -56,7 +56,7 @@ export function findingsOf(issues: readonly z.core.$ZodIssue[], at: Path = []): 
       const messages = issue.message.split('\n');
       return issue.keys.map((key, index) => ({ path: [...path, key], message: messages[index] ?? '', isKey: true }));
     }
-    // The file has a map, so the problems with the map say more than those with `off`.
+    // The file has a map, so the problems with the map are more helpful than those with `off`.
     if (issue.code === 'invalid_union' && typeof issue.input === 'object' && !Array.isArray(issue.input)) {
       return findingsOf(issue.errors.at(-1) ?? [], path);
     }

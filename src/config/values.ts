@@ -1,6 +1,6 @@
 /**
- * Kinds of values, lists and maps that several sections of the file share, as zod schemas. Their messages say what would
- * be right. `checkKeys` runs a check across the valid keys of a map, also when other keys of it are wrong.
+ * Kinds of values, lists and maps that several sections of the file share, as zod schemas. Their messages say what is
+ * expected. `checkKeys` runs a check across the valid keys of a map, also when other keys of it are wrong.
  */
 import { z } from 'zod';
 import { durationPattern, formatDuration, parseDuration } from './duration.ts';
@@ -92,7 +92,9 @@ export function duplicatesIn(keys: readonly (string | null)[]): { readonly index
   });
 }
 
-/** A map with exactly these keys. `hints`: what to say of an unknown key that people are likely to write, in lower case. */
+/**
+ * A map with exactly these keys. `hints`: what to say of an unknown key that people are likely to write, in lower case.
+ */
 export function map<S extends z.ZodRawShape>(shape: S, hints: Readonly<Record<string, string>> = {}) {
   const known = Object.keys(shape);
   return z.strictObject(shape, {

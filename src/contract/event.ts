@@ -1,6 +1,6 @@
 /**
- * Events of version 1: what consumers of a results queue get, in any language. A consumer keeps the highest `revision` of
- * each group and drops the others.
+ * Events of version 1: what consumers of a results queue get, in any language. A consumer keeps the highest `revision`
+ * of each group and drops the others.
  */
 import { z } from 'zod';
 import { errorCodes } from './errorCodes.ts';
@@ -63,7 +63,7 @@ export const linkChanged = z.object({
   reason: z.enum(['adopted', 'drift']),
 });
 
-/** The worker gave up for now. The link fields hold the last known link, or null. */
+/** The rotation failed. `nextAttemptAt` says when it is tried again. The link fields hold the last known link, or null. */
 export const rotationFailed = z.object({
   ...common,
   type: z.literal('rotation.failed'),

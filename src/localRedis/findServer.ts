@@ -1,6 +1,6 @@
 /**
  * Finds a Redis server to run: `redis-server` or `valkey-server` on PATH, else one installed with the system's package
- * manager, if that asks no question. It says so before it installs anything.
+ * manager, if that asks no question. Prints a line before it installs anything.
  *
  * Only the package is left behind: a service that it starts is switched off, since this program runs the server itself.
  * Several processes may install at the same time; they take turns.
@@ -70,7 +70,10 @@ export async function findServer({ env, root = process.getuid?.() === 0, say }: 
   );
 }
 
-/** What to put before the manager's commands, or null if they would ask a question. brew refuses root, the others need it. */
+/**
+ * What to put before the manager's commands, or null if they would ask a question. brew refuses root, the others need
+ * it.
+ */
 async function privileges({ command }: Manager, env: NodeJS.ProcessEnv, root: boolean) {
   if (command === 'brew') return root ? null : [];
   if (root) return [];

@@ -1,10 +1,10 @@
 /**
  * Opens the program's connection to Redis.
  *
- * One client carries all commands of a process. BullMQ 6 takes it as `connection` for any number of queues and workers: a
- * Queue uses it as it is and leaves it open; a Worker uses it for commands and duplicates it once for its blocking read
- * (BZPOPMIN, at most 10 s); QueueEvents duplicates it too. So 200 instances cost 201 connections, not 600. A duplicate
- * inherits every option set here, so none may be wrong for it:
+ * One client carries all commands of a process. BullMQ 6 takes it as `connection` for any number of queues and workers:
+ * a Queue uses it as it is and leaves it open; a Worker uses it for commands and duplicates it once for its blocking
+ * read (BZPOPMIN, at most 10 s); QueueEvents duplicates it too. So 200 instances cost 201 connections, not 600. A
+ * duplicate inherits every option set here, so none may be wrong for it:
  * - maxRetriesPerRequest must be null, and commandTimeout unset: it would cut off blocking reads.
  * - lazyConnect must be off: BullMQ connects a lazy duplicate itself and gives up at the first refusal, so a worker made
  *   during an outage would never work.
@@ -33,7 +33,7 @@ import {
 import { type Waiting, WaitingCluster, WaitingRedis } from './waitingClient.ts';
 
 export interface ConnectOptions {
-  /** Called when the connection is lost, when another reason keeps it from coming back, and when it is back. */
+  /** Called when the connection is lost, when a new reason prevents a reconnection, and when it is restored. */
   readonly onChange?: (isConnected: boolean, why: string) => void;
   /** A connection on which a command has waited this long for any reply is dead. Longer than BullMQ blocks. */
   readonly silenceMs?: number;
@@ -42,7 +42,10 @@ export interface ConnectOptions {
   readonly refusedForMs?: number;
   /** Gives up connecting: rejects with the signal's reason. */
   readonly signal?: AbortSignal;
-  /** Reads the target again for each connection, since passwords may change. Null: the configuration names none any more. */
+  /**
+   * Reads the target again for each connection, since passwords may change. Null: the configuration names none any
+   * more.
+   */
   readonly reread?: () => RedisTarget | null;
 }
 
@@ -169,7 +172,10 @@ function firstReady(client: RedisClient, signal: AbortSignal | undefined, failur
   });
 }
 
-/** `reason`: what the client reported, which hardly explains failures of Sentinels and clusters. So each of them is asked. */
+/**
+ * `reason`: what the client reported, which hardly explains failures of Sentinels and clusters. So each of them is
+ * asked.
+ */
 async function explain(target: RedisTarget, reason: string): Promise<string> {
   const contacts = contactsOf(target);
   const failures = await Promise.all(contacts.map(failureOf));

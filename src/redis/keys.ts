@@ -8,7 +8,10 @@ export type Keys = ReturnType<typeof makeKeys>;
 export function makeKeys(prefix: string) {
   const root = `${prefix}:invite-rotator`;
   return {
-    /** Hash `{version, record}`: a group's state (`groups/record.ts`). `recordId`: its JID, or its id until that is known. */
+    /**
+     * Hash `{version, record}`: a group's state (`groups/record.ts`). `recordId`: its JID, or its id until that is
+     * known.
+     */
     group: (recordId: string) => `${root}:group:${recordId}`,
     /** Hash, group id → JSON: its registration from the workers' files (`groups/record.ts`). */
     registered: `${root}:registered`,
@@ -56,7 +59,7 @@ export function makeKeys(prefix: string) {
     outboxes: `${root}:outboxes`,
     /** String with expiry: the process that is publishing that outbox. */
     publisher: (queue: string) => `${root}:publisher:${queue}`,
-    /** Hash, group → the highest revision that the consumers of that results queue were handed. */
+    /** Hash, group → the highest revision delivered to the consumers of that results queue. */
     lastHandled: (queue: string) => `${root}:marks:${queue}`,
     /** String with expiry: the process that handles an event of that group. */
     handlerLease: (queue: string, group: string) => `${root}:handling:${queue}:${group}`,

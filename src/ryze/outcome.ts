@@ -1,14 +1,16 @@
 /**
- * How a call to RyzeAPI ended: the one vocabulary for it, from the HTTP client to the group's record. The budget settles
- * the call's slot by it, `rotation/transition.ts` changes the record by it, and `rotation/rotate.ts` decides by it what
- * becomes of the job. `classify.ts` reads HTTP statuses and message texts; nothing else does.
+ * How a call to RyzeAPI ended: the one vocabulary for it, from the HTTP client to the group's record. The budget
+ * settles the call's slot by it, `rotation/transition.ts` changes the record by it, and `rotation/rotate.ts` decides by
+ * it how the job continues. `classify.ts` reads HTTP statuses and message texts; nothing else does.
  */
 import type { ErrorCode } from '../contract/errorCodes.ts';
 
 export type CallOutcome =
   /** The link was replaced by the one with this code. */
   | { readonly kind: 'reset'; readonly jid: string; readonly inviteCode: string; readonly rateLimit?: RateLimit | null }
-  /** The link was read. `inviteCode`: null if the server shows none to this phone, which does not mean that it changed. */
+  /**
+   * The link was read. `inviteCode`: null if the server shows none to this phone, which does not mean that it changed.
+   */
   | {
       readonly kind: 'read';
       readonly jid: string;
@@ -20,7 +22,7 @@ export type CallOutcome =
 /** Why a call or a job failed, as events and logs report it. */
 export interface Failure {
   readonly code: ErrorCode;
-  /** One line for people. Holds no token, link or code. */
+  /** One line for people. Contains no token, link or code. */
   readonly message: string;
   readonly httpStatus: number | null;
 }

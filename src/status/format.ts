@@ -116,7 +116,7 @@ export function outcomeText({ lastError, linkBy: by }: GroupStatus): string {
   return by === null ? '-' : linkBy[by];
 }
 
-/** What else is to be known of a group; empty if nothing is. */
+/** Further remarks on a group; empty if there are none. */
 export function remarksText({ lastError, unverified, duplicateOf }: GroupStatus, nowMs: number): string {
   const remarks: string[] = [];
   if (duplicateOf !== null) remarks.push(`same WhatsApp group as ${duplicateOf}`);
