@@ -1,8 +1,8 @@
 /**
- * A worker is killed between every two of its steps: when a command has taken effect in Redis and the worker has not
- * heard of it, when its call reaches the API, and when that has taken effect. Another starts in its place, and from
- * outside it must look as if nothing had happened: one reset, one event, one answer. (Dying before a command is dying
- * after the one before it; those that only read are left out.)
+ * A worker is killed between every two of its steps: after a command has taken effect in Redis and before its reply,
+ * when its call reaches the API, and when that call has taken effect. Another worker replaces it. From outside, nothing
+ * must have happened: one reset, one event, one answer. (Dying before a command is the same as dying after the previous
+ * one; commands that only read are omitted.)
  */
 import type { Job } from 'bullmq';
 import { expect, it } from 'vitest';
@@ -17,13 +17,13 @@ type Death = Moment | { readonly api: 'arrival' | 'effect' };
 
 interface Scenario {
   readonly options?: CrashOptions;
-  /** With the worker that will die; absent: it dies while it starts. */
+  /** Runs with the worker that will die. If absent, the worker dies while it starts. */
   readonly prepare?: (rig: Rig) => Promise<unknown>;
-  /** null: nobody needs to ask. */
+  /** null: no one-off is pushed. */
   readonly ask: ((rig: Rig) => Promise<Job>) | null;
-  /** Resets that are made, and as many events. Default: 1; 0: its link is only published at first sight. */
+  /** Resets that are made, and as many events. Default: 1; 0: its link is only read and published. */
   readonly resets?: 0 | 1;
-  /** A new link's reason, where it was read back, and where not. */
+  /** The reason of the new link if it was read back, and if it was not. */
   readonly reasons: readonly string[];
   /** In the order in which they come. */
   readonly commands: readonly (readonly [command: string, nth: number])[];

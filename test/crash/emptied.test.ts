@@ -37,7 +37,7 @@ async function own() {
 
 type Own = Awaited<ReturnType<typeof own>>;
 
-/** The third is rotated at first sight; none of the others is due before an hour has passed. */
+/** The third is rotated as soon as it is registered; none of the others is due within the first hour. */
 const groupsYaml = jids
   .map((jid, i) => `{ id: g${i}, identifier: "${jid}"${i === 3 ? ', firstSeen: rotate' : ''} }`)
   .join(', ');

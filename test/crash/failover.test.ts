@@ -1,6 +1,6 @@
 /**
- * Real processes on a Redis whose primary dies, under load. Replication is asynchronous: what the old primary had not
- * passed on yet is lost with it, so what is asked here holds whatever was lost.
+ * Real processes on a Redis whose primary dies, under load. Replication is asynchronous, so writes that the old primary
+ * had not passed on are lost. The assertions hold whatever was lost.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Job } from 'bullmq';
@@ -47,7 +47,7 @@ async function survive(group: RedisGroup, place: Place): Promise<void> {
   await until('ticks to go on', () => ticks() > before, { withinMs: 10_000 });
   stopProducing();
   await producer;
-  // BullMQ's workers hang now and then after a failover; one that takes no jobs for 30 s is created anew.
+  // BullMQ's workers hang now and then after a failover; one that takes no jobs for 30 s is recreated.
   const areDone = async () => {
     const states = await Promise.all(pushed.map((job) => rig.queue.getJobState(job.id!)));
     return states.every((state) => state === 'completed' || state === 'unknown');

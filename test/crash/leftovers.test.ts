@@ -8,7 +8,7 @@ import { jids, makeRig, noProxy } from './rig.ts';
 
 const slow = { timeout: 120_000 };
 
-/** `rotations-bot` holds a one-off whose reset has taken effect, and nobody has heard of that. */
+/** `rotations-bot` holds a one-off whose reset has taken effect without an answer. */
 async function killed() {
   const base = testRedis();
   const rig = await makeRig({ ...base, url: null, env: { REDIS_URL: base.url } }, noProxy, {

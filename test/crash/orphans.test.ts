@@ -1,7 +1,7 @@
 /**
- * A worker is killed while its reset is in flight, the reset takes effect when nobody listens any more, and before
- * another worker starts, the group's entry is edited or its job is lost. Nothing is verified. Whatever was done, the link
- * that we killed is out of consumers' hands when the lease and the settle time are over, and no second reset is made.
+ * A worker is killed while its reset is in flight, and the reset takes effect afterwards. Before another worker starts,
+ * the group's entry is edited or its job is lost. Nothing is verified. In every case consumers have the new link by the
+ * end of the lease and the settle time, and no second reset is made.
  */
 import type { Queue } from 'bullmq';
 import { expect, it } from 'vitest';
@@ -22,7 +22,7 @@ interface Edit {
   /** The id under which the link is published in the end. Default: `g0`. */
   readonly id?: string;
   readonly lose?: (queue: Queue) => Promise<unknown>;
-  /** The file in between, which one worker more has registered. */
+  /** The file in between, which another worker has registered. */
   readonly before?: string;
 }
 
@@ -43,7 +43,7 @@ const edits: Readonly<Record<string, Edit>> = {
   },
 };
 
-/** Lease, settle time, and five seconds for noticing it, reading and publishing. */
+/** Lease, settle time, and five seconds to notice the attempt, read and publish. */
 const boundMs = 10_000 + 4_000 + 5_000;
 
 async function survive(name: string, edit: Edit, work: 'one-off' | 'scheduled'): Promise<void> {

@@ -1,4 +1,4 @@
-/** Real processes that lose their Redis, or the time. */
+/** Real processes that lose Redis, or are frozen. */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -15,7 +15,7 @@ import { jids, makeRig, type Place } from './rig.ts';
 const make = (place: Place) => makeRig(place, createFaultProxy);
 type Rig = Awaited<ReturnType<typeof make>>;
 
-/** Back within ten seconds: ticks, jobs and what was in flight when it began. */
+/** Resumed within ten seconds: ticks, jobs and the calls in flight when the outage began. */
 async function survive(rig: Rig, lose: (proxy: FaultProxy) => Promise<void> | void, forMs: number): Promise<void> {
   const worker = rig.start();
   await logged(worker, 'started');

@@ -1,6 +1,6 @@
 /**
- * Each reply by which Redis refuses commands, from each stage of a one-off on: it is one reset, one event and one answer,
- * and the log says that Redis refuses, and that it does not any more.
+ * Each reply by which Redis refuses commands, starting at each stage of a one-off. The result is one reset, one event
+ * and one answer, and the log reports the refusal and its end.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, it } from 'vitest';
@@ -43,7 +43,7 @@ const refusedForMs = 1_200;
 const atOnce = 6;
 
 async function waitOut(name: string, reply: string): Promise<void> {
-  // On a busy machine no call must time out: that would be trouble of another kind.
+  // No call may time out on a busy machine: that would be a different failure.
   const calls = { api: 'timeout: 10s', settleTime: '12s', latency: { minMs: 300, maxMs: 300 } };
   const rig = await makeRig(testRedis(), createRefusingProxy, calls);
   const worker = rig.start();
@@ -60,7 +60,7 @@ async function waitOut(name: string, reply: string): Promise<void> {
     else await reached;
     rig.proxy.refuse(reply);
     await sleep(refusedForMs);
-    // No call without its attempt: up to there it is `save` that is refused, or what comes before it.
+    // No call without its attempt: until then, `save` or an earlier command is refused.
     if (i < stages.indexOf('sent')) expect(resets(), at).toHaveLength(i);
     rig.proxy.heal();
     expect(await rig.end(job), at).toBe('completed');

@@ -56,7 +56,7 @@ async function survive(place: Place, redis: string, weather: { begin(): Promise<
   const rig = await makeRig(place, noProxy, {
     instance: ', rateLimit: { max: 1000, per: 1m }',
     ops: '{ port: 0 }',
-    // On a busy machine no call must time out: that would be trouble of another kind.
+    // No call may time out on a busy machine: that would be a different failure.
     api: 'timeout: 10s',
     settleTime: '12s',
     latency: { minMs: 100, maxMs: 300 },

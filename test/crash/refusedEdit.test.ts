@@ -1,4 +1,4 @@
-/** An edit of the file that a real worker takes over while Redis answers some of its commands with an error. */
+/** An edit of the file that a real worker applies while Redis answers some of its commands with an error. */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

@@ -1,4 +1,4 @@
-/** Real workers for one test, which reach Redis through a proxy, and what they are judged by from outside. */
+/** Real workers for one test, which reach Redis through a proxy, and the observations from outside that tests assert. */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -17,7 +17,7 @@ export const jids = Array.from({ length: 4 }, (_, i) => `1203634062890${String(i
 export interface Place {
   readonly redis: RedisClient;
   readonly prefix: string;
-  /** null: the workers are told by `section`, and there is no proxy. */
+  /** null: `section` names the servers, and there is no proxy. */
   readonly url: string | null;
   /** More of the file's section `redis`. */
   readonly section?: string;
@@ -29,11 +29,11 @@ interface Proxy {
   close(): Promise<void>;
 }
 
-/** For workers that find Redis by themselves. */
+/** For workers that find the primary themselves. */
 export const noProxy = () => Promise.resolve({ port: 0, close: () => Promise.resolve() });
 
 export interface CrashOptions extends Partial<StandInOptions> {
-  /** YAML of the groups. Default: `g0` to `g3`, of which none is due before an hour has passed. */
+  /** YAML of the groups. Default: `g0` to `g3`, none of which is due within the first hour. */
   readonly groupsYaml?: string;
   /** The file's section `verify`. */
   readonly verify?: string;
@@ -75,7 +75,7 @@ groups: [${groups}]
 redis: { prefix: "${prefix}"${section} }
 verify: ${verify}
 ops: ${ops}`;
-  /** Writes the file anew, with other groups. */
+  /** Rewrites the file with other groups. */
   const edit = (groups: string) => writeFileSync(file, text(groups));
   edit(groupsYaml ?? jids.map((jid, i) => `{ id: g${i}, identifier: "${jid}" }`).join(', '));
   const events: LinkEvent[] = [];
@@ -112,13 +112,13 @@ ops: ${ops}`;
     });
   const rotate = async (group: string) => await end(await ask(group));
   const isAdoption = ({ type, reason }: LinkEvent) => type === 'link.changed' && reason === 'adopted';
-  /** A group's events after the one by which its link was published at first sight. */
+  /** A group's events after the one that published its link for the first time. */
   const eventsOf = (group: number) => events.filter((event) => event.group === `g${group}` && !isAdoption(event));
   const adopted = (...groups: readonly number[]) =>
     until('the groups to be adopted', () =>
       groups.every((group) => events.some((event) => event.group === `g${group}` && isAdoption(event))),
     );
-  /** What everybody holds is live, whatever happened. */
+  /** Every consumer holds the live link. */
   const expectLive = async (group: number) => {
     const own = () => eventsOf(group);
     await until(

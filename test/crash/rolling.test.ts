@@ -10,7 +10,7 @@ import { jids, makeRig } from './rig.ts';
 
 type Answer = 'ready' | 'redis' | 'ticks' | 'jobs' | 'stopping' | 'gone';
 
-/** Asks a worker whether it is ready, all the time from when its pages stand until they are gone. */
+/** Polls whether a worker is ready, from the time its pages are served until they are gone. */
 function watchReadiness(url: string) {
   /** Each change, oldest first. */
   const answers: Answer[] = [];
@@ -76,7 +76,7 @@ it('rolls two workers under load: nothing is done twice or lost, one is ready at
 
   const replaced: Watched[] = [];
   const end = async ({ worker }: { worker: Run }) => {
-    // One call at a time is what each makes: both are in the middle of one.
+    // Each worker makes one call at a time, and both are in the middle of one.
     for (const _ of running) rig.standIn.faults.next({ kind: 'slow', ms: 1_500 });
     await until('a slow call of each', () => {
       const slow = rig.standIn.log.inFlightAt(Date.now()).filter(({ fault }) => fault === 'slow');
@@ -105,7 +105,7 @@ it('rolls two workers under load: nothing is done twice or lost, one is ready at
     expect(answers.indexOf('ready')).toBeGreaterThan(answers.lastIndexOf('redis'));
   }
   for (const { answers } of running) expect(answers.at(-1)).toBe('ready');
-  // One reset answers what was asked for before it: as many calls as jobs that made one, as many events as calls.
+  // One reset answers every earlier one-off: as many calls as jobs that made one, as many events as calls.
   const ends = await Promise.all(pushed.map(async ({ id }) => (await rig.queue.getJob(id!))!.returnvalue.status));
   const resets = ends.filter((status) => status === 'rotated').length;
   expect(new Set(ends)).toEqual(new Set(['rotated', 'satisfied']));
