@@ -1,8 +1,8 @@
 /**
- * Explores the protocol by which a group's link is reset, exhaustively and on the program's own functions: every order of
- * events that a few workers, a late or silent server, deaths, a freeze, lost jobs, edits of the file and a human can cause.
- * A dead link in a quiet state must be one of the listed cases, and taking out any rule must break a promise. No link is
- * verified periodically: the group settles without that.
+ * Explores the protocol by which a group's link is reset, exhaustively and on the program's own functions: every order
+ * of events that a few workers, a late or silent server, deaths, a freeze, lost jobs, edits of the file and a person
+ * can cause. A dead link in a quiet state must be one of the listed cases, and the removal of any rule must break a
+ * promise. No link is verified periodically: the group settles without that.
  */
 import { describe, expect, it } from 'vitest';
 import { type Exploration, explore, type Finding } from './explore.ts';
@@ -31,7 +31,7 @@ function run(
   return explore(starts, model, stopAt === undefined ? checks : { ...checks, stopAt });
 }
 
-/** For the message of a failed test: what was broken, and the shortest trace to it. */
+/** For the message of a failed test: the broken promise, and the shortest trace to it. */
 function tell({ kind, count, trace }: Finding): string {
   return [`${kind} (${count} times), first:`, ...trace].join('\n  ');
 }

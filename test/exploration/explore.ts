@@ -19,7 +19,7 @@ export interface Exploration {
 }
 
 export interface Checks {
-  /** The name of the failure that from some state no quiet one can be reached although nothing more goes wrong. */
+  /** The name of the failure that some state has no path to a quiet one, although no further fault occurs. */
   readonly stuck: string;
   readonly isQuiet: (state: State, model: Model) => boolean;
   /** What is wrong in a quiet state, or null. */

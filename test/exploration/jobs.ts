@@ -1,6 +1,6 @@
 /**
- * The jobs on the queue. Planner and settler bring back the two that follow from the indexes; any other lost job is gone. A
- * queued job stays there, even if its reason is gone.
+ * The jobs on the queue. Planner and settler bring back the two that follow from the indexes; any other lost job is
+ * gone. A queued job stays on the queue even if its reason no longer applies.
  */
 import type { Work } from '../../src/rotation/types.ts';
 import { slideIntoWindow } from '../../src/schedule/schedule.ts';

@@ -19,7 +19,7 @@ export interface Model {
 export interface Step {
   readonly says: string;
   readonly to: State;
-  /** Happens without a death, freeze, bad answer, lost job, edit or human. */
+  /** Happens without a death, freeze, bad answer, lost job, edit or person. */
   readonly usual: boolean;
   /** The promise that this step breaks. */
   readonly breaks?: string | undefined;

@@ -1,4 +1,4 @@
-/** The protocol with one rule taken out, by the rule's name: what the exploration has to find. */
+/** The protocol with one rule removed, by the rule's name. The exploration must detect each removal. */
 import { type GroupRecord, isScheduled } from '../../src/groups/record.ts';
 import type { Input, Transition } from '../../src/rotation/types.ts';
 import { nextDue } from '../../src/schedule/schedule.ts';

@@ -1,6 +1,7 @@
 /**
- * What must hold, and the known cases in which it does not, each by its name and the faults that it needs. A quiet state
- * with a dead link that no case explains breaks the promise; so does one that a single verification would not heal.
+ * The promises, and the known cases in which they do not hold, each with its name and the faults that it needs. A quiet
+ * state with a dead link that no case explains breaks the promise; so does one that a single verification would not
+ * heal.
  */
 import { isRegistered, isScheduled } from '../../src/groups/record.ts';
 import { nextDue } from '../../src/schedule/schedule.ts';
@@ -81,7 +82,7 @@ export function judge(state: State, model: Model): string | null {
 /** Whether one verification repairs it, as soon as the file has the group enabled. */
 function isHealed(state: State, model: Model): boolean {
   const { decide, withEntry } = model.protocol;
-  // A process that died while reading is known to be dead by then.
+  // By then, the lease of a process that died while reading has expired.
   const nowMs = state.nowMs + (model.times.lease + 1) * tickMs;
   let { record } = apply(state, model, { kind: 'expired' }, nowMs).to;
   if (record.entry !== null && !isScheduled(record)) {

@@ -1,8 +1,8 @@
 /**
- * The state of the model: one WhatsApp group, its entry in the file, workers, jobs, a server and consumers. Time passes in
- * ticks of five minutes, longer than every pause between two reads and as long as the first pause after a failure. The other
- * times are a few ticks each, in the proportions of the real ones: the client's timeout is longer than half a lease, and
- * the server may take longer than the client waits.
+ * The state of the model: one WhatsApp group, its entry in the file, workers, jobs, a server and consumers. Time passes
+ * in ticks of five minutes, longer than every pause between two reads and as long as the first pause after a failure.
+ * The other times are a few ticks each, in the proportions of the real ones: the client's timeout is longer than half a
+ * lease, and the server may take longer than the client waits.
  */
 
 import { type DesiredGroup, type Inherited, withEntry } from '../../src/groups/entries.ts';
@@ -130,7 +130,7 @@ export interface State {
   readonly spoken: number | null;
   /** What an id had published when it left the file, as its registration keeps it. */
   readonly kept: Readonly<Record<GroupId, Published>>;
-  /** All alike: each takes up any job. */
+  /** Interchangeable: each takes any job. */
   readonly processes: readonly Process[];
   /** Resets that may still take effect, although no process awaits them. */
   readonly orphans: readonly Wire[];

@@ -1,5 +1,5 @@
 /**
- * The built program with one rule taken out, to prove the checker. Only rules whose absence every storm shows: those that
+ * The built program with one rule removed, to test the checker. Only rules whose absence every storm shows: those that
  * need an unlucky moment, such as the fence, are proven by the exploration.
  */
 import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';

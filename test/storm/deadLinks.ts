@@ -88,7 +88,7 @@ function publishedAt({ added, at }: History, event: SeenEvent | undefined): numb
   return Math.min(event.receivedAt, first.find(({ id }) => id === event.id)?.at ?? event.receivedAt);
 }
 
-/** After Redis was emptied, consumers get each link again as at first sight within this time. */
+/** After Redis was emptied, consumers get each link again, as after a first read, within this time. */
 const forgottenMs = 30_000;
 
 /** When all links are adopted again. If a queue was emptied meanwhile, the planner queues the lost reads again later. */

@@ -51,7 +51,7 @@ const { settleMs, timeoutMs, verifyMs, deadAfterMs, readAgainMs, releasedAgainMs
  */
 const maxSettlingMs = settleMs + timeoutMs + Math.max(verifyMs, deadAfterMs, readAgainMs);
 
-/** Two periods: one that a read at first sight may delay, and one until the group is due. */
+/** Two periods: one that the first read may delay, and one until the group is due. */
 const restoredMs = 20_000;
 
 export async function storm({ cli, seed, forMs, verify, untilViolation, keep: keeps }: StormOptions): Promise<Storm> {

@@ -16,7 +16,7 @@ export const verifyMs = 10_000;
 export const deadAfterMs = 20_000;
 /** A scheduled rotation whose job was lost with its queue is queued again after this time. */
 export const releasedAgainMs = 60_000;
-/** A read at first sight that failed is repeated after this time. */
+/** A first read that failed is repeated after this time. */
 export const readAgainMs = 60_000;
 /** Margin on top of the times above, for a busy machine. */
 export const marginMs = 15_000;
