@@ -1,6 +1,6 @@
 /**
- * Whatever the API answers to a reset, in whatever state the group is: consumers end with the live link, no code is
- * published that the group did not have or had before, and no more calls are made than the answer leaves open.
+ * For every answer to a reset and every state of the group: consumers end up with the live link, no foreign or replaced
+ * code is published, and no unnecessary calls are made.
  */
 import { expect, it } from 'vitest';
 import type { Fault } from '../../dev/standin/faults.ts';
@@ -18,7 +18,7 @@ interface Answer {
   readonly fault: Fault;
   /** Resets until the one-off is answered: 1 where the first had an effect. */
   readonly resets: 1 | 2;
-  /** Without a link to compare with nobody can tell whose the one is that is shown: one reset more. */
+  /** Without a known link, it is unclear who made the link that is shown. That costs one more reset. */
   readonly blindResets?: 2;
 }
 
@@ -54,7 +54,7 @@ const answers: Readonly<Record<string, Answer>> = {
   '503 in other words': { fault: answer(503, envelope('try again'), 0), resets: 1, blindResets: 2 },
 };
 
-/** Where no link is ever shown, nobody can tell that a code is an old one, or a refusal in unknown words none. */
+/** If no link is ever shown, an old code cannot be recognized, and an undocumented refusal counts as one. */
 const needsLink = (fault: Fault) => fault.kind === 'repeat' || fault === answers['404 in other words']?.fault;
 
 const states = ['known', 'by code', 'not shown', 'uncertain'] as const;

@@ -1,6 +1,7 @@
 /**
- * Trouble stays where it belongs: a group that is always refused, in any status and words, costs its neighbours one pause
- * and is alone reported as failing; an instance that fails for all of its groups is one alarm and few calls.
+ * Failures are attributed to their cause. A group that is always refused, with any status and text, costs its
+ * neighbours one pause, and only that group is reported as failing. An instance that fails for all groups causes one
+ * alarm and few calls.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, it, onTestFinished } from 'vitest';
@@ -9,7 +10,7 @@ import { endPause } from '../support/gates.ts';
 import { jids, makeRig, type Rig } from '../support/rig.ts';
 import { until } from '../support/until.ts';
 
-/** How one group's reset is always answered: status, words, and the code of the failure that is reported. */
+/** The answer to every reset of one group: status, text, and the error code that is reported. */
 const refusals = [
   ['403 Forbidden', 403, 'Forbidden', 'unauthorized'],
   ['401 not-authorized', 401, 'not-authorized', 'unauthorized'],
@@ -28,7 +29,7 @@ type Refusal = (typeof refusals)[number];
 const perInstance = 5;
 const botOf = (n: number) => `bot-${n}`;
 
-/** One instance of five groups for each of the refusals, which its first group is met with. */
+/** One instance of five groups for each refusal. Its first group gets that refusal. */
 async function poisoned(chosen: readonly Refusal[]) {
   const names = chosen.map((_, n) => botOf(n));
   const groups = names.flatMap((name, n) =>
@@ -61,7 +62,7 @@ verify: off`,
   return rig;
 }
 
-/** Every pause is over soon after it began. */
+/** Ends every pause soon after it began. */
 function shortenPauses(rig: Rig, instances: readonly string[]): void {
   const { redis, keys, queue } = rig;
   let over = false;
@@ -118,7 +119,7 @@ it('pauses other groups at most once for a group that is always refused, and rep
 it('reads another group if none has work, and then reports the one that is refused', {
   timeout: 120_000,
 }, async () => {
-  // What a read that works proves to be over. One whose resets are throttled waits for another reset.
+  // The reasons that a successful read ends. An instance whose resets are throttled waits for a reset.
   const provable = refusals.filter(([, , , code]) => code !== 'throttled');
   const rig = await poisoned(provable);
   await Promise.all(
@@ -185,11 +186,11 @@ verify: off`,
       const atFirst = calls();
       const extended = () => rig.logged.some((line) => line.event === 'gate.extended' && line.instance === name);
       await until(`a probe of ${name} to fail`, extended);
-      // What was in flight when it closed, and the probe.
+      // The calls in flight when the gate closed, and the probe.
       expect(calls() - atFirst, name).toBeLessThanOrEqual(8);
       failing.delete(name);
       const workingAt = performance.now();
-      // A phone that is disconnected is waited for by minutes.
+      // The pause for a disconnected phone lasts minutes.
       if (name === 'gone') {
         await endPause(rig, name);
         await rig.queue(name).removeRateLimitKey();

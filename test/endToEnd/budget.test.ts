@@ -12,7 +12,7 @@ function groups(count: number, more = 'firstSeen: wait', instance = (_: number) 
 }
 const bots = (settings: string) => `
 instances: [{ name: bot, tokenEnv: TOKEN, ${settings} }, { name: bot2, tokenEnv: TOKEN, ${settings} }]`;
-/** Starts as if each link had been read and published before: what is counted then are resets. */
+/** Starts as if each link had been read and published before, so that only resets are counted. */
 async function startAdopted(yaml: string, count: number, standIn: Partial<StandInOptions> = {}) {
   const rig = await makeRig({ yaml: yaml.replaceAll('every: 1h', 'every: 1h, enabled: false'), standIn });
   const service = await rig.start();
@@ -72,7 +72,7 @@ it('sends one-offs from the reserve while scheduled work waits, and then before 
   const asked = await Promise.all(['g26', 'g27', 'g28'].map((group) => rig.ask('bot', { group })));
   expect(asked).toMatchObject([{ status: 'rotated' }, { status: 'rotated' }, { status: 'rotated' }]);
   expect(resets()).toHaveLength(10);
-  // Nothing is left of this window: the fourth waits for the very first slot that is given back.
+  // This window is used up: the fourth waits for the first slot that is given back.
   const fourth = await rig.queue('bot').add('rotate', { group: 'g29' });
   await until('it to wait', () => fourth.isDelayed());
   const slots = rig.keys.slots(bucketOf(token));
@@ -89,7 +89,7 @@ it('keeps the pace between scheduled resets of an instance', async () => {
   await rig.start();
   await until('all five', () => rig.standIn.log.of({ endpoint: 'reset', status: 200 }).length === 5);
   const begins = rig.standIn.log.of({ endpoint: 'reset' }).map(({ begin }) => begin);
-  // A request may travel a little longer than the next.
+  // A request may take a little longer than the next one.
   for (const [i, begin] of begins.slice(1).entries()) expect(begin - begins[i]!).toBeGreaterThan(350);
 });
 
@@ -109,13 +109,13 @@ it('respects a closed gate after a restart, keeps the order of waiting jobs, and
   await until('all to wait in their order', async () => (await waiting()).join() === 'g0,g1,g2,g3,g4,g5,g6,g7');
   expect(rig.standIn.log.all).toHaveLength(before);
 
-  // As if its time were over. The first call takes its time, so that others could be in flight with it.
+  // As if its pause were over. The first call is slow, so that others could be in flight with it.
   rig.standIn.faults.next({ kind: 'slow', ms: 400 });
   await rig.redis.hset(rig.keys.gate('bot'), 'until', 0);
   await rig.queue('bot').removeRateLimitKey();
   expect(await Promise.all(asked)).toHaveLength(8);
   const [probe, ...rest] = rig.standIn.log.all.slice(before);
-  // Another group than the one that closed it.
+  // A group other than the one that closed it.
   expect(probe?.jid).not.toBe(jids[0]);
   for (const { begin } of rest) expect(begin).toBeGreaterThanOrEqual(probe!.end!);
 });

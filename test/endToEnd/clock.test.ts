@@ -61,7 +61,7 @@ it.each([
   expect(judge(service.health())).toMatchObject({ ready: true, reasons: [] });
   expect(rig.logged.filter(({ event }) => event === 'clock.back')).toHaveLength(1);
 
-  // Each is answered by a link that is younger than it, however it is pushed.
+  // Each is answered by a link that is newer than it, however it is pushed.
   const requestedAt = await redisTime({ ...rig, redis });
   const asks = [
     () => client.rotate('vip'),

@@ -61,7 +61,7 @@ it('rotates each overdue group once after an outage, most overdue first, within 
   const service = await rig.start();
   for (let n = 0; n < 10; n++) await rig.ask('bot', { group: `g${n}` });
   await service.close();
-  // As if nobody had been there for hours, g7 for longest.
+  // As after an outage of hours; g7 is the most overdue.
   const order = [7, 2, 9, 0, 4, 1, 8, 3, 6, 5].map((n) => `g${n}`);
   const now = Date.now();
   for (const [i, id] of order.entries()) await rig.lapse(id, now - (20 - i) * 600_000);

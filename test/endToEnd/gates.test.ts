@@ -39,7 +39,7 @@ it.each(pauses)(
     expect(rig.standIn.log.of({ instance: 'bot' })).toHaveLength(1);
     expect(rig.eventsOf('vip')).toEqual([]);
 
-    // As if its time were over. The queue is held before its job is put back.
+    // As if its pause were over. The queue is paused before its job is put back.
     await until('the job to wait', async () => (await rig.queue('bot').getWaitingCount()) === 1);
     if (code === 'instance_disconnected') rig.standIn.setConnection('bot', 'connected');
     await endPause(rig, 'bot');
@@ -127,7 +127,7 @@ it('suspects the instance when several groups fail in a row, and blames no group
   const rig = await makeRig({ yaml: five });
   await rig.start();
   await rig.adopted('g0', 'g1', 'g2', 'g3', 'g4');
-  // WhatsApp's trouble, reported as if the groups were gone.
+  // A problem of WhatsApp, reported as if the groups were gone.
   for (const i of [0, 1, 2]) rig.standIn.group(jids[i]!).members.delete('bot');
   const asked = [0, 1, 2].map((i) => rig.ask('bot', { group: `g${i}` }));
   await until('the gate to close', () => rig.logged.some(({ event }) => event === 'gate.closed'));

@@ -1,4 +1,4 @@
-/** What anybody who can push jobs might try: each is refused with a reason, without a call, and nothing else happens. */
+/** Hostile jobs, as anybody who can push jobs might send them. Each is refused with a reason and without a call. */
 import { expect, it } from 'vitest';
 import type { Config } from '../../src/config/config.ts';
 import { parseConfig } from '../../src/config/load.ts';
@@ -37,11 +37,11 @@ it('refuses hostile jobs at once, without a call, and tells them apart from its 
     );
     expect(failure, what).toMatch(/^(bad request|unknown group)/);
     expect(failure!.length, what).toBeLessThan(500);
-    // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what must not be there.
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: the test checks that they are absent.
     expect(failure, what).not.toMatch(/[\u0000-\u001f]/);
   }
   expect(rig.standIn.log.all).toHaveLength(1);
-  // Where a group was named, an event says that it failed: in the order of `bad`, and nothing of what was named.
+  // If a job named a group, an event reports the failure, in the order of `bad`, without the text from the job.
   const unknown = await until('an event for each unknown group', () =>
     rig.events.length > 6 ? rig.events.slice(1) : null,
   );

@@ -1,4 +1,4 @@
-/** A BullMQ worker whose command was lost hangs and takes no more jobs. The watchdog creates it again. */
+/** A BullMQ worker whose command was lost hangs and takes no more jobs. The watchdog recreates it. */
 import type { Command } from 'ioredis';
 import { Redis } from 'ioredis';
 import { expect, inject, it, onTestFinished } from 'vitest';

@@ -1,4 +1,4 @@
-/** One-offs on the queues of instances that were renamed, removed, or are in another worker's file alone. */
+/** One-offs on the queues of instances that were renamed, removed, or are only in another worker's file. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, it } from 'vitest';
 import { createRotationClient } from '../../src/client/client.ts';
@@ -22,7 +22,7 @@ it('answers one-offs on the queue of an instance that was renamed, as they were 
   await service.close();
   const request = { requestId: 'r-1', requestedBy: 'moderator', reason: 'leaked' };
   const first = rig.ask('old', { group: 'vip', ...request });
-  // Of a raw producer that says nothing: the same reset answers it.
+  // From a raw producer without a timestamp: the same reset answers it.
   const second = rig.ask('old', { group: jids[0] });
   const third = rig.ask('old', { group: 'other' });
   await until('the jobs', async () => (await rig.queue('old').getWaitingCount()) === 3);
@@ -100,7 +100,7 @@ it('fails the jobs on the queue of an instance without an owner, each with an ev
 it('leaves the queue of an instance to the other worker whose file has it', slow, async () => {
   const { rig } = await started(file(bot, group('vip', 0)));
   const other = await rig.startOther(file(bot2, group('far', 1)));
-  // Longer than one that was in this worker's file would be waited for.
+  // Longer than the wait for an instance that was in this worker's file.
   await sleep(10_000);
   for (let i = 0; i < 3; i++) expect(await rig.ask('bot2', { group: 'far' })).toMatchObject({ status: 'rotated' });
   expect(await failureOf(rig.ask('bot2', { group: 'never' }))).toContain('unknown group');
@@ -113,7 +113,7 @@ it('never fails a one-off because of an older file when its group has another in
   await rig.startOther(file(old, group('vip', 0)));
   await rig.adopted('vip');
   await reload(file(bot, group('vip', 0)));
-  // Whichever worker takes it, and though the older one goes on serving that queue.
+  // Whichever worker takes it, although the older one still serves that queue.
   const answers = await Promise.all(Array.from({ length: 6 }, () => rig.ask('old', { group: 'vip' })));
   for (const answer of answers) expect(answer).toMatchObject({ inviteCode: rig.standIn.codeOf(jids[0]!) });
   expect(resets(rig, 0).map(({ instance }) => instance)).not.toContain('old');

@@ -131,7 +131,7 @@ it('publishes the link of the group that a changed identifier names, and serves 
     ...{ type: 'link.changed', reason: 'adopted', inviteCode: rig.standIn.codeOf(jids[1]!) },
     ...{ previousRevision: before.revision, previousInviteCode: before.inviteCode },
   });
-  // Asked for before the edit: the reset of the other group does not answer it.
+  // Pushed before the edit: the reset of the other group does not answer it.
   const requestedAt = before.revision! - 1;
   const result = await rig.ask('bot', { group: 'vip', requestedAt });
   expect(result).toMatchObject({ status: 'rotated', jid: jids[1], inviteCode: rig.standIn.codeOf(jids[1]!) });

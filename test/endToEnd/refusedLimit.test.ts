@@ -1,4 +1,4 @@
-/** Whatever a server that refuses calls for its limit says of when to come back, it is asked a handful of times. */
+/** A server that refuses calls for its limit gets only a few calls, whatever reset time it announces. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, it } from 'vitest';
 import { jids, makeRig } from '../support/rig.ts';

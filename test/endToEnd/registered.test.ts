@@ -1,4 +1,4 @@
-/** Every worker goes by what is registered when it commits, whatever file it has read, and whatever was edited since. */
+/** Every worker acts on the registration at the time of its commit, not on the file that it has read. */
 import { expect, it } from 'vitest';
 import { bot, bot2, file, group, inFlight, started } from '../support/edited.ts';
 import { jids } from '../support/rig.ts';

@@ -1,4 +1,4 @@
-/** What a request is owed: a link that is younger than it, or a failure of its own, whatever its job is called. */
+/** Every request gets a link that is newer than it, or a failure of its own, whatever its job id is. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Job, QueueEvents } from 'bullmq';
 import { expect, it, onTestFinished } from 'vitest';
@@ -193,7 +193,7 @@ it('does not blame a group for a failure before a call that worked', async () =>
   );
   const asked = rig.ask('bot', { group: 'vip' });
   await until('the refusal to be doubted', () => rig.logged.some(({ event }) => event === 'rotation.doubted'));
-  // As if its failure had been one of several, and others' calls had worked since: it is owed a second call.
+  // As if its failure had been one of several, and other groups' calls had worked since: it gets a second call.
   await rig.redis.hset(rig.keys.culprits('bot'), jids[0]!, `suspected read ${Date.now() + 60_000}`);
   expect(await asked).toMatchObject({ status: 'rotated' });
   expect(rig.events.filter(({ type }) => type === 'rotation.failed')).toEqual([]);

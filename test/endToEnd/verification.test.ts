@@ -1,4 +1,4 @@
-/** Links are read back: by the period in force, though there is a backlog, and not in silence when that fails. */
+/** Links are verified: at the period in force, despite a backlog, and with a report when it fails. */
 import { expect, it } from 'vitest';
 import { parseConfig } from '../../src/config/load.ts';
 import { readStatus } from '../../src/status/status.ts';
@@ -65,7 +65,7 @@ it('counts a reset as recovered whose attempt Redis had lost, even if a read was
   await rig.adopted('vip');
   const { asked } = await inFlight(rig, 'vip', 0, 6_000);
   rig.standIn.faults.next({ kind: 'slow', ms: 6_000 }, { endpoint: 'info' });
-  // As a failover does that takes the newest writes; and a read is owed.
+  // As after a failover that loses the newest writes; and a read is owed.
   await rig.change('vip', { attempt: null, verificationOwedAt: 1 });
   await until('the read', () => rig.standIn.log.of({ endpoint: 'info' }).length === 2);
   expect(rig.standIn.log.of({ endpoint: 'reset' })[0]!.end).toBeNull();

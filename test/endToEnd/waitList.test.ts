@@ -2,7 +2,7 @@ import { expect, it } from 'vitest';
 import { jids, makeRig } from '../support/rig.ts';
 import { until } from '../support/until.ts';
 
-/** Five slots in fifteen seconds: the last of fifty one-offs is told to come after more than two minutes. */
+/** Five slots in fifteen seconds: the last of fifty one-offs gets a retry time more than two minutes away. */
 const limit = { limit: 5, perMs: 15_000 };
 const oneOffs = 50;
 const scheduled = `g${oneOffs}`;

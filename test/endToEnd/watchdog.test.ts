@@ -1,4 +1,4 @@
-/** What somebody deletes, drains or silences is set up again; what somebody pauses is only told of. */
+/** The worker restores what was deleted, drained or silenced. It only reports what was paused. */
 import { Queue } from 'bullmq';
 import { expect, it, onTestFinished } from 'vitest';
 import { pausedQueues } from '../../src/bullmq/counts.ts';
@@ -34,7 +34,7 @@ async function ticksGoOn({ redis, keys }: Rig): Promise<void> {
 it.each<[string, string, (plans: Queue, rig: Rig) => Promise<unknown>]>([
   ['was deleted', 'plan.unscheduled', (plans) => plans.removeJobScheduler('plan')],
   ['was obliterated with its queue', 'plan.unscheduled', (plans) => plans.obliterate({ force: true })],
-  // As a dashboard or a bug may: its next job is gone, and it looks sound.
+  // As a dashboard or a bug may: its next job is gone, and it looks intact.
   ['has gone silent', 'plan.late', (plans, { redis, prefix }) => redis.del(`${prefix}:${plans.name}:delayed`)],
 ])('sets the planner going again when its scheduler %s, and says so once', async (_how, event, harm) => {
   const { rig, plans, logged } = await started();
