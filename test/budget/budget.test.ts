@@ -71,7 +71,7 @@ describe('a bucket whose count is unknown', () => {
       asked.push(ms);
       ms += grant.waitMs;
     }
-    // Until it is taken for dead.
+    // Until it is presumed dead.
     expect(asked).toEqual([0, 100, 200, 400, 800, 1_600, 3_200, 6_400]);
   });
   it('wakes the waiters in the same process as soon as the first call is answered', async () => {

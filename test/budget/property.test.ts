@@ -57,7 +57,7 @@ async function play({ calls, window, offsetMs, processes }: Scenario, rule: 'kep
     if (!grant.granted) {
       // While a probe is out, callers are to ask again after its answer.
       if (grant.why !== 'probing') denied += 1;
-      // A dead probe is polled for: less often here, or the test would spend most of its time on that.
+      // Waiters poll for the end of a dead probe: less often here, or the test would spend most of its time on that.
       const waitMs = grant.why === 'probing' ? 250 : grant.waitMs;
       if (tries < 500) later(now + waitMs, (then) => arrive(one, budget, then, tries + 1));
       return;

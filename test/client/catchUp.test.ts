@@ -32,7 +32,7 @@ it('ends with fifty live links although it missed a thousand rotations and was r
   };
   const first = consume();
   const rotated = () => rig.events.filter(({ type }) => type === 'link.rotated').length;
-  // One round after the other: what is asked for together is answered together.
+  // One round after the other, because requests made together are answered together.
   const asking = (async () => {
     for (let round = 1; round <= rotations / 50; round++) {
       await rig.queue('bot').addBulk(groups.map((_, i) => ({ name: 'rotate', data: { group: `g${i}` } })));

@@ -11,7 +11,7 @@ const producer = `
 import { createRotationClient } from ${JSON.stringify(library)};
 const client = createRotationClient({ connection: process.argv[1] });
 const handled = client.rotate('g1').catch(({ name, code }) => console.log(name, code));
-// Handled only when all is over.
+// Handled only at the end.
 const late = client.rotate('g1');
 process.stdin.once('data', async () => {
   await client.close();

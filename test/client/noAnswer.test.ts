@@ -1,4 +1,4 @@
-/** Callers that wait for a link that cannot come are told within seconds, and never get another group's link. */
+/** Callers that wait for a link that cannot come are notified within seconds, and never get another group's link. */
 import { expect, it, onTestFinished } from 'vitest';
 import { createGroupStore } from '../../src/groups/store.ts';
 import { RotationError } from '../../src/index.ts';
@@ -13,7 +13,7 @@ async function startRig() {
   const rig = await startProducerRig({ groups });
   await rig.register();
   const client = rig.client();
-  /** Waits for a rotation of each group; resolves with what became of them. */
+  /** Waits for a rotation of each group; resolves with the results. */
   const ask = async () => {
     const ends = Promise.allSettled(groups.map((group) => client.rotate(group)));
     await until('the requests', async () => (await rig.queue.getWaitingCount()) === groups.length);

@@ -1,4 +1,4 @@
-/** docs/operations.md and the alerts say of each error code what the table in the code says. */
+/** docs/operations.md and the alerts agree with the table of error codes in the code. */
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { expect, it } from 'vitest';

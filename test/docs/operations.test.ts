@@ -1,6 +1,6 @@
 /**
- * docs/operations.md tells of every metric, every event of the log and every alert that there is, and of no other; what
- * it says to put into files is fit for those who read these.
+ * docs/operations.md lists exactly the metrics, log events and alerts that exist. The files that it shows are valid for
+ * the programs that read them.
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -14,7 +14,7 @@ import { healthy, well } from '../ops/samples.ts';
 const root = fileURLToPath(new URL('../../', import.meta.url));
 const page = readFileSync(`${root}docs/operations.md`, 'utf8');
 
-/** What stands in backquotes in the first column of the tables of a section. */
+/** The text in backquotes in the first column of the tables of a section. */
 function namesIn(section: string): string[] {
   const text = page.split(/^## /m).find((part) => part.startsWith(`${section}\n`)) ?? '';
   const cells = [...text.matchAll(/^\| (.*?) +\|/gm)].map(([, cell = '']) => cell);

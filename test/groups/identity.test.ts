@@ -1,4 +1,4 @@
-/** Entries that are renamed, and entries that get another WhatsApp group: what belongs to a JID stays with it. */
+/** Entries that are renamed, and entries that get another WhatsApp group: the state of a JID stays with the JID. */
 
 import { describe, expect, it } from 'vitest';
 import { findGroup } from '../../src/groups/jids.ts';

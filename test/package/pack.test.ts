@@ -74,7 +74,7 @@ it('has types for strict projects', async () => {
     target: 'es2023',
     strict: true,
     noEmit: true,
-    // Our own types are checked; those of others are their business.
+    // Only this package's types are checked, not those of its dependencies.
     skipLibCheck: true,
     typeRoots: [join(root, 'node_modules/@types')],
     types: ['node'],

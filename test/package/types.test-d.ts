@@ -20,7 +20,7 @@ describe('a client', () => {
   it('takes a URL, options or a client', () => {
     expectTypeOf(createRotationClient).toBeCallableWith({ connection: 'redis://127.0.0.1' });
     expectTypeOf(createRotationClient).toBeCallableWith({ connection: { host: 'redis', port: 6379 }, prefix: 'x' });
-    // @ts-expect-error: without one, it would connect to who knows where.
+    // @ts-expect-error: without one, it would connect to an unknown server.
     createRotationClient({});
   });
   it('returns a link whose fields are not null', () => {
@@ -30,7 +30,7 @@ describe('a client', () => {
     expectTypeOf(client.current('vip')).resolves.toEqualTypeOf<CurrentLink | null>();
   });
   it('does not let callers set the time of a request', () => {
-    // @ts-expect-error: it is Redis's.
+    // @ts-expect-error: the time is always Redis's.
     void client.request('vip', { requestedAt: 1 });
   });
   it('takes a time limit for every call', () => {

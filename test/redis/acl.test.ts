@@ -1,4 +1,4 @@
-/** The users that docs/security.md advises: each part works as its own, and reaches nothing else. */
+/** The users that docs/security.md advises: each part works with its own user, which has no other access. */
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -15,7 +15,7 @@ import { until } from '../support/until.ts';
 const jid = '120363406289005073@g.us';
 const token = 'secret-token-of-this-test';
 const page = readFileSync(new URL('../../docs/security.md', import.meta.url), 'utf8');
-/** As they stand there, but for the one that the test needs to see whether the server is up. */
+/** As documented there, except for the user with which the test checks that the server is up. */
 const users = [...page.matchAll(/^user (?!default).*$/gm)].map(([line]) => line);
 
 async function startServer() {

@@ -1,4 +1,7 @@
-/** TLS to Redis in each of its three forms: a certificate of a private authority, a user with a password, real processes. */
+/**
+ * TLS to Redis in each of its three forms: a certificate of a private authority, a user with a password, real
+ * processes.
+ */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -12,7 +15,7 @@ import { until } from '../support/until.ts';
 
 const host = '127.0.0.1';
 const user = 'rotator';
-/** Each of its signs has a meaning of its own in an address. */
+/** Each of its characters has a special meaning in an address. */
 const password = 'p@ss:w/rd?%25';
 const data = `save ""\nmaxmemory-policy noeviction\nuser ${user} on >${password} ~* &* +@all\n`;
 
@@ -79,7 +82,7 @@ async function byCluster(start: Start): Promise<Reached> {
   onTestFinished(() => node.disconnect());
   await node.call('CLUSTER', 'ADDSLOTSRANGE', 0, 16_383);
   await until('the cluster to be up', async () => String(await node.cluster('INFO')).includes('cluster_state:ok'));
-  // Whoever asks in the clear is sent to the port that is in the clear.
+  // A client without TLS is sent to the port without TLS.
   const redis = new Cluster([{ host, port }], { redisOptions: { maxRetriesPerRequest: null, replyMapping: 'legacy' } });
   return { redis, prefix: '{links}', section: `, cluster: [{ host: ${host}, port: ${tlsPort} }]${login}` };
 }

@@ -134,7 +134,7 @@ const anyWindow = fc
   .filter(({ fromMinute, toMinute }) => fromMinute !== toMinute);
 const moment = fc.integer({ min: Date.UTC(2024, 0, 1), max: Date.UTC(2032, 0, 1) });
 
-/** The same in other words, by luxon: what the clock on the wall shows. */
+/** The same, computed by luxon: what the clock on the wall shows. */
 function shownOpen({ fromMinute, toMinute, days }: Window, zone: string, atMs: number): boolean {
   const at = DateTime.fromMillis(atMs, { zone });
   const minute = at.hour * 60 + at.minute;

@@ -1,4 +1,4 @@
-/** A real browser: Chromium from PATH, else from Debian's packages, where that can be done without a question. */
+/** A real browser: Chromium from PATH, else from Debian's packages, if that needs no confirmation. */
 import { execFile } from 'node:child_process';
 import { accessSync, constants } from 'node:fs';
 import { delimiter, join } from 'node:path';
@@ -23,7 +23,7 @@ export async function startBrowser(): Promise<Browser> {
 const run = promisify(execFile);
 const installMs = 4 * 60_000;
 
-/** Tests in other processes may install it at the same time: then it is there before our own try gets its turn. */
+/** Tests in other processes may install it at the same time: then it is present before this process gets its turn. */
 async function install(): Promise<string> {
   const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
   const aptGet = (...args: string[]) => run('apt-get', ['-o', 'DPkg::Lock::Timeout=120', '-qq', ...args], { env });

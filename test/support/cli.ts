@@ -10,7 +10,7 @@ export interface Run {
   readonly child: ChildProcess;
   stdout: string;
   stderr: string;
-  /** Exit code; a signal's name where that ended it. */
+  /** The exit code, or the name of the signal that ended it. */
   readonly ended: Promise<number | NodeJS.Signals | null>;
   /** Lines of stdout that are JSON, parsed. */
   json(): { readonly [field: string]: unknown }[];
@@ -19,7 +19,7 @@ export interface Run {
 export interface RunOptions {
   readonly env?: Record<string, string>;
   readonly cwd?: string;
-  /** Where its output goes in place of a pipe. */
+  /** The destination of its output, instead of a pipe. */
   readonly stdout?: number;
 }
 
@@ -50,10 +50,10 @@ export function run(args: readonly string[], { env = {}, cwd, stdout }: RunOptio
   return started;
 }
 
-/** A process that starts beside many others on a busy machine takes its time; how much is shown by `bench/idle`. */
+/** A process starts slowly beside many others on a busy machine; `bench/idle` measures how slowly. */
 const startMs = 60_000;
 
-/** Until the worker has logged an event of that name. */
+/** Resolves when the worker has logged an event of that name. */
 export async function logged(worker: Run, event: string): Promise<{ readonly [field: string]: unknown }> {
   return await until(
     () => `the worker to log ${event}; it wrote:\n${worker.stdout}${worker.stderr}`,

@@ -9,7 +9,7 @@ import { testRedis } from './redis.ts';
 export const jid = '120363406289005073@g.us';
 export const token = 'secret-token-of-this-test';
 
-/** `yaml`: what the file says beside its group, `vip`, which is not due before an hour has passed. */
+/** `yaml`: the rest of the file beside its group, `vip`, which is not due within the first hour. */
 export async function makeCliRig(yaml: string) {
   const { prefix, redis, keys } = testRedis();
   const standIn = await startStandIn({ instances: ['bot'], tokens: [{ token }], groups: [{ jid }] });

@@ -1,6 +1,6 @@
 /**
- * A TCP proxy in front of Redis that knows the program's and BullMQ's scripts by name. It cuts the client off at a chosen
- * one: after it took effect, and before its reply is delivered.
+ * A TCP proxy in front of Redis that knows the program's and BullMQ's scripts by name. It cuts the client off at a
+ * chosen one, after the script took effect and before its reply is delivered.
  */
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
@@ -20,7 +20,7 @@ export interface Moment {
 
 export interface CommandProxy {
   readonly port: number;
-  /** Resolves when the moment has come: by then every connection there was is cut off. New ones go through. */
+  /** Resolves at that moment, when every existing connection has been cut off. New ones go through. */
   cutAt(moment: Moment): Promise<void>;
   close(): Promise<void>;
 }
@@ -35,7 +35,7 @@ export async function createCommandProxy(targetPort: number): Promise<CommandPro
     waiting?.reached();
     waiting = null;
   };
-  /** Whether this piece is the one that is waited for. */
+  /** Whether this piece is the expected one. */
   const isTheOne = (names: readonly string[]) => {
     if (waiting === null) return false;
     const { command } = waiting.moment;

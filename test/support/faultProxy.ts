@@ -8,11 +8,11 @@ export interface FaultProxy {
   cut(): void;
   /** Resets every connection and refuses new ones. */
   refuse(): Promise<void>;
-  /** Swallows everything, on the connections there are and on new ones, which stay open: nobody is told. */
+  /** Swallows everything, on existing connections and on new ones. All stay open, so neither side notices. */
   blackHole(): void;
   /** Holds every piece back for that long, in either direction. */
   delay(ms: number): void;
-  /** New connections go through again, at once. What was swallowed stays lost, and its connections dead. */
+  /** New connections go through again at once. What was swallowed stays lost, and its connections stay dead. */
   heal(): Promise<void>;
   close(): Promise<void>;
 }

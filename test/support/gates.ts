@@ -3,7 +3,7 @@ import { type FailedCall, type Judgement, judgeFailure } from '../../src/budget/
 import type { ErrorCode } from '../../src/contract/errorCodes.ts';
 import { type Database, redisTime } from '../../src/redis/database.ts';
 
-/** The call began now, unless `startedAt` says otherwise; its slot is one that nobody took. */
+/** The call began now, unless `startedAt` says otherwise; its slot was never taken. */
 export async function failCall(
   db: Database,
   instance: string,

@@ -28,7 +28,7 @@ export const unknown = (over: boolean): CallFailure => failed('server_error', { 
 /** No answer came. */
 export const silent = failed('timeout', { kind: 'unknown', over: false, httpStatus: null });
 
-/** A call as its slot's budget learns of it. */
+/** A call as the budget of its slot learns of it. */
 export const slotCall = (outcome: CallOutcome, over: Partial<SlotCall> = {}): SlotCall => ({
   outcome,
   tookMs: 5,

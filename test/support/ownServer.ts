@@ -1,4 +1,4 @@
-/** A Redis server of one test's own, with a client that has every right, ended with the test. */
+/** A Redis server for one test, with a client that has every permission. It ends with the test. */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

@@ -1,6 +1,6 @@
 /**
- * Redis for tests: a prefix of its own on the tests' server for each test that asks, emptied when it passed and kept for
- * a look if not.
+ * Redis for tests: each test that asks gets a prefix of its own on the tests' server. Its keys are deleted when it
+ * passes and kept for inspection when it fails.
  */
 import { randomUUID } from 'node:crypto';
 import { Redis } from 'ioredis';
@@ -16,8 +16,8 @@ export interface TestRedis {
 }
 
 /**
- * Call it inside of a test. What is registered to be cleaned up later is cleaned up first; a test that passed but left a
- * worker's connection open, or something that goes on writing, fails here.
+ * Call it inside a test. Clean-ups that are registered later run first. A test that passed but left a worker's
+ * connection open, or a process that still writes, fails here.
  */
 export function testRedis(): TestRedis {
   const url = inject('redisUrl');

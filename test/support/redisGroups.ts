@@ -12,14 +12,14 @@ export const sentinelPassword = 'password-of-the-sentinels';
 export const primaryName = 'links';
 
 export interface RedisGroup {
-  /** Whom clients ask first: Sentinels, or nodes. */
+  /** The servers that clients ask first: Sentinels, or nodes. */
   readonly contacts: readonly { readonly host: string; readonly port: number }[];
   /** Kills the primary that holds that key (in a cluster) with SIGKILL; resolves once another has taken its place. */
   failOver(key: string): Promise<void>;
 }
 
 const host = '127.0.0.1';
-/** After which a server that is silent is held for dead. */
+/** A server that is silent for this long is presumed dead. */
 const deadMs = 1_000;
 
 /** A primary, a replica and three Sentinels. */
@@ -132,7 +132,7 @@ function ownServers() {
   const binary = inject('redisServer');
   const servers: RedisServer[] = [];
   const clients: Redis[] = [];
-  /** Those that are on their way up, too: another may have failed meanwhile, and ended the test. */
+  /** Includes those that are still starting, because another may have failed meanwhile and ended the test. */
   const starting: Promise<unknown>[] = [];
   const own = (launching: Promise<RedisServer>) => {
     const owned = launching.then((server) => {
@@ -145,7 +145,7 @@ function ownServers() {
   onTestFinished(async () => {
     await Promise.allSettled(starting);
     for (const client of clients) client.disconnect();
-    // Whoever was killed is gone already; replicas first, so that nobody takes over any more.
+    // Killed servers are gone already. Replicas first, so that none of them takes over.
     await Promise.all(servers.toReversed().map((server) => server.stop()));
     rmSync(root, { recursive: true, force: true });
   });

@@ -1,4 +1,4 @@
-/** A Redis server of a test's own, which it may kill, restart and freeze. */
+/** A Redis server for one test, which may kill, restart and freeze it. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createServer } from 'node:net';
@@ -9,7 +9,7 @@ export interface RedisServer {
   readonly url: string;
   readonly port: number;
   readonly child: ChildProcess;
-  /** SIGTERM, and waits for the end. */
+  /** Sends SIGTERM and waits for the end. */
   stop(): Promise<void>;
 }
 
@@ -77,12 +77,12 @@ async function answers(url: string, child: ChildProcess): Promise<void> {
   }
 }
 
-/** Below those that systems give to outgoing connections, any of which could be one that was free a moment ago. */
+/** Below the ports that systems give to outgoing connections, which could take a port that was free a moment ago. */
 const ports = { from: 10_000, count: 20_000 };
-/** From somewhere on, one after the other, so that no two of a process and hardly any of two are the same. */
+/** Ascending from a random port, so that one process never repeats a port and two processes rarely share one. */
 let nextPort = Math.floor(Math.random() * ports.count);
 
-/** A port of loopback on which nobody listens. */
+/** A loopback port on which nothing listens. */
 export async function freePort(): Promise<number> {
   for (;;) {
     const port = ports.from + (nextPort++ % ports.count);

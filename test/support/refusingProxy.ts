@@ -1,6 +1,6 @@
 /**
- * A TCP proxy before Redis that has commands refused from a chosen one on: in the place of each, Redis runs a script that
- * answers with the error wanted. So answers keep their order, and whatever the client believes, nothing was done.
+ * A TCP proxy before Redis that makes Redis refuse commands, starting with a chosen one. Redis runs a script in place
+ * of each command, which answers with the error wanted. So answers keep their order, and the command has no effect.
  */
 import { once } from 'node:events';
 import { connect, createServer, type Socket } from 'node:net';
@@ -17,7 +17,7 @@ export interface RefusingProxy {
   close(): Promise<void>;
 }
 
-/** Without them no connection stands. */
+/** Without them, no connection can be set up. */
 const handshake = new Set(['info', 'client', 'select', 'auth', 'hello', 'readonly']);
 
 /** Between a client and the Redis that listens on a loopback port. */
@@ -79,7 +79,7 @@ function erring(error: string): string {
   return ['*3', '$4', 'EVAL', `$${Buffer.byteLength(script)}`, script, '$1', '0', ''].join('\r\n');
 }
 
-/** Whole commands, as arguments and as they came, and what is left of a piece. */
+/** Whole commands, parsed and as received, and the rest of a piece. */
 function parse(data: Buffer) {
   const commands: { readonly command: readonly Buffer[]; readonly bytes: Buffer }[] = [];
   let from = 0;

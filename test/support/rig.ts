@@ -28,13 +28,13 @@ import { until } from './until.ts';
 export const jids = Array.from({ length: 60 }, (_, i) => `1203634062890${String(i).padStart(5, '0')}@g.us`);
 
 export interface RigOptions {
-  /** YAML below `api` and `redis`: instances, groups and what else the test needs. */
+  /** YAML below `api` and `redis`: instances, groups and whatever else the test needs. */
   readonly yaml: string;
   readonly standIn?: Partial<StandInOptions>;
   /** Default: TOKEN, good for every instance. */
   readonly env?: Record<string, string>;
   readonly api?: string;
-  /** Redis as the workers see it, instead of as it is. */
+  /** The Redis that the workers connect to, such as a proxy. */
   readonly seenAs?: (redis: Redis, keys: Keys) => RedisClient;
   readonly retry?: string;
 }
@@ -52,7 +52,7 @@ export interface Rig extends TestRedis {
   eventsOf(group: string): LinkEvent[];
   /** Waits for a group's event, counted from 0. */
   event(group: string, index?: number): Promise<LinkEvent>;
-  /** Waits for the event by which the links of these groups were published at first sight. */
+  /** Waits for the event that published the links of these groups for the first time. */
   adopted(...groups: string[]): Promise<void>;
   /** A group's events after that. */
   laterOf(group: string): LinkEvent[];
@@ -62,11 +62,11 @@ export interface Rig extends TestRedis {
   start(over?: TestRedis['redis']): Promise<Service>;
   /** Another worker, with a file of its own. */
   startOther(yaml: string): Promise<{ readonly service: Service; edit(yaml: string): void }>;
-  /** Writes the file anew, with other YAML below the fixed part. */
+  /** Rewrites the file with other YAML below the fixed part. */
   edit(yaml: string): void;
   /** Changes the record of a group that the worker has registered, behind its back. */
   change(group: string, over: Partial<GroupRecord>): Promise<void>;
-  /** Makes a group due at that time, as if nobody had rotated it since. */
+  /** Makes a group due at that time, as if it had not been rotated since. */
   lapse(group: string, dueAt: number): Promise<void>;
   queue(instance: string): Queue;
   /** A raw producer: pushes a job and waits for its return value. */
@@ -202,7 +202,8 @@ ops: off`;
     queue,
     ask(instance, data, name = 'rotate', jobOptions = {}) {
       const result = pushAndWait(instance, data, name, jobOptions);
-      // A test that asks several times awaits the results in turn; one that fails before its turn is not unhandled.
+      // A test with several requests awaits the results in turn. A result that fails before its turn must not count as
+      // unhandled.
       result.catch(() => {});
       return result;
     },
