@@ -112,7 +112,7 @@ describe('a signal to an idle worker', () => {
   });
 });
 
-it('prints what Redis refuses, and gives up', { timeout: 60_000 }, async () => {
+it('prints what Redis refuses, and exits', { timeout: 60_000 }, async () => {
   const { env } = await makeCliRig('ops: off');
   const { server, redis } = await ownServer();
   const url = { ...env, REDIS_URL: server.url };
@@ -196,7 +196,7 @@ describe('an embedded Redis', () => {
     expect(isRunning(identifyProcess(second))).toBe(false);
   });
 
-  it('ends with a start that a second signal ends', async () => {
+  it('ends together with a start that a second signal ends', async () => {
     const { folder, env, worker, standIn } = await startEmbedded();
     standIn.faults.next({ kind: 'slow', ms: 20_000 }, { endpoint: 'reset' });
     expect(await run(['rotate', 'vip'], { env, cwd: folder }).ended).toBe(0);
@@ -232,7 +232,7 @@ describe('output that cannot be written', () => {
     await work(worker, rig);
   });
 
-  it('does not end the work: nobody reads', async () => {
+  it('does not end the work: no reader', async () => {
     const rig = await makeCliRig('ops: off');
     const worker = run(['start'], { env: { ...rig.env, LOG_LEVEL: 'trace' } });
     worker.child.stdout?.pause();

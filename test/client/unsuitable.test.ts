@@ -17,7 +17,7 @@ function lazy(options: object) {
 
 for (const [name, open] of Object.entries(openers)) {
   describe(name, () => {
-    it('refuses clients by the option that is wrong, and names what is right', () => {
+    it('rejects clients, naming the wrong option and the remedy', () => {
       expect(() => open(lazy({}))).toThrow(
         'connection: this client has maxRetriesPerRequest 20; set it to null, so that its commands wait while Redis is unreachable',
       );
@@ -42,7 +42,7 @@ for (const [name, open] of Object.entries(openers)) {
       onTestFinished(() => cluster.disconnect());
       expect(() => open(cluster)).toThrow('has keyPrefix app:');
     });
-    it('takes lazy clients, and options whatever they say of retries', async () => {
+    it('accepts lazy clients, and options with any retry setting', async () => {
       const accepted = [
         open(lazy({ maxRetriesPerRequest: null })),
         open({ port: 1, maxRetriesPerRequest: 3, commandTimeout: 10, enableOfflineQueue: false, lazyConnect: true }),

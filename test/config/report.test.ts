@@ -88,7 +88,7 @@ describe('misleading YAML', () => {
   });
 });
 
-describe('nothing hides anything else', () => {
+describe('no problem hides another', () => {
   const table: [string, string, string[]][] = [
     [
       'duplicates are found among broken groups',

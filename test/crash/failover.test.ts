@@ -74,7 +74,7 @@ async function survive(group: RedisGroup, place: Place): Promise<void> {
 const list = ({ contacts }: RedisGroup) =>
   `[${contacts.map(({ port }) => `{ host: 127.0.0.1, port: ${port} }`).join(', ')}]`;
 
-it('goes on when the Sentinels make another server the primary', async () => {
+it('continues when the Sentinels make another server the primary', async () => {
   const group = await startSentinels();
   const redis = new Redis({
     sentinels: [...group.contacts],
@@ -88,7 +88,7 @@ it('goes on when the Sentinels make another server the primary', async () => {
   await survive(group, { redis, prefix: 'bull', url: null, section, env: { PW: password, SPW: sentinelPassword } });
 }, 200_000);
 
-it('goes on when a replica takes over in a cluster', async () => {
+it('continues when a replica takes over in a cluster', async () => {
   const group = await startCluster();
   const redis = new Cluster([...group.contacts], {
     redisOptions: { password, maxRetriesPerRequest: null, replyMapping: 'legacy' },

@@ -36,7 +36,7 @@ async function survive(rig: Rig, lose: (proxy: FaultProxy) => Promise<void> | vo
   expect(await worker.ended).toBe(0);
 }
 
-it('goes on after Redis was unreachable for 1, 20 and 60 s, by refused or silent connections', async () => {
+it('continues after Redis was unreachable for 1, 20 and 60 s, with refused or silent connections', async () => {
   const refuse = (proxy: FaultProxy) => proxy.refuse();
   const silence = (proxy: FaultProxy) => proxy.blackHole();
   const outages = [

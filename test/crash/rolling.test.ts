@@ -37,7 +37,7 @@ function watchReadiness(url: string) {
   return { answers, watching, isReady: () => answers.at(-1) === 'ready' };
 }
 
-it('rolls two workers under load: nothing is done twice or lost, one is ready at any time, and each says how it stands', async () => {
+it('replaces two workers under load: nothing is done twice or lost, one is always ready, and each reports its state', async () => {
   const rig = await makeRig(testRedis(), createFaultProxy, {
     latency: { minMs: 50, maxMs: 150 },
     limit: { limit: 10_000 },

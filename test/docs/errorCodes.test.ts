@@ -26,7 +26,7 @@ it('lists every error code with its scope, its pause, whether it is retried, and
   expect(rows).toEqual(wanted);
 });
 
-it('wakes a person for the pauses that only a person ends', () => {
+it('raises a page for the pauses that only a person can end', () => {
   const alerts = readFileSync(`${root}config/alerts.yaml`, 'utf8');
   const [, reasons = ''] = /gate_closed\{reason=~"(.*?)"\}/.exec(alerts) ?? [];
   const forPeople = errorCodes.filter((code) => {
@@ -36,7 +36,7 @@ it('wakes a person for the pauses that only a person ends', () => {
   expect(reasons.split('|').sort()).toEqual([...forPeople].sort());
 });
 
-it('advises nothing for what it does not know', () => {
+it('gives no advice for an unknown reason', () => {
   expect(adviceFor('suspected')).not.toBe('');
   expect(adviceFor('constructor')).toBe('');
 });

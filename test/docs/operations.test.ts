@@ -46,7 +46,7 @@ it('lists every event of the log', () => {
 const blocks = (language: string) =>
   [...page.matchAll(new RegExp(`^\`\`\`${language}\\n(.*?)^\`\`\``, 'gms'))].map(([, text = '']) => text);
 
-it('says of each alert what to do', () => {
+it('says what to do about each alert', () => {
   const { groups } = parse(readFileSync(`${root}config/alerts.yaml`, 'utf8')) as {
     groups: { rules: { alert: string; labels: { severity: string } }[] }[];
   };
@@ -62,7 +62,7 @@ const patienceSeconds = (() => {
   return parsed.config.shutdownTimeoutMs / 1000;
 })();
 
-it('lets a hardened worker ask for the addresses of its machine', () => {
+it('lets a hardened worker query the addresses of its machine', () => {
   const [unit = ''] = blocks('ini');
   expect(/^RestrictAddressFamilies=(.*)$/m.exec(unit)?.[1]?.split(' ')).toContain('AF_NETLINK');
 });
@@ -114,7 +114,7 @@ function kubernetes(): Manifests {
   return Object.fromEntries(all.map((one) => [one.kind, one])) as unknown as Manifests;
 }
 
-it('describes a Deployment whose parts find each other, with a file that the program takes', () => {
+it('describes a Deployment whose parts find each other, with a file that the program accepts', () => {
   const { Secret, ConfigMap, Deployment } = kubernetes();
   const { replicas, selector, template } = Deployment.spec;
   expect(replicas).toBe(2);
@@ -150,7 +150,7 @@ it('describes a Deployment whose parts find each other, with a file that the pro
   expect(parsed.ok && parsed.config.instances[0]?.token).toMatchObject({ from: 'env', variable: 'RYZE_TOKEN' });
 });
 
-it('shows no YAML that its reader would refuse', () => {
+it('shows only valid YAML', () => {
   for (const block of blocks('yaml')) {
     expect(
       parseAllDocuments(block).flatMap(({ errors }) => errors),

@@ -13,7 +13,7 @@ const quoted = [...page.matchAll(/^\| (.*?) +\|/gm)].flatMap(([, cell = '']) =>
   [...cell.matchAll(/`(.*?)`/g)].map(([, text = '']) => text),
 );
 
-it.each(quoted)('quotes what exists: %s', (text) => {
+it.each(quoted)('quotes only existing text: %s', (text) => {
   // Names, numbers and addresses vary.
   const parts = text.split(/\.\.\.|\d+ ?m?s\b|127\.0\.0\.1:\d+/).map((part) => part.replace(/^[": ]+|[": ]+$/g, ''));
   for (const part of parts.filter((one) => /\w{3}/.test(one))) expect(sources).toContain(part);

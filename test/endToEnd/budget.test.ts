@@ -23,7 +23,7 @@ async function startAdopted(yaml: string, count: number, standIn: Partial<StandI
 }
 const world = (count: number) => jids.slice(0, count).map((jid) => ({ jid }));
 
-it('leaves the requests that others make with the token to them, and logs that', async () => {
+it('leaves room for requests that others make with the token, and logs them', async () => {
   const rig = await makeRig({
     yaml: bots('rateLimit: { max: 10, per: 2s, reserve: 1 }') + groups(12, 'firstSeen: rotate'),
     standIn: { limit: { perMs: 2_000, limit: 10 }, groups: world(12), latency: { minMs: 5, maxMs: 30 } },

@@ -62,7 +62,7 @@ it('logs an error when many groups have left the file', async () => {
   });
 });
 
-it('reads a group that returns, and publishes the link that a person has set in the meantime', async () => {
+it('reads a group that returns, and publishes the link that a person has made in the meantime', async () => {
   const { rig, reload } = await started(file(bot, group('vip', 0), group('other', 1)));
   await rig.adopted('vip', 'other');
   await reload(file(bot, group('other', 1)));

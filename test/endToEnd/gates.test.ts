@@ -159,7 +159,7 @@ it('blames groups that fail while others work', async () => {
   expect(rig.logged.map(({ event }) => event)).not.toContain('gate.closed');
 });
 
-it('blames no group for a phone that was disconnected and works again', async () => {
+it('blames no group for a phone that was disconnected and reconnected', async () => {
   const rig = await makeRig({ yaml: five });
   await rig.start();
   const ids = ['g0', 'g1', 'g2', 'g3', 'g4'];

@@ -26,7 +26,7 @@ const bad: readonly (readonly [string, unknown])[] = [
   ['a number', 7],
 ];
 
-it('refuses hostile jobs at once, without a call, and tells them apart from its own words', async () => {
+it('refuses hostile jobs at once, without a call, and distinguishes them from its own jobs', async () => {
   const rig = await makeRig({ yaml });
   await rig.start();
   await rig.adopted('vip');
@@ -100,7 +100,7 @@ const strange = [
   'böt',
   '',
 ];
-it.each(strange)('lets nothing into the file that could break out of a path, a header or a key: %j', (name) => {
+it.each(strange)('rejects names in the file that could break out of a path, a header or a key: %j', (name) => {
   const said = JSON.stringify(name);
   const file = (over: Readonly<Record<string, string>>) => {
     const one = { name: 'bot', tokenEnv: 'TOKEN', id: 'vip', instance: 'bot', queue: 'links', prefix: 'bull', ...over };

@@ -31,7 +31,7 @@ async function running() {
   return { rig, lossy, recreated };
 }
 
-it('creates the worker again, logs that once, and goes on', slow, async () => {
+it('recreates the worker, logs that once, and continues', slow, async () => {
   const { rig, lossy, recreated } = await running();
   lossy.loses = true;
   const asked = await rig.queue('bot').add('rotate', { group: 'vip' });

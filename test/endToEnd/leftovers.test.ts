@@ -16,7 +16,7 @@ const failureOf = (asked: Promise<unknown>) =>
     (error: Error) => error.message,
   );
 
-it('answers one-offs on the queue of an instance that was renamed, as they were asked', slow, async () => {
+it('answers one-offs on the queue of an instance that was renamed', slow, async () => {
   const { rig, service } = await started(file(old, group('vip', 0), group('other', 1)), standIn);
   await rig.adopted('vip', 'other');
   await service.close();

@@ -35,7 +35,7 @@ it('publishes a renamed group under its new id without a reset, and again when i
   expect(resets(rig, 0)).toHaveLength(2);
 });
 
-it('answers a one-off that names the id which its group had at the time', async () => {
+it('answers a one-off that names the former id of its group', async () => {
   const { rig, reload } = await started(file(bot, group('vip', 0)));
   await rig.adopted('vip');
   await reload(file(bot, group('important', 0)));

@@ -40,7 +40,7 @@ it('publishes to a results queue that was added during a reset', async () => {
   await until('the event on the other queue', () => rig.redis.exists(`${rig.prefix}:mirror:${id}`));
 });
 
-it('answers a one-off whose group was moved to another instance during its reset, and goes on there', async () => {
+it('answers a one-off whose group was moved to another instance during its reset, and continues there', async () => {
   const { rig, reload, asked } = await inFlightOf();
   await reload(file(`${bot}, ${bot2}`, group('vip', 0, ', instance: bot2')));
   expect(await asked).toMatchObject({ status: 'rotated' });

@@ -51,7 +51,7 @@ it('does not mistake the first jobs of an obliterated queue for old ones', async
   expect(resets(rig)).toHaveLength(4);
 });
 
-it('makes at most two resets for twenty plain one-offs within a second, and answers each with a younger link', async () => {
+it('makes at most two resets for twenty plain one-offs within a second, and answers each with a newer link', async () => {
   const { rig } = await started(vip, { latency: { minMs: 20, maxMs: 80 } });
   await rig.adopted('vip');
   const asked = await Promise.all(
@@ -134,7 +134,7 @@ it('completes a scheduled job that is queued once more silently', async () => {
   expect(rig.laterOf('vip')).toHaveLength(1);
 });
 
-it('releases a rotation again whose job failed because of an error in the program', async () => {
+it('releases a rotation again when its job failed because of an error in the program', async () => {
   const { rig } = await started(vip);
   await rig.adopted('vip');
   const dueAt = Date.now() - 1_000;

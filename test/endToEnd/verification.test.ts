@@ -59,7 +59,7 @@ it('reports a group whose link cannot be read before its first reset fails', asy
   await expect(rig.ask('bot', { group: 'vip' })).rejects.toThrow(/^not_admin: /);
 });
 
-it('counts a reset as recovered whose attempt Redis had lost, even if a read was in flight when it was answered', async () => {
+it('counts a reset as recovered if Redis had lost its attempt, even if a read was in flight when it was answered', async () => {
   const rig = await makeRig({ yaml: file(bot, group('vip', 0)), api: 'timeout: 12s, settleTime: 15s' });
   await rig.start();
   await rig.adopted('vip');

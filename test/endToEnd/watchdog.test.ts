@@ -44,7 +44,7 @@ it.each<[string, string, (plans: Queue, rig: Rig) => Promise<unknown>]>([
   expect(logged(event)).toHaveLength(1);
 });
 
-it('releases scheduled work again that was obliterated with its queue', async () => {
+it('releases scheduled work again after it was obliterated with its queue', async () => {
   const { rig } = await started();
   await rig.queue('bot').pause();
   await rig.lapse('vip', 1);
@@ -53,7 +53,7 @@ it('releases scheduled work again that was obliterated with its queue', async ()
   expect(await rig.ask('bot', { group: 'vip' })).toMatchObject({ status: 'rotated' });
 });
 
-it('reports every paused queue until it is resumed, and goes on then', async () => {
+it('reports every paused queue until it is resumed, and then continues', async () => {
   const { rig, service, queue, logged } = await started();
   const names = ['rotation-planner', 'rotations-bot', 'invite-links'];
   for (const name of names) await queue(name).pause();

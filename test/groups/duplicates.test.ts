@@ -60,7 +60,7 @@ describe('a group that is named by its code', () => {
     expect(new Set(ids).size).toBe(3);
   });
 
-  it('remembers the JID of its code, though the code is dead when the group returns', async () => {
+  it('remembers the JID of its code, although the code is dead when the group returns', async () => {
     const rig = registryRig();
     await rig.sync(byCode(), line('b', 2));
     await rig.resolve('copy', jid(1), code);

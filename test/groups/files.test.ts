@@ -157,7 +157,7 @@ describe('two workers with different files', () => {
     return { rig, old, edited };
   }
 
-  it('follow the newer one, whichever is registered last', async () => {
+  it('follow the newer file, whichever is registered last', async () => {
     const { rig, old, edited } = await apart([hourly], [daily]);
     expect(await old.sync(hourly)).toMatchObject({ changed: [], outdated: ['a'] });
     expect(await everyOf(rig, 'a')).toMatchObject({ everyMs: 86_400_000 });

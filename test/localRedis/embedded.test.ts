@@ -99,7 +99,7 @@ describe('an embedded Redis', () => {
     }
   });
 
-  it('inherits no part of our environment that it does not need', async ({ skip }) => {
+  it('inherits only the environment variables that it needs', async ({ skip }) => {
     const { data } = makeFolder();
     const env = { ...process.env, RYZE_TOKEN: 'a-token-to-keep' };
     const redis = await startEmbeddedRedis({ dataDir: data, env, say: () => {} });

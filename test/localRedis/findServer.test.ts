@@ -79,7 +79,7 @@ describe('a missing server', () => {
     ]);
   });
 
-  it('is installed through sudo if sudo asks no password', async () => {
+  it('is installed through sudo if sudo asks for no password', async () => {
     const machine = makeMachine();
     // `true` and `env` are no builtins of this PATH.
     machine.program('true');

@@ -143,7 +143,7 @@ it('removes a record from the index that another version or instance left there'
   expect((await redis.zrangebyscore(keys.due('bot0'), '-inf', '+inf')).sort()).toEqual([jid(0), 'g0'].sort());
 });
 
-it('looks again later at a record that cannot be read, and delays no other', async () => {
+it('retries a record that cannot be read later, and delays no other', async () => {
   const { plan, redis, keys } = await plannerRig({ count: 2 });
   await redis.hset(keys.group(jid(0)), 'record', '{');
   expect(await plan()).toMatchObject({ released: 1, unreadable: [{ recordId: jid(0) }] });

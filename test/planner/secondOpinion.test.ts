@@ -24,7 +24,7 @@ describe('a second opinion', () => {
     expect([jid(1), jid(2)]).toContain(verifyData.parse(job?.data).record);
   });
 
-  it('is not asked of a blamed group, nor if only a reset can tell, nor while another call is the probe', async () => {
+  it('is not requested from a blamed group, nor if only a reset can tell, nor while another call is the probe', async () => {
     const alone = await paused({ count: 1, defaults: later });
     await endPause(alone, 'bot0');
     expect(await alone.plan()).toMatchObject({ opinions: 0 });

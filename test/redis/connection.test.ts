@@ -120,7 +120,7 @@ describe('a connection', () => {
     expect(client.options.socketTimeout).toBeGreaterThan(10_000);
   });
 
-  it('comes back after an outage, and reports each reason once', async () => {
+  it('reconnects after an outage, and reports each reason once', async () => {
     const proxy = await ownProxy(inject('redisUrl'));
     const changes: [boolean, string][] = [];
     const client = await open({ url: proxy.url }, { onChange: (isConnected, why) => changes.push([isConnected, why]) });
@@ -134,7 +134,7 @@ describe('a connection', () => {
     expect(changes.filter(([, why]) => why === 'connection refused')).toHaveLength(1);
   });
 
-  it('is given up after a silent cut, and the command is sent again on the next one', async () => {
+  it('is replaced after a silent cut, and the command is sent again on the next one', async () => {
     const proxy = await ownProxy(inject('redisUrl'));
     const client = await open({ url: proxy.url }, { silenceMs: 300 });
     proxy.blackHole();

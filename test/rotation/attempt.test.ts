@@ -334,7 +334,7 @@ describe('a periodic verification', () => {
     expect(once).toMatchObject({ unverified: 1, verificationOwedAt: t + 60_001 });
     expect(apply(once, { kind: 'postponed' }, t + 2).record.unverified).toBe(2);
   });
-  it('postpones the read of a group that came back, too', () => {
+  it('also postpones the read of a group that returned', () => {
     const { record } = apply({ ...settled, readDueAt: t }, { kind: 'postponed' }, t + 1);
     expect(record.readDueAt).toBe(t + 60_001);
   });

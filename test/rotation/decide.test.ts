@@ -136,7 +136,7 @@ describe('a verification', () => {
   const later = { verificationOwedAt: t + 1 };
   it.each<Case>([
     ['reads a group at rest', {}, verification, t, { do: 'verify' }],
-    ['publishes a link at first sight', { adopt: true }, verification, t, { do: 'adopt' }],
+    ['publishes a link at the first read', { adopt: true }, verification, t, { do: 'adopt' }],
     ['reads back where a call is uncertain', { uncertain }, verification, t, { do: 'readBack' }],
     ['reads back a disabled group', { uncertain, ...disabled }, verification, t, { do: 'readBack' }],
     ['reads back a group that left the file', { uncertain, removedAt: t }, verification, t, { do: 'readBack' }],

@@ -55,13 +55,13 @@ describe('giving up', () => {
       { id: 'vip.0.failed.1', jid: null, inviteCode: null, revision: null, rotatedAt: null },
     ]);
   });
-  it('on the first read reports it, and reads again after the same times, whatever is scheduled', () => {
+  it('on the first read reports it, and reads again after the same delays, whatever is scheduled', () => {
     const { record, events } = giveUp({ ...unread, dueAt: t + hourMs }, verification, error);
     expect(record).toMatchObject({ adopt: true, readDueAt: t + 300_000, dueAt: t + hourMs });
     expect(events).toMatchObject([{ reason: 'adopted', nextAttemptAt: new Date(t + 300_000).toISOString() }]);
     expect(giveUp(record, verification, error).record.readDueAt).toBe(t + 600_000);
   });
-  it('before a first rotation postpones the first read, too', () => {
+  it('before a first rotation also postpones the first read', () => {
     expect(giveUp(unread, scheduled, error).record).toMatchObject({ dueAt: t + 300_000, readDueAt: t + 300_000 });
   });
   it('publishes nothing for a WhatsApp group whose id names another one', () => {

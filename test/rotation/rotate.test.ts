@@ -228,7 +228,7 @@ it('reports a failure for a one-off whose group is a duplicate', async () => {
 describe('a failure', () => {
   const doubted = (code: ErrorCode, isConvicted: boolean) => ({ code, message: code, httpStatus: 500, isConvicted });
 
-  it('that the group is known for ends the job at once, and pauses nothing', async () => {
+  it('that the group is known for fails the job at once, and pauses nothing', async () => {
     const failure = { code: 'unauthorized', message: '', httpStatus: 401, at: t, count: 1, nextAttemptAt: null };
     const rig = await rotationRig({ ...settled, failure }, { reset: () => failed('unauthorized') });
     expect(await rig.run(request())).toMatchObject({ status: 'gaveUp', failure: { code: 'unauthorized' } });

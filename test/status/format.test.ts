@@ -55,7 +55,7 @@ it('says how long an instance has been paused, and when it is tried again', () =
   expect(instanceStateText(instance('bot', { gate: { ...gate, closedForMs: null } }))).toContain('paused (timeout)');
 });
 
-it('asks for the worker when the planner is late', () => {
+it('asks whether the worker is running when the planner is late', () => {
   expect(plannerText(null)).toBe('The planner has never run: is the worker running?');
   expect(plannerText(4_000)).toBe('The planner last ran 4s ago.');
   expect(plannerText(300_000)).toBe('The planner last ran 5m ago: is the worker running?');

@@ -115,7 +115,7 @@ it('repeats an edit that was only partly applied even if the next one is broken'
   expect(reload.isBroken).toBe(true);
 });
 
-it('applies an edit as soon as its missing tokens are there', async () => {
+it('applies an edit as soon as its missing tokens are set', async () => {
   const { reload, look, edit, env, applied, logged } = await make();
   await edit(yaml('verify: off', 'OTHER'));
   logged.length = 0;

@@ -39,7 +39,7 @@ it('runs a task once more for all the calls that come during a run', async () =>
   expect([started(), running.max]).toEqual([3, 1]);
 });
 
-it('tells only its own callers that a run has failed', async () => {
+it('reports a failed run only to the callers of that run', async () => {
   const { run, end } = controlledTask();
   const first = run();
   const second = run();

@@ -15,7 +15,7 @@ it('knows of no tick before it has seen one', () => {
   expect([ticks.ageMs(), ticks.silentMs()]).toEqual([null, 2_000]);
 });
 
-it('goes by whether the note changes, be it to an earlier time', () => {
+it('counts every change of the note as a tick, even to an earlier time', () => {
   const { ticks, pass } = ticking();
   ticks.saw('3600000');
   pass(5_000);
@@ -24,7 +24,7 @@ it('goes by whether the note changes, be it to an earlier time', () => {
   expect([ticks.ageMs(), ticks.silentMs()]).toEqual([3_000, 3_000]);
 });
 
-it('takes a note that is gone for no tick, and the next one for one', () => {
+it('does not count a removed note as a tick, but the next note', () => {
   const { ticks, pass } = ticking();
   ticks.saw('1000');
   ticks.ticked();

@@ -99,7 +99,7 @@ it.each([
   expect(recreated()).toMatchObject([named]);
 });
 
-it('calls an instance stuck whose jobs have waited for a minute, without the time of an outage', async () => {
+it('calls an instance stuck when its jobs have waited for a minute, not counting outages', async () => {
   const { redis, workers, queues, done, watch } = await running();
   redis.queues = [queues.instance.name, queues.leftover.name];
   await queues.instance.add('rotate', {});
@@ -117,7 +117,7 @@ it('calls an instance stuck whose jobs have waited for a minute, without the tim
   expect(workers.stuck()).toEqual([]);
 });
 
-it('does not create a worker again that runs a job', async () => {
+it('does not recreate a worker that runs a job', async () => {
   const { queues, done, workers, watch, block, recreated } = await running();
   const unblock = block();
   await queues.instance.addBulk(Array.from({ length: 20 }, () => ({ name: 'rotate', data: {} })));
