@@ -64,7 +64,7 @@ it('warns once about another worker with a different file, and names the groups 
   for (const id of ['a', 'b', 'c']) expect(await isRegistered(id), id).toBe(true);
 });
 
-it('registers what another worker's file prevented once that worker has stopped', async () => {
+it('registers what the file of another worker prevented, once that worker has stopped', async () => {
   const { start, isRegistered, record } = workers();
   const [older, newer] = [start(), start()];
   await older.register(line('a', 1), line('b', 2));
