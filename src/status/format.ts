@@ -127,7 +127,7 @@ export function remarksText({ lastError, unverified, duplicateOf }: GroupStatus,
 }
 
 function failureText({ code, at, count }: NonNullable<GroupStatus['lastError']>, nowMs: number): string {
-  const last = relativeTime(Math.min(Date.parse(at) - nowMs, 0));
+  const last = `${span(Math.max(nowMs - Date.parse(at), 0))} ago`;
   return count === 1 ? `${code} ${last}` : `${code} ${count} times in a row, last ${last}`;
 }
 

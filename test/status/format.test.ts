@@ -1,7 +1,14 @@
 /** A problem says what is wrong, for how long, and what to do. */
 import { expect, it } from 'vitest';
 import { policies } from '../../src/ryze/policy.ts';
-import { instanceStateText, plannerText, problemsOf, relativeTime, span } from '../../src/status/format.ts';
+import {
+  instanceStateText,
+  plannerText,
+  problemsOf,
+  relativeTime,
+  remarksText,
+  span,
+} from '../../src/status/format.ts';
 import { badDay, group, healthy, instance } from '../ops/samples.ts';
 
 it('lists no problem on a good day', () => {
@@ -37,6 +44,14 @@ it('says what to do about groups that are paused on their own', () => {
     'broken is paused (unreadable_record): its record in Redis is damaged, or another version wrote it; the log says what to do (group.unreadable)',
     'copy is the same WhatsApp group as vip: remove one of the two from the file',
   ]);
+});
+
+it('never dates a failure in the future', () => {
+  const lastError = { code: 'not_admin', message: 'no', at: healthy.at, count: 1 };
+  const failing = group('vip', { state: 'failing', lastError });
+  const nowMs = Date.parse(healthy.at);
+  expect(remarksText(failing, nowMs)).toBe('not_admin 0s ago: no');
+  expect(remarksText(failing, nowMs - 60_000)).toBe('not_admin 0s ago: no');
 });
 
 it('lists twenty groups, and counts the others', () => {
