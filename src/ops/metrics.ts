@@ -4,7 +4,7 @@
  * every process shows the same values.
  */
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
-import { groupStates, type Status } from '../status/status.ts';
+import { type GroupStatus, groupStates, type Status } from '../status/status.ts';
 import type { Observer } from './observer.ts';
 import { type Health, judge, readinessReasons } from './readiness.ts';
 
@@ -82,6 +82,8 @@ export function createMetrics(version: string): Metrics {
   }
 
   function show(status: Status): void {
+    const byInstance = new Map<string, GroupStatus[]>(status.instances.map(({ instance }) => [instance, []]));
+    for (const group of status.groups) byInstance.get(group.instance)?.push(group);
     for (const { instance, budget, gate, queue } of status.instances) {
       if (budget !== null) {
         budgetUsed.set({ instance }, budget.used);
@@ -89,15 +91,18 @@ export function createMetrics(version: string): Metrics {
       }
       if (gate !== null) gates.set({ instance, reason: gate.reason }, 1);
       for (const [state, jobs] of Object.entries(queue)) queued.set({ instance, state }, jobs);
-      const own = status.groups.filter((group) => group.instance === instance);
+      const own = byInstance.get(instance) ?? [];
       for (const state of groupStates) {
         groups.set({ instance, state }, own.filter((group) => group.state === state).length);
       }
-      const aged = own.flatMap(({ linkAgeMs, periodMs }) =>
-        linkAgeMs === null || periodMs === null ? [] : [{ linkAgeMs, periodMs }],
-      );
-      ages.set({ instance }, Math.max(0, ...aged.map(({ linkAgeMs }) => linkAgeMs / 1000)));
-      ratios.set({ instance }, Math.max(0, ...aged.map(({ linkAgeMs, periodMs }) => linkAgeMs / periodMs)));
+      let [oldestMs, highestRatio] = [0, 0];
+      for (const { linkAgeMs, periodMs } of own) {
+        if (linkAgeMs === null || periodMs === null) continue;
+        oldestMs = Math.max(oldestMs, linkAgeMs);
+        highestRatio = Math.max(highestRatio, linkAgeMs / periodMs);
+      }
+      ages.set({ instance }, oldestMs / 1000);
+      ratios.set({ instance }, highestRatio);
     }
     for (const queue of status.paused) paused.set({ queue }, 1);
     for (const [queue, events] of Object.entries(status.outbox)) outboxes.set({ queue }, events);
