@@ -20,7 +20,7 @@ export interface JobDependencies extends RotationDependencies {
   readonly observer: Observer;
   /** Whose configuration file has that instance. */
   readonly instanceOwner: (instance: string) => InstanceOwner;
-  /** Whether this worker's file has changes that are not in force yet; if so, applies them soon. */
+  /** Whether this worker's file has changes that are not in force yet. */
   readonly hasPendingEdit: () => Promise<boolean>;
   /** Called for a group that is not registered. Registers it and returns true if the file in force has it. */
   readonly onUnknown: (name: string) => Promise<boolean>;
