@@ -40,13 +40,14 @@ export function createReconciler(base: Base, registration: GroupRegistration, sc
    * Each data set has a name: another one means that everything was lost, by `FLUSHALL` or a restart without the data.
    */
   async function noticeEmptied(): Promise<void> {
-    const before = dataset;
-    dataset = await redis.get(keys.dataset);
-    if (dataset === null) {
+    let current = await redis.get(keys.dataset);
+    if (current === null) {
       await redis.setnx(keys.dataset, randomUUID());
-      dataset = await redis.get(keys.dataset);
+      current = await redis.get(keys.dataset);
     }
-    if (before !== null && dataset !== before) {
+    const before = dataset;
+    dataset = current;
+    if (before !== null && current !== before) {
       isEmptied = true;
       log.error(
         { event: 'redis.emptied' },
