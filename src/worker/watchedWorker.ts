@@ -93,7 +93,9 @@ export function openWatchedWorker(options: WatchedWorkerOptions) {
       const waitingMs = waitingSince === null ? 0 : performance.now() - waitingSince;
       isStuck = waitingMs > stuckMs;
       const recreatedMs = recreatedAt === null ? Number.POSITIVE_INFINITY : performance.now() - recreatedAt;
-      if (Math.min(waitingMs, recreatedMs) >= hungMs && running.size === 0) recreate();
+      // The jobs may have been counted before the worker was closed.
+      const isOpen = worker.closing === undefined;
+      if (isOpen && Math.min(waitingMs, recreatedMs) >= hungMs && running.size === 0) recreate();
     },
     /** At the last watch, jobs had waited for a minute without one being taken. */
     isStuck: () => isStuck,

@@ -1,16 +1,12 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import type { Job } from 'bullmq';
 import { type Command, Redis } from 'ioredis';
 import { expect, inject, it, onTestFinished, vi } from 'vitest';
-import { watchConfig } from '../../src/config/watch.ts';
-import { createBase } from '../../src/worker/base.ts';
-import { createTokens } from '../../src/worker/tokens.ts';
+import { openQueue } from '../../src/bullmq/queues.ts';
+import { openWatchedWorker } from '../../src/worker/watchedWorker.ts';
 import { createWorkers } from '../../src/worker/workers.ts';
 import { testRedis } from '../support/redis.ts';
 import { until } from '../support/until.ts';
-import { testLog } from './logged.ts';
+import { testBase } from './testBase.ts';
 
 /** A connection that can lose the commands by which workers take jobs off some queues: neither an answer nor an error comes. */
 class LossyRedis extends Redis {
@@ -29,19 +25,7 @@ async function running() {
   onTestFinished(() => void vi.useRealTimers());
   const { prefix } = testRedis();
   const redis = new LossyRedis(inject('redisUrl'), { maxRetriesPerRequest: null });
-  const folder = mkdtempSync(join(tmpdir(), 'invite-rotator-workers-'));
-  const file = join(folder, 'rotation.yaml');
-  writeFileSync(
-    file,
-    `instances: [{ name: bot, tokenEnv: TOKEN }]
-groups: [{ id: vip, identifier: 120363406289005073@g.us, every: 1h }]
-redis: { prefix: ${prefix} }`,
-  );
-  const watched = await watchConfig(file);
-  if (!watched.ok) throw new Error('the file is broken');
-  const { log, logged } = testLog();
-  const { watcher } = watched;
-  const base = createBase({ watcher, tokens: createTokens({}), redis, log });
+  const { base, logged } = await testBase(redis, prefix);
   const done: string[] = [];
   let finish = Promise.resolve();
   const processJob = async (_instance: string, _queue: unknown, job: Job) => {
@@ -55,14 +39,13 @@ redis: { prefix: ${prefix} }`,
       return Promise.resolve();
     },
   });
-  await workers.serve(watcher.current.instances);
+  await workers.serve(base.config().instances);
   await workers.serveLeftovers(['renamed']);
   workers.startPlanner();
   onTestFinished(async () => {
     await workers.close();
     await base.closeQueues();
     redis.disconnect();
-    rmSync(folder, { recursive: true, force: true });
   });
   /** As the watchdog does every ten seconds, without an outage of Redis. */
   const watch = async (ms: number) => {
@@ -127,4 +110,20 @@ it('does not recreate a worker that runs a job', async () => {
   expect(recreated()).toEqual([]);
   unblock();
   await until('all jobs to be done', () => done.length === 20);
+});
+
+it('does not create a worker again that was closed while its jobs were counted', async () => {
+  vi.useFakeTimers({ toFake: ['performance'] });
+  onTestFinished(() => void vi.useRealTimers());
+  const { redis, prefix } = testRedis();
+  const queue = openQueue('rotations-bot', { redis, prefix });
+  const onRecreated = vi.fn();
+  const process = () => Promise.resolve();
+  const worker = openWatchedWorker({ redis, prefix, queue, concurrency: 1, process, onError: () => {}, onRecreated });
+  worker.watch(true, false);
+  vi.advanceTimersByTime(30_000);
+  await worker.close();
+  worker.watch(true, false);
+  expect(onRecreated).not.toHaveBeenCalled();
+  await queue.close();
 });
