@@ -1,4 +1,7 @@
-/** Waits for work, or rejects with the signal's reason as soon as it is aborted. The work goes on; its result is ignored. */
+/**
+ * Waits for work, or rejects with the signal's reason as soon as it is aborted. The work continues; its result is
+ * ignored.
+ */
 export async function unlessAborted<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
   if (signal === undefined) return await work;
   let stop = () => {};

@@ -40,11 +40,11 @@ program.addCommand(
     }),
 );
 program.addCommand(
-  command('rotate', 'push one-off rotations: each group named gets a new link now')
+  command('rotate', 'push one-off rotations: each named group gets a new link now')
     .argument('[group...]', 'ids or JIDs')
     .option('--all', 'rotate every group of the file; asks for confirmation on a terminal')
     .option('--reason <text>', 'the reason, which appears in the event')
-    .option('--wait', 'wait for the new links and print them; exit 1 if any rotation failed')
+    .option('--wait', 'wait for the new links and print them; exit 1 if any rotation failed or timed out')
     .option('--timeout <duration>', 'with --wait: how long to wait', '60s')
     .option('--yes', 'with --all: do not ask for confirmation')
     .option('--json', 'print one JSON object per line')

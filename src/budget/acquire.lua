@@ -29,7 +29,7 @@
   ARGV[6]  reserve, slots left to one-offs
   ARGV[7]  slot TTL, ms that a slot without an answer counts
   ARGV[8]  pace, ms between two scheduled resets (0: none, or this is not one)
-  ARGV[9]  probe lease, ms: a probe without an answer for this long is taken for dead, and another may go
+  ARGV[9]  probe lease, ms: a probe without an answer for this long is presumed dead, and another may go
   ARGV[10] group, as the gate knows it
 
   Returns  {verdict, ms}; verdicts are named in budget.ts; ms: when to ask again, or when granted, from when on to send
@@ -44,13 +44,13 @@ local blamedKey, dueKey, group = KEYS[9], KEYS[10], ARGV[10]
 local GRANTED, BUDGET, RESERVED, EXHAUSTED, PROBING, GATE, PACE, BLAMED = 0, 1, 2, 3, 4, 5, 6, 7
 -- While a probe is out, no caller asks again sooner than this.
 local PROBE_POLL = 100
--- A blamed group stands back for this long, so that another group's call may be the probe.
+-- A blamed group yields for this long, so that another group's call may be the probe.
 local STAND_BACK = 5000
 -- The gate may open at any moment: a blamed group asks again after at most this time.
 local BLAMED_POLL = 15000
 -- A slot that is given back within this time is granted for that moment: asking again would cost more.
 local SOON = 250
--- Waiters are to ask this much early, because they may be late.
+-- Waiters should ask this much early, because they may be late.
 local LEAD = 100
 -- A waiter that has not asked this long after its turn is removed.
 local GRACE = 2000
@@ -143,7 +143,7 @@ local function givenBack(n)
   return math.min(math.max(answeredAt, now) + per, at)
 end
 
--- When n of the requests that count now no longer do, including slots that are taken again in the meantime.
+-- When n of the requests that count now no longer count, including slots that are taken again in the meantime.
 local function freed(n)
   if n <= inUse then
     return givenBack(n)

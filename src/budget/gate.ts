@@ -4,7 +4,7 @@
  *
  * - a failure that may be the group's or the instance's is the group's if another group's call of the same kind works
  *   afterwards, and the instance's if that fails too (`judge.lua`);
- * - a gate whose pause is over lets one call at a time through, and the groups that closed it stand back (`acquire.lua`);
+ * - a gate whose pause is over lets one call at a time through, and the groups that closed it yield (`acquire.lua`);
  * - it opens only by a call that started after it closed and shows that the reason is over (`settle.lua`). The group that
  *   closed it is then known to fail by its own fault, and pauses nothing again.
  *

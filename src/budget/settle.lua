@@ -38,7 +38,7 @@ local limit, remaining, resetIn = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber
 local exhausted, shows, slotTtl = ARGV[8] == '1', ARGV[9], tonumber(ARGV[10])
 local group, kind, culpritMs, retryAfter = ARGV[11], ARGV[12], tonumber(ARGV[13]), tonumber(ARGV[14])
 
--- A longer Retry-After is not believed.
+-- A longer Retry-After is capped at this.
 local MAX_RETRY_AFTER = 600000
 
 local time = redis.call('TIME')
@@ -50,7 +50,7 @@ end
 -- When the call started. One whose slot is gone started too long ago to show anything.
 local startedAt = tonumber(redis.call('ZSCORE', slotsKey, slot) or 0) - slotTtl
 
--- A call that works disproves earlier failures: a reset those of both kinds, a read those of reads.
+-- A call that works disproves earlier failures. A reset disproves those of both kinds, a read only those of reads.
 local function disprove()
   redis.call('ZREMRANGEBYSCORE', readsKey, '-inf', '(' .. startedAt)
   if kind == 'reset' then
@@ -122,8 +122,9 @@ else
 end
 local keepFor = per * 2
 if exhausted then
-  -- For as long as the server says, but not on its word alone: each further refusal doubles the time. Calls that were in
-  -- flight when the bucket closed do not count as further refusals. Then one call goes alone, and its answer shows more.
+  -- For as long as the server says (capped), and at least for a time that doubles with each further refusal. Calls that
+  -- were in flight when the bucket closed do not count as further refusals. Then one call goes alone, and its answer
+  -- shows more.
   local closedFor = retryAfter and math.min(retryAfter, MAX_RETRY_AFTER) or (not limit and per or 1)
   closedFor = math.max(closedFor, limit and math.min(resetIn, per) or 1)
   local closedUntil = tonumber(redis.call('HGET', bucketKey, 'closedUntil') or 0)

@@ -174,7 +174,7 @@ async function registerGroup(
     const isUnchanged = known?.entry.identifier === entry.identifier && isJid(currentId);
     const jid = knownJid ?? (isUnchanged ? currentId : isOld ? current.jid : null);
     const other = jid === null ? null : await ownerOf(reader, jid, id);
-    // Two entries may have swapped identifiers: an owner that is repointed in the same file gives way.
+    // Two entries may have swapped identifiers: an owner whose identifier changes in the same file gives up its claim.
     const givesWay = other !== null && repointed.has(other) && !isProtected(await reader.registration(other), rank);
     const owner = givesWay ? null : other;
 
@@ -182,7 +182,7 @@ async function registerGroup(
     const targetId = jid === null || owner !== null ? id : jid;
     const target = await reader.record(targetId);
     const moves = targetId !== currentId;
-    // Whether the entry gives up the record that it has.
+    // Whether the entry loses the record that it has.
     const leaves = moves && (isOld ? currentId === id : hasEntry(current, id));
     const isMigrated = moves && isOld && current.jid === targetId;
     // Whether the record of the id is for another code than the entry's.

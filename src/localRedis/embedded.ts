@@ -99,7 +99,7 @@ export async function startEmbeddedRedis(options: EmbeddedOptions): Promise<Embe
       },
     };
   } catch (error) {
-    // The note stays: it may name a server that still runs without answering, and that must not get a rival.
+    // The note stays: it may name a server that still runs without answering, and no second one may write its files.
     lock.release();
     throw asStartError(error, folder);
   }

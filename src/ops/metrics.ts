@@ -77,7 +77,7 @@ export function createMetrics(version: string): Metrics {
     redisTrouble.reset();
     if (health.redisTrouble !== null) redisTrouble.set({ reason: health.redisTrouble }, 1);
     configBroken.set(health.configBroken ? 1 : 0);
-    // Infinite if it never ran, so that an alert on a late planner fires then too.
+    // Infinite if it never ran, so that an alert on a late planner fires in that case too.
     tickAge.set((health.tickAgeMs ?? Number.POSITIVE_INFINITY) / 1000);
   }
 

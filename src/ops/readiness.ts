@@ -1,4 +1,4 @@
-/** Whether this process is ready: a pure function of what it recently managed to do. */
+/** Whether this process is ready: a pure function of its recent successes. */
 
 /** What a process knows about itself. An age is null if the event never happened. */
 export interface Health {
@@ -7,7 +7,7 @@ export interface Health {
   readonly redisWriteAgeMs: number | null;
   /** Time since the planner last ran, in any process. */
   readonly tickAgeMs: number | null;
-  /** Instances that are not paused, and of whose waiting jobs this process has taken none for a minute. */
+  /** Instances that are not paused, but have had waiting jobs for a minute of which this process took none. */
   readonly stuck: readonly string[];
   /** The edited file is invalid, and the last valid one is in force. */
   readonly configBroken: boolean;

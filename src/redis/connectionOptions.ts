@@ -126,7 +126,7 @@ function checkClient(client: Redis | Cluster): void {
   }
 }
 
-/** A cluster's client retries without end: the limit of its nodes' clients is never reached. */
+/** A cluster's client retries indefinitely: the limit of its nodes' clients is never reached. */
 function clusterOptions({ options: { redisOptions, enableOfflineQueue, keyPrefix } }: Cluster): Partial<RedisOptions> {
   return {
     maxRetriesPerRequest: null,

@@ -16,7 +16,7 @@ export interface Refusals {
 export type OnRefusal = (change: { readonly reason: Refusal; readonly why: string } | null) => void;
 
 const reportEveryMs = 60_000;
-/** Refused commands are sent again every second, so no refusal for this long means that none is left. */
+/** Refused commands are sent again every second, so no refusal for this long means that Redis accepts commands again. */
 const overMs = 2_500;
 
 export function createRefusals(onRefusal: OnRefusal = () => {}): Refusals {
@@ -57,7 +57,7 @@ export function createRefusals(onRefusal: OnRefusal = () => {}): Refusals {
 export interface Outage {
   readonly refusals: Refusals;
   onChange(isConnected: boolean, why: string): void;
-  /** Why Redis is not reachable, or the code by which it refuses commands; null if it can be used. */
+  /** Why Redis is unreachable, or the code by which it refuses commands; null if it can be used. */
   now(): string | null;
 }
 

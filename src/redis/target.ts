@@ -121,7 +121,7 @@ function urlOptions(url: string): RedisOptions {
   };
 }
 
-/** The properties that are not undefined: ioredis would take an undefined one for a value. */
+/** The properties that are not undefined: ioredis treats an undefined one as a value. */
 function defined<T extends object>(properties: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
   return Object.fromEntries(Object.entries(properties).filter(([, value]) => value !== undefined)) as ReturnType<
     typeof defined<T>

@@ -204,7 +204,7 @@ async function retryOrGiveUp(run: Run, failure: CallFailure, inRow: number): Pro
   const { past } = run;
   const { retry, random } = run.deps;
   const tries = past.tries + 1;
-  // While other groups fail too, it waits once more before it gives up: if that continues, it pauses the instance.
+  // While other groups fail too, the job waits once more before it fails: if they continue to fail, the instance is paused.
   if (failure.final !== true && (tries < retry.attempts || (tries === retry.attempts && inRow > 1))) {
     const ms = tries < retry.attempts ? retryDelayMs(tries, retry, random) : outageMs;
     return { status: 'retry', ms, failure, progress: { ...past, tries } };
@@ -245,7 +245,7 @@ async function isAcquitted(
   return isTroubleOfOthers || (isBlamed && !isConvicted);
 }
 
-/** What the next run has to know. */
+/** What the next run needs to know. */
 function progressOf({ past, refusal, hasWorked, isAcquitted }: Run): JobProgress {
   const doubted = hasWorked || isAcquitted ? null : past.doubted;
   return { tries: hasWorked ? 0 : past.tries, doubted: refusal?.failure ?? doubted };
@@ -253,7 +253,7 @@ function progressOf({ past, refusal, hasWorked, isAcquitted }: Run): JobProgress
 
 /**
  * Pause the queue only when no job of this instance could proceed. Jobs that wait for a slot or a pace are delayed
- * alone.
+ * individually.
  */
 function pausesQueue(why: Denial): boolean {
   return why === 'exhausted' || why === 'gate';

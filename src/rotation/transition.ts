@@ -250,7 +250,7 @@ function postpone(record: GroupRecord, nowMs: number): GroupRecord {
   };
 }
 
-/** Gives up for now, reports why, and sets the next try. */
+/** Ends the rotation as failed, reports why, and sets the next try. */
 function giveUp(record: GroupRecord, work: Work, failure: Failure, nowMs: number): Transition {
   const count = (record.failure?.count ?? 0) + 1;
   const { entry } = record;

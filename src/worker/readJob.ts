@@ -14,7 +14,7 @@ import { unknownGroup } from '../rotation/rotate.ts';
 import type { JobResult, OneOff, RotationDependencies, Work } from '../rotation/types.ts';
 import type { InstanceOwner } from './leftovers.ts';
 
-/** What running jobs takes, beside what rotating takes. */
+/** What running jobs needs in addition to what rotating needs. */
 export interface JobDependencies extends RotationDependencies {
   readonly log: Logger;
   readonly observer: Observer;
