@@ -3,7 +3,7 @@
  * registered which instance serves which group.
  */
 import type { RotationResult } from '../contract/request.ts';
-import { isScheduled, type KnownLink, knownLink } from '../groups/record.ts';
+import { isScheduled, knownLink } from '../groups/record.ts';
 import { createGroupStore } from '../groups/store.ts';
 import { type Connection, openConnection } from '../redis/connectionOptions.ts';
 import { createDatabase } from '../redis/database.ts';
@@ -41,8 +41,7 @@ export interface Requested {
 }
 
 /** The current link of a group. */
-export interface CurrentLink extends KnownLink {
-  readonly group: string;
+export interface CurrentLink extends Omit<RotationResult, 'status'> {
   /** ISO 8601. Null if no rotation is scheduled. */
   readonly nextRotationAt: string | null;
   /** A call without an answer may have replaced this link. If so, the new link is published within the settle time. */

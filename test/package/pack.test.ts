@@ -69,6 +69,12 @@ it('has types for strict projects', async () => {
   const [producer = '', consumer = ''] = snippets();
   writeFileSync(join(project, 'producer.ts'), producer);
   writeFileSync(join(project, 'consumer.ts'), consumer);
+  const current = "createRotationClient({ connection: 'redis://h' }).current('vip')";
+  writeFileSync(
+    join(project, 'current.ts'),
+    `import { createRotationClient } from 'invite-rotator';
+export const link: string | undefined = (await ${current})?.inviteLink;`,
+  );
   const compilerOptions = {
     module: 'nodenext',
     target: 'es2023',
@@ -81,7 +87,7 @@ it('has types for strict projects', async () => {
   };
   writeFileSync(
     join(project, 'tsconfig.json'),
-    JSON.stringify({ compilerOptions, files: ['producer.ts', 'consumer.ts'] }),
+    JSON.stringify({ compilerOptions, files: ['producer.ts', 'consumer.ts', 'current.ts'] }),
   );
   const tsc = join(root, 'node_modules/typescript/bin/tsc');
   const { stdout } = await run(process.execPath, [tsc, '-p', project]).catch((error: { stdout: string }) => error);
