@@ -193,3 +193,30 @@ it('a handled event is not delivered again because Redis briefly refused to note
   expect(handled).toEqual(['vip.1']);
   expect(errors.filter((message) => message.startsWith('vip.1'))).toEqual([]);
 });
+
+it('nor because Redis was away for a while before it refused', async () => {
+  const { server, redis } = await startProducerRig({ groups: ['vip'] });
+  const proxy = await createFaultProxy(server.port);
+  onTestFinished(() => proxy.close());
+  const queue = new Queue('invite-links', { connection: redis });
+  const handled: string[] = [];
+  const consumer = consumeLinks({
+    connection: `redis://127.0.0.1:${proxy.port}`,
+    handler: async ({ id }) => {
+      handled.push(id);
+      if (handled.length === 1) await proxy.refuse();
+    },
+    onError: () => {},
+  });
+  onTestFinished(() => consumer.close());
+  await queue.add('link.rotated', eventOf('vip', 1), { jobId: 'vip.1', ...published });
+  await until('it to be handled', () => handled.length === 1);
+  await redis.config('SET', 'maxmemory', '1');
+  // Longer than Redis may refuse.
+  await sleep(11_000);
+  await proxy.heal();
+  await sleep(2_500);
+  await redis.config('SET', 'maxmemory', '0');
+  await until('that to be noted', async () => (await queue.getCompletedCount()) === 1);
+  expect(handled).toEqual(['vip.1']);
+});
