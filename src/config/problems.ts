@@ -107,9 +107,10 @@ export function unknownKeyMessage(
   return hint?.[1] ?? `unknown key "${truncate(key)}"${didYouMean(key, known)}`;
 }
 
-/** The beginning of a text from the file. Links are secret, so they are left out. */
+/** The beginning of a text from the file. Links and passwords in addresses are secret, so they are left out. */
 export function truncate(text: string): string {
   if (/chat\.whatsapp\.com/i.test(text)) return 'a link';
+  if (/:\/\/.*@/s.test(text)) return 'an address with a login';
   const line = text.replace(/\s+/g, ' ');
   return line.length > 40 ? `${line.slice(0, 40)}…` : line;
 }

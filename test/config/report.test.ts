@@ -206,6 +206,8 @@ describe('no secret is repeated', () => {
     ['a password of Redis', `${good}redis: { url: "http://:${secret}@localhost" }\n`],
     ['a password under a key of its own', `${good}redis: { url: "redis://h", password: ${secret} }\n`],
     ['a password as the name of a variable', `${good}redis: { url: "redis://h", passwordEnv: ${secret} }\n`],
+    ['a password in an address without its key', `${good}redis: "redis://:${secret}@localhost"\n`],
+    ['a password in an address as a key', `${good}redis: { "redis://:${secret}@localhost" }\n`],
     ['a password in the address', `${good}api: { baseUrl: "https://u:${secret}@ryzeapi.cloud" }\n`],
     ['a code with no key', `${instances}groups: [${secret}]\n`],
     [
