@@ -111,7 +111,7 @@ it('events that an earlier version gave up are retried, and other failed jobs st
   );
   await publish(eventOf('vip', 1), eventOf('vip', 2), eventOf('other', 1));
   await queue.add('link.rotated', { group: 'vip' }, { jobId: 'no-event' });
-  await until('all to be given up', async () => (await queue.getFailedCount()) === 4);
+  await until('all to fail', async () => (await queue.getFailedCount()) === 4);
   await givesUp.close();
 
   const handled: string[] = [];

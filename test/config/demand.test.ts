@@ -16,7 +16,7 @@ function messages(instance: string, count: number, rest: string): string[] {
 }
 
 describe('the share of a token', () => {
-  it('is reported with the arithmetic if the groups ask for more', () => {
+  it('is reported with the arithmetic if the groups need more', () => {
     expect(messages('', 2_000, 'every: 10m')).toEqual([
       'instances[0]: bot: 2,000 groups need 200.0 calls a minute; the share for scheduled work is 90.0 (100 less 10 in reserve, per 1m): raise "every" from 10m to at least 23m, or ask for a higher limit',
     ]);
@@ -42,7 +42,7 @@ describe('the share of a token', () => {
   });
 });
 
-it('adds up what the enabled groups ask for', () => {
+it('adds up what the enabled groups need', () => {
   const loaded = load('', 10, 'every: 5m');
   expect(loaded.ok && askedPerMinute(loaded.config.groups)).toBe(2);
 });

@@ -42,14 +42,14 @@ describe('a bad file is reported', () => {
       `${head}api: { timout: 3s }\n`,
       ['3:8 api.timout: unknown key "timout"; did you mean "timeout"?'],
     ],
-    ['a section that is no map', `${head}api: fast\n`, ['3:6 api: expected a map, found "fast"']],
+    ['a section that is not a map', `${head}api: fast\n`, ['3:6 api: expected a map, found "fast"']],
     [
       'a duration without a unit',
       `${head}api: { timeout: 30 }\n`,
       ['3:17 api.timeout: expected a duration like 250ms, 30s, 5m, 6h or 7d'],
     ],
     [
-      'a duration of words',
+      'a duration as text',
       `${head}api: { timeout: soon }\n`,
       ['3:17 api.timeout: expected a duration like 250ms, 30s, 5m, 6h or 7d'],
     ],

@@ -41,7 +41,7 @@ it('describes what the first start does to the links in use', () => {
   });
 });
 
-it('lists the groups of each instance, the calls they ask for and the calls allowed', () => {
+it('lists the groups of each instance, the calls they need and the calls allowed', () => {
   const figures = plan().instances.map(({ next: _, ...rest }) => rest);
   const asked = 0.1 + 3 / 1440 + 1 / 360 + 1 / 10_080 - 1 / 1440 + 1 / 43_200;
   expect(figures).toEqual([

@@ -56,7 +56,7 @@ it.each([
   await logged(worker, 'started');
   await rig.adopted(0, 1, 2, 3);
   expect(await rig.rotate('g0')).toBe('completed');
-  await until('the rotation at first sight', () => rig.eventsOf(3).length === 1);
+  await until('the first rotation', () => rig.eventsOf(3).length === 1);
   const resets = () => rig.standIn.log.of({ endpoint: 'reset' }).map(({ jid }) => jids.indexOf(jid!));
   expect(resets().sort()).toEqual([0, 3]);
 
@@ -67,7 +67,7 @@ it.each([
   expect(await rig.rotate('g1')).toBe('completed');
   const adoptedAgain = () => rig.events.slice(before).filter(({ reason }) => reason === 'adopted');
   await until('every link to be adopted again', () => new Set(adoptedAgain().map(({ group }) => group)).size === 4);
-  await until('ticks to go on', () => rig.ticks(worker) > ticksBefore + 1);
+  await until('ticks to continue', () => rig.ticks(worker) > ticksBefore + 1);
   expect(performance.now() - emptiedAt).toBeLessThan(20_000);
 
   expect(resets().sort()).toEqual([0, 1, 3]);

@@ -44,7 +44,7 @@ async function survive(group: RedisGroup, place: Place): Promise<void> {
   await until('work to be under way', () => rig.events.length > 5);
   await group.failOver(makeKeys(place.prefix).lastTick);
   const before = ticks();
-  await until('ticks to go on', () => ticks() > before, { withinMs: 10_000 });
+  await until('ticks to continue', () => ticks() > before, { withinMs: 10_000 });
   stopProducing();
   await producer;
   // BullMQ's workers hang now and then after a failover; one that takes no jobs for 30 s is recreated.

@@ -60,7 +60,7 @@ async function survive(name: string, edit: Edit, work: 'one-off' | 'scheduled'):
   rig.standIn.faults.next({ kind: 'silence', effectAfterMs: 2_600 }, { endpoint: 'reset' });
   const worker = rig.start();
   await logged(worker, 'started');
-  await until('the link of first sight', () => rig.events.some(({ group }) => group === 'g0'));
+  await until('the first link', () => rig.events.some(({ group }) => group === 'g0'));
   if (work === 'one-off') await rig.ask('g0');
   await until('the reset', reset);
   worker.child.kill('SIGKILL');

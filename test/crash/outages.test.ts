@@ -27,7 +27,7 @@ async function survive(rig: Rig, lose: (proxy: FaultProxy) => Promise<void> | vo
   await sleep(forMs);
   const before = rig.ticks(worker);
   await rig.proxy.heal();
-  await until('ticks to go on', () => rig.ticks(worker) > before, { withinMs: 10_000 });
+  await until('ticks to continue', () => rig.ticks(worker) > before, { withinMs: 10_000 });
   expect(await rig.end(inFlight)).toBe('completed');
   expect(await rig.rotate('g2')).toBe('completed');
   for (const group of [0, 1, 2]) await rig.expectLive(group);

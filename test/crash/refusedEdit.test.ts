@@ -22,7 +22,7 @@ it.each<[string, string, (redis: Redis) => Promise<unknown>, (redis: Redis) => P
     (redis) => redis.config('SET', 'maxmemory', '0'),
   ],
   [
-    'refuses what comes after the registration',
+    'refuses the commands after the registration',
     'config.unread',
     (redis) => redis.set(keys.gate('bot'), 'of another type'),
     (redis) => redis.del(keys.gate('bot')),

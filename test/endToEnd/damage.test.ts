@@ -36,7 +36,7 @@ it('delays no other group, is reported, and starts over once it is deleted', asy
   await damage(rig);
   await rig.lapse('sound', 1);
   expect(await rig.later('sound')).toMatchObject({ reason: 'schedule' });
-  const told = await until('it to be told of', () => rig.logged.find(({ event }) => event === 'group.unreadable'));
+  const told = await until('it to be reported', () => rig.logged.find(({ event }) => event === 'group.unreadable'));
   expect(told).toMatchObject({ group: 'damaged', msg: expect.stringContaining(rig.keys.group(damagedRecord)) });
   expect(await statesOf(rig)).toEqual({ damaged: 'unreadable_record', sound: 'fresh' });
   await expect(rig.ask('bot', { group: 'damaged' })).rejects.toThrow(/^internal: group \S+: its record in Redis/);
@@ -44,7 +44,7 @@ it('delays no other group, is reported, and starts over once it is deleted', asy
 
   await rig.redis.del(rig.keys.group(damagedRecord));
   await rig.redis.zadd(rig.keys.due('bot'), 1, damagedRecord);
-  await until('it to begin anew', () => rig.logged.some(({ event }) => event === 'group.lost'));
+  await until('it to begin again', () => rig.logged.some(({ event }) => event === 'group.lost'));
   expect(await rig.ask('bot', { group: 'damaged' })).toMatchObject({ status: 'rotated' });
   expect(await statesOf(rig)).toEqual({ damaged: 'fresh', sound: 'fresh' });
 });

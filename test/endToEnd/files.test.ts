@@ -78,7 +78,7 @@ it('answers one-offs for every group of two workers whose files differ, and warn
   await rig.adopted('a', 'b', 'only');
   for (let i = 0; i < 6; i++) expect(await rig.ask('bot', { group: 'only' })).toMatchObject({ status: 'rotated' });
   await rig.lapse('only', 1);
-  await until('the schedule to go on', () => rig.laterOf('only').some(({ reason }) => reason === 'schedule'));
+  await until('the schedule to continue', () => rig.laterOf('only').some(({ reason }) => reason === 'schedule'));
   const warnings = rig.logged.filter(({ event }) => event === 'config.differs');
   expect(warnings.length).toBeGreaterThan(0);
   expect(warnings[0]).toMatchObject({ level: 40 });

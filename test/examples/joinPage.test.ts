@@ -62,7 +62,7 @@ it('leads from a printed code to the live link, before and after a rotation, and
   const address = `http://127.0.0.1:${port}/join/vip`;
   const leadsTo = async () => (await fetch(address, { redirect: 'manual' })).headers.get('location');
   const live = () => `https://chat.whatsapp.com/${rig.standIn.codeOf(jids[0]!)}`;
-  await until('the page to know the link of first sight', async () => (await leadsTo()) === live());
+  await until('the page to know the first link', async () => (await leadsTo()) === live());
   await rig.ask('bot', { group: 'vip' });
   await until('the page to know the link', async () => (await leadsTo()) === live());
 

@@ -131,5 +131,5 @@ ops: off`,
   expect(await producing.ended, producing.wrote.text).toBe(0);
   const link = `https://chat.whatsapp.com/${standIn.codeOf(jid)}`;
   expect(producing.wrote.text.trim()).toBe(link);
-  await until('the consumer to be handed the link', () => consuming.wrote.text.includes(`vip is at ${link} now`));
+  await until('the consumer to receive the link', () => consuming.wrote.text.includes(`vip is at ${link} now`));
 }, 60_000);

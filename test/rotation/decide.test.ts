@@ -18,7 +18,7 @@ describe('scheduled work', () => {
     ['reads a link that was never published before it resets it', { adopt: true }, scheduled, t, { do: 'adopt' }],
     ['reads a code before it resets', { adopt: true, jid: null, link: null }, scheduled, t, { do: 'adopt' }],
     ['leaves a rotation that was rescheduled', { dueAt: t + 1 }, scheduled, t, obsolete],
-    ['leaves a rotation of a group that is scheduled no more', { dueAt: null }, scheduled, t, obsolete],
+    ['leaves a rotation of a group that is no longer scheduled', { dueAt: null }, scheduled, t, obsolete],
     ['leaves a disabled group', disabled, scheduled, t, obsolete],
     ['leaves a group that left the file', { removedAt: t - 1 }, scheduled, t, obsolete],
     ['leaves a duplicate', { duplicateOf: 'other' }, scheduled, t, obsolete],
@@ -50,7 +50,7 @@ describe('scheduled work', () => {
       ['does nothing once it has closed', { entry: window(6, 9) }, scheduled, t, obsolete],
       ['does nothing a minute after it closed', { entry: window(8, 10) }, scheduled, t + hourMs, obsolete],
       ['reads no new link once it has closed', { entry: window(6, 9), adopt: true }, scheduled, t, obsolete],
-      ['reads back all the same', { entry: window(6, 9), uncertain }, scheduled, t, { do: 'readBack' }],
+      ['reads back nevertheless', { entry: window(6, 9), uncertain }, scheduled, t, { do: 'readBack' }],
       ['serves a one-off at any time', { entry: window(6, 9) }, request(), t, { do: 'reset' }],
       ['verifies at any time', { entry: window(6, 9) }, verification, t, { do: 'verify' }],
     ])('%s', (_name, over, work, nowMs, expected) => {

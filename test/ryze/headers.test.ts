@@ -10,7 +10,7 @@ describe('the reset of the count', () => {
     ['seconds since 1970', String(now / 1000 + 30), 30_000],
     ['milliseconds since 1970', String(now + 30_000), 30_000],
     ['seconds from now', '30', 30_000],
-    ['a time that is past', String(now / 1000 - 30), 0],
+    ['a time in the past', String(now / 1000 - 30), 0],
     ['none', '0', 0],
   ])('is read as %s', (_name, reset, resetInMs) => {
     expect(readRateLimit({ ...counted, 'x-ratelimit-reset': reset }, now)).toEqual({

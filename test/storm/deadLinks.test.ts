@@ -54,7 +54,7 @@ describe('dead-link time', () => {
   });
 
   const excuses: [string, Partial<History>][] = [
-    ['Redis was away', { incidents: [{ kind: 'cut', from: t + 1_100, to: t + 9_000 }] }],
+    ['Redis was down', { incidents: [{ kind: 'cut', from: t + 1_100, to: t + 9_000 }] }],
     [
       'reads met faults',
       {

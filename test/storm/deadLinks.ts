@@ -235,7 +235,7 @@ export function deadTimes(history: History): string[] {
     ),
   );
   const interrupted = all.filter((one) => one.interrupted && one.cause !== 'by hand');
-  return [...lines, lineOf('Redis or all workers away', interrupted)].filter((line) => line !== '');
+  return [...lines, lineOf('Redis or all workers were down', interrupted)].filter((line) => line !== '');
 }
 
 function lineOf(name: string, dead: readonly DeadLink[]): string {
