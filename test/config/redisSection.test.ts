@@ -1,4 +1,4 @@
-/** What a command needs to find Redis is read without the rest of the file. */
+/** A command reads only the section `redis` to find Redis. */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

@@ -45,7 +45,7 @@ const groupsYaml = jids
 it.each([
   ['by FLUSHALL', ({ redis }: Own) => redis.flushall()],
   ['by a restart without its data', ({ restartEmpty }: Own) => restartEmpty()],
-] as const)('goes on within 20 s when Redis is emptied %s', { timeout: 90_000 }, async (_how, empty) => {
+] as const)('continues within 20 s when Redis is emptied %s', { timeout: 90_000 }, async (_how, empty) => {
   const server = await own();
   const opsPort = await freePort();
   const rig = await makeRig({ url: server.url, prefix: 'bull', redis: server.redis }, createFaultProxy, {

@@ -1,4 +1,4 @@
-/** Two workers of which each is replaced by a new one, one after the other, while work goes on. */
+/** Two workers are replaced by new ones, one after the other, while work continues. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Job } from 'bullmq';
 import { expect, it, onTestFinished } from 'vitest';

@@ -41,7 +41,7 @@ it('has a row for every key, and no others', () => {
   expect([...documented.keys()].sort()).toEqual(keys.filter((key) => key !== 'defaults').sort());
 });
 
-/** `defaults` and `groups[].window` may be left out, so the defaults of their keys do not apply by themselves. */
+/** `defaults` and `groups[].window` may be left out, so the defaults of their keys do not apply on their own. */
 const withDefaults = keysOf(root).filter(([key]) => key !== 'defaults' && key !== 'groups[].window');
 
 it.each(withDefaults)('shows the default of %s', (key, schema) => {

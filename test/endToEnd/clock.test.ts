@@ -48,7 +48,7 @@ it.each([
   ['both', 120_000],
   ['redis', 3_600_000],
   ['machine', 3_600_000],
-] as const)('goes on, ready, when the clock (%s) is set back by %i ms', async (whose, ms) => {
+] as const)('continues and stays ready when the clock (%s) is set back by %i ms', async (whose, ms) => {
   const { rig, service, setBack, redis, client } = await started();
   const replaced = [(await client.rotate('vip')).inviteCode];
   const requestedBefore = await redisTime({ ...rig, redis });

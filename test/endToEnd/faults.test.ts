@@ -132,7 +132,7 @@ describe('a fault', () => {
     });
   });
 
-  it('before the effect leads to another reset once the first one can have no effect any more', async () => {
+  it('before the effect leads to another reset once the first one can no longer take effect', async () => {
     const rig = await makeRig({ yaml: idle });
     await rig.start();
     await rig.ask('bot', { group: 'vip' });

@@ -21,7 +21,7 @@ const pauses = [
   ['throttling by WhatsApp', 'throttled', 60_000],
 ] as const;
 it.each(pauses)(
-  '%s closes its own gate: the job waits, loses no try, and others go on',
+  '%s closes its own gate: the job waits, loses no try, and others continue',
   async (_name, code, firstMs) => {
     const rig = await makeRig({ yaml: yaml() });
     if (code === 'instance_disconnected') rig.standIn.setConnection('bot', 'disconnected');

@@ -108,7 +108,7 @@ it('leaves the queue of an instance to the other worker whose file has it', slow
   await other.service.close();
 });
 
-it('never fails a one-off because of an older file when its group has another instance by now', slow, async () => {
+it('never fails a one-off because of an older file when its group has moved to another instance', slow, async () => {
   const { rig, reload } = await started(file(`${old}, ${bot}`, group('vip', 0, ', instance: old')), standIn);
   await rig.startOther(file(old, group('vip', 0)));
   await rig.adopted('vip');

@@ -1,7 +1,7 @@
 import { expect, it, onTestFinished, vi } from 'vitest';
 import { watchClock } from '../../src/redis/clock.ts';
 
-/** A clock, beside a steady one that goes on by `pass`. */
+/** A clock, beside a steady one that advances by `pass`. */
 function clocks() {
   vi.useFakeTimers({ toFake: ['performance'] });
   onTestFinished(() => void vi.useRealTimers());

@@ -122,8 +122,8 @@ describe('a one-off', () => {
     ['reads back before it is answered', { uncertain }, stamped(1), t, { do: 'readBack' }],
     ['reads the link of a group that is new before it resets it', { adopt: true }, request(), t, { do: 'adopt' }],
     ['serves a disabled group', disabled, request(), t, { do: 'reset' }],
-    ['is told of a duplicate', { duplicateOf: 'other' }, request(), t, { do: 'finish', as: 'duplicate' }],
-    ['is told of a group that no file has', { removedAt: t - 1 }, request(), t, { do: 'finish', as: 'unregistered' }],
+    ['ends at a duplicate', { duplicateOf: 'other' }, request(), t, { do: 'finish', as: 'duplicate' }],
+    ['ends at a group that no file has', { removedAt: t - 1 }, request(), t, { do: 'finish', as: 'unregistered' }],
     ['is answered though its group left the file meanwhile', { removedAt: t - 1 }, stamped(1), t, answered],
     ['is not obsolete while a call is uncertain', { uncertain, removedAt: t - 1 }, request(), t, { do: 'readBack' }],
   ])('%s', (_name, over, work, nowMs, expected) => {

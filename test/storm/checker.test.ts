@@ -26,7 +26,7 @@ it('finds no violation in a correct history, even with repeated events', () => {
   expect(check({ ...right, events: { links: [first, one, two, first, one] } })).toEqual([]);
 });
 
-it('accepts that a link reset by hand is taken for the effect of a call without an answer', () => {
+it('accepts that a link reset by hand is mistaken for the effect of a call without an answer', () => {
   const byHand = { code: 'HAND', from: t + 600, by: 'human' } as const;
   const unpublished = { code: 'LOST', from: t + 900, by: 'us' } as const;
   const made = { [jid]: [links[0]!, links[1]!, byHand, unpublished, links[2]!] };

@@ -1,6 +1,6 @@
 /**
- * A Redis whose clients and scripts see a clock that the test moves: `TIME` is answered from a key. Everything else is the real
- * server and the real script. Expiry of keys goes by the server's own clock, and so do BullMQ's scripts.
+ * A Redis whose clients and scripts see a clock that the test moves: `TIME` is answered from a key. Everything else is
+ * the real server and the real script. Keys expire by the server's own clock, which BullMQ's scripts use too.
  */
 import { createHash } from 'node:crypto';
 import type { Redis } from 'ioredis';
@@ -30,7 +30,7 @@ export function virtualRedis(real: Redis, clockKey: string): VirtualRedis {
   };
 }
 
-/** Its clock goes on between two moves. */
+/** Its clock advances between two moves. */
 export function shiftedRedis(real: Redis, shiftKey: string): ShiftedRedis {
   const ms = `realTime[1] * 1000 + math.floor(realTime[2] / 1000) + tonumber(realRedis.call('GET', '${shiftKey}') or 0)`;
   return {
