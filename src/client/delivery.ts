@@ -43,7 +43,7 @@ export function createDelivery({ redis, keys }: Database, queue: string) {
     } finally {
       clearInterval(renewal);
       const finish = () => runScript(redis, finishLua, pair, [group, revision, id, isHandled ? 1 : 0]);
-      // The limit starts at the first refusal: how long Redis was away before it does not count.
+      // The limit starts at the first refusal: an earlier outage does not count.
       await finish().catch(() => retryTransient(redis, AbortSignal.timeout(finishTimeoutMs), finish));
     }
     return 0;

@@ -172,7 +172,7 @@ const ofEdits: readonly Mutant[] = [
       },
     },
   ),
-  mutant('a commit goes by the entry that is registered then', { edits: 1 }, afterwards(committedByOldEntry)),
+  mutant('a commit uses the entry that is registered then', { edits: 1 }, afterwards(committedByOldEntry)),
   mutant(
     'a renamed group publishes its link under its new id',
     { edits: 1 },

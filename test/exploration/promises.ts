@@ -53,7 +53,7 @@ function isAsRegistered(record: State['record'], nowMs: number): boolean {
 
 export const residuals: readonly { readonly name: string; readonly is: (state: State) => boolean }[] = [
   {
-    name: 'somebody reset by hand, and nobody has looked since',
+    name: 'a person reset the link, and no read has followed',
     is: ({ origin }) => origin.by === 'human' && !origin.cameBack,
   },
   {
@@ -64,7 +64,7 @@ export const residuals: readonly { readonly name: string; readonly is: (state: S
     name: 'frozen between lease check and sending for too long, then not answered',
     is: ({ origin }) => !origin.inTurn && origin.late && origin.lost === 'unanswered',
   },
-  { name: 'the read that should have told was shown no link', is: ({ blind }) => blind },
+  { name: 'the read-back showed no link', is: ({ blind }) => blind },
   {
     name: 'disabled or removed before its link was published under its id',
     is: ({ record }) => record.adopt && !isScheduled(record),

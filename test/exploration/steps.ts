@@ -72,7 +72,7 @@ function resetByHand(state: State): Step {
   const origin: Origin = { by: 'human', inTurn: true, late: false, lost: null, cameBack: false };
   const humanResets = left.humanResets - 1;
   const to = { ...state, live, origin, left: { ...left, humanResets }, counter: counter + 1 };
-  return { says: `somebody resets by hand: ${live}`, to, usual: false };
+  return { says: `a person resets the link: ${live}`, to, usual: false };
 }
 
 /** Time passes unless a live process has something to do at once. Live processes renew their leases. */

@@ -66,7 +66,7 @@ function begin(state: State, model: Model, index: number, work: Work): Step[] {
   if (step.do === 'finish') return over(`ends the job "${nameOfJob(work)}": ${step.as}`, { ...state, record });
   if (step.do === 'wait') {
     const isForOwner = step.why === 'busy' && work.kind === 'verification';
-    return isForOwner ? over('leaves the read to whoever works on the group') : [];
+    return isForOwner ? over('leaves the read to the process that works on the group') : [];
   }
   const attempt: Attempt = {
     id: `a${counter}`,
