@@ -3,7 +3,7 @@ import { defineConfig } from 'vitest/config';
 export default defineConfig({
   test: {
     // Most tests wait for timers and processes; more of them at once hold each other up.
-    maxWorkers: 4,
+    maxWorkers: 5,
     // No test replaces a module, so files that run in one process load what they share once.
     isolate: false,
     include: ['test/**/*.test.ts'],
