@@ -3,6 +3,7 @@ import { mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { until } from '../support/until.ts';
 import { check, type Finding, notRotated } from './checker.ts';
 import { undelivered } from './consumers.ts';
 import { deadTimes } from './deadLinks.ts';
@@ -44,7 +45,7 @@ export interface Storm {
   readonly settledAfterMs: number | null;
 }
 
-const { settleMs, timeoutMs, verifyMs, deadAfterMs, readAgainMs, releasedAgainMs, marginMs } = settings;
+const { settleMs, leaseMs, timeoutMs, verifyMs, deadAfterMs, readAgainMs, releasedAgainMs, marginMs } = settings;
 /**
  * The program must have settled after this time: after one verification, or once the file of a killed worker is no longer
  * in force, or after a repeated read.
@@ -108,6 +109,11 @@ export async function storm({ cli, seed, forMs, verify, untilViolation, keep: ke
     await running;
     oneOffs.stop();
     await producer;
+    if (untilViolation) {
+      await abandonResets(stage);
+      const findings = await firstFindings(() => history(false));
+      return summarize(await history(false), findings, null);
+    }
     edits.restore();
     await stage.copies.settle(stage.text());
     calmAt = Date.now();
@@ -168,6 +174,35 @@ function runFaultsOn(stage: Stage, { forMs, ...running }: Running): Promise<void
     },
     forMs,
   );
+}
+
+/**
+ * What only the settler repairs: all workers die during resets that take effect, and the groups are no longer due. The
+ * weather does the same at random, but whether a broken build is detected must not depend on luck.
+ */
+async function abandonResets({ standIn, fleet, edits, copies, text }: Stage): Promise<void> {
+  edits.restore();
+  await copies.settle(text());
+  standIn.faults.random(({ endpoint }) =>
+    endpoint === 'reset' ? { kind: 'silence', effectAfterMs: timeoutMs } : null,
+  );
+  const inFlight = () => standIn.log.inFlightAt(Date.now()).filter(({ endpoint }) => endpoint === 'reset');
+  await until('resets in flight', () => inFlight().length >= 3);
+  edits.shelve();
+  const delivered = copies.settle(text());
+  for (let worker = 0; worker < settings.workers; worker++) fleet.kill(worker);
+  standIn.faults.random(null);
+  await delivered;
+}
+
+/** The first violations of a storm that is over, or none once every bound has passed. */
+async function firstFindings(history: () => Promise<History>): Promise<readonly Finding[]> {
+  const deadline = Date.now() + leaseMs + settleMs + 2 * marginMs;
+  for (;;) {
+    const findings = check(await history());
+    if (findings.length > 0 || Date.now() > deadline) return findings;
+    await sleep(1_000);
+  }
 }
 
 /** Waits until every group was rotated under its last id, or the time for that is over. */
