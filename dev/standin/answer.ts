@@ -1,5 +1,5 @@
 /** The stand-in's answers, with the wording of the real API. Pure functions: they send nothing and change nothing. */
-import { linkTo, type StandInGroup, type StandInInstance, type World } from './world.ts';
+import { linkTo, type StandInGroup, type StandInInstance, type StandInToken, type World } from './world.ts';
 
 export interface Answer {
   readonly status: number;
@@ -56,14 +56,46 @@ export function infoAnswer(group: StandInGroup): Answer {
     empty: { inviteLink: '' },
     missing: {},
   };
-  return { status: 200, body: { success: true, group: { jid: group.jid, subject: 'A group', ...links[group.link] } } };
+  return { status: 200, body: { success: true, group: { jid: group.jid, subject: group.name, ...links[group.link] } } };
 }
 
-export function instancesAnswer(world: World, name: string | null): Answer {
-  const listed = [...world.instances.values()].filter((instance) => name === null || instance.name === name);
-  const instances = listed.map(({ name: instanceName, connection }) => ({
+/** The field names of a group in a list. Both forms have been seen. */
+export type ListForm = 'documented' | 'whatsapp';
+
+/** The groups that the instance's phone is a member of, with their members if asked for. */
+export function groupsAnswer(
+  world: World,
+  { name: instance }: StandInInstance,
+  { form, includeMembers }: { readonly form: ListForm; readonly includeMembers: boolean },
+): Answer {
+  const groups = [...world.groups.values()]
+    .filter(({ members }) => members.has(instance))
+    .map(({ jid, name, members, admins }) => ({
+      ...(form === 'documented' ? { groupJid: jid, name, memberCount: members.size } : { id: jid, subject: name }),
+      ...(includeMembers && {
+        participants: [...members].map((member) => ({
+          jid: world.instances.get(member)?.numberJid.replace(/:\d+@/, '@'),
+          isAdmin: admins.has(member),
+          isSuperAdmin: false,
+        })),
+      }),
+    }));
+  return { status: 200, body: { success: true, groups } };
+}
+
+/** A token of one instance sees that instance only. Like the real answer, this one contains tokens. */
+export function instancesAnswer(world: World, { token, instance: own }: StandInToken, name: string | null): Answer {
+  const listed = [...world.instances.values()].filter(
+    (instance) => (name === null || instance.name === name) && (own === undefined || instance.name === own),
+  );
+  if (name !== null && listed.length === 0) return failure(404, 'Instance not found');
+  const instances = listed.map(({ name: instanceName, connection, numberJid }) => ({
     instanceName,
-    connection: { state: connection },
+    token,
+    connection: { state: connection, numberJid },
   }));
-  return { status: 200, body: { success: true, instances } };
+  return {
+    status: 200,
+    body: { success: true, message: 'Instances listed', instances, meta: { total: listed.length } },
+  };
 }

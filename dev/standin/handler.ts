@@ -3,8 +3,10 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import {
   type Answer,
   failure,
+  groupsAnswer,
   infoAnswer,
   instancesAnswer,
+  type ListForm,
   limitExceeded,
   refuseDisconnected,
   refuseReset,
@@ -14,7 +16,7 @@ import {
 import type { Fault, Faults } from './faults.ts';
 import type { Count, Limiter } from './limiter.ts';
 import type { Endpoint, LoggedRequest, RequestLog } from './log.ts';
-import type { StandInGroup, World } from './world.ts';
+import type { StandInGroup, StandInInstance, StandInToken, World } from './world.ts';
 
 export interface HandlerDependencies {
   readonly world: World;
@@ -24,6 +26,7 @@ export interface HandlerDependencies {
   readonly random: () => number;
   readonly countAt: 'arrival' | 'answer';
   readonly latency: { readonly minMs: number; readonly maxMs: number };
+  readonly listForm: ListForm;
   readonly onRequest: (request: LoggedRequest) => void;
   /** Starts a timer that is cleared when the server closes. */
   readonly later: (ms: number, run: () => void) => void;
@@ -56,6 +59,7 @@ function describe(request: IncomingMessage) {
   if (url.pathname === '/health') endpoint = 'health';
   else if (api === 'api' && area === 'group' && action === 'resetLink' && request.method === 'POST') endpoint = 'reset';
   else if (api === 'api' && area === 'group' && action === 'info' && request.method === 'GET') endpoint = 'info';
+  else if (api === 'api' && area === 'group' && action === 'list' && request.method === 'GET') endpoint = 'groups';
   else if (url.pathname === '/api/instance/list' && request.method === 'GET') endpoint = 'instances';
   return {
     endpoint,
@@ -113,7 +117,7 @@ function answer(
 
 /** Reads the identifier from the JSON body of a reset, or from the query of `info`. */
 function readIdentifier(logged: LoggedRequest, request: IncomingMessage, body: string): string | null {
-  if (logged.endpoint === 'info') return new URL(logged.path, 'http://stand-in').searchParams.get('identifier') || null;
+  if (logged.endpoint === 'info') return query(logged).get('identifier') || null;
   if (logged.endpoint !== 'reset' || !request.headers['content-type']?.startsWith('application/json')) return null;
   try {
     const { identifier } = JSON.parse(body) as { identifier?: unknown };
@@ -121,6 +125,10 @@ function readIdentifier(logged: LoggedRequest, request: IncomingMessage, body: s
   } catch {
     return null;
   }
+}
+
+function query({ path }: LoggedRequest): URLSearchParams {
+  return new URL(path, 'http://stand-in').searchParams;
 }
 
 function respond(
@@ -142,7 +150,18 @@ function respond(
   };
   const regular = (): Answer => {
     if (logged.endpoint === 'instances') {
-      return instancesAnswer(world, new URL(logged.path, 'http://stand-in').searchParams.get('instanceName'));
+      const token = world.tokens.get(logged.token ?? '') as StandInToken;
+      return instancesAnswer(world, token, query(logged).get('instanceName'));
+    }
+    if (logged.endpoint === 'groups') {
+      const instance = world.instances.get(logged.instance ?? '') as StandInInstance;
+      const includeMembers = query(logged).get('includeMembers');
+      // Without the parameter the real server's behaviour is not documented.
+      if (includeMembers === null) return failure(400, 'includeMembers is required');
+      return (
+        refuseDisconnected(instance) ??
+        groupsAnswer(world, instance, { form: deps.listForm, includeMembers: includeMembers === 'true' })
+      );
     }
     if (logged.identifier === null) return failure(400, 'Identifier is required');
     const refused = refuse(world, logged, group);

@@ -1,6 +1,6 @@
 /** A log of every request that reached the stand-in, with its start and its end. Tests and the checker query it. */
 
-export type Endpoint = 'reset' | 'info' | 'instances' | 'health' | 'unknown';
+export type Endpoint = 'reset' | 'info' | 'groups' | 'instances' | 'health' | 'unknown';
 
 export interface LoggedRequest {
   readonly id: number;

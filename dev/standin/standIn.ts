@@ -4,6 +4,7 @@
  */
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import type { ListForm } from './answer.ts';
 import { createFaults, type Faults } from './faults.ts';
 import { createHandler } from './handler.ts';
 import { createLimiter, type LimiterOptions } from './limiter.ts';
@@ -18,6 +19,8 @@ export interface StandInOptions {
   /** `admins` and `members` are names of instances. A group without a code gets a random one. */
   readonly groups: readonly {
     readonly jid: string;
+    /** Default: `A group`. */
+    readonly name?: string;
     readonly code?: string;
     readonly admins?: readonly string[];
     readonly members?: readonly string[];
@@ -26,6 +29,8 @@ export interface StandInOptions {
   /** Whether a request counts towards the limit when it arrives or when it is answered. */
   readonly countAt?: 'arrival' | 'answer';
   readonly latency?: { readonly minMs: number; readonly maxMs: number };
+  /** The field names in lists of groups. Default: the documented ones. */
+  readonly listForm?: ListForm;
   readonly random?: () => number;
   /** Called for every request once it has ended. */
   readonly onRequest?: (request: LoggedRequest) => void;
@@ -58,19 +63,21 @@ export async function startStandIn(options: StandInOptions): Promise<StandIn> {
   const faults = createFaults();
   const limiter = createLimiter({ window: 'sliding', perMs: 60_000, limit: 100, ...options.limit });
   for (const token of options.tokens) world.tokens.set(token.token, token);
-  for (const name of options.instances) {
-    world.instances.set(name, { name, connection: 'connected', disconnectedStatus: 503 });
+  for (const [i, name] of options.instances.entries()) {
+    const numberJid = `55119999900${String(i).padStart(2, '0')}:7@s.whatsapp.net`;
+    world.instances.set(name, { name, numberJid, connection: 'connected', disconnectedStatus: 503 });
   }
 
   function addGroup({
     jid,
+    name = 'A group',
     code = makeCode(random),
     admins = options.instances,
     members = admins,
   }: StandInOptions['groups'][number]) {
     const history = [{ code, from: Date.now() }];
     const all = new Set([...members, ...admins]);
-    world.groups.set(jid, { jid, code, members: all, admins: new Set(admins), link: 'shown', history });
+    world.groups.set(jid, { jid, name, code, members: all, admins: new Set(admins), link: 'shown', history });
   }
   for (const group of options.groups) addGroup(group);
 
@@ -89,6 +96,7 @@ export async function startStandIn(options: StandInOptions): Promise<StandIn> {
     random,
     countAt: options.countAt ?? 'arrival',
     latency: options.latency ?? { minMs: 0, maxMs: 0 },
+    listForm: options.listForm ?? 'documented',
     onRequest: options.onRequest ?? (() => {}),
     later(ms, run) {
       const timer = setTimeout(() => {

@@ -10,6 +10,8 @@ export interface StandInToken {
 
 export interface StandInInstance {
   readonly name: string;
+  /** The JID of its phone, with the device that the real server appends. */
+  readonly numberJid: string;
   connection: Connection;
   /** The status of the answer while the instance is disconnected. The real server has been seen to use both. */
   disconnectedStatus: 400 | 503;
@@ -17,6 +19,7 @@ export interface StandInInstance {
 
 export interface StandInGroup {
   readonly jid: string;
+  readonly name: string;
   code: string;
   /** Instances whose phones are members of the group. */
   readonly members: Set<string>;

@@ -83,11 +83,37 @@ it('replaces the link at once, so that the old code and link find nothing', asyn
 it('shows instances and health', async () => {
   const { ask, standIn } = await start();
   standIn.setConnection('bot', 'loggedout');
-  expect((await ask('GET', '/api/instance/list?instanceName=bot', 'account')).body.instances).toEqual([
-    { instanceName: 'bot', connection: { state: 'loggedout' } },
+  const instances = async (name: string, token: string) =>
+    (await ask('GET', `/api/instance/list${name === '' ? '' : `?instanceName=${name}`}`, token)).body.instances;
+  expect(await instances('bot', 'account')).toMatchObject([
+    { instanceName: 'bot', connection: { state: 'loggedout', numberJid: expect.stringContaining(':7@') } },
   ]);
+  expect(await instances('', 'account')).toHaveLength(2);
+  expect(await instances('', 'one')).toMatchObject([{ instanceName: 'bot' }]);
+  expect((await ask('GET', '/api/instance/list?instanceName=bot2', 'one')).status).toBe(404);
   const health = await ask('GET', '/health');
   expect([health.status, health.headers.get('x-ratelimit-limit')]).toEqual([200, null]);
+});
+
+it('lists the groups of an instance, in both forms that have been seen', async () => {
+  const { ask, standIn } = await start();
+  standIn.addGroup({ jid: '120363406289005075@g.us', name: 'Course', admins: ['bot2'] });
+  const list = async (path: string) => await ask('GET', `/api/group/list/${path}`, 'account');
+  expect((await list('bot?includeMembers=false')).body.groups).toEqual([
+    { groupJid: jid, name: 'A group', memberCount: 2 },
+    { groupJid: other, name: 'A group', memberCount: 2 },
+  ]);
+  expect((await list('bot2?includeMembers=true')).body.groups[2].participants).toEqual([
+    { jid: '5511999990001@s.whatsapp.net', isAdmin: true, isSuperAdmin: false },
+  ]);
+  expect((await list('bot')).status).toBe(400);
+  standIn.setConnection('bot', 'disconnected');
+  expect((await list('bot?includeMembers=false')).status).toBe(503);
+  const { ask: askOther } = await start({ listForm: 'whatsapp' });
+  expect((await askOther('GET', '/api/group/list/bot?includeMembers=false', 'account')).body.groups[0]).toEqual({
+    id: jid,
+    subject: 'A group',
+  });
 });
 
 describe('limits the requests of each token', () => {
