@@ -3,7 +3,7 @@
  * results from both.
  */
 import { z } from 'zod';
-import { parseIdentifier } from '../ryze/identifier.ts';
+import { parseIdentifier, readIdentifier } from '../ryze/identifier.ts';
 import { cronProblem } from '../schedule/cron.ts';
 import { firstSeenKinds, type Schedule } from '../schedule/schedule.ts';
 import { isTimezone } from '../schedule/wallClock.ts';
@@ -81,11 +81,10 @@ export const groupSchema = checkKeys(
         error: 'expected 1 to 64 of a-z, 0-9, "_" or "-", beginning with a letter or digit',
       })
       .describe('Name of the group in this program'),
-    identifier: checkedText('a JID, an invite code or an invite link, as text (put it in quotes)', (text) =>
-      parseIdentifier(text) === null
-        ? 'expected a JID (…@g.us), an invite code or an invite link (https://chat.whatsapp.com/…)'
-        : null,
-    ).describe('JID, invite code or invite link'),
+    identifier: checkedText('a JID, an invite code or an invite link, as text (put it in quotes)', (text) => {
+      const read = readIdentifier(text);
+      return 'problem' in read ? read.problem : null;
+    }).describe('JID, invite code or invite link'),
     ...scheduleKeys,
   }),
   (group, report) => checkNotBoth(group, ['every', 'cron'], report),
