@@ -7,7 +7,7 @@ import { formatProblem } from '../../src/config/problems.ts';
 
 const read = (path: string) => readFileSync(fileURLToPath(new URL(`../../${path}`, import.meta.url)), 'utf8');
 
-it.each(['rotation.yaml', 'demo.yaml'])('config/%s is valid', (name) => {
+it.each(['rotation.example.yaml', 'demo.yaml'])('config/%s is valid', (name) => {
   const parsed = parseConfig(read(`config/${name}`), `/config/${name}`);
   expect(parsed.ok ? [] : parsed.problems.map(formatProblem)).toEqual([]);
 });

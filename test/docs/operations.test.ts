@@ -57,8 +57,8 @@ it('says what to do about each alert', () => {
 
 /** What stops a worker waits for longer than the worker itself does. */
 const patienceSeconds = (() => {
-  const parsed = parseConfig(readFileSync(`${root}config/rotation.yaml`, 'utf8'), 'rotation.yaml');
-  if (!parsed.ok) throw new Error('config/rotation.yaml is broken');
+  const parsed = parseConfig(readFileSync(`${root}config/rotation.example.yaml`, 'utf8'), 'rotation.yaml');
+  if (!parsed.ok) throw new Error('config/rotation.example.yaml is broken');
   return parsed.config.shutdownTimeoutMs / 1000;
 })();
 

@@ -42,6 +42,13 @@ it('contains what users need, and nothing else', () => {
     expect.arrayContaining(['dist/index.js', 'dist/index.d.ts', 'dist/cli.js', 'schema/event.v1.json', 'LICENSE']),
   );
   expect(paths.filter((path) => /test|\.map$|standin|demo\/|(?<!\.d)\.ts$/.test(path))).toEqual([]);
+  // Not the user's own file, which Git ignores.
+  expect(paths.filter((path) => path.startsWith('config/')).sort()).toEqual([
+    'config/alerts.yaml',
+    'config/demo.yaml',
+    'config/rotation.example.yaml',
+    'config/rotation.schema.json',
+  ]);
   expect(packed.size).toBeLessThan(230_000);
 });
 
