@@ -16,7 +16,7 @@ import {
   span,
 } from '../status/format.ts';
 import { type GroupState, type GroupStatus, groupStates, type InstanceStatus, type Status } from '../status/status.ts';
-import { type Html, html, raw } from './html.ts';
+import { type Html, html, raw } from '../web/html.ts';
 import { type Health, judge, type Readiness, type Reason } from './readiness.ts';
 
 export interface View {

@@ -2,12 +2,12 @@
  * The HTTP server for operators: health, readiness, metrics, and the status as JSON and as a page. Read-only; serves no
  * link, code or token.
  */
-import type { Server } from 'node:http';
 import fastify from 'fastify';
 import { unlessAborted } from '../abort.ts';
 import type { Logger } from '../log.ts';
 import { isConnectionError } from '../redis/errors.ts';
 import type { Status } from '../status/status.ts';
+import { listen, urlOf } from '../web/listen.ts';
 import type { Metrics } from './metrics.ts';
 import { renderPage, securityPolicy } from './page.ts';
 import { type Health, judge } from './readiness.ts';
@@ -93,26 +93,6 @@ export async function startOpsServer(options: OpsOptions): Promise<OpsServer> {
       await app.close();
     },
   };
-}
-
-/**
- * Not fastify's own `listen`: it queries the machine's addresses for its log, and where a hardened system refuses that,
- * the process would end.
- */
-function listen(server: Server, host: string, port: number): Promise<void> {
-  return new Promise((resolve, reject) => {
-    server.once('error', reject);
-    server.listen({ host, port }, () => {
-      server.off('error', reject);
-      resolve();
-    });
-  });
-}
-
-function urlOf(server: Server, host: string): string {
-  const address = server.address();
-  const port = typeof address === 'object' && address !== null ? address.port : 0;
-  return `http://${host.includes(':') ? `[${host}]` : host}:${port}`;
 }
 
 /** Calls `read` once for all callers that arrive while it runs or shortly after. */

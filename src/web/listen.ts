@@ -1,0 +1,22 @@
+/** Listening on a host and port, for the servers of this program. */
+import type { Server } from 'node:http';
+
+/**
+ * Not fastify's own `listen`: it queries the machine's addresses for its log, and where a hardened system refuses that,
+ * the process would end.
+ */
+export function listen(server: Server, host: string, port: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject);
+    server.listen({ host, port }, () => {
+      server.off('error', reject);
+      resolve();
+    });
+  });
+}
+
+export function urlOf(server: Server, host: string): string {
+  const address = server.address();
+  const port = typeof address === 'object' && address !== null ? address.port : 0;
+  return `http://${host.includes(':') ? `[${host}]` : host}:${port}`;
+}
