@@ -6,9 +6,9 @@
  * job's result is taken for this one's, even after Redis was emptied.
  */
 import { randomUUID } from 'node:crypto';
-import { closest } from 'fastest-levenshtein';
 import { openQueues } from '../bullmq/queues.ts';
 import { createJobWaiter, type JobWaiter, NoResultError } from '../bullmq/wait.ts';
+import { didYouMean } from '../config/nearMiss.ts';
 import { rotationsQueue } from '../contract/queueNames.ts';
 import {
   identityOf,
@@ -171,6 +171,6 @@ function parseResult(value: unknown, { recordId, group }: OneOff): RotationResul
 
 /** `where`: says what the group is missing from. `ids`: the groups that there are. */
 export function unknownGroup(name: string, where: string, ids: readonly string[]): string {
-  const hint = ids.length === 0 || isJid(name) ? '' : `; did you mean "${closest(name, ids)}"?`;
+  const hint = isJid(name) ? '' : didYouMean(name, ids);
   return `unknown group ${JSON.stringify(name.slice(0, 64))}: it is ${where}${hint}`;
 }

@@ -10,7 +10,7 @@ import { pausedQueues } from '../bullmq/counts.ts';
 import { RotationError } from '../client/error.ts';
 import { createRequester, type OneOff, type Requester, type Target, unknownGroup } from '../client/requests.ts';
 import type { Config, GroupConfig } from '../config/config.ts';
-import { parseDuration } from '../config/duration.ts';
+import { durationHint, parseDuration } from '../config/duration.ts';
 import { rotationsQueue } from '../contract/queueNames.ts';
 import type { RotationResult } from '../contract/request.ts';
 import { openConnection } from '../redis/connectionOptions.ts';
@@ -48,7 +48,10 @@ export async function rotate(names: readonly string[], options: RotateOptions): 
   if (names.length > 0 && options.all) throw new CommandError(2, 'name the groups to rotate, or --all, not both');
   const timeoutMs = parseDuration(options.timeout);
   if (timeoutMs === null) {
-    throw new CommandError(2, `--timeout: "${options.timeout}" is not a duration such as 60s or 5m`);
+    throw new CommandError(
+      2,
+      `--timeout: "${options.timeout}" is not a duration such as 60s or 5m${durationHint(options.timeout)}`,
+    );
   }
   const all = options.all ? await readConfig(options) : null;
   if (all !== null && !options.yes && !(await isConfirmed(all.groups.length))) return 1;

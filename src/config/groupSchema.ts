@@ -9,7 +9,8 @@ import { firstSeenKinds, type Schedule } from '../schedule/schedule.ts';
 import { isTimezone } from '../schedule/wallClock.ts';
 import { weekdays } from '../schedule/window.ts';
 import type { GroupConfig } from './config.ts';
-import { didYouMeanTimezone } from './problems.ts';
+import { didYouMeanTimezone } from './nearMiss.ts';
+import { describeValue } from './problems.ts';
 import { checkedText, checkKeys, checkNotBoth, dayMs, distinct, duration, map } from './values.ts';
 
 /** In minutes since midnight. */
@@ -19,6 +20,12 @@ function timeOfDay(pattern: RegExp, example: string) {
     .string({ error })
     .regex(pattern, { error })
     .transform((text) => Number(text.slice(0, 2)) * 60 + Number(text.slice(3)));
+}
+
+function timezoneProblem(name: string): string {
+  const found = `expected an IANA time zone such as America/Sao_Paulo or UTC, found ${describeValue(name)}`;
+  if (/^(utc|gmt)?[+-]\d/i.test(name.trim())) return `${found}: an offset does not follow clock changes`;
+  return `${found}${didYouMeanTimezone(name)}`;
 }
 
 const windowSchema = checkKeys(
@@ -50,7 +57,7 @@ const scheduleKeys = {
     .optional()
     .describe("minute hour day month weekday, in the group's time zone"),
   timezone: checkedText('an IANA time zone such as America/Sao_Paulo', (name) =>
-    isTimezone(name) ? null : `expected an IANA time zone such as America/Sao_Paulo or UTC${didYouMeanTimezone(name)}`,
+    isTimezone(name) ? null : timezoneProblem(name),
   )
     .optional()
     .describe('IANA name; UTC if none is set'),

@@ -2,8 +2,8 @@
  * What is wrong with a configuration file: zod's issues as problems, each with its place in the file, what was found
  * and what is expected. A value is quoted only where it helps, in part, and never if it could be a link.
  */
-import { distance } from 'fastest-levenshtein';
 import type { z } from 'zod';
+import { didYouMean } from './nearMiss.ts';
 
 export type Path = readonly (string | number)[];
 
@@ -113,38 +113,4 @@ export function truncate(text: string): string {
   if (/:\/\/.*@/s.test(text)) return 'an address with a login';
   const line = text.replace(/\s+/g, ' ');
   return line.length > 40 ? `${line.slice(0, 40)}…` : line;
-}
-
-/** `; did you mean "every"?`, or nothing if no known word is similar. */
-export function didYouMean(word: string, known: readonly string[]): string {
-  return suggestion(nearest(word, known));
-}
-
-/** A time zone may also be meant by its city alone. */
-export function didYouMeanTimezone(word: string): string {
-  const zones = ['UTC', ...Intl.supportedValuesOf('timeZone')];
-  const cityOf = (zone: string) => zone.slice(zone.lastIndexOf('/') + 1);
-  const zone = nearest(word, zones);
-  if (zone !== null) return suggestion(zone);
-  const city = nearest(cityOf(word), zones.map(cityOf), 1 / 6);
-  return suggestion(zones.find((one) => cityOf(one) === city) ?? null);
-}
-
-function suggestion(best: string | null): string {
-  return best === null ? '' : `; did you mean "${best}"?`;
-}
-
-/** Similar means that at most this share of the letters differs. Case and separators do not count. */
-function nearest(word: string, known: readonly string[], maxShare = 1 / 3): string | null {
-  const lettersOf = (text: string) => text.toLowerCase().replace(/[-_ ]/g, '');
-  const wanted = lettersOf(word);
-  let best: string | null = null;
-  let fewest = Math.max(1, Math.ceil(wanted.length * maxShare)) + 1;
-  for (const candidate of known) {
-    const differing = distance(wanted, lettersOf(candidate));
-    if (differing >= fewest) continue;
-    best = candidate;
-    fewest = differing;
-  }
-  return best;
 }

@@ -3,7 +3,7 @@
  * expected. `checkKeys` runs a check across the valid keys of a map, also when other keys of it are wrong.
  */
 import { z } from 'zod';
-import { durationPattern, formatDuration, parseDuration } from './duration.ts';
+import { durationPattern, durationProblem, formatDuration, parseDuration } from './duration.ts';
 import { describeValue, type Path, unknownKeyMessage } from './problems.ts';
 
 export const hourMs = 3_600_000;
@@ -11,7 +11,7 @@ export const dayMs = 86_400_000;
 
 /** A duration between two bounds; both the bounds and the result are in milliseconds. */
 export function duration(minMs: number, maxMs: number) {
-  const error = 'expected a duration like 250ms, 30s, 5m, 6h or 7d';
+  const error = ({ input }: { readonly input?: unknown }) => durationProblem(input);
   return z
     .string({ error })
     .regex(durationPattern, { error })

@@ -144,7 +144,7 @@ describe('clear messages', () => {
     writeFileSync(file, broken);
     const columnOf = (text: string) => (broken.split('\n').find((line) => line.includes(text)) ?? '').indexOf(text) + 1;
     const message =
-      `${file}:1:${columnOf('1, settle')} api.timeout: expected a duration like 250ms, 30s, 5m, 6h or 7d\n` +
+      `${file}:1:${columnOf('1, settle')} api.timeout: expected a duration like 250ms, 30s, 5m, 6h, 7d or 1w, found 1: add a unit, as in 1s or 1m\n` +
       `${file}:3:${columnOf('evry')} groups[0].evry: unknown key "evry"; did you mean "every"?\n`;
     for (const command of ['check', 'start']) expect(await end([command], env)).toEqual([2, message, '']);
   });

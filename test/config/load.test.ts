@@ -46,12 +46,14 @@ describe('a bad file is reported', () => {
     [
       'a duration without a unit',
       `${head}api: { timeout: 30 }\n`,
-      ['3:17 api.timeout: expected a duration like 250ms, 30s, 5m, 6h or 7d'],
+      [
+        '3:17 api.timeout: expected a duration like 250ms, 30s, 5m, 6h, 7d or 1w, found 30: add a unit, as in 30s or 30m',
+      ],
     ],
     [
       'a duration as text',
       `${head}api: { timeout: soon }\n`,
-      ['3:17 api.timeout: expected a duration like 250ms, 30s, 5m, 6h or 7d'],
+      ['3:17 api.timeout: expected a duration like 250ms, 30s, 5m, 6h, 7d or 1w, found "soon"'],
     ],
     [
       'a duration out of bounds',
@@ -186,7 +188,7 @@ describe('a bad file is reported', () => {
     [
       'a zone that does not exist',
       groups(`{ ${a}, every: 1d, timezone: Mars/Base }`),
-      ['3:72 groups[0].timezone: expected an IANA time zone such as America/Sao_Paulo or UTC'],
+      ['3:72 groups[0].timezone: expected an IANA time zone such as America/Sao_Paulo or UTC, found "Mars/Base"'],
     ],
     [
       'a window that is never open',
@@ -274,7 +276,7 @@ describe('a bad file is reported', () => {
       'many things at once, in the order of the file',
       'api: { timeout: 1 }\ninstances: [{ name: bot, tokenEnv: T }]\ngroups:\n  - { id: A, identifier: ABC123XYZ, every: 1d }\n  - { id: b, identifier: ABC123XYZ, evry: 1d }\nretry: { attempts: 0 }\n',
       [
-        '1:17 api.timeout: expected a duration like 250ms, 30s, 5m, 6h or 7d',
+        '1:17 api.timeout: expected a duration like 250ms, 30s, 5m, 6h, 7d or 1w, found 1: add a unit, as in 1s or 1m',
         '4:11 groups[0].id: expected 1 to 64 of a-z, 0-9, "_" or "-", beginning with a letter or digit',
         '5:26 groups[1].identifier: is the same as groups[0].identifier',
         '5:37 groups[1].evry: unknown key "evry"; did you mean "every"?',

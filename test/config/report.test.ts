@@ -59,7 +59,7 @@ describe('misleading YAML', () => {
     [
       'a key left empty, at the key',
       `${instances}groups:\n  - id: a\n    ${jid(1)}\n    every:\n`,
-      ['5:5 groups[0].every: expected a duration like 250ms, 30s, 5m, 6h or 7d'],
+      ['5:5 groups[0].every: expected a duration like 250ms, 30s, 5m, 6h, 7d or 1w, found nothing'],
     ],
   ];
   it.each(table)('%s', (_name, text, expected) => expect(problems(text)).toEqual(expected));
@@ -94,7 +94,7 @@ describe('no problem hides another', () => {
       'duplicates are found among broken groups',
       `${instances}groups:\n${group('a', `${jid(1)}, every: soon`)}${group('a', `${jid(1)}, every: 1d, zebra: 1`)}`,
       [
-        '3:58 groups[0].every: expected a duration like 250ms, 30s, 5m, 6h or 7d',
+        '3:58 groups[0].every: expected a duration like 250ms, 30s, 5m, 6h, 7d or 1w, found "soon"',
         '4:11 groups[1].id: is the same as groups[0].id',
         '4:26 groups[1].identifier: is the same as groups[0].identifier',
         '4:62 groups[1].zebra: unknown key "zebra"',
@@ -148,20 +148,22 @@ describe('no problem hides another', () => {
       'a zone with its nearest',
       `${good}defaults: { timezone: Europe/Berln }\n`,
       [
-        '4:23 defaults.timezone: expected an IANA time zone such as America/Sao_Paulo or UTC; did you mean "Europe/Berlin"?',
+        '4:23 defaults.timezone: expected an IANA time zone such as America/Sao_Paulo or UTC, found "Europe/Berln"; did you mean "Europe/Berlin"?',
       ],
     ],
     [
       'a zone by its city alone',
       `${good}defaults: { timezone: SaoPaulo }\n`,
       [
-        '4:23 defaults.timezone: expected an IANA time zone such as America/Sao_Paulo or UTC; did you mean "America/Sao_Paulo"?',
+        '4:23 defaults.timezone: expected an IANA time zone such as America/Sao_Paulo or UTC, found "SaoPaulo"; did you mean "America/Sao_Paulo"?',
       ],
     ],
     [
       'an offset instead of a zone',
       `${good}defaults: { timezone: "+03:00" }\n`,
-      ['4:23 defaults.timezone: expected an IANA time zone such as America/Sao_Paulo or UTC'],
+      [
+        '4:23 defaults.timezone: expected an IANA time zone such as America/Sao_Paulo or UTC, found "+03:00": an offset does not follow clock changes',
+      ],
     ],
     ['a window left empty', `${good}defaults: { window: }\n`, ['4:13 defaults.window: expected a map, found nothing']],
     [
