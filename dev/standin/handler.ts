@@ -157,7 +157,9 @@ function respond(
       const instance = world.instances.get(logged.instance ?? '') as StandInInstance;
       const includeMembers = query(logged).get('includeMembers');
       // Without the parameter the real server's behaviour is not documented.
-      if (includeMembers === null) return failure(400, 'includeMembers is required');
+      if (includeMembers !== 'true' && includeMembers !== 'false') {
+        return failure(400, 'includeMembers must be true or false');
+      }
       return (
         refuseDisconnected(instance) ??
         groupsAnswer(world, instance, { form: deps.listForm, includeMembers: includeMembers === 'true' })

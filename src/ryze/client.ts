@@ -2,17 +2,21 @@
  * The client of RyzeAPI. Each call makes one HTTP request and resolves to a `CallOutcome`, whatever the network or the
  * server does; it never rejects. Knows nothing of retries, budgets or Redis.
  */
-import { Pool } from 'undici';
+import { type Dispatcher, Pool } from 'undici';
 import { z } from 'zod';
 import { classifyAnswer, classifyBrokenConnection, noAnswerInTime, unusableAnswer } from './classify.ts';
 import { exchange } from './exchange.ts';
-import { readRateLimit, readRetryAfter } from './headers.ts';
+import { readRateLimit, readRedirect, readRetryAfter } from './headers.ts';
 import { inviteCodeOf, isInviteCode, isJid } from './identifier.ts';
-import type { CallFailure, CallOutcome } from './outcome.ts';
+import { type GroupList, groupsBody, instancesBody, type ListedInstance, type ListOutcome } from './lists.ts';
+import { type CallFailure, type CallOutcome, isFailure, type RateLimit } from './outcome.ts';
 
-interface RyzeCall {
+interface Caller {
   readonly instance: string;
   readonly token: string;
+}
+
+interface RyzeCall extends Caller {
   /** A JID or an invite code. */
   readonly identifier: string;
 }
@@ -26,7 +30,18 @@ export interface RyzeClient {
   close(): Promise<void>;
 }
 
+/** What only commands ask. */
+export interface RyzeLists {
+  /** The groups that the instance's phone is a member of. Takes up to a minute. */
+  listGroups(call: Caller): Promise<ListOutcome<GroupList>>;
+  /** The instances that the token may see; with `name`, only the one of that name. */
+  listInstances(call: { readonly token: string; readonly name?: string }): Promise<ListOutcome<ListedInstance[]>>;
+}
+
 const maxBytes = 64 * 1024;
+/** A thousand groups with descriptions. */
+const maxListBytes = 32 * 1024 * 1024;
+const minListTimeoutMs = 90_000;
 
 const text = z.string().nullish();
 /** Anything but `success: false`. */
@@ -39,38 +54,54 @@ const resetBody = z
   .transform(({ groupJid, ...shown }) => ({ jid: groupJid, ...shown }));
 const infoBody = z.object({ success, group: z.object({ jid: text, ...link }) }).transform(({ group }) => group);
 
-/** `timeoutMs`: for one whole call. */
-export function createRyzeClient({ baseUrl, timeoutMs }: { baseUrl: string; timeoutMs: number }): RyzeClient {
+interface Question<T> {
+  readonly token: string;
+  readonly method: 'GET' | 'POST';
+  readonly path: string;
+  readonly body?: string;
+  /** Of an answer that is a success. */
+  readonly schema: z.ZodType<T>;
+  /** What the request carries and its answer may repeat. */
+  readonly secrets: readonly string[];
+  readonly timeoutMs: number;
+  readonly maxBytes: number;
+}
+
+interface Answer<T> {
+  readonly kind: 'answer';
+  readonly data: T;
+  readonly status: number;
+  readonly rateLimit: RateLimit | null;
+}
+
+/** `timeoutMs`: for one whole call; lists may take longer. */
+export function createRyzeClient({
+  baseUrl,
+  timeoutMs,
+}: {
+  baseUrl: string;
+  timeoutMs: number;
+}): RyzeClient & RyzeLists {
   const base = new URL(baseUrl);
   const pool = new Pool(base.origin, { pipelining: 1, connect: { timeout: timeoutMs } });
-  const prefix = `${base.pathname.replace(/\/+$/, '')}/api/group`;
+  const prefix = `${base.pathname.replace(/\/+$/, '')}/api`;
+  const list = { method: 'GET', timeoutMs: Math.max(timeoutMs, minListTimeoutMs), maxBytes: maxListBytes } as const;
 
   async function call(
     kind: 'reset' | 'read',
     { token, identifier }: RyzeCall,
-    request: { method: 'GET' | 'POST'; path: string; body?: string },
+    request: Pick<Question<unknown>, 'method' | 'path' | 'body'>,
   ): Promise<CallOutcome> {
-    const headers: Record<string, string> = { token, accept: 'application/json' };
-    if (request.body !== undefined) headers['content-type'] = 'application/json';
-    const got = await exchange(pool, base.origin, { ...request, headers }, timeoutMs, maxBytes);
-    if (got.status === null) {
-      return got.timedOut ? noAnswerInTime(timeoutMs, got.left) : classifyBrokenConnection(got.error, got.left);
-    }
-    const { status, body } = got;
-    const rateLimit = readRateLimit(got.headers, Date.now());
-    const unusable = (message: string): CallFailure => ({ ...unusableAnswer(status, message), rateLimit });
-    if (body === null) return unusable(`the answer (HTTP ${status}) was cut off or too long`);
+    const secrets = isJid(identifier) ? [token] : [token, identifier];
     const schema = kind === 'reset' ? resetBody : infoBody;
-    const parsed = status >= 200 && status < 300 ? schema.safeParse(jsonOrNull(body)) : null;
-    if (!parsed?.success) {
-      const secrets = isJid(identifier) ? [token] : [token, identifier];
-      const retryAfterMs = readRetryAfter(got.headers, Date.now());
-      return { ...classifyAnswer(status, body, rateLimit?.remaining ?? null, secrets), retryAfterMs, rateLimit };
-    }
-    const jid = parsed.data.jid || identifier;
+    const answer = await ask(pool, base.origin, { ...request, token, schema, secrets, timeoutMs, maxBytes });
+    if (isFailure(answer)) return answer;
+    const { data, status, rateLimit } = answer;
+    const unusable = (message: string): CallFailure => ({ ...unusableAnswer(status, message), rateLimit });
+    const jid = data.jid || identifier;
     if (!isJid(jid)) return unusable('the answer has no group JID');
     if (isJid(identifier) && jid !== identifier) return unusable('the answer is about another group');
-    const { inviteCode, problem } = readInviteCode(parsed.data);
+    const { inviteCode, problem } = readInviteCode(data);
     if (problem !== undefined) return unusable(problem);
     if (kind === 'read') return { kind, jid, inviteCode, rateLimit };
     return inviteCode === null ? unusable('the answer has no invite link') : { kind, jid, inviteCode, rateLimit };
@@ -78,16 +109,51 @@ export function createRyzeClient({ baseUrl, timeoutMs }: { baseUrl: string; time
 
   return {
     resetLink(asked) {
-      const path = `${prefix}/resetLink/${encodeURIComponent(asked.instance)}`;
+      const path = `${prefix}/group/resetLink/${encodeURIComponent(asked.instance)}`;
       return call('reset', asked, { method: 'POST', path, body: JSON.stringify({ identifier: asked.identifier }) });
     },
     groupInfo(asked) {
       const [instance, identifier] = [asked.instance, asked.identifier].map(encodeURIComponent);
-      const path = `${prefix}/info/${instance}?identifier=${identifier}&participants=false`;
+      const path = `${prefix}/group/info/${instance}?identifier=${identifier}&participants=false`;
       return call('read', asked, { method: 'GET', path });
+    },
+    async listGroups({ instance, token }) {
+      const path = `${prefix}/group/list/${encodeURIComponent(instance)}?includeMembers=false`;
+      return listed(await ask(pool, base.origin, { ...list, token, path, schema: groupsBody, secrets: [token] }));
+    },
+    async listInstances({ token, name }) {
+      const query = name === undefined ? '' : `?instanceName=${encodeURIComponent(name)}`;
+      const path = `${prefix}/instance/list${query}`;
+      return listed(await ask(pool, base.origin, { ...list, token, path, schema: instancesBody, secrets: [token] }));
     },
     close: () => pool.close(),
   };
+}
+
+/** One request, and its answer if that is a success in the expected form. Everything else is classified. */
+async function ask<T>(pool: Dispatcher, origin: string, question: Question<T>): Promise<Answer<T> | CallFailure> {
+  const { token, method, path, body: sent, schema, secrets, timeoutMs } = question;
+  const headers: Record<string, string> = { token, accept: 'application/json' };
+  if (sent !== undefined) headers['content-type'] = 'application/json';
+  const request = { method, path, headers, ...(sent === undefined ? {} : { body: sent }) };
+  const got = await exchange(pool, origin, request, timeoutMs, question.maxBytes);
+  if (got.status === null) {
+    return got.timedOut ? noAnswerInTime(timeoutMs, got.left) : classifyBrokenConnection(got.error, got.left);
+  }
+  const { status, body } = got;
+  const rateLimit = readRateLimit(got.headers, Date.now());
+  const unusable = (message: string): CallFailure => ({ ...unusableAnswer(status, message), rateLimit });
+  if (body === null) return unusable(`the answer (HTTP ${status}) was cut off or too long`);
+  const redirect = readRedirect(status, got.headers, origin + path);
+  if (redirect !== null) return unusable(`the server redirects to ${redirect}: correct "api.baseUrl"`);
+  const parsed = status >= 200 && status < 300 ? schema.safeParse(jsonOrNull(body)) : null;
+  if (parsed?.success) return { kind: 'answer', data: parsed.data, status, rateLimit };
+  const retryAfterMs = readRetryAfter(got.headers, Date.now());
+  return { ...classifyAnswer(status, body, rateLimit?.remaining ?? null, secrets), retryAfterMs, rateLimit };
+}
+
+function listed<T>(answer: Answer<T> | CallFailure): ListOutcome<T> {
+  return isFailure(answer) ? answer : { kind: 'listed', list: answer.data, rateLimit: answer.rateLimit };
 }
 
 /** From the link, the code, or both if they agree. null: the answer shows neither. */

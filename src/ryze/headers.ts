@@ -1,4 +1,4 @@
-/** What an answer's headers say of the token's limit: `X-RateLimit-*` and `Retry-After`. Pure. */
+/** What an answer's headers say: of the token's limit, `X-RateLimit-*` and `Retry-After`; of another address. Pure. */
 import type { CallOutcome } from './outcome.ts';
 
 type Headers = Readonly<Record<string, string | string[] | undefined>>;
@@ -23,6 +23,17 @@ export function readRetryAfter(headers: Headers, nowMs: number): number | null {
   if (seconds !== null) return seconds * 1000;
   const date = typeof header === 'string' ? Date.parse(header) : Number.NaN;
   return Number.isNaN(date) ? null : Math.max(date - serverTime(headers, nowMs), 0);
+}
+
+/**
+ * The address that a redirect points to, without what may be secret in it: the base URL that would be right, if the rest
+ * of the path is the same. null if the answer is not a redirect.
+ */
+export function readRedirect(status: number, { location }: Headers, requestUrl: string): string | null {
+  if (status < 300 || status > 399 || typeof location !== 'string' || !URL.canParse(location, requestUrl)) return null;
+  const [from, to] = [new URL(requestUrl), new URL(location, requestUrl)];
+  const rest = from.pathname.slice(from.pathname.lastIndexOf('/api/'));
+  return to.pathname.endsWith(rest) ? to.origin + to.pathname.slice(0, -rest.length) : `${to.origin}/`;
 }
 
 /** As seconds since 1970, these are in the years 1973 and 5138. */

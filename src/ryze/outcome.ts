@@ -46,13 +46,13 @@ export interface CallFailure extends Failure {
 }
 
 /** The server's own count of the token's requests, from the `X-RateLimit-*` headers of one answer. */
-interface RateLimit {
+export interface RateLimit {
   readonly limit: number;
   readonly remaining: number;
   /** Until the server's counter resets; never negative. */
   readonly resetInMs: number;
 }
 
-export function isFailure(outcome: CallOutcome): outcome is CallFailure {
-  return outcome.kind !== 'reset' && outcome.kind !== 'read';
+export function isFailure(outcome: { readonly kind: string }): outcome is CallFailure {
+  return outcome.kind === 'notSent' || outcome.kind === 'rejected' || outcome.kind === 'unknown';
 }
