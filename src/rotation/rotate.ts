@@ -5,7 +5,6 @@
  * Any process may start a group's work at any time, twice or concurrently: the record decides what happens.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Denial } from '../budget/budget.ts';
 import { type FailedCall, judgeFailure, openGate, outageMs, readBlame } from '../budget/gate.ts';
 import type { RetryConfig } from '../config/config.ts';
 import type { GroupRecord } from '../groups/record.ts';
@@ -97,7 +96,7 @@ async function takeStep(run: Run): Promise<JobResult | null> {
         status: 'wait',
         ms: call.waitMs,
         why: call.why,
-        pausesQueue: pausesQueue(call.why),
+        deniedBy: target.instance.name,
         progress: progressOf(run),
       };
     case 'overtaken':
@@ -249,14 +248,6 @@ async function isAcquitted(
 function progressOf({ past, refusal, hasWorked, isAcquitted }: Run): JobProgress {
   const doubted = hasWorked || isAcquitted ? null : past.doubted;
   return { tries: hasWorked ? 0 : past.tries, doubted: refusal?.failure ?? doubted };
-}
-
-/**
- * Pause the queue only when no job of this instance could proceed. Jobs that wait for a slot or a pace are delayed
- * individually.
- */
-function pausesQueue(why: Denial): boolean {
-  return why === 'exhausted' || why === 'gate';
 }
 
 async function giveUp(run: Run, failure: Failure): Promise<JobResult> {

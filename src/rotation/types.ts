@@ -94,12 +94,12 @@ export type JobResult =
     }
   /** Completed: the group was rescheduled, removed or disabled since the job was queued. */
   | { readonly status: 'obsolete' }
-  /** Delayed; costs no try. `pausesQueue`: no other job of this instance could proceed either. */
+  /** Delayed; costs no try. `deniedBy`: the instance whose budget or gate gave no slot, if that is why. */
   | {
       readonly status: 'wait';
       readonly ms: number;
       readonly why: 'busy' | 'settling' | 'lost' | 'elsewhere' | 'redis' | 'error' | Denial;
-      readonly pausesQueue?: boolean;
+      readonly deniedBy?: string;
       /** What to remember of the job. Absent: the same as before. */
       readonly progress?: JobProgress;
     }

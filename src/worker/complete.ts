@@ -14,6 +14,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { DelayedError, type Job, type Queue, UnrecoverableError, WaitingError } from 'bullmq';
 import { z } from 'zod';
 import { errorCodes } from '../contract/errorCodes.ts';
+import { rotationsQueue } from '../contract/queueNames.ts';
 import type { RotationResult } from '../contract/request.ts';
 import { knownLink } from '../groups/record.ts';
 import type { JobProgress, JobResult } from '../rotation/types.ts';
@@ -73,7 +74,7 @@ export async function complete(
       if (result.progress !== undefined && !isDeepStrictEqual(result.progress, progressOf(job))) {
         await job.updateProgress({ ...result.progress, run: job.attemptsMade });
       }
-      if (result.status === 'wait' && result.pausesQueue === true) return await putBack(queue, job, lock, result.ms);
+      if (result.status === 'wait' && pausesQueue(queue, result)) return await putBack(queue, job, lock, result.ms);
       await job.moveToDelayed(Date.now() + result.ms, lock.token);
       throw new DelayedError();
     case 'gaveUp':
@@ -81,6 +82,14 @@ export async function complete(
     case 'refused':
       throw new UnrecoverableError(result.message);
   }
+}
+
+/**
+ * Pause the queue only when no job on it could proceed. Jobs that wait for a slot or a pace are delayed individually. A
+ * job whose group has moved to another instance waits for that instance, which says nothing about the other jobs.
+ */
+function pausesQueue({ name }: Queue, { why, deniedBy }: JobResult & { status: 'wait' }): boolean {
+  return (why === 'exhausted' || why === 'gate') && deniedBy !== undefined && name === rotationsQueue(deniedBy);
 }
 
 /**

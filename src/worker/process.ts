@@ -53,8 +53,8 @@ async function runTask(
     return { status: 'refused', message: unknownGroup(name), oneOff: { name, work, recordId } };
   }
   reportResult(deps, { group: name, instance: servedBy, work: work.kind }, result);
-  if (result.status !== 'wait' || servedBy === instance) return result;
-  return { ...result, ms: Math.min(result.ms, maxForeignWaitMs), pausesQueue: false };
+  if (result.status !== 'wait' || result.deniedBy === undefined || result.deniedBy === instance) return result;
+  return { ...result, ms: Math.min(result.ms, maxForeignWaitMs) };
 }
 
 /** No file has the group, and no file has the instance that could still read its link. */

@@ -3,6 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, it, onTestFinished } from 'vitest';
 import { bucketOf } from '../../src/budget/budget.ts';
+import { countJobs } from '../../src/bullmq/counts.ts';
+import { redisTime } from '../../src/redis/database.ts';
 import { endPause } from '../support/gates.ts';
 import { jids, makeRig, token } from '../support/rig.ts';
 import { until } from '../support/until.ts';
@@ -50,6 +52,36 @@ it.each(pauses)(
     expect(opened).toMatchObject([{ instance: 'bot', reason: code }]);
   },
 );
+
+it('does not pause the queue that a group has left for a paused instance', async () => {
+  const both = (mover: string) => `
+instances: [{ name: bot, tokenEnv: TOKEN }, { name: bot2, tokenEnv: TOKEN }]
+defaults: { every: 1h, firstSeen: wait }
+groups:
+  - { id: vip, identifier: "${jids[0]}", instance: bot }
+  - { id: other, identifier: "${jids[1]}", instance: bot2 }
+  - { id: mover, identifier: "${jids[2]}", instance: ${mover} }
+verify: off`;
+  const rig = await makeRig({ yaml: both('bot') });
+  await rig.start();
+  await rig.adopted('vip', 'other', 'mover');
+  await rig.queue('bot').pause();
+  await rig.lapse('mover', Date.now());
+  await until('the scheduled job', async () => (await countJobs(rig.queue('bot'))).waiting === 1);
+  rig.edit(both('bot2'));
+  await until('the move', async () => (await rig.record('mover')).entry?.instance === 'bot2');
+  rig.standIn.setConnection('bot2', 'disconnected');
+  await rig.queue('bot2').add('rotate', { group: 'other' });
+  await until('the gate to close', () => rig.logged.some(({ event }) => event === 'gate.closed'));
+  const pausedUntil = Number(await rig.redis.hget(rig.keys.gate('bot2'), 'until'));
+
+  await rig.queue('bot').resume();
+  const isMover = ({ event, group, why }: (typeof rig.logged)[number]) =>
+    event === 'rotation.waits' && group === 'mover' && why === 'gate';
+  await until('the moved group to wait', () => rig.logged.some(isMover));
+  expect(await rig.ask('bot', { group: 'vip' })).toMatchObject({ status: 'rotated' });
+  expect(await redisTime(rig)).toBeLessThan(pausedUntil);
+});
 
 it('reads a token file again after a 401 before it closes the gate', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'invite-rotator-gates-'));

@@ -1,0 +1,139 @@
+#!/usr/bin/env node
+/** The command line: names, options, help and exit codes. Loads only the command that runs, from `commands/`. */
+import { Command, CommanderError } from 'commander';
+import { CommandError, defaultConfigFile } from './commands/context.ts';
+import { end, endAtSignals, endSoon, OutputError } from './commands/output.ts';
+import { ConfigError } from './config/problems.ts';
+import { redactSecrets } from './log.ts';
+import { RedisStartError, refusalOf, refusalReasons } from './redis/errors.ts';
+import { version } from './version.ts';
+
+/** Set by the command that ran. */
+let exitCode = 0;
+/** Changed by a command whose standard output is a log: nobody may be reading it, which must not keep the process. */
+let finish: (code: number) => Promise<never> = end;
+
+function command(name: string, description: string): Command {
+  return new Command(name)
+    .description(description)
+    .option('-c, --config <path>', `configuration file (default: $ROTATOR_CONFIG or ${defaultConfigFile})`)
+    .configureHelp({ sortOptions: true })
+    .configureOutput({ outputError: silent })
+    .showSuggestionAfterError(false)
+    .exitOverride();
+}
+
+/** Errors are printed by `explain`. */
+function silent(): void {}
+
+const program = new Command('invite-rotator')
+  .description('Rotates WhatsApp group invite links through RyzeAPI and publishes every new one to a BullMQ queue.')
+  .version(version)
+  .configureOutput({ outputError: silent })
+  .showSuggestionAfterError(false)
+  .exitOverride();
+
+program.addCommand(
+  command('start', 'run the worker; start an embedded Redis if none is configured').action(async (options) => {
+    finish = endSoon;
+    const { start } = await import('./commands/start.ts');
+    exitCode = await start(options);
+  }),
+);
+program.addCommand(
+  command('check', 'validate the configuration file and print the plan')
+    .option('--preview <duration>', 'print the rotations due within this time instead, such as 24h')
+    .option('--json', 'print JSON')
+    .action(async (options) => {
+      const { check } = await import('./commands/check.ts');
+      exitCode = await check(options);
+    }),
+);
+program.addCommand(
+  command('rotate', 'push one-off rotations: each named group gets a new link now')
+    .argument('[group...]', 'ids or JIDs')
+    .option('--all', 'rotate every group of the file; asks for confirmation on a terminal')
+    .option('--reason <text>', 'the reason, which appears in the event')
+    .option('--wait', 'wait for the new links and print them; exit 1 if any rotation failed or timed out')
+    .option('--timeout <duration>', 'with --wait: how long to wait', '60s')
+    .option('--yes', 'with --all: do not ask for confirmation')
+    .option('--json', 'print one JSON object per line')
+    .action(async (groups, options) => {
+      const { rotate } = await import('./commands/rotate.ts');
+      exitCode = await rotate(groups, options);
+    }),
+);
+program.addCommand(
+  command('status', 'show every group and instance, and what needs attention')
+    .option('--watch', 'refresh every 2 s until Ctrl-C')
+    .option('--json', 'print JSON')
+    .action(async (options) => {
+      const { status } = await import('./commands/status.ts');
+      exitCode = await status(options);
+    }),
+);
+program.addCommand(
+  command('consume', 'take events off a results queue and print one JSON object per line')
+    .option('--queue <name>', 'results queue (default: the first of results.queues)')
+    .action(async (options) => {
+      const { consume } = await import('./commands/consume.ts');
+      exitCode = await consume(options);
+    }),
+);
+
+// A closed stderr does not end the program.
+process.stderr.on('error', () => {});
+// Node.js would print all properties of the error, such as a Redis command with links among its arguments.
+process.on('uncaughtException', (error: NodeJS.ErrnoException) => {
+  // Only streams without a listener for errors get here: standard output, unless the command listens.
+  void finish(explain(error.syscall === 'write' ? new OutputError(error) : error));
+});
+endAtSignals();
+try {
+  await program.parseAsync();
+} catch (error) {
+  exitCode = explain(error);
+}
+await finish(exitCode);
+
+/** Prints one line for what a user can correct, and a stack trace for a bug. Returns the exit code. */
+function explain(error: unknown): number {
+  if (error instanceof CommanderError) return explainUsage(error);
+  if (error instanceof ConfigError) return fail(error.message, 2);
+  if (error instanceof CommandError) return fail(error.message, error.exitCode);
+  if (error instanceof OutputError) return error.isClosed ? 0 : fail(error.message, 1);
+  if (error instanceof RedisStartError) return fail(error.message, 1);
+  if (error instanceof Error && error.name === 'ReplyError') return fail(replyText(error), 1);
+  return fail(error instanceof Error ? (error.stack ?? error.message) : String(error), 1);
+}
+
+/** Commander reports help as an error too, after printing it. */
+function explainUsage({ exitCode, code, message }: CommanderError): number {
+  if (exitCode === 0) return 0;
+  return code === 'commander.help' ? 2 : fail(`${message}${usageHint(code, message)} (see --help)`, 2);
+}
+
+/** The command or option that was probably meant, if one is near. */
+function usageHint(code: string, message: string): string {
+  const [, given = ''] = /'([^']*)'/.exec(message) ?? [];
+  const names = {
+    'commander.unknownCommand': program.commands.map((one) => one.name()),
+    'commander.unknownOption': program.commands.flatMap(({ options }) => options.map(({ long }) => long ?? '')),
+  }[code];
+  return names === undefined ? '' : didYouMean(given, names);
+}
+
+/** Names the command and key for which a Redis user lacks the permission. */
+function replyText(error: Error & { command?: { name?: string; args?: unknown[] } }): string {
+  const reason = refusalOf(error);
+  const { name = '', args = [] } = error.command ?? {};
+  // A script's arguments may be links. Its first key is not.
+  const key = /^eval/.test(name) ? args[2] : args[0];
+  const subject = /one of the keys/.test(error.message) ? `${name} ${String(key)}` : name;
+  return `Redis refuses ${subject}: ${reason === null ? error.message : refusalReasons[reason]}`;
+}
+
+function fail(message: string, code: number): number {
+  process.stderr.write(`${redactSecrets(message)}\n`);
+  return code;
+}
