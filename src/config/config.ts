@@ -81,6 +81,8 @@ export interface RedisConfig {
 export interface Config {
   /** Absolute path of the file. */
   readonly file: string;
+  /** Identifies the file's text: the first 12 digits that `sha256sum` prints for it. */
+  readonly hash: string;
   readonly api: {
     readonly baseUrl: string;
     /** For one whole call. */

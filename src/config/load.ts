@@ -2,6 +2,7 @@
  * Reads a configuration file: bytes, UTF-8, YAML, schema. Returns either the configuration or every problem, sorted by
  * position. A file that cannot be read is a problem too, not an exception.
  */
+import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { z } from 'zod';
 import type { Config, RedisConfig } from './config.ts';
@@ -81,7 +82,11 @@ export async function readConfigText(file: string): Promise<LoadedText> {
 
 /** `file`: an absolute path, used in messages and to resolve relative paths in the file. */
 export function parseConfig(text: string, file: string): Loaded {
-  return parse(text, file, configSchema(file));
+  return parse(text, file, configSchema(file, hashOf(text)));
+}
+
+function hashOf(text: string): string {
+  return createHash('sha256').update(text).digest('hex').slice(0, 12);
 }
 
 function parse<T>(text: string, file: string, schema: z.ZodType<T>): Loaded<T> {

@@ -44,13 +44,13 @@ export const fileSchema = map({
 type FileKeys = z.output<typeof fileSchema>;
 type InstanceKeys = z.output<typeof instanceSchema>;
 
-/** `file`: the absolute path of the file. Relative paths in it start at its folder. */
-export function configSchema(file: string) {
+/** `file`: the absolute path of the file. Relative paths in it start at its folder. `hash`: of its text. */
+export function configSchema(file: string, hash: string) {
   return fileSchema
     .superRefine((keys, context) => checkSections(keys, context.issues, file, reportTo(context)), {
       when: ({ value }) => isMap(value),
     })
-    .transform((keys) => deepFreeze(toConfig(keys, file)));
+    .transform((keys) => deepFreeze(toConfig(keys, file, hash)));
 }
 
 /** Checks what is valid, so that a problem in one section does not hide those in others. */
@@ -120,12 +120,13 @@ function checkGroup(
   }
 }
 
-function toConfig(keys: FileKeys, file: string): Config {
+function toConfig(keys: FileKeys, file: string, hash: string): Config {
   const { api, retry, verify, ops } = keys;
   const onlyInstance = onlyOne(keys.instances.map(({ name }) => name));
   const groups = keys.groups.flatMap((group) => resolveGroup(group, keys.defaults, onlyInstance) ?? []);
   return {
     file,
+    hash,
     api: { baseUrl: api.baseUrl, timeoutMs: api.timeout, settleTimeMs: api.settleTime },
     instances: keys.instances.flatMap((instance) => toInstance(instance, file) ?? []),
     groups,

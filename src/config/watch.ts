@@ -17,7 +17,7 @@ export type Poll =
   | { readonly status: 'broken'; readonly problems: readonly Problem[] };
 
 export interface ConfigWatcher {
-  /** The last valid configuration. */
+  /** The last valid configuration, with the hash of the last valid text. */
   readonly current: Config;
   /**
    * One call at a time. An edit counts once the file has not changed for `stableMs`, because it may be read while it is
@@ -84,8 +84,9 @@ function createWatcher(
     const wasBroken = broken;
     broken = !loaded.ok;
     if (!loaded.ok) return { status: 'broken', problems: loaded.problems };
-    if (!wasBroken && JSON.stringify(loaded.config) === JSON.stringify(current)) return { status: 'unchanged' };
+    const isSame = settingsOf(loaded.config) === settingsOf(current);
     current = loaded.config;
+    if (isSame && !wasBroken) return { status: 'unchanged' };
     return { status: 'changed', config: current };
   }
 
@@ -100,6 +101,11 @@ function createWatcher(
       return digestOf(await readConfigText(file)) !== read;
     },
   };
+}
+
+/** Everything but the hash of the text: comments change only that. */
+function settingsOf(config: Config): string {
+  return JSON.stringify({ ...config, hash: undefined });
 }
 
 function parse(read: LoadedText, file: string): Loaded {

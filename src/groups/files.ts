@@ -4,8 +4,9 @@
  * never replaces what a newer one has registered, and a group stays scheduled while any live worker's file has it.
  */
 import { createHash, randomUUID } from 'node:crypto';
+import { z } from 'zod';
 import type { Config, GroupConfig } from '../config/config.ts';
-import type { Database } from '../redis/database.ts';
+import { type Database, redisTime } from '../redis/database.ts';
 import { loadScript, runScript } from '../redis/scripts.ts';
 import { identifierText } from '../ryze/identifier.ts';
 import type { DesiredGroup } from './entries.ts';
@@ -42,6 +43,17 @@ export interface FileRank {
   readonly others: readonly string[];
 }
 
+/** What a worker says about itself. Keys of a newer version are ignored. */
+const note = z.object({
+  host: z.string(),
+  pid: z.int(),
+  version: z.string(),
+  startedAt: z.int(),
+  /** The configuration file in force: its hash, and since when. */
+  config: z.object({ hash: z.string(), since: z.int() }),
+});
+export type WorkerNote = z.infer<typeof note>;
+
 export interface WorkerFiles {
   /** Announces the file: at the start, after an edit, and periodically. */
   announce(file: GroupsFile): Promise<FileRank>;
@@ -51,7 +63,8 @@ export interface WorkerFiles {
   withdraw(): Promise<void>;
 }
 
-export function createWorkerFiles({ redis, keys }: Database): WorkerFiles {
+/** `describe`: what the worker says about itself now. */
+export function createWorkerFiles({ redis, keys }: Database, describe?: () => WorkerNote): WorkerFiles {
   const worker = randomUUID();
   let announced: { readonly digest: string; readonly generation: number } | null = null;
 
@@ -72,8 +85,11 @@ export function createWorkerFiles({ redis, keys }: Database): WorkerFiles {
       const [generation, isNew, newestLive, newest, ...others] = (await runScript(
         redis,
         announceLua,
-        [keys.generations, keys.workers],
-        [worker, digest, announced?.digest ?? '', announced?.generation ?? 0, deadAfterMs],
+        [keys.generations, keys.workers, keys.workerNotes],
+        [
+          ...[worker, digest, announced?.digest ?? '', announced?.generation ?? 0, deadAfterMs],
+          describe === undefined ? '' : JSON.stringify(describe()),
+        ],
       )) as [number, string, number, number, ...string[]];
       announced = { digest, generation };
       const overridesUpTo = newestLive > generation ? generation : newest;
@@ -91,9 +107,29 @@ export function createWorkerFiles({ redis, keys }: Database): WorkerFiles {
     },
 
     async withdraw() {
-      if (announced !== null) await redis.zrem(keys.workers, `${worker} ${announced.digest}`);
+      if (announced === null) return;
+      await redis.zrem(keys.workers, `${worker} ${announced.digest}`);
+      await redis.hdel(keys.workerNotes, worker);
     },
   };
+}
+
+/** What the live workers say about themselves, the longest-running first. Workers of older versions say nothing. */
+export async function readLiveWorkers(db: Database): Promise<WorkerNote[]> {
+  const { redis, keys } = db;
+  const nowMs = await redisTime(db);
+  const members = await redis.zrangebyscore(keys.workers, nowMs - deadAfterMs, '+inf');
+  if (members.length === 0) return [];
+  const notes = await redis.hmget(keys.workerNotes, ...members.map((member) => member.split(' ')[0] ?? ''));
+  return notes.flatMap(parseNote).sort((a, b) => a.startedAt - b.startedAt || a.pid - b.pid);
+}
+
+function parseNote(json: string | null): WorkerNote[] {
+  try {
+    return [note.parse(JSON.parse(json ?? ''))];
+  } catch {
+    return [];
+  }
 }
 
 /** Pure. */

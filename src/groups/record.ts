@@ -87,6 +87,8 @@ const failure = z.looseObject({
   message: z.string(),
   httpStatus: z.int().nullable(),
   at: time,
+  /** The first of the consecutive failures. Older versions did not store it. */
+  since: time.optional(),
   /** Consecutive failures. */
   count: z.int().positive(),
   nextAttemptAt: time.nullable(),

@@ -21,6 +21,8 @@ export function makeKeys(prefix: string) {
     generations: `${root}:generations`,
     /** Sorted set, worker and digest of its file by the time of its last announcement. */
     workers: `${root}:workers`,
+    /** Hash, worker → JSON: what that worker says about itself (`groups/files.ts`). */
+    workerNotes: `${root}:worker-notes`,
     /** Set with expiry: the ids of a file's groups. */
     fileIds: (digest: string) => `${root}:file:${digest}`,
     /** Sorted set, record id by the time at which the planner handles it next. */

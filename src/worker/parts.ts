@@ -1,5 +1,8 @@
 /** Creates the parts of the worker and connects them. Nothing runs yet; `service.ts` starts and stops them. */
+import { hostname } from 'node:os';
 import type { InstanceConfig } from '../config/config.ts';
+import type { WorkerNote } from '../groups/files.ts';
+import { version } from '../version.ts';
 import { type Base, type BaseOptions, createBase } from './base.ts';
 import { createHealth } from './health.ts';
 import { createLeftovers } from './leftovers.ts';
@@ -22,7 +25,7 @@ export type Parts = ReturnType<typeof createParts>;
 
 export function createParts({ redisTrouble = () => null, ...options }: PartsOptions) {
   const base = createBase(options);
-  const registration = createRegistration(base);
+  const registration = createRegistration({ ...base, describe: describeWorker(base) });
   const leftovers = createLeftovers(base);
   const pauses = createPauses(base);
   const ticks = watchTicks();
@@ -35,6 +38,12 @@ export function createParts({ redisTrouble = () => null, ...options }: PartsOpti
   const reconciler = createReconciler(base, registration, scheduler);
   const health = createHealth(base, { workers, ticks, paused: reconciler.paused, redisTrouble });
   return { ...base, registration, leftovers, pauses, scheduler, workers, reconciler, health };
+}
+
+/** What this worker says about itself. */
+function describeWorker({ reload }: Base): () => WorkerNote {
+  const self = { host: hostname(), pid: process.pid, version, startedAt: Date.now() };
+  return () => ({ ...self, config: { hash: reload.inForce.hash, since: reload.inForceSince } });
 }
 
 /** What jobs use. Everything that an edit of the file may change is read when it is used. */

@@ -6,7 +6,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { bucketOf } from '../budget/budget.ts';
 import type { Config } from '../config/config.ts';
 import type { DesiredGroup } from '../groups/entries.ts';
-import { createWorkerFiles, type FileRank, type GroupsFile, groupsFile } from '../groups/files.ts';
+import { createWorkerFiles, type FileRank, type GroupsFile, groupsFile, type WorkerNote } from '../groups/files.ts';
 import { markLost, type RegistryChanges, syncRegistry } from '../groups/registry.ts';
 import type { Database } from '../redis/database.ts';
 import type { Base } from './base.ts';
@@ -19,9 +19,11 @@ const vanished = { groups: 3, share: 0.2 };
 /** Ids named in one log line. */
 const maxNamed = 10;
 
-export function createRegistration(base: Database & Pick<Base, 'store' | 'tokens' | 'log' | 'config'>) {
+export function createRegistration(
+  base: Database & Pick<Base, 'store' | 'tokens' | 'log' | 'config'> & { readonly describe?: () => WorkerNote },
+) {
   const { redis, keys, tokens, log, config } = base;
-  const files = createWorkerFiles(base);
+  const files = createWorkerFiles(base, base.describe);
   const deps = { ...base, files };
   let latest: { readonly config: Config; readonly file: GroupsFile } | null = null;
   let rank: FileRank | null = null;

@@ -33,6 +33,7 @@ const fixed = ['redis', 'ops'] as const;
 
 export function createReload({ watcher, tokens, observer, log }: ReloadDependencies) {
   let inForce = watcher.current;
+  let since = Date.now();
   let isBroken = false;
   let isRequested = false;
   /** An edit that waits for its tokens; null if there is none. */
@@ -65,7 +66,10 @@ export function createReload({ watcher, tokens, observer, log }: ReloadDependenc
   /** The edited configuration, if it can be applied; null: the one in force stays. */
   async function readEdit(atOnce: boolean): Promise<Config | null> {
     const polled = await watcher.poll({ atOnce });
-    if (polled.status === 'unchanged') return waitingEdit();
+    if (polled.status === 'unchanged') {
+      noteText();
+      return waitingEdit();
+    }
     waiting = null;
     if (polled.status === 'broken') {
       const problems = polled.problems.map(formatProblem);
@@ -77,6 +81,19 @@ export function createReload({ watcher, tokens, observer, log }: ReloadDependenc
     reject(missing, 'tokens are missing: the last valid configuration stays in force until they are set');
     waiting = polled.config;
     return null;
+  }
+
+  /** An edit that changes no setting, such as a comment, is in force as soon as it is read. */
+  function noteText(): void {
+    const { redis, ops, hash } = inForce;
+    const read = watcher.current;
+    if (read.hash === hash || waiting !== null || !isDeepStrictEqual({ ...read, redis, ops, hash }, inForce)) return;
+    use({ ...inForce, hash: read.hash });
+  }
+
+  function use(config: Config): void {
+    inForce = config;
+    since = Date.now();
   }
 
   /** The edit that waited for its tokens, if they are there now. */
@@ -100,13 +117,17 @@ export function createReload({ watcher, tokens, observer, log }: ReloadDependenc
       log.warn({ event: 'config.restart' }, `${section}: a change takes effect at the next start`);
     }
     isBroken = false;
-    inForce = { ...next, redis: before.redis, ops: before.ops };
+    use({ ...next, redis: before.redis, ops: before.ops });
     await applyAll(effects, before);
   }
 
   return {
     get inForce(): Config {
       return inForce;
+    },
+    /** When this worker began to use that text of the file, by this machine's clock. */
+    get inForceSince(): number {
+      return since;
     },
     /** The file was edited and is broken. */
     get isBroken(): boolean {

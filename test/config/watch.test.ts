@@ -1,6 +1,8 @@
+import { execFile } from 'node:child_process';
 import { mkdir, mkdtemp, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { loadConfig } from '../../src/config/load.ts';
 import { type WatchOptions, watchConfig } from '../../src/config/watch.ts';
@@ -87,8 +89,12 @@ it('ignores an edit that changes no setting', async () => {
   const { file } = await watched(text('1d'));
   const watcher = await watcherOf(file);
   await watcher.poll();
+  const { hash } = watcher.current;
   await writeFile(file, `# a comment\n${text('1d')}`);
   expect(await watcher.poll()).toEqual({ status: 'unchanged' });
+  const { stdout } = await promisify(execFile)('sha256sum', [file]);
+  expect(watcher.current.hash).not.toBe(hash);
+  expect(watcher.current.hash).toBe(stdout.slice(0, 12));
 });
 
 it('reports why a file cannot be read', async () => {

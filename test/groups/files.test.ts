@@ -1,6 +1,6 @@
 /** Workers with different files: temporarily, while an edit reaches one after the other, or permanently. */
 import { describe, expect, it } from 'vitest';
-import { createWorkerFiles, groupsFile } from '../../src/groups/files.ts';
+import { createWorkerFiles, groupsFile, readLiveWorkers, type WorkerNote } from '../../src/groups/files.ts';
 import { testRedis } from '../support/redis.ts';
 import { virtualRedis } from '../support/virtualRedis.ts';
 import { configOf, jid, line, type RegistryWorker, registryRig } from './registryRig.ts';
@@ -25,8 +25,10 @@ function announcing() {
   return {
     /** As if Redis was emptied. */
     forget: () => redis.del(keys.generations, keys.workers),
-    start() {
-      const own = createWorkerFiles({ redis: clock.redis, prefix, keys });
+    live: async () => (await readLiveWorkers({ redis: clock.redis, prefix, keys })).map(({ host }) => host),
+    noted: () => redis.hlen(keys.workerNotes),
+    start(note?: WorkerNote) {
+      const own = createWorkerFiles({ redis: clock.redis, prefix, keys }, note && (() => note));
       return {
         announce: async (file: Name) => (await own.announce(files[file])).generation,
         authority: async (file: Name) => (await own.announce(files[file])).overridesUpTo,
@@ -40,6 +42,23 @@ function announcing() {
     },
   };
 }
+
+it('lists the live workers, the longest-running first, and forgets the others', async () => {
+  const { start, live, noted, pass } = announcing();
+  const note = (host: string, startedAt: number) => ({
+    ...{ host, startedAt, pid: 1, version: '1.2.3', config: { hash: '0123456789ab', since: t } },
+  });
+  const [young, old, silent] = [start(note('young', t)), start(note('old', t - 1)), start()];
+  for (const one of [young, old, silent]) await one.announce('one');
+  expect(await live()).toEqual(['old', 'young']);
+  pass(deadMs);
+  await young.announce('two');
+  expect(await live()).toEqual(['young']);
+  expect(await noted()).toBe(1);
+  await young.stop();
+  expect(await live()).toEqual([]);
+  expect(await noted()).toBe(0);
+});
 
 describe('the generation of a file', () => {
   it('is higher the later the file was first announced', async () => {

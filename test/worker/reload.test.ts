@@ -76,6 +76,22 @@ it('keeps the last valid configuration while an edit is broken or lacks its toke
   expect(reported).toEqual(['broken', 'broken', 'applied']);
 });
 
+it('names the text in force, and since when, after an edit that changes no setting too', async () => {
+  const { reload, edit, applied } = await make();
+  const { hash } = reload.inForce;
+  const since = reload.inForceSince;
+  await edit(yaml('verfy: off'));
+  await edit(yaml('verify: off', 'OTHER'));
+  await edit(yaml('verify: off # a comment', 'OTHER'));
+  expect(reload.inForce.hash).toBe(hash);
+  await edit(yaml());
+  expect(applied).toHaveLength(1);
+  await edit(yaml('# a comment'));
+  expect(reload.inForce.hash).not.toBe(hash);
+  expect(reload.inForceSince).toBeGreaterThanOrEqual(since);
+  expect(applied).toHaveLength(1);
+});
+
 it('warns about sections that a running worker cannot change, and applies the others', async () => {
   const { reload, edit, logged } = await make();
   const { redis, ops } = reload.inForce;
