@@ -31,6 +31,21 @@ export async function countJobs(queue: Queue): Promise<JobCounts> {
   return { waiting: wait + prioritized, active, delayed };
 }
 
+/** When the oldest and the newest waiting job were added, by their producers' clocks. */
+export interface WaitingTimes {
+  readonly oldestAt: number;
+  readonly newestAt: number;
+}
+
+/** Null if no job waits. */
+export async function waitingTimes(redis: RedisClient, queue: Queue): Promise<WaitingTimes | null> {
+  const list = queue.toKey('wait');
+  const ids = await Promise.all([redis.lindex(list, -1), redis.lindex(list, 0)]);
+  const times = await Promise.all(ids.map((id) => (id === null ? null : redis.hget(queue.toKey(id), 'timestamp'))));
+  const [oldest = null, newest = null] = times;
+  return oldest === null || newest === null ? null : { oldestAt: Number(oldest), newestAt: Number(newest) };
+}
+
 /** Those of the queues that are paused, for example with a dashboard. This program never resumes them. */
 export async function pausedQueues(redis: RedisClient, prefix: string, queues: readonly string[]): Promise<string[]> {
   const paused = await Promise.all(queues.map((queue) => redis.hexists(`${prefix}:${queue}:meta`, 'paused')));

@@ -253,6 +253,7 @@ function postpone(record: GroupRecord, nowMs: number): GroupRecord {
 /** Ends the rotation as failed, reports why, and sets the next try. */
 function giveUp(record: GroupRecord, work: Work, failure: Failure, nowMs: number): Transition {
   const count = (record.failure?.count ?? 0) + 1;
+  const since = record.failure?.since ?? record.failure?.at ?? nowMs;
   const { entry } = record;
   const periodMs = entry === null ? failureMs.max : meanPeriodMs(entry.schedule);
   const retryAt = nowMs + Math.min(failureMs.first * 2 ** Math.min(count - 1, 20), failureMs.max, periodMs);
@@ -267,7 +268,7 @@ function giveUp(record: GroupRecord, work: Work, failure: Failure, nowMs: number
     dueAt,
     readDueAt,
     failures: record.failures + 1,
-    failure: { code, message, httpStatus, at: nowMs, count, nextAttemptAt },
+    failure: { code, message, httpStatus, at: nowMs, since, count, nextAttemptAt },
   };
   return report(failed, work, failure);
 }

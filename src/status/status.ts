@@ -2,13 +2,22 @@
  * The state of every group and instance, read from Redis for operators. Contains no link, code or token, so it may be
  * shown anywhere.
  */
+import { z } from 'zod';
 import { capacityOfBucket } from '../budget/budget.ts';
 import { readGate } from '../budget/gate.ts';
-import { countEvents, countJobs, type EventCounts, type JobCounts, pausedQueues } from '../bullmq/counts.ts';
+import {
+  countEvents,
+  countJobs,
+  type EventCounts,
+  type JobCounts,
+  pausedQueues,
+  waitingTimes,
+} from '../bullmq/counts.ts';
 import { openQueues, type Queues } from '../bullmq/queues.ts';
 import type { Config, GroupConfig, InstanceConfig } from '../config/config.ts';
-import type { LinkReason } from '../contract/event.ts';
+import { type LinkReason, linkEvent } from '../contract/event.ts';
 import { queuesOf, rotationsQueue } from '../contract/queueNames.ts';
+import { readLiveWorkers, type WorkerNote } from '../groups/files.ts';
 import { type GroupRecord, newRecord } from '../groups/record.ts';
 import { createGroupStore, RecordError, readable } from '../groups/store.ts';
 import { type Database, redisTime } from '../redis/database.ts';
@@ -39,6 +48,8 @@ export type GroupState = (typeof groupStates)[number];
 export interface GroupStatus {
   readonly group: string;
   readonly instance: string;
+  /** Null while only a code or link is known. */
+  readonly jid: string | null;
   readonly state: GroupState;
   /** Time since the link was stored. Null if there is none. */
   readonly linkAgeMs: number | null;
@@ -48,11 +59,12 @@ export interface GroupStatus {
   /** Why the current link was published. Null if none was, or if that is not recorded. */
   readonly linkBy: LinkReason | null;
   readonly nextRotationAt: string | null;
-  /** The last failure, if the group has not succeeded since. `count`: failures in a row. */
+  /** The last failure, if the group has not succeeded since. `count`: failures in a row, `since` the first of them. */
   readonly lastError: {
     readonly code: string;
     readonly message: string;
     readonly at: string;
+    readonly since: string;
     readonly count: number;
   } | null;
   /** Reads in a row that failed or whose answer contained no link. */
@@ -70,6 +82,26 @@ export interface InstanceStatus {
   readonly queue: JobCounts;
 }
 
+/** How long events of a results queue have been waiting. */
+export interface Backlog {
+  /** Age of the oldest event that waits. Null if none does. */
+  readonly oldestAgeMs: number | null;
+  /** For how long events kept arriving after the oldest one, without it being consumed. */
+  readonly growingMs: number;
+  /** Age of the oldest event that is not published yet. Null if there is none. */
+  readonly unpublishedAgeMs: number | null;
+}
+
+/** A live worker. */
+export interface WorkerStatus {
+  readonly host: string;
+  readonly pid: number;
+  readonly version: string;
+  readonly startedAt: string;
+  /** The configuration file in force: its hash, and since when. */
+  readonly config: { readonly hash: string; readonly since: string };
+}
+
 export interface Status {
   readonly at: string;
   /** Time since the planner last ran. Null if it never did. */
@@ -83,6 +115,10 @@ export interface Status {
   /** Events published but not yet consumed, by results queue. */
   readonly results: Readonly<Record<string, number>>;
   readonly resultsByState: Readonly<Record<string, EventCounts>>;
+  /** By results queue. */
+  readonly backlog: Readonly<Record<string, Backlog>>;
+  /** Live workers, the longest-running first. */
+  readonly workers: readonly WorkerStatus[];
 }
 
 /** A tick, a call and some waiting may pass between the due time and the rotation. */
@@ -112,13 +148,15 @@ async function read(db: Database, queues: Queues, config: Config): Promise<Statu
   };
   const byResultsQueue = async <T>(readOne: (queue: string) => Promise<T>): Promise<Record<string, T>> =>
     Object.fromEntries(await Promise.all(config.results.queues.map(async (queue) => [queue, await readOne(queue)])));
-  const [groups, instances, lastTick, paused, outbox, resultsByState] = await Promise.all([
+  const [groups, instances, lastTick, paused, outbox, resultsByState, backlog, workers] = await Promise.all([
     Promise.all(config.groups.map(readGroup)),
     Promise.all(config.instances.map((instance) => instanceStatus(db, queues, instance, nowMs))),
     redis.get(keys.lastTick),
     pausedQueues(redis, prefix, queuesOf(config)),
     byResultsQueue((queue) => redis.llen(keys.outbox(queue))),
     byResultsQueue((queue) => countEvents(queues.queueOf(queue))),
+    byResultsQueue((queue) => readBacklog(db, queues, queue, nowMs)),
+    readLiveWorkers(db),
   ]);
   const order = (group: GroupStatus) => groupStates.indexOf(group.state);
   groups.sort((a, b) => order(a) - order(b) || (a.group < b.group ? -1 : 1));
@@ -133,7 +171,41 @@ async function read(db: Database, queues: Queues, config: Config): Promise<Statu
     outbox,
     results: Object.fromEntries(totals),
     resultsByState,
+    backlog,
+    workers: workers.map(workerStatus),
   };
+}
+
+function workerStatus({ startedAt, config, ...note }: WorkerNote): WorkerStatus {
+  const since = new Date(config.since).toISOString();
+  return { ...note, startedAt: new Date(startedAt).toISOString(), config: { hash: config.hash, since } };
+}
+
+async function readBacklog({ redis, keys }: Database, queues: Queues, queue: string, nowMs: number): Promise<Backlog> {
+  const [times, unpublished] = await Promise.all([
+    waitingTimes(redis, queues.queueOf(queue)),
+    redis.lindex(keys.outbox(queue), 0),
+  ]);
+  const committedAt = unpublished === null ? null : eventTime(unpublished);
+  return {
+    oldestAgeMs: times && Math.max(nowMs - times.oldestAt, 0),
+    growingMs: times === null ? 0 : Math.max(times.newestAt - times.oldestAt, 0),
+    unpublishedAgeMs: committedAt && Math.max(nowMs - committedAt, 0),
+  };
+}
+
+const outboxEntry = z.preprocess((json) => {
+  try {
+    return JSON.parse(String(json));
+  } catch {
+    return null;
+  }
+}, linkEvent);
+
+/** When an event was committed. Null if that is unknown: a failure may have no link, and so no time. */
+function eventTime(json: string): number | null {
+  const { data } = outboxEntry.safeParse(json);
+  return data === undefined || data.type === 'rotation.failed' ? null : Date.parse(data.rotatedAt);
 }
 
 function unreadableStatus(group: GroupConfig, { message }: RecordError, nowMs: number): GroupStatus {
@@ -141,7 +213,7 @@ function unreadableStatus(group: GroupConfig, { message }: RecordError, nowMs: n
   return {
     ...groupStatus(group, newRecord, nowMs),
     state: 'unreadable_record',
-    lastError: { code: 'unreadable_record', message, at, count: 1 },
+    lastError: { code: 'unreadable_record', message, at, since: at, count: 1 },
   };
 }
 
@@ -151,6 +223,7 @@ export function groupStatus(group: GroupConfig, record: GroupRecord, nowMs: numb
   return {
     group: group.id,
     instance: group.instance,
+    jid: record.jid ?? (group.identifier.kind === 'jid' ? group.identifier.jid : null),
     state: stateOf(group, record, nowMs),
     linkAgeMs: rotatedAt === null ? null : nowMs - rotatedAt,
     periodMs: group.enabled && rotatedAt !== null ? periodFrom(group, rotatedAt) : null,
@@ -161,6 +234,7 @@ export function groupStatus(group: GroupConfig, record: GroupRecord, nowMs: numb
       code: failure.code,
       message: failure.message,
       at: new Date(failure.at).toISOString(),
+      since: new Date(failure.since ?? failure.at).toISOString(),
       count: failure.count,
     },
     unverified,

@@ -160,7 +160,7 @@ describe('uses no private terms', () => {
   });
 
   it('on the page, on the terminal or in the metrics, whatever is wrong', async () => {
-    const lastErrorOf = (code: string) => ({ code, message: 'refused', at: badDay().at, count: 2 });
+    const lastErrorOf = (code: string) => ({ code, message: 'refused', at: badDay().at, since: badDay().at, count: 2 });
     const status: Status = {
       ...badDay(),
       paused: ['rotation-planner'],

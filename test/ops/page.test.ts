@@ -71,7 +71,13 @@ it('says that nothing needs attention, and shows instances and groups', async ()
 
 it('shows problems first, and lets no markup through', async () => {
   const evil = '<img src=x onerror="console.log(1)">';
-  const lastError = { code: 'not_admin', message: evil, at: '2026-01-05T11:55:00.000Z', count: 3 };
+  const lastError = {
+    code: 'not_admin',
+    message: evil,
+    at: '2026-01-05T11:55:00.000Z',
+    since: '2026-01-05T09:55:00.000Z',
+    count: 3,
+  };
   const status = {
     ...healthy,
     groups: [group(`bad${evil}`, { state: 'failing', lastError })],

@@ -1,6 +1,6 @@
 /** A status as it is read from Redis, and the health of a worker. */
 import type { Health } from '../../src/ops/readiness.ts';
-import type { GroupStatus, InstanceStatus, Status } from '../../src/status/status.ts';
+import type { GroupStatus, InstanceStatus, Status, WorkerStatus } from '../../src/status/status.ts';
 
 const hourMs = 3_600_000;
 
@@ -18,6 +18,7 @@ export function group(id: string, over: Partial<GroupStatus> = {}): GroupStatus 
   return {
     group: id,
     instance: 'bot',
+    jid: null,
     state: 'fresh',
     linkAgeMs: hourMs,
     periodMs: 2 * hourMs,
@@ -41,6 +42,17 @@ export function instance(name: string, over: Partial<InstanceStatus> = {}): Inst
   };
 }
 
+export function worker(host: string, over: Partial<WorkerStatus> = {}): WorkerStatus {
+  return {
+    host,
+    pid: 12,
+    version: '1.2.3',
+    startedAt: '2026-01-02T08:00:00.000Z',
+    config: { hash: '0123456789ab', since: '2026-01-04T18:30:00.000Z' },
+    ...over,
+  };
+}
+
 export const healthy: Status = {
   at: '2026-01-05T12:00:00.000Z',
   lastTickAgeMs: 2_000,
@@ -50,6 +62,8 @@ export const healthy: Status = {
   outbox: { 'invite-links': 0 },
   results: { 'invite-links': 7 },
   resultsByState: { 'invite-links': { waiting: 7, active: 0, delayed: 0, failed: 0 } },
+  backlog: { 'invite-links': { oldestAgeMs: 5_000, growingMs: 3_000, unpublishedAgeMs: null } },
+  workers: [worker('host-1')],
 };
 
 /** An ordinary bad day: one instance is disconnected, and two groups need attention. */
@@ -60,12 +74,14 @@ export function badDay(): Status {
     code: 'not_admin',
     message: 'Not authorized to reset group invite link (must be admin)',
     at: failedAt,
+    since: '2026-01-05T08:12:00.000Z',
     count: 3,
   };
   const gone = {
     code: 'group_not_found',
     message: 'Group not found or you are not a member of this group',
     at: failedAt,
+    since: failedAt,
     count: 1,
   };
   const named: GroupStatus[] = [

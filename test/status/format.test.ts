@@ -35,7 +35,7 @@ it('lists what needs attention, with durations and advice', () => {
 });
 
 it('says what to do about groups that are paused on their own', () => {
-  const lastError = { code: 'unreadable_record', message: 'not JSON', at: healthy.at, count: 1 };
+  const lastError = { code: 'unreadable_record', message: 'not JSON', at: healthy.at, since: healthy.at, count: 1 };
   const groups = [
     group('broken', { state: 'unreadable_record', lastError }),
     group('copy', { state: 'duplicate', duplicateOf: 'vip' }),
@@ -47,7 +47,7 @@ it('says what to do about groups that are paused on their own', () => {
 });
 
 it('never dates a failure in the future', () => {
-  const lastError = { code: 'not_admin', message: 'no', at: healthy.at, count: 1 };
+  const lastError = { code: 'not_admin', message: 'no', at: healthy.at, since: healthy.at, count: 1 };
   const failing = group('vip', { state: 'failing', lastError });
   const nowMs = Date.parse(healthy.at);
   expect(remarksText(failing, nowMs)).toBe('not_admin 0s ago: no');
@@ -55,7 +55,7 @@ it('never dates a failure in the future', () => {
 });
 
 it('lists twenty groups, and counts the others', () => {
-  const lastError = { code: 'not_admin', message: 'no', at: healthy.at, count: 1 };
+  const lastError = { code: 'not_admin', message: 'no', at: healthy.at, since: healthy.at, count: 1 };
   const groups = Array.from({ length: 22 }, (_, i) => group(`g${i}`, { state: 'failing', lastError }));
   const problems = problemsOf({ ...healthy, groups });
   expect(problems).toHaveLength(21);

@@ -1,10 +1,12 @@
-import { expect, it } from 'vitest';
+import { Queue } from 'bullmq';
+import { expect, it, onTestFinished } from 'vitest';
 import type { GroupConfig } from '../../src/config/config.ts';
 import { type GroupRecord, newRecord } from '../../src/groups/record.ts';
 import type { Schedule } from '../../src/schedule/schedule.ts';
 import { weekdays } from '../../src/schedule/window.ts';
 import { type GroupState, groupStatus, readStatus } from '../../src/status/status.ts';
 import { configOf, jid, line, registryRig } from '../groups/registryRig.ts';
+import { eventOf } from '../support/event.ts';
 
 const hourMs = 3_600_000;
 const nowMs = Date.parse('2026-01-07T12:00:00Z');
@@ -76,6 +78,24 @@ it('gives no period without a schedule or a link', () => {
     periodMs: null,
   });
   expect(groupStatus(group(), newRecord, nowMs)).toMatchObject({ linkAgeMs: null, periodMs: null, linkBy: null });
+});
+
+it('says for how long events have been waiting, and for how long more of them arrive', async () => {
+  const rig = registryRig();
+  const config = configOf([line('vip', 1)], `redis: { prefix: ${rig.prefix} }`);
+  const backlog = async () => (await readStatus(rig, config)).backlog['invite-links']!;
+  expect(await backlog()).toEqual({ oldestAgeMs: null, growingMs: 0, unpublishedAgeMs: null });
+  const queue = new Queue('invite-links', { connection: rig.redis, prefix: rig.prefix });
+  onTestFinished(() => queue.close());
+  const startMs = Date.now();
+  for (const agoMs of [60, 40, 0]) await queue.add('link.rotated', {}, { timestamp: startMs - agoMs * 60_000 });
+  const { oldestAgeMs, growingMs } = await backlog();
+  expect(growingMs).toBe(hourMs);
+  expect(oldestAgeMs).toBeGreaterThanOrEqual(hourMs);
+  await rig.redis.rpush(rig.keys.outbox('invite-links'), JSON.stringify(eventOf('vip', 1)), '{');
+  expect((await backlog()).unpublishedAgeMs).toBeGreaterThan(0);
+  await rig.redis.lpop(rig.keys.outbox('invite-links'));
+  expect((await backlog()).unpublishedAgeMs).toBeNull();
 });
 
 it("finds each group's record under its id, JID or former id", async () => {
