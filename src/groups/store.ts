@@ -1,7 +1,8 @@
 /**
  * Reads and writes group records and registrations. A change is a pure function of what it reads, saved by
  * compare-and-set: if anything that it has read was changed meanwhile, it is computed again. Records, their places in
- * the planner's indexes and their events are written in one atomic step. Publishing the events is the outbox's job.
+ * the planner's indexes, their events, the history of their links and the index of links are written in one atomic step.
+ * Publishing the events is the outbox's job.
  */
 import type { LinkEvent } from '../contract/event.ts';
 import type { Database } from '../redis/database.ts';
@@ -18,6 +19,7 @@ import {
   settleAt,
   verifyAt,
 } from './record.ts';
+import { parseHistory, rememberedMs, withRevisions } from './revisions.ts';
 
 const loadLua = loadScript('load', import.meta.url);
 const saveLua = loadScript('save', import.meta.url);
@@ -127,7 +129,8 @@ export function createGroupStore({ redis, keys }: Database): GroupStore {
       for (const [recordId, { version }] of seen) {
         checks.push([keys.group(recordId), 'version', version === 0 ? '' : String(version)]);
       }
-      if (await save(checks, writesOf(change, seen))) return change.result;
+      const writes = [...writesOf(change, seen), ...(await historyWrites(change, seen))];
+      if (await save(checks, writes)) return change.result;
       if (conflicts === maxConflicts) {
         throw new RecordError(`group ${[...seen.keys()].join(', ')}: changed in Redis ${conflicts} times in a row`);
       }
@@ -171,6 +174,38 @@ export function createGroupStore({ redis, keys }: Database): GroupStore {
     return writes;
   }
 
+  /**
+   * The history of each group that gets a new link, and the index of links. The version of the record, which is compared,
+   * stands for its history too.
+   */
+  async function historyWrites(
+    { records, events, reindex = true }: Edit<unknown>,
+    seen: ReadonlyMap<string, Snapshot>,
+  ): Promise<Write[]> {
+    const writes: Write[] = [];
+    // First: a link that moves to another record is written by that one last.
+    const expiring: Write[] = [];
+    for (const [recordId, after] of Object.entries(records ?? {})) {
+      const { record, nowMs } = seen.get(recordId) ?? { record: newRecord, nowMs: 0 };
+      const own = new Map(Object.entries(events ?? {})).get(recordId) ?? [];
+      if (own.some(isNewLink)) {
+        const stored = parseHistory(await redis.hget(keys.group(recordId), 'history'));
+        const { history, forgotten } = withRevisions(stored, record, own, nowMs);
+        writes.push(['HSET', keys.group(recordId), 'history', JSON.stringify(history)]);
+        for (const code of forgotten) writes.push(['DEL', keys.link(code)]);
+      }
+      const [from, to] = [record.link?.code, after?.link?.code];
+      const expire = (code: string, ms: number) => {
+        expiring.push(['SET', keys.link(code), recordId, 'PX', String(ms)]);
+      };
+      if (from !== undefined && from !== to) expire(from, rememberedMs);
+      if (to === undefined) continue;
+      if (after?.removedAt !== null) expire(to, historyMs);
+      else if (reindex || from !== to) writes.push(['SET', keys.link(to), recordId]);
+    }
+    return [...expiring, ...writes];
+  }
+
   /** False if something that was read has changed; then nothing was written. */
   async function save(checks: readonly Check[], writes: readonly Write[]): Promise<boolean> {
     if (writes.length === 0) return true;
@@ -208,6 +243,10 @@ export function createGroupStore({ redis, keys }: Database): GroupStore {
   };
 }
 
+function isNewLink({ type }: LinkEvent): boolean {
+  return type === 'link.rotated' || type === 'link.changed';
+}
+
 /** The record's times in the planner's indexes, by the index's key. Pure. */
 export function indexTimes(record: GroupRecord, keys: Keys): ReadonlyMap<string, number> {
   const instance = record.entry?.instance;
@@ -220,7 +259,7 @@ export function indexTimes(record: GroupRecord, keys: Keys): ReadonlyMap<string,
   return new Map(times.flatMap(([index, atMs]) => (atMs === null ? [] : [[index, atMs]])));
 }
 
-function parseRecord(recordId: string, key: string, json: string): GroupRecord {
+export function parseRecord(recordId: string, key: string, json: string): GroupRecord {
   const unreadable = (why: string) =>
     new RecordError(
       `group ${recordId}: its record in Redis cannot be read (${why}): run the version that wrote it, or delete the key ${key} to start over`,

@@ -1,3 +1,5 @@
+import { createHash } from 'node:crypto';
+
 /**
  * Every Redis key of this program, except BullMQ's own. All start with BullMQ's prefix, so that one prefix (with a
  * `{hash tag}` on Redis Cluster) keeps an installation together.
@@ -9,10 +11,14 @@ export function makeKeys(prefix: string) {
   const root = `${prefix}:invite-rotator`;
   return {
     /**
-     * Hash `{version, record}`: a group's state (`groups/record.ts`). `recordId`: its JID, or its id until that is
-     * known.
+     * Hash `{version, record, history}`: a group's state (`groups/record.ts`) and the revisions of its link
+     * (`groups/revisions.ts`). `recordId`: its JID, or its id until that is known.
      */
     group: (recordId: string) => `${root}:group:${recordId}`,
+    /** String: the record of the group that has or had this invite code. Expires some time after it was replaced. */
+    link: (code: string) => `${root}:link:${digestOf(code)}`,
+    /** String: present once the links that older versions stored have been indexed. */
+    linksIndexed: `${root}:links-indexed`,
     /** Hash, group id → JSON: its registration from the workers' files (`groups/record.ts`). */
     registered: `${root}:registered`,
     /** Hash, invite code → the JID that it was resolved to. */
@@ -74,4 +80,9 @@ export function makeKeys(prefix: string) {
     /** String with expiry: the time of a worker's last write, made to see whether it can write. */
     heartbeat: `${root}:heartbeat`,
   };
+}
+
+/** Names of keys appear in messages of Redis, so they contain no code. */
+function digestOf(code: string): string {
+  return createHash('sha256').update(code).digest('base64url').slice(0, 22);
 }

@@ -1,13 +1,14 @@
 /**
  * Compares what Redis holds with what it should hold while this worker runs, on a timer, and corrects it: the
- * registration of the file in force, the planner's scheduler, and what was lost when Redis was emptied or a clock was
- * set back. A step that fails is repeated at the next look and delays no other step.
+ * registration of the file in force, the planner's scheduler, the index of links, and what was lost when Redis was
+ * emptied or a clock was set back. A step that fails is repeated at the next look and delays no other step.
  *
  * A paused queue is a person's decision: it is only reported.
  */
 import { randomUUID } from 'node:crypto';
 import { pausedQueues } from '../bullmq/counts.ts';
 import { plannerQueue, queuesOf } from '../contract/queueNames.ts';
+import { indexLinks } from '../groups/history.ts';
 import { tickMs } from '../planner/headroom.ts';
 import type { Setback } from '../rotation/rewound.ts';
 import type { Base } from './base.ts';
@@ -81,7 +82,12 @@ export function createReconciler(base: Base, registration: GroupRegistration, sc
     }
   }
 
-  const steps = [reportPaused, registration.reconcile, () => scheduler.reconcile(paused.includes(plannerQueue))];
+  const steps = [
+    reportPaused,
+    registration.reconcile,
+    () => scheduler.reconcile(paused.includes(plannerQueue)),
+    () => indexLinks(base, base.store),
+  ];
 
   async function reconcile(): Promise<void> {
     for (const step of steps) await step().catch(onError);
