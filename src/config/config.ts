@@ -29,6 +29,8 @@ export interface InstanceConfig {
 export interface GroupConfig {
   readonly id: string;
   readonly identifier: GroupIdentifier;
+  /** For people who are invited. Null: the id. */
+  readonly title: string | null;
   /** Name of the instance that serves this group; always one of `instances`. */
   readonly instance: string;
   readonly schedule: Schedule;
@@ -102,5 +104,14 @@ export interface Config {
   readonly redis: RedisConfig;
   /** Where health, metrics and the status page are served; null: nowhere. */
   readonly ops: { readonly host: string; readonly port: number } | null;
+  /** Where `invite-rotator join` listens. */
+  readonly join: {
+    readonly host: string;
+    readonly port: number;
+    /** What people see before `/join/<group>`, without a slash at its end. Null: the address that it listens on. */
+    readonly publicUrl: string | null;
+    /** Where its metrics are served. Null: at the same address, to this machine only. */
+    readonly metrics: { readonly host: string; readonly port: number } | null;
+  };
   readonly shutdownTimeoutMs: number;
 }

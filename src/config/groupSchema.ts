@@ -1,5 +1,5 @@
 /**
- * An entry of `groups`; `defaults`, which may set every key of a group but `id` and `identifier`; and the group that
+ * An entry of `groups`; `defaults`, which may set every key of a group but `id`, `identifier` and `title`; and the group that
  * results from both.
  */
 import { z } from 'zod';
@@ -76,9 +76,19 @@ const scheduleKeys = {
 
 const notBoth = { not: { required: ['every', 'cron'] } };
 
-export const defaultsSchema = checkKeys(map(scheduleKeys), (defaults, report) =>
-  checkNotBoth(defaults, ['every', 'cron'], report),
+export const defaultsSchema = checkKeys(
+  map(scheduleKeys, { title: 'has no effect here: each group has a title of its own' }),
+  (defaults, report) => checkNotBoth(defaults, ['every', 'cron'], report),
 ).meta(notBoth);
+
+const expectedTitle = 'a title of 1 to 100 characters on one line';
+
+function titleProblem(title: string): string | null {
+  const { length } = title.trim();
+  return length >= 1 && length <= 100 && !/[\p{Cc}\u2028\u2029]/u.test(title.trim())
+    ? null
+    : `expected ${expectedTitle}`;
+}
 
 export const groupSchema = checkKeys(
   map({
@@ -92,6 +102,10 @@ export const groupSchema = checkKeys(
       const read = readIdentifier(text);
       return 'problem' in read ? read.problem : null;
     }).describe('JID, invite code or invite link'),
+    title: checkedText(`${expectedTitle}, in quotes`, titleProblem)
+      .transform((title) => title.trim())
+      .optional()
+      .describe('Name of the group for people who are invited; the id if none is set'),
     ...scheduleKeys,
   }),
   (group, report) => checkNotBoth(group, ['every', 'cron'], report),
@@ -109,6 +123,7 @@ export function resolveGroup(own: GroupKeys, defaults: Defaults, onlyInstance: s
   return {
     id: own.id,
     identifier,
+    title: own.title ?? null,
     instance,
     schedule,
     firstSeen: own.firstSeen ?? defaults.firstSeen ?? 'spread',

@@ -11,7 +11,15 @@ import { didYouMean } from './nearMiss.ts';
 import { formatPath, type Path, truncate } from './problems.ts';
 import { redisSchema, toRedisConfig } from './redisSchema.ts';
 import { secretSource } from './secrets.ts';
-import { apiSchema, instanceSchema, opsSchema, resultsSchema, retrySchema, verifySchema } from './sections.ts';
+import {
+  apiSchema,
+  instanceSchema,
+  joinSchema,
+  opsSchema,
+  resultsSchema,
+  retrySchema,
+  verifySchema,
+} from './sections.ts';
 import {
   duplicatesIn,
   duration,
@@ -31,13 +39,14 @@ import {
 export const fileSchema = map({
   api: section(apiSchema),
   instances: list(instanceSchema).describe('RyzeAPI instances: WhatsApp numbers'),
-  defaults: section(defaultsSchema).describe('Any key of a group but id and identifier'),
+  defaults: section(defaultsSchema).describe('Any key of a group but id, identifier and title'),
   groups: list(groupSchema).describe('Groups whose invite links are rotated'),
   retry: section(retrySchema),
   verify: section(unlessOff(verifySchema)).describe('Reads links back when budget is idle; "off" turns it off'),
   results: section(resultsSchema),
   redis: section(redisSchema),
   ops: section(unlessOff(opsSchema)).describe('Health, metrics and a status page over HTTP; "off" turns them off'),
+  join: section(joinSchema).describe('Stable addresses, served by `invite-rotator join`'),
   shutdownTimeout: duration(0, hourMs).prefault('40s').describe('After a signal, work in flight may take this long'),
 });
 
@@ -121,7 +130,7 @@ function checkGroup(
 }
 
 function toConfig(keys: FileKeys, file: string, hash: string): Config {
-  const { api, retry, verify, ops } = keys;
+  const { api, retry, verify, ops, join } = keys;
   const onlyInstance = onlyOne(keys.instances.map(({ name }) => name));
   const groups = keys.groups.flatMap((group) => resolveGroup(group, keys.defaults, onlyInstance) ?? []);
   return {
@@ -136,6 +145,7 @@ function toConfig(keys: FileKeys, file: string, hash: string): Config {
     results: keys.results,
     redis: toRedisConfig(keys.redis, file),
     ops: typeof ops === 'object' ? ops : null,
+    join: { ...join, publicUrl: join.publicUrl ?? null, metrics: join.metrics ?? null },
     shutdownTimeoutMs: keys.shutdownTimeout,
   };
 }

@@ -18,13 +18,23 @@ import {
   variableName,
 } from './values.ts';
 
+/** What is wrong with any address of a web server, or null. */
+function addressProblem(text: string, expected: string): string | null {
+  const url = URL.canParse(text) && !/\s/.test(text) ? new URL(text) : null;
+  if (url === null || !/^https?:$/.test(url.protocol)) return expected;
+  if (url.username !== '' || url.password !== '') return 'must not contain a user or password';
+  return /[?#]/.test(text) ? 'must not contain a query or fragment' : null;
+}
+
+/** In its standard form, without a slash at its end. */
+const withoutSlash = (text: string) => new URL(text).href.replace(/\/+$/, '');
+
 const loopback = /^(localhost|.+\.localhost|127(\.\d{1,3}){3}|\[::1\])$/;
 
 function baseUrlProblem(text: string): string | null {
-  const url = URL.canParse(text) ? new URL(text) : null;
-  if (url === null || !/^https?:$/.test(url.protocol)) return 'expected an address like https://ryzeapi.cloud';
-  if (url.username !== '' || url.password !== '') return 'must not contain a user or password';
-  if (/[?#]/.test(text)) return 'must not contain a query or fragment';
+  const problem = addressProblem(text, 'expected an address like https://ryzeapi.cloud');
+  if (problem !== null) return problem;
+  const url = new URL(text);
   if (url.protocol === 'https:' || loopback.test(url.hostname)) return null;
   return 'http would send the token in the clear: use https (http is for loopback hosts only)';
 }
@@ -34,7 +44,7 @@ const defaultSettleTime = '90s';
 export const apiSchema = checkKeys(
   map({
     baseUrl: checkedText('an address like https://ryzeapi.cloud', baseUrlProblem)
-      .transform((text) => new URL(text).href.replace(/\/+$/, ''))
+      .transform(withoutSlash)
       .prefault('https://ryzeapi.cloud')
       .describe('Address of RyzeAPI; http only for loopback hosts'),
     timeout: duration(100, 600_000).prefault('30s').describe('For one whole call'),
@@ -127,4 +137,24 @@ export const opsSchema = map({
     .prefault('127.0.0.1')
     .describe('Loopback by default; protect the pages yourself if you choose another address'),
   port: integer(0, 65_535).prefault(9400),
+});
+
+const expectedUrl = 'an address like https://example.org';
+
+function publicUrlProblem(text: string): string | null {
+  const problem = addressProblem(text, `expected ${expectedUrl}`);
+  if (problem !== null) return problem;
+  return /\/join\/*$/.test(new URL(text).pathname) ? 'must not end in "/join", which is added to it' : null;
+}
+
+export const joinSchema = map({
+  host: hostName.prefault('127.0.0.1').describe('Where `invite-rotator join` listens; put a proxy with TLS before it'),
+  port: integer(0, 65_535).prefault(9401),
+  publicUrl: checkedText(expectedUrl, publicUrlProblem)
+    .transform(withoutSlash)
+    .optional()
+    .describe('What people see before /join/<group>, in QR codes and on pages; may have a path'),
+  metrics: map({ host: hostName.prefault('127.0.0.1'), port: integer(0, 65_535) })
+    .optional()
+    .describe('Serves /metrics here, for a Prometheus on another machine'),
 });

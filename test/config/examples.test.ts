@@ -24,6 +24,7 @@ it('the JSON Schema knows every key, and refuses unknown ones', () => {
     'results',
     'redis',
     'ops',
+    'join',
     'shutdownTimeout',
   ]);
   expect(schema).toMatchObject({ additionalProperties: false, required: ['instances', 'groups'] });

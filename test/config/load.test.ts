@@ -306,6 +306,7 @@ describe('a good file', () => {
     const group = {
       id: 'vip',
       identifier: { kind: 'jid', jid: '120363406289005073@g.us' },
+      title: null,
       instance: 'bot',
       schedule: { kind: 'every', everyMs: 86_400_000, timezone: 'UTC', window: null },
       firstSeen: 'spread',
@@ -331,6 +332,7 @@ describe('a good file', () => {
       results: { queues: ['invite-links'] },
       redis: { prefix: 'bull', servers: null },
       ops: { host: '127.0.0.1', port: 9400 },
+      join: { host: '127.0.0.1', port: 9401, publicUrl: null, metrics: null },
       shutdownTimeoutMs: 40_000,
     });
   });

@@ -15,6 +15,7 @@ const group = (over: Partial<GroupConfig> = {}): GroupConfig => ({
   id: 'vip',
   instance: 'bot',
   identifier: { kind: 'jid', jid: '120363406289005073@g.us' },
+  title: null,
   schedule: every,
   firstSeen: 'rotate',
   enabled: true,
