@@ -2,6 +2,7 @@
 /** The command line: names, options, help and exit codes. Loads only the command that runs, from `commands/`. */
 import { Command, CommanderError } from 'commander';
 import { CommandError, defaultConfigFile } from './commands/context.ts';
+import { end, endAtSignals, endSoon, OutputError } from './commands/output.ts';
 import { ConfigError } from './config/problems.ts';
 import { redactSecrets } from './log.ts';
 import { RedisStartError, refusalOf, refusalReasons } from './redis/errors.ts';
@@ -9,23 +10,32 @@ import { version } from './version.ts';
 
 /** Set by the command that ran. */
 let exitCode = 0;
+/** Changed by a command whose standard output is a log: nobody may be reading it, which must not keep the process. */
+let finish: (code: number) => Promise<never> = end;
 
 function command(name: string, description: string): Command {
   return new Command(name)
     .description(description)
     .option('-c, --config <path>', `configuration file (default: $ROTATOR_CONFIG or ${defaultConfigFile})`)
     .configureHelp({ sortOptions: true })
+    .configureOutput({ outputError: silent })
+    .showSuggestionAfterError(false)
     .exitOverride();
 }
+
+/** Errors are printed by `explain`. */
+function silent(): void {}
 
 const program = new Command('invite-rotator')
   .description('Rotates WhatsApp group invite links through RyzeAPI and publishes every new one to a BullMQ queue.')
   .version(version)
-  .exitOverride()
-  .showHelpAfterError('(see --help)');
+  .configureOutput({ outputError: silent })
+  .showSuggestionAfterError(false)
+  .exitOverride();
 
 program.addCommand(
   command('start', 'run the worker; start an embedded Redis if none is configured').action(async (options) => {
+    finish = endSoon;
     const { start } = await import('./commands/start.ts');
     exitCode = await start(options);
   }),
@@ -75,25 +85,32 @@ program.addCommand(
 process.stderr.on('error', () => {});
 // Node.js would print all properties of the error, such as a Redis command with links among its arguments.
 process.on('uncaughtException', (error: NodeJS.ErrnoException) => {
-  // The reader of a pipe, such as `head`, has closed it: not an error.
-  process.exit(error.code === 'EPIPE' && error.syscall === 'write' ? exitCode : explain(error));
+  // Only streams without a listener for errors get here: standard output, unless the command listens.
+  void finish(explain(error.syscall === 'write' ? new OutputError(error) : error));
 });
+endAtSignals();
 try {
   await program.parseAsync();
-  process.exit(exitCode);
 } catch (error) {
-  process.exit(explain(error));
+  exitCode = explain(error);
 }
+await finish(exitCode);
 
 /** Prints one line for what a user can correct, and a stack trace for a bug. Returns the exit code. */
 function explain(error: unknown): number {
-  // Commander has printed its message already, and reports help as an error too.
-  if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
+  if (error instanceof CommanderError) return explainUsage(error);
   if (error instanceof ConfigError) return fail(error.message, 2);
   if (error instanceof CommandError) return fail(error.message, error.exitCode);
+  if (error instanceof OutputError) return error.isClosed ? 0 : fail(error.message, 1);
   if (error instanceof RedisStartError) return fail(error.message, 1);
   if (error instanceof Error && error.name === 'ReplyError') return fail(replyText(error), 1);
   return fail(error instanceof Error ? (error.stack ?? error.message) : String(error), 1);
+}
+
+/** Commander reports help as an error too, after printing it. */
+function explainUsage({ exitCode, code, message }: CommanderError): number {
+  if (exitCode === 0) return 0;
+  return code === 'commander.help' ? 2 : fail(`${message} (see --help)`, 2);
 }
 
 /** Names the command and key for which a Redis user lacks the permission. */

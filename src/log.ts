@@ -107,9 +107,8 @@ function toStream(target: Writable): Deliver {
 /** Bypasses Node.js's stream, which is unusable after its first failure, although a full disk may be emptied. */
 function toFile(fd: number): Deliver {
   return (text) => {
-    const bytes = Buffer.from(text);
     try {
-      for (let at = 0; at < bytes.length; ) at += writeSync(fd, bytes, at);
+      writeFully(fd, text);
       return true;
     } catch {
       return false;
@@ -117,7 +116,14 @@ function toFile(fd: number): Deliver {
   };
 }
 
-function isFile(target: LogTarget): boolean {
+/** A full disk may take only a part, and refuses the next one. */
+export function writeFully(fd: number, text: string | Buffer): void {
+  const bytes = Buffer.from(text);
+  for (let at = 0; at < bytes.length; ) at += writeSync(fd, bytes, at);
+}
+
+/** Whether the target is written synchronously, without a pipe or a terminal. */
+export function isFile(target: LogTarget): boolean {
   if (target.isTTY === true || target.fd === undefined) return false;
   const stats = fstatSync(target.fd);
   return stats.isFile() || stats.isCharacterDevice();

@@ -3,6 +3,7 @@ import { formatRate } from '../config/demand.ts';
 import { durationHint, formatDurationUp, parseDuration } from '../config/duration.ts';
 import { type FirstStart, makePlan, type Plan, type PlannedInstance, type Preview, previewOf } from '../config/plan.ts';
 import { CommandError, type CommonOptions, readConfig } from './context.ts';
+import { print } from './output.ts';
 import { plainTable } from './table.ts';
 
 export interface CheckOptions extends CommonOptions {
@@ -22,8 +23,8 @@ export async function check(options: CheckOptions): Promise<number> {
   const nowMs = Date.now();
   const shown =
     previewMs === null ? makePlan(config, nowMs) : { file: config.file, ...previewOf(config.groups, nowMs, previewMs) };
-  if (options.json) process.stdout.write(`${JSON.stringify('rotations' in shown ? withDates(shown) : shown)}\n`);
-  else process.stdout.write(`${'rotations' in shown ? renderPreview(shown) : renderPlan(shown)}\n`);
+  if (options.json) await print(`${JSON.stringify('rotations' in shown ? withDates(shown) : shown)}\n`);
+  else await print(`${'rotations' in shown ? renderPreview(shown) : renderPlan(shown)}\n`);
   return 0;
 }
 

@@ -1,6 +1,7 @@
 /**
  * What the commands share: reading the file, connecting to Redis, signals and exit codes. Exit codes: 0 success, 1 failed
- * while running, 2 wrong usage or invalid configuration.
+ * while running, 2 wrong usage or invalid configuration, 130 and 143 ended by SIGINT or SIGTERM. A command writes its
+ * data with `print` (`output.ts`) and returns its exit code; it never calls `process.exit`.
  */
 
 import { resolve } from 'node:path';
@@ -11,6 +12,7 @@ import { connectRedis } from '../redis/connection.ts';
 import { createDatabase, type Database } from '../redis/database.ts';
 import { writeProblem } from '../redis/inspect.ts';
 import { createRefusals } from '../redis/outage.ts';
+import { endSoon, ignoreSignals, type StopSignal } from './output.ts';
 import { runningRedis } from './redisTarget.ts';
 
 /** A failure whose message is printed without a stack trace. */
@@ -78,14 +80,18 @@ export async function withRedis<T>(
   }
 }
 
-/** Resolves at the first SIGTERM or SIGINT. A second one ends the process at once. */
-export function stopSignal(): Promise<NodeJS.Signals> {
+/**
+ * Resolves at the first SIGTERM or SIGINT, which from now on do not end the process. A second one ends it at once, with
+ * `secondCode`.
+ */
+export function stopSignal(secondCode: (signal: StopSignal) => number = () => 1): Promise<StopSignal> {
+  ignoreSignals();
   return new Promise((done) => {
     let stopping = false;
     const onSignal = (signal: NodeJS.Signals) => {
-      if (stopping) process.exit(1);
+      if (stopping) void endSoon(secondCode(signal as StopSignal));
       stopping = true;
-      done(signal);
+      done(signal as StopSignal);
     };
     process.on('SIGTERM', onSignal);
     process.on('SIGINT', onSignal);

@@ -20,6 +20,7 @@ import { version } from '../version.ts';
 import { type Service, startService } from '../worker/service.ts';
 import { createTokens, type Tokens } from '../worker/tokens.ts';
 import { abortOn, CommandError, type CommonOptions, configFile, stopSignal } from './context.ts';
+import { endSoon } from './output.ts';
 import { configuredRedis } from './redisTarget.ts';
 
 export async function start(options: CommonOptions): Promise<number> {
@@ -109,7 +110,7 @@ async function serve(redis: RedisClient, server: string, outage: Outage, run: Ru
       { event: 'stopped.late' },
       'shutdownTimeout is over: exiting with unfinished work, which the next start resumes',
     );
-    process.exit(1);
+    void endSoon(1);
   }, service.config.shutdownTimeoutMs);
   // The pages stay open until the work is done, so that they show that the worker is stopping.
   await Promise.race([service.close(), unfinishable(service, outage)]);
@@ -203,7 +204,7 @@ function watchEmbedded(log: Logger): Pick<EmbeddedOptions, 'onExit' | 'onRestart
       log.warn({ event: 'redis.embedded', pid, data: dataDir }, 'embedded Redis restarted with its data'),
     onFailure: (error) => {
       log.fatal({ event: 'redis.embedded.failed', err: error }, 'the embedded Redis cannot be restarted: exiting');
-      process.exit(1);
+      void endSoon(1);
     },
   };
 }

@@ -15,6 +15,7 @@ import {
 } from '../status/format.ts';
 import { type GroupState, readStatus, type Status } from '../status/status.ts';
 import { type CommonOptions, readConfig, stopSignal, withRedis } from './context.ts';
+import { print } from './output.ts';
 import { plainTable } from './table.ts';
 
 export interface StatusOptions extends CommonOptions {
@@ -28,8 +29,8 @@ export async function status(options: StatusOptions): Promise<number> {
   return await withRedis(config.redis, async (db) => {
     const show = async () => {
       const now = await readStatus(db, config);
-      if (options.json) process.stdout.write(`${JSON.stringify(now)}\n`);
-      else process.stdout.write(`${options.watch ? '\x1b[2J\x1b[H' : ''}${renderStatus(now)}\n`);
+      if (options.json) await print(`${JSON.stringify(now)}\n`);
+      else await print(`${options.watch ? '\x1b[2J\x1b[H' : ''}${renderStatus(now)}\n`);
     };
     await show();
     if (!options.watch) return 0;
