@@ -98,7 +98,7 @@ export const groupSchema = checkKeys(
         error: 'expected 1 to 64 of a-z, 0-9, "_" or "-", beginning with a letter or digit',
       })
       .describe('Name of the group in this program'),
-    identifier: checkedText('a JID, an invite code or an invite link, as text (put it in quotes)', (text) => {
+    identifier: checkedText('a JID (…@g.us), an invite code or an invite link, as text (put it in quotes)', (text) => {
       const read = readIdentifier(text);
       return 'problem' in read ? read.problem : null;
     }).describe('JID, invite code or invite link'),

@@ -35,7 +35,9 @@ export function integer(min: number, max: number) {
 
 /** Text for which `problemOf` returns null. Messages never quote the text, because it may be a secret. */
 export function checkedText(expected: string, problemOf: (text: string) => string | null) {
-  return z.string({ error: `expected ${expected}` }).superRefine((text, context) => {
+  const error = ({ input }: { readonly input?: unknown }) =>
+    `expected ${expected}, found ${describeValue(input, false)}`;
+  return z.string({ error }).superRefine((text, context) => {
     const message = problemOf(text);
     if (message !== null) context.addIssue({ code: 'custom', message });
   });

@@ -10,9 +10,15 @@ export type GroupIdentifier =
 const JID = /^[0-9]{5,25}(-[0-9]{5,20})?@g\.us$/;
 const CODE = /^[A-Za-z0-9_-]{6,64}$/;
 
-/** Invisible characters that chat programs and office programs put around copied text. */
-const INVISIBLE = /[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]/u;
+/** Characters without a shape, which chat programs and office programs put around copied text. */
+const INVISIBLE = /[\p{Cf}\p{Cc}\u115f\u3164]|\u034f|[\ufe00-\ufe0f]/u;
 const AROUND = new RegExp(`^(?:\\s|${INVISIBLE.source})+|(?:\\s|${INVISIBLE.source})+$`, 'gu');
+/** What people put around a link or an id, and the end of a sentence. */
+const WRAPPED = /^(?:<(.*)>|"(.*)"|'(.*)'|`(.*)`|\((.*)\)|\[(.*)\]|“(.*)”|«(.*)»|(.*)[.,;])$/s;
+
+interface NotAnIdentifier {
+  readonly problem: string;
+}
 
 /** Reads a JID, an invite code or an invite link. Null if it is none of them. */
 export function parseIdentifier(text: string): GroupIdentifier | null {
@@ -22,36 +28,73 @@ export function parseIdentifier(text: string): GroupIdentifier | null {
 
 /**
  * The same, and says what the text is instead if it does not name a group. A problem never quotes the text, because it
- * may be a link.
+ * may be a link. Places count the characters of the whole text.
  */
-export function readIdentifier(text: string): GroupIdentifier | { readonly problem: string } {
-  const bare = text
-    .replace(AROUND, '')
-    .replace(/^<(.*)>$/, '$1')
-    .replace(AROUND, '');
-  const invisible = INVISIBLE.exec(bare);
-  if (invisible !== null) return { problem: invisibleProblem(bare, invisible.index) };
-  if (JID.test(bare)) return { kind: 'jid', jid: bare };
-  if (bare.includes('@')) return { problem: addressProblem(bare) };
-  if (/[./]/.test(bare)) return readLink(bare);
-  if (/^\+?[0-9][0-9 ()-]*$/.test(bare)) return { problem: digitsProblem(bare) };
-  if (isInviteCode(bare)) return { kind: 'code', code: bare };
-  return { problem: CODE.test(bare) ? notACode : expected };
+export function readIdentifier(text: string): GroupIdentifier | NotAnIdentifier {
+  const bare = unwrapped(text);
+  const place = { text: bare, from: text.indexOf(bare) };
+  const invisible = INVISIBLE.exec(bare.replace(/\s/gu, ' '));
+  if (invisible !== null) return characterProblem(place, invisible.index);
+  const jid = jidOf(bare);
+  if (jid !== null) return { kind: 'jid', jid };
+  if (/^[a-z]+:\/|whatsapp\.com|\bwa\.me\b/i.test(bare)) return readLink(place);
+  if (bare.includes('@')) return addressProblem(place);
+  if (/^(tel:)?[+(]?[0-9][0-9\s().+/-]*$/i.test(bare)) return { problem: digitsProblem(bare) };
+  if (/\s/u.test(bare)) return characterProblem(place, bare.search(/\s/u), expected);
+  if (/[./]/.test(bare)) return { problem: `is not an invite link: ${expected}` };
+  const odd = bare.search(/[^A-Za-z0-9_-]/);
+  if (odd !== -1) return characterProblem(place, odd, expected);
+  if (isInviteCode(bare) && !isName(bare)) return { kind: 'code', code: bare };
+  return { problem: CODE.test(bare) ? notACode : bare === '' ? `is empty: ${expected}` : expected };
 }
 
 const expected = 'expected a JID (…@g.us), an invite code or an invite link (https://chat.whatsapp.com/…)';
-const notACode = `is not an invite code, which mixes upper and lower case or has digits: ${expected}`;
+const notACode = `is a name, not an invite code, which has about 22 letters and digits: ${expected}`;
 
-function readLink(text: string): GroupIdentifier | { readonly problem: string } {
-  const code = inviteCodeOf(text);
+/** Without blanks, invisible characters, brackets and quotes around it. */
+function unwrapped(text: string): string {
+  let bare = text.replace(AROUND, '');
+  for (let match = WRAPPED.exec(bare); match !== null; match = WRAPPED.exec(bare)) {
+    bare = (match.slice(1).find((inside) => inside !== undefined) ?? '').replace(AROUND, '');
+  }
+  return bare;
+}
+
+/** A JID in any case, also with the number of a device, as libraries print it. */
+function jidOf(text: string): string | null {
+  const jid = text.toLowerCase().replace(/:[0-9]{1,4}@/, '@');
+  return isJid(jid) ? jid : null;
+}
+
+/** A part of the text, and its place there. */
+interface Part {
+  readonly text: string;
+  readonly from: number;
+}
+
+function readLink(link: Part): GroupIdentifier | NotAnIdentifier {
+  const code = inviteCodeOf(link.text);
   if (code !== null) return { kind: 'code', code };
-  if (/(^|[/.])wa\.me\//i.test(text)) return { problem: `is a link to a person, not to a group: ${expected}` };
-  if (/whatsapp\.com\/channel\//i.test(text)) return { problem: `is a link to a channel, not to a group: ${expected}` };
-  if (/chat\.whatsapp\.com/i.test(text))
-    return {
-      problem: 'is not a whole invite link: expected https://chat.whatsapp.com/ followed by the code, and nothing else',
-    };
-  return { problem: expected };
+  const blank = link.text.search(/\s/u);
+  if (blank !== -1) return characterProblem(link, blank);
+  const url = urlOf(link.text);
+  const host = url?.hostname.replace(/^www\./, '') ?? '';
+  if (url === null || !/(^|\.)(whatsapp\.com|wa\.me)$/.test(host))
+    return { problem: `is a link, but not an invite link: ${expected}` };
+  if (host !== 'chat.whatsapp.com') return { problem: `is a link to ${ownerOfLink(host, url.pathname)}: ${expected}` };
+  const whole = 'expected https://chat.whatsapp.com/ followed by the code, and nothing else';
+  const [, before = '', last = ''] = /^(.*?chat\.whatsapp\.com\/+(?:invite\/+)?)([^?#]*)/i.exec(link.text) ?? [];
+  const odd = last.replace(/\/+$/, '').search(/[^A-Za-z0-9_-]/);
+  if (odd !== -1) return characterProblem(link, before.length + odd);
+  return { problem: `is not a whole invite link${last === '' ? ': its code is missing' : ''}: ${whole}` };
+}
+
+function ownerOfLink(host: string, path: string): string {
+  if (/^\/channel\b/i.test(path)) return 'a channel, not to a group';
+  if (/^\/communit/i.test(path)) return 'a community, not to a group';
+  if (host === 'web.whatsapp.com') return 'WhatsApp Web, not to a group';
+  if (host === 'wa.me' || host === 'api.whatsapp.com') return 'a person, not to a group';
+  return "WhatsApp's website, not to a group";
 }
 
 /** What the address after the `@` belongs to. */
@@ -59,26 +102,50 @@ const addresses: Readonly<Record<string, string>> = {
   'c.us': 'a person',
   's.whatsapp.net': 'a person',
   lid: 'a person',
+  hosted: 'a person',
   newsletter: 'a channel',
   broadcast: 'a broadcast list',
+  bot: 'a bot',
 };
 
-function addressProblem(text: string): string {
+function addressProblem(address: Part): NotAnIdentifier {
+  const { text } = address;
   const owner = addresses[text.slice(text.lastIndexOf('@') + 1).toLowerCase()];
-  if (owner !== undefined) return `is the address of ${owner}, not of a group: the JID of a group ends in @g.us`;
-  return 'is not a JID: expected digits and @g.us, such as 120363406289005073@g.us';
+  if (owner !== undefined)
+    return { problem: `is the address of ${owner}, not of a group: the JID of a group ends in @g.us` };
+  const odd = text.search(/\s/u);
+  if (odd !== -1) return characterProblem(address, odd);
+  const end = /^[0-9-]+(?::[0-9]+)?@g\.us(?=.)/i.exec(text)?.[0].length;
+  if (end !== undefined) return characterProblem(address, end);
+  return { problem: 'is not a JID: expected digits and @g.us, such as 120363406289005073@g.us' };
 }
 
-/** The JIDs of groups have 18 digits; phone numbers have at most 15. */
+/** The JIDs of groups have 18 digits, or two numbers with a hyphen between them; phone numbers have at most 15. */
 function digitsProblem(text: string): string {
   const digits = text.replace(/[^0-9]/g, '');
-  if (digits.length > 15) return 'is a JID without its end: append @g.us';
-  return `is a phone number, not a group: ${expected}`;
+  if (digits.length <= 15) return `is a phone number, not a group: ${expected}`;
+  return 'is digits alone: if they are the JID of a group, append @g.us';
 }
 
-function invisibleProblem(text: string, at: number): string {
-  const name = (text.codePointAt(at) ?? 0).toString(16).toUpperCase().padStart(4, '0');
-  return `contains the invisible character U+${name} after ${at} characters: remove it`;
+/** Names a character that does not belong there. It is shown as it is only if one can see it. */
+function characterProblem({ text, from }: Part, index: number, advice = 'remove it'): NotAnIdentifier {
+  const character = String.fromCodePoint(text.codePointAt(index) ?? 0);
+  const code = `U+${(text.codePointAt(index) ?? 0).toString(16).toUpperCase().padStart(4, '0')}`;
+  const after = `after ${from + index} characters: ${advice}`;
+  if (/[!-~]/.test(character)) return { problem: `contains "${character}" ${after}` };
+  if (character === ' ') return { problem: `contains a blank ${after}` };
+  const kind = /\s/u.test(character) ? 'the blank' : INVISIBLE.test(character) ? 'the invisible character' : '';
+  return { problem: `contains ${kind === '' ? 'the character' : kind} ${code} ${after}` };
+}
+
+/**
+ * Whether a text that could be a code is rather the name of a group. Codes are random: among so few characters, they have
+ * no words, and real ones have neither `_` nor `-`.
+ */
+function isName(text: string): boolean {
+  const hasSeparator = /[_-]/.test(text);
+  if (text.length >= 20) return hasSeparator && !/^(?=.*[a-z])(?=.*[A-Z])(?=.*[0-9])/.test(text);
+  return hasSeparator || /^[A-Z]?[a-z]{2,}(?:[A-Z][a-z]{2,})*[0-9]{0,4}$/.test(text);
 }
 
 export function isJid(text: string): boolean {
@@ -107,18 +174,23 @@ export function isInviteCode(text: string): boolean {
 
 /**
  * The code of an invite link as servers and people write it: any case of the host, `www.`, `invite/`, a query or a
- * fragment. null if it is not an invite link.
+ * fragment, or the form that opens the app. null if it is not an invite link.
  */
 export function inviteCodeOf(link: string): string | null {
   const text = link.trim();
-  if (/\s/.test(text)) return null;
-  let url: URL;
-  try {
-    url = new URL(/^[a-z]+:\/\//i.test(text) ? text : `https://${text}`);
-  } catch {
-    return null;
-  }
-  const isWhatsApp = /^(www\.)?chat\.whatsapp\.com$/.test(url.hostname) && /^https?:$/.test(url.protocol);
-  const code = /^\/(?:invite\/)?([^/]+)\/?$/i.exec(url.pathname)?.[1];
-  return isWhatsApp && code !== undefined && isInviteCode(code) ? code : null;
+  const url = /\s/.test(text) ? null : urlOf(text);
+  if (url === null) return null;
+  const code = codeIn(url);
+  return code !== null && isInviteCode(code) ? code : null;
+}
+
+function codeIn({ protocol, hostname, pathname, searchParams }: URL): string | null {
+  if (protocol === 'whatsapp:') return hostname === 'chat' ? searchParams.get('code') : null;
+  const isWhatsApp = /^(www\.)?chat\.whatsapp\.com\.?$/.test(hostname) && /^https?:$/.test(protocol);
+  return (isWhatsApp && /^\/+(?:invite\/+)?([^/]+)\/*$/i.exec(pathname)?.[1]) || null;
+}
+
+function urlOf(text: string): URL | null {
+  const url = /^[a-z]+:/i.test(text) ? text : `https://${text}`;
+  return URL.canParse(url) ? new URL(url) : null;
 }

@@ -146,7 +146,7 @@ describe('a bad file is reported', () => {
       'a bad identifier',
       groups('{ id: a, identifier: "not a group", every: 1d }'),
       [
-        '3:26 groups[0].identifier: expected a JID (…@g.us), an invite code or an invite link (https://chat.whatsapp.com/…)',
+        '3:26 groups[0].identifier: contains a blank after 3 characters: expected a JID (…@g.us), an invite code or an invite link (https://chat.whatsapp.com/…)',
       ],
     ],
     [
