@@ -12,7 +12,12 @@ import { type Logger, pino, stdSerializers, stdTimeFunctions } from 'pino';
 export type { Logger } from 'pino';
 
 const secretFields = ['token', 'inviteCode', 'inviteLink', 'previousInviteCode', 'code.invite', 'link', 'url.password'];
-const inviteLink = /chat\.whatsapp\.com\/[^\s"'\\]+/g;
+/** Where an invite link has its code, also in JSON or encoded in another address. */
+const beforeCode =
+  /chat\.whatsapp\.com(?:\\?\/|%2f)+(?:invite(?:\\?\/|%2f)+)?|whatsapp:(?:\\?\/)*chat(?:\\?\/)*\?code=/;
+/** What the program's own texts have in place of a code. */
+const placeholder = /^(?:<code>|code|…|\.\.\.|\[redacted\])(?![\w%-])/i;
+const inviteLink = new RegExp(`(${beforeCode.source})([^\\s"'\\\\]+)`, 'gi');
 
 const secrets = new Set<string>();
 
@@ -23,7 +28,9 @@ export function registerSecret(secret: string): void {
 
 /** Redacts invite links and registered secrets. */
 export function redactSecrets(text: string): string {
-  let clean = text.replace(inviteLink, 'chat.whatsapp.com/[redacted]');
+  let clean = text.replace(inviteLink, (link, before: string, code: string) =>
+    placeholder.test(code) ? link : `${before}[redacted]`,
+  );
   for (const secret of secrets) clean = clean.replaceAll(secret, '[redacted]');
   return clean;
 }

@@ -61,6 +61,33 @@ it('does the same on a terminal', () => {
   expect(text()).toContain('https://chat.whatsapp.com/[redacted] and [redacted]');
 });
 
+it.each([
+  'https://chat.whatsapp.com/QrStUvWxYz12',
+  'HTTPS://CHAT.WHATSAPP.COM/QrStUvWxYz12',
+  'chat.whatsapp.com/invite/QrStUvWxYz12?x=1',
+  '<https://chat.whatsapp.com//QrStUvWxYz12>',
+  'https://chat.whatsapp.com/code-QrStUvWxYz12',
+  'https://chat.whatsapp.com/codeQrStUvWxYz12',
+  'https://chat.whatsapp.com/…QrStUvWxYz12',
+  'https://chat.whatsapp.com/<QrStUvWxYz12>',
+  String.raw`{"link":"https:\/\/chat.whatsapp.com\/QrStUvWxYz12"}`,
+  'https://api.example/info?identifier=https%3A%2F%2Fchat.whatsapp.com%2FQrStUvWxYz12',
+  'whatsapp://chat/?code=QrStUvWxYz12',
+])('redacts %s', (text) => {
+  const clean = redactSecrets(`a ${text} b`);
+  expect(clean).toContain('[redacted]');
+  expect(clean).not.toContain('QrStUvWxYz12');
+  expect(redactSecrets(clean)).toBe(clean);
+});
+
+it.each([
+  'expected a JID (…@g.us), an invite code or an invite link (https://chat.whatsapp.com/…)',
+  'expected https://chat.whatsapp.com/ followed by the code, and nothing else',
+  'rotate https://chat.whatsapp.com/<code>',
+  'rotate https://chat.whatsapp.com/CODE --wait',
+  'rotate chat.whatsapp.com/invite/CODE.',
+])('does not redact the text of the program: %s', (text) => expect(redactSecrets(text)).toBe(text));
+
 it('leaves the end of a line intact', () => {
   expect(redactSecrets('{"a":"https://chat.whatsapp.com/ABC123XYZ","b":1}\n')).toBe(
     '{"a":"https://chat.whatsapp.com/[redacted]","b":1}\n',

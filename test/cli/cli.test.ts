@@ -140,11 +140,15 @@ describe('clear messages', () => {
 
   it('for a bad file, with every problem, and exit code 2', async () => {
     const { file, env } = await make();
-    const broken = readFileSync(file, 'utf8').replace('every: 1h', 'evry: 1h').replace('timeout: 1s', 'timeout: 1');
+    const broken = readFileSync(file, 'utf8')
+      .replace('every: 1h', 'evry: 1h')
+      .replace('timeout: 1s', 'timeout: 1')
+      .replace(jid, '"5511999999999"');
     writeFileSync(file, broken);
     const columnOf = (text: string) => (broken.split('\n').find((line) => line.includes(text)) ?? '').indexOf(text) + 1;
     const message =
       `${file}:1:${columnOf('1, settle')} api.timeout: expected a duration like 250ms, 30s, 5m, 6h, 7d or 1w, found 1: add a unit, as in 1s or 1m\n` +
+      `${file}:3:${columnOf('"5511999999999"')} groups[0].identifier: is a phone number, not a group: expected a JID (…@g.us), an invite code or an invite link (https://chat.whatsapp.com/…)\n` +
       `${file}:3:${columnOf('evry')} groups[0].evry: unknown key "evry"; did you mean "every"?\n`;
     for (const command of ['check', 'start']) expect(await end([command], env)).toEqual([2, message, '']);
   });
