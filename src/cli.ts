@@ -3,6 +3,7 @@
 import { Command, CommanderError } from 'commander';
 import { CommandError, defaultConfigFile } from './commands/context.ts';
 import { end, endAtSignals, endSoon, OutputError } from './commands/output.ts';
+import { didYouMean } from './config/nearMiss.ts';
 import { ConfigError } from './config/problems.ts';
 import { redactSecrets } from './log.ts';
 import { RedisStartError, refusalOf, refusalReasons } from './redis/errors.ts';
@@ -14,13 +15,17 @@ let exitCode = 0;
 let finish: (code: number) => Promise<never> = end;
 
 function command(name: string, description: string): Command {
-  return new Command(name)
+  const made: Command = new Command(name)
     .description(description)
     .option('-c, --config <path>', `configuration file (default: $ROTATOR_CONFIG or ${defaultConfigFile})`)
     .configureHelp({ sortOptions: true })
     .configureOutput({ outputError: silent })
     .showSuggestionAfterError(false)
-    .exitOverride();
+    .exitOverride((error) => {
+      asked = made;
+      throw error;
+    });
+  return made;
 }
 
 /** Errors are printed by `explain`. */
@@ -32,6 +37,9 @@ const program = new Command('invite-rotator')
   .configureOutput({ outputError: silent })
   .showSuggestionAfterError(false)
   .exitOverride();
+
+/** The command whose usage is wrong. */
+let asked = program;
 
 program.addCommand(
   command('start', 'run the worker; start an embedded Redis if none is configured').action(async (options) => {
@@ -110,7 +118,22 @@ function explain(error: unknown): number {
 /** Commander reports help as an error too, after printing it. */
 function explainUsage({ exitCode, code, message }: CommanderError): number {
   if (exitCode === 0) return 0;
-  return code === 'commander.help' ? 2 : fail(`${message} (see --help)`, 2);
+  return code === 'commander.help' ? 2 : fail(`${message}${usageHint(code, message)} (see --help)`, 2);
+}
+
+/** The command or option that was probably meant, if one is near. */
+function usageHint(code: string, message: string): string {
+  const [, given = ''] = /'([^']*)'/.exec(message) ?? [];
+  if (code === 'commander.unknownCommand') return didYouMean(given, namesOf(program.commands));
+  return code === 'commander.unknownOption' ? didYouMean(given, optionsOf(asked)) : '';
+}
+
+function namesOf(commands: readonly Command[]): string[] {
+  return commands.map((one) => one.name());
+}
+
+function optionsOf({ options }: Command): string[] {
+  return options.map(({ long }) => long ?? '');
 }
 
 /** Names the command and key for which a Redis user lacks the permission. */

@@ -1,8 +1,8 @@
 /** `invite-rotator check`: validates the file and prints the plan. Needs no Redis and no token. */
 import { formatRate } from '../config/demand.ts';
-import { durationHint, formatDurationUp, parseDuration } from '../config/duration.ts';
+import { formatDurationUp } from '../config/duration.ts';
 import { type FirstStart, makePlan, type Plan, type PlannedInstance, type Preview, previewOf } from '../config/plan.ts';
-import { CommandError, type CommonOptions, readConfig } from './context.ts';
+import { type CommonOptions, durationOption, readConfig } from './context.ts';
 import { print } from './output.ts';
 import { plainTable } from './table.ts';
 
@@ -12,13 +12,8 @@ export interface CheckOptions extends CommonOptions {
 }
 
 export async function check(options: CheckOptions): Promise<number> {
-  const previewMs = options.preview === undefined ? null : parseDuration(options.preview);
-  if (options.preview !== undefined && (previewMs === null || previewMs === 0)) {
-    throw new CommandError(
-      2,
-      `--preview: "${options.preview}" is not a duration such as 24h or 7d${durationHint(options.preview)}`,
-    );
-  }
+  const { preview } = options;
+  const previewMs = preview === undefined ? null : durationOption('--preview', preview, '24h or 7d');
   const config = await readConfig(options);
   const nowMs = Date.now();
   const shown =

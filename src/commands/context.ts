@@ -6,8 +6,9 @@
 
 import { resolve } from 'node:path';
 import type { Config } from '../config/config.ts';
+import { durationHint, parseDuration } from '../config/duration.ts';
 import { loadConfig, loadRedisConfig } from '../config/load.ts';
-import { ConfigError } from '../config/problems.ts';
+import { ConfigError, describeValue } from '../config/problems.ts';
 import { connectRedis } from '../redis/connection.ts';
 import { createDatabase, type Database } from '../redis/database.ts';
 import { writeProblem } from '../redis/inspect.ts';
@@ -49,6 +50,14 @@ export async function readRedisConfig(options: CommonOptions): Promise<Config['r
   const loaded = await loadRedisConfig(configFile(options));
   if (loaded.ok) return loaded.config;
   throw new ConfigError(loaded.problems);
+}
+
+/** A duration on the command line, in milliseconds. `examples`: as people would write it for this option. */
+export function durationOption(option: string, text: string, examples: string): number {
+  const ms = parseDuration(text);
+  if (ms !== null && ms > 0) return ms;
+  const hint = ms === null ? durationHint(text) : '';
+  throw new CommandError(2, `${option}: ${describeValue(text)} is not a duration such as ${examples}${hint}`);
 }
 
 interface RedisUse {
