@@ -100,7 +100,8 @@ async function run(
   stopped: Promise<void>,
 ): Promise<boolean> {
   const file = writeConfig(standIn, folder, prefix);
-  const env = { ...process.env, ...tokens, REDIS_URL: redisUrl, LOG_LEVEL: 'info' };
+  // The stand-in is on this machine, never behind a proxy.
+  const env = { ...process.env, ...tokens, no_proxy: '*', REDIS_URL: redisUrl, LOG_LEVEL: 'info' };
   const newest = new Map<string, LinkEvent>();
   let events = 0;
 

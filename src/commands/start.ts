@@ -15,6 +15,7 @@ import { inspectRedis } from '../redis/inspect.ts';
 import { createOutage, type Outage } from '../redis/outage.ts';
 import type { RedisClient } from '../redis/scripts.ts';
 import { describeTarget, type RedisTarget } from '../redis/target.ts';
+import { readProxies } from '../ryze/proxies.ts';
 import { readStatus } from '../status/status.ts';
 import { version } from '../version.ts';
 import { type Service, startService } from '../worker/service.ts';
@@ -54,6 +55,8 @@ async function run(options: CommonOptions, stopped: Run['stopped'], signal: Abor
   const tokens = createTokens(process.env);
   const missing = tokens.load(watcher.current);
   if (missing.length > 0) throw new CommandError(2, missing.join('\n'));
+  // An invalid one ends the start before anything is opened.
+  readProxies(process.env);
   const log = createLog({ level: logLevel(), to: createLogStream(process.stdout, linesLost) });
   const reloads = new Set<() => void>();
   process.on('SIGHUP', () => {

@@ -7,7 +7,7 @@
  *
  *   answer                                             code                    kind      over
  *   -------------------------------------------------  ----------------------  --------  --------------------------------
- *   never left: refused, DNS, TLS, connect timed out   network_error, timeout  notSent   no
+ *   never left: refused, DNS, TLS, proxy, timed out    network_error, timeout  notSent   no
  *   nothing came back, or the connection broke         timeout, network_error  unknown   no
  *   a documented refusal, in the envelope              as `refusals` says      rejected  yes
  *   429 with the limit's text, or nothing remaining    rate_limited            rejected  only in the envelope
@@ -27,6 +27,7 @@
 import { z } from 'zod';
 import type { ErrorCode } from '../contract/errorCodes.ts';
 import type { CallFailure } from './outcome.ts';
+import { ProxyError } from './proxies.ts';
 
 const errorEnvelope = z.object({ success: z.literal(false), error: z.object({ message: z.string() }) });
 
@@ -115,11 +116,21 @@ export function classifyBrokenConnection(error: unknown, left: boolean): CallFai
   if (code === 'UND_ERR_CONNECT_TIMEOUT') {
     return { code: 'timeout', kind: 'notSent', over: false, message: 'no connection in time', httpStatus: null };
   }
+  if (error instanceof ProxyError) {
+    return { code: 'network_error', kind: 'notSent', over: false, message: error.message, httpStatus: null };
+  }
   const what = left ? 'the connection broke before an answer came' : 'cannot connect';
-  const why = code ?? redact(message ?? 'unknown error');
+  const why = explainCode(code) ?? redact(message ?? 'unknown error');
   const kind = left ? 'unknown' : 'notSent';
   return { code: 'network_error', kind, over: false, message: `${what} (${why})`, httpStatus: null };
 }
+
+function explainCode(code: string | undefined): string | undefined {
+  if (code === undefined || !untrusted.test(code)) return code;
+  return `${code}: for a private certificate authority, set NODE_EXTRA_CA_CERTS`;
+}
+
+const untrusted = /SELF_SIGNED_CERT|UNABLE_TO_(VERIFY_LEAF_SIGNATURE|GET_ISSUER_CERT)/;
 
 function messageOf(body: string): string | null {
   try {

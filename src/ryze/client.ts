@@ -2,14 +2,16 @@
  * The client of RyzeAPI. Each call makes one HTTP request and resolves to a `CallOutcome`, whatever the network or the
  * server does; it never rejects. Knows nothing of retries, budgets or Redis.
  */
-import { type Dispatcher, Pool } from 'undici';
+import type { Dispatcher } from 'undici';
 import { z } from 'zod';
 import { classifyAnswer, classifyBrokenConnection, noAnswerInTime, unusableAnswer } from './classify.ts';
+import { openDispatcher } from './dispatcher.ts';
 import { exchange } from './exchange.ts';
 import { readRateLimit, readRedirect, readRetryAfter } from './headers.ts';
 import { inviteCodeOf, isInviteCode, isJid } from './identifier.ts';
 import { type GroupList, groupsBody, instancesBody, type ListedInstance, type ListOutcome } from './lists.ts';
 import { type CallFailure, type CallOutcome, isFailure, type RateLimit } from './outcome.ts';
+import { type Proxies, readProxies } from './proxies.ts';
 
 interface Caller {
   readonly instance: string;
@@ -74,16 +76,22 @@ interface Answer<T> {
   readonly rateLimit: RateLimit | null;
 }
 
-/** `timeoutMs`: for one whole call; lists may take longer. */
+interface ClientOptions {
+  readonly baseUrl: string;
+  /** For one whole call; lists may take longer. */
+  readonly timeoutMs: number;
+  /** Default: those that the environment names. */
+  readonly proxies?: Proxies;
+}
+
+/** Throws a `ProxySettingsError` if the environment names an invalid proxy. */
 export function createRyzeClient({
   baseUrl,
   timeoutMs,
-}: {
-  baseUrl: string;
-  timeoutMs: number;
-}): RyzeClient & RyzeLists {
+  proxies = readProxies(process.env),
+}: ClientOptions): RyzeClient & RyzeLists {
   const base = new URL(baseUrl);
-  const pool = new Pool(base.origin, { pipelining: 1, connect: { timeout: timeoutMs } });
+  const dispatcher = openDispatcher(proxies, timeoutMs);
   const prefix = `${base.pathname.replace(/\/+$/, '')}/api`;
   const list = { method: 'GET', timeoutMs: Math.max(timeoutMs, minListTimeoutMs), maxBytes: maxListBytes } as const;
 
@@ -94,7 +102,7 @@ export function createRyzeClient({
   ): Promise<CallOutcome> {
     const secrets = isJid(identifier) ? [token] : [token, identifier];
     const schema = kind === 'reset' ? resetBody : infoBody;
-    const answer = await ask(pool, base.origin, { ...request, token, schema, secrets, timeoutMs, maxBytes });
+    const answer = await ask(dispatcher, base.origin, { ...request, token, schema, secrets, timeoutMs, maxBytes });
     if (isFailure(answer)) return answer;
     const { data, status, rateLimit } = answer;
     const unusable = (message: string): CallFailure => ({ ...unusableAnswer(status, message), rateLimit });
@@ -119,14 +127,16 @@ export function createRyzeClient({
     },
     async listGroups({ instance, token }) {
       const path = `${prefix}/group/list/${encodeURIComponent(instance)}?includeMembers=false`;
-      return listed(await ask(pool, base.origin, { ...list, token, path, schema: groupsBody, secrets: [token] }));
+      return listed(await ask(dispatcher, base.origin, { ...list, token, path, schema: groupsBody, secrets: [token] }));
     },
     async listInstances({ token, name }) {
       const query = name === undefined ? '' : `?instanceName=${encodeURIComponent(name)}`;
       const path = `${prefix}/instance/list${query}`;
-      return listed(await ask(pool, base.origin, { ...list, token, path, schema: instancesBody, secrets: [token] }));
+      return listed(
+        await ask(dispatcher, base.origin, { ...list, token, path, schema: instancesBody, secrets: [token] }),
+      );
     },
-    close: () => pool.close(),
+    close: () => dispatcher.close(),
   };
 }
 

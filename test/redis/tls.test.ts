@@ -6,11 +6,11 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Cluster, Redis } from 'ioredis';
-import { generate } from 'selfsigned';
 import { expect, inject, it, onTestFinished } from 'vitest';
 import { makeRig, noProxy } from '../crash/rig.ts';
 import { logged } from '../support/cli.ts';
 import { freePort, launch } from '../support/redisServer.ts';
+import { ownCertificate } from '../support/tlsFront.ts';
 import { until } from '../support/until.ts';
 
 const host = '127.0.0.1';
@@ -22,13 +22,7 @@ const data = `save ""\nmaxmemory-policy noeviction\nuser ${user} on >${password}
 /** Starts servers that speak TLS on a port beside the plain one, which is left to the test itself. */
 async function ownServers() {
   const folder = mkdtempSync(join(tmpdir(), 'invite-rotator-tls-'));
-  const certificate = await generate([{ name: 'commonName', value: 'localhost' }], {
-    algorithm: 'sha256',
-    extensions: [
-      { name: 'basicConstraints', cA: true, critical: true },
-      { name: 'subjectAltName', altNames: [{ type: 7, ip: host }] },
-    ],
-  });
+  const certificate = await ownCertificate();
   const authority = join(folder, 'cert.pem');
   writeFileSync(authority, certificate.cert);
   writeFileSync(join(folder, 'key.pem'), certificate.private);

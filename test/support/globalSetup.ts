@@ -15,6 +15,7 @@ declare module 'vitest' {
 }
 
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
+  reachLoopbackDirectly();
   const binary = await findServer({ env: process.env, say: (line) => console.error(line) });
   project.provide('redisServer', binary);
   if (process.env.REDIS_URL) {
@@ -35,4 +36,11 @@ export default async function setup(project: TestProject): Promise<() => Promise
     rmSync(folder, { recursive: true, force: true });
     process.off('exit', leaveNothing);
   };
+}
+
+/** Where this machine uses a proxy, the servers of the tests must not be sought behind it. */
+function reachLoopbackDirectly(): void {
+  const { env } = process;
+  if (![env.http_proxy, env.HTTP_PROXY, env.https_proxy, env.HTTPS_PROXY].some(Boolean)) return;
+  env.no_proxy = [env.no_proxy ?? env.NO_PROXY, '127.0.0.1', 'localhost'].filter(Boolean).join(',');
 }
