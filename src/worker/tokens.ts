@@ -17,7 +17,10 @@ export function createTokens(env: NodeJS.ProcessEnv): Tokens {
 
   function read(instance: InstanceConfig): string | null {
     const result = readSecret(instance.token, env);
-    if (!result.ok) return `instance ${instance.name}: ${result.message}`;
+    if (!result.ok) {
+      const kept = tokens.has(instance.name) ? '; the token that was read before stays in force' : '';
+      return `instance ${instance.name}: ${result.message}${kept}`;
+    }
     registerSecret(result.secret);
     tokens.set(instance.name, result.secret);
     return null;

@@ -142,3 +142,15 @@ it('applies an edit as soon as its missing tokens are set', async () => {
   expect(applied).toHaveLength(1);
   expect([reload.isBroken, reload.inForce.verify]).toEqual([false, null]);
 });
+
+it('says that the old token stays in force if the new one is not one', async () => {
+  const { reload, look, env, logged } = await make();
+  env.TOKEN = 'Bearer another-token-of-this-test';
+  reload.request();
+  await look();
+  const [problem] = logged;
+  expect(problem).toMatchObject({
+    event: 'config.broken',
+    msg: 'instance bot: the environment variable TOKEN (tokenEnv) begins with "Bearer" or "Basic": expected the token alone; the token that was read before stays in force',
+  });
+});
