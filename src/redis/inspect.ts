@@ -32,8 +32,11 @@ export async function inspectServer(server: Server, isNode = false): Promise<Ins
   if (policy !== undefined && policy !== 'noeviction') {
     warnings.push(`Redis may evict keys (maxmemory-policy ${policy}): set it to noeviction`);
   }
-  if (field(info, 'aof_enabled') === '0' && (await savesSnapshots(server)) === false) {
+  const saves = field(info, 'aof_enabled') === '0' ? await savesSnapshots(server) : null;
+  if (saves === false) {
     warnings.push('Redis saves nothing to disk: a restart loses every link and every job; set appendonly to yes');
+  } else if (saves) {
+    warnings.push('Redis saves only snapshots: a crash loses the newest links and jobs; set appendonly to yes');
   }
   return { problem: serverProblem(info, isNode) ?? replicaProblem(info), warnings };
 }
