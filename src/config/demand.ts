@@ -1,12 +1,12 @@
 /**
  * Compares what a file needs with what its tokens allow: calls a minute, on average, against each token's share (its
- * limit less the reserve for one-offs), and against each instance's pace. Windows are ignored, because a window does
- * not increase the calls that a group needs. Pure.
+ * limit less the reserve for one-offs), and against each instance's pace; then the same inside the groups' windows. Pure.
  */
 import { meanPeriodMs } from '../schedule/schedule.ts';
 import type { Config, GroupConfig, InstanceConfig } from './config.ts';
 import { formatDuration, formatDurationUp } from './duration.ts';
 import type { Report } from './values.ts';
+import { exceededWindows, type Rate, type WindowDemand } from './windowDemand.ts';
 
 export interface Demand {
   /** Instances that share one token, as far as the file shows. */
@@ -58,27 +58,69 @@ export function checkDemand(
   const pathOf = ({ name }: InstanceConfig) => ['instances', indexOf.get(name) ?? 0] as const;
   for (const demand of demands({ instances: [...instances.values()], groups })) {
     const [first = demand.tightest] = demand.instances;
-    if (exceeds(demand.asked, demand.allowed)) report(pathOf(first), shareMessage(demand));
+    const exceeded = exceeds(demand.asked, demand.allowed);
+    const windows = exceeded ? null : exceededWindows(demand.groups, shareRate(demand.tightest));
+    if (exceeded) report(pathOf(first), shareMessage(demand));
+    if (windows !== null) report(pathOf(first), windowMessage(demand, windows));
     for (const instance of demand.instances) {
       if (instance.paceMs === 0) continue;
       const own = groups.filter(({ instance: name, enabled }) => name === instance.name && enabled);
       const asked = askedPerMinute(own);
       const allowed = 60_000 / instance.paceMs;
-      if (exceeds(asked, allowed)) report([...pathOf(instance), 'pace'], paceMessage(instance, own, asked, allowed));
+      const path = [...pathOf(instance), 'pace'];
+      if (exceeds(asked, allowed)) report(path, paceMessage(instance, own, asked, allowed));
+      // The share is the smaller limit in these windows, and has been reported.
+      else if (windows === null) {
+        const paced = exceededWindows(own, { max: 1, perMs: instance.paceMs });
+        if (paced !== null) report(path, pacedWindowMessage(instance, paced));
+      }
     }
   }
 }
 
 function shareMessage({ instances, tightest, groups, asked, allowed }: Demand): string {
-  const { max, reserve, perMs } = tightest.rateLimit;
   const enabled = groups.filter((group) => group.enabled);
   const names = instances.map(({ name }) => name).join(', ');
   const [askedText, allowedText] = formatDistinct(asked, allowed);
   return (
     `${names}: ${groupsNeed(enabled)} ${askedText} calls a minute; the share for scheduled work is ${allowedText} ` +
-    `(${formatNumber(max)} less ${formatNumber(reserve)} in reserve, per ${formatDuration(perMs)}): ` +
-    `${remedy(enabled, asked / allowed)}, or ask for a higher limit`
+    `${shareText(tightest)}: ${remedy(enabled, asked / allowed)}, or ask for a higher limit`
   );
+}
+
+function windowMessage({ instances, tightest }: Demand, windows: WindowDemand): string {
+  const names = instances.map(({ name }) => name).join(', ');
+  const [, allowed] = formatDistinct(windows.asked, windows.allowed);
+  return (
+    `${names}: ${windowNeeds(windows, 'calls')}; the share for scheduled work is ${allowed} ${shareText(tightest)}: ` +
+    `${windowRemedy(windows)}, or ask for a higher limit`
+  );
+}
+
+function pacedWindowMessage({ name, paceMs }: InstanceConfig, windows: WindowDemand): string {
+  const [, allowed] = formatDistinct(windows.asked, windows.allowed);
+  return (
+    `${name}: ${windowNeeds(windows, 'resets')}; a pace of ${formatDuration(paceMs)} allows ${allowed}: ` +
+    `${windowRemedy(windows)}, or shorten the pace`
+  );
+}
+
+/** Windows named in a message. */
+const maxNamed = 3;
+
+function windowNeeds({ groups, windows, openMinutes, asked, allowed }: WindowDemand, calls: string): string {
+  const named = windows.slice(0, maxNamed).join(', ');
+  const where = windows.length > maxNamed ? `${named} and ${windows.length - maxNamed} more windows` : named;
+  const [askedText] = formatDistinct(asked, allowed);
+  const week = `${formatNumber(Math.ceil(asked * openMinutes - 1e-6))} in ${formatDuration(openMinutes * 60_000)} a week`;
+  return `inside ${where}, ${groupsNeed(groups)} ${askedText} ${calls} a minute (${week})`;
+}
+
+function windowRemedy({ groups, windows, asked, allowed }: WindowDemand): string {
+  const factor = (Math.ceil((asked / allowed) * 100) / 100).toFixed(2);
+  const window = windows.length === 1 ? 'make the window' : 'make the windows';
+  const period = groups.some(({ schedule }) => schedule.kind === 'cron') ? 'use longer periods' : 'raise "every"';
+  return `${window} at least ${factor} times as long, use windows at different times, ${period}`;
 }
 
 function paceMessage({ name, paceMs }: InstanceConfig, groups: GroupConfig[], asked: number, allowed: number): string {
@@ -100,8 +142,17 @@ function remedy(groups: readonly GroupConfig[], factor: number): string {
 }
 
 /** Calls a minute. */
-function shareOf({ rateLimit: { max, perMs, reserve } }: InstanceConfig): number {
-  return ((max - reserve) * 60_000) / perMs;
+function shareOf(instance: InstanceConfig): number {
+  const { max, perMs } = shareRate(instance);
+  return (max * 60_000) / perMs;
+}
+
+function shareRate({ rateLimit: { max, perMs, reserve } }: InstanceConfig): Rate {
+  return { max: max - reserve, perMs };
+}
+
+function shareText({ rateLimit: { max, reserve, perMs } }: InstanceConfig): string {
+  return `(${formatNumber(max)} less ${formatNumber(reserve)} in reserve, per ${formatDuration(perMs)})`;
 }
 
 function exceeds(asked: number, allowed: number): boolean {

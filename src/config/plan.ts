@@ -4,10 +4,9 @@
  * start: no group has ever been rotated, and each rotation happens the moment it is due. Pure.
  */
 import { firstDue, nextDue } from '../schedule/schedule.ts';
-import { type Weekday, weekdays } from '../schedule/window.ts';
 import type { Config, GroupConfig } from './config.ts';
 import { askedPerMinute, type Demand, demands } from './demand.ts';
-import { formatDuration } from './duration.ts';
+import { scheduleText } from './scheduleText.ts';
 
 export interface PlannedInstance {
   readonly instance: string;
@@ -79,7 +78,7 @@ export function makePlan(config: Config, nowMs: number): Plan {
           .map(({ group, at }) => ({
             group: group.id,
             at: new Date(at).toISOString(),
-            schedule: scheduleText(group),
+            schedule: scheduleText(group.schedule),
             why: reasonFor(group, at, nowMs),
           })),
       };
@@ -112,14 +111,6 @@ function firstStartOf({ groups }: Config, tokens: readonly Demand[], nowMs: numb
   };
 }
 
-function scheduleText({ schedule }: Pick<GroupConfig, 'schedule'>): string {
-  const { window, timezone } = schedule;
-  const when = schedule.kind === 'every' ? `every ${formatDuration(schedule.everyMs)}` : `cron ${schedule.cron}`;
-  const zone = schedule.kind === 'cron' || window !== null ? ` (${timezone})` : '';
-  if (window === null) return `${when}${zone}`;
-  return `${when}, ${clock(window.fromMinute)}-${clock(window.toMinute)}${daysText(window.days)}${zone}`;
-}
-
 function reasonFor({ schedule, firstSeen }: GroupConfig, at: number, nowMs: number): string {
   if (at === nowMs) return 'never rotated: at once';
   if (firstSeen === 'rotate') return 'never rotated: when its window opens';
@@ -127,20 +118,6 @@ function reasonFor({ schedule, firstSeen }: GroupConfig, at: number, nowMs: numb
     return schedule.window === null ? 'next time of its cron' : 'next time of its cron, in its window';
   const until = firstSeen === 'spread' ? 'at its own phase of the period' : 'a full period from now';
   return schedule.window === null ? until : `${until}, in its window`;
-}
-
-/** ` mon-fri`, ` mon,wed`, or nothing for every day. */
-function daysText(days: readonly Weekday[]): string {
-  if (days.length === weekdays.length) return '';
-  const indexes = weekdays.flatMap((day, index) => (days.includes(day) ? [index] : []));
-  const [first = 0] = indexes;
-  const isRange = indexes.length > 2 && indexes.every((index, place) => index === first + place);
-  if (isRange) return ` ${weekdays[first]}-${weekdays[first + indexes.length - 1]}`;
-  return ` ${indexes.map((index) => weekdays[index]).join(',')}`;
-}
-
-function clock(minute: number): string {
-  return `${String(Math.floor(minute / 60)).padStart(2, '0')}:${String(minute % 60).padStart(2, '0')}`;
 }
 
 export interface ComingRotation {

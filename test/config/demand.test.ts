@@ -50,3 +50,71 @@ it('adds up what the enabled groups need', () => {
 it('formats rates as short texts', () => {
   expect([0, 0.000_01, 0.5, 9, 12.34].map(formatRate)).toEqual(['0', '<0.001', '0.50', '9.0', '12.3']);
 });
+
+describe('what must be done inside windows', () => {
+  /** Ten calls a minute. */
+  const ten = 'rateLimit: { max: 20 }';
+  const daily = (from: string, to: string, more = '') => `every: 1d, window: { from: "${from}", to: "${to}" ${more} }`;
+
+  it('is reported with the arithmetic if it does not fit', () => {
+    expect(messages('', 600, daily('02:00', '02:05'))).toEqual([
+      'instances[0]: bot: inside 02:00-02:05 (UTC), 600 groups need 120.0 calls a minute (4,200 in 35m a week); the share for scheduled work is 90.0 (100 less 10 in reserve, per 1m): make the window at least 1.34 times as long, use windows at different times, raise "every", or ask for a higher limit',
+    ]);
+  });
+  it('may fill the window', () => {
+    expect(messages(ten, 50, daily('02:00', '02:05'))).toEqual([]);
+    expect(messages(ten, 51, daily('02:00', '02:05'))).toHaveLength(1);
+    expect(messages(ten, 200, daily('23:50', '00:10'))).toEqual([]);
+    expect(messages(ten, 201, daily('23:50', '00:10'))).toHaveLength(1);
+  });
+  it('counts the days on which the window opens', () => {
+    const weekly = 'every: 7d, window: { from: "02:00", to: "02:05", days: [mon] }';
+    expect(messages(ten, 51, weekly)[0]).toContain('inside 02:00-02:05 mon (UTC), 51 groups need 10.2 calls a minute');
+    expect(messages(ten, 51, 'every: 7d, window: { from: "02:00", to: "02:05" }')).toEqual([]);
+  });
+  it('counts one rotation for each opening, if the period is shorter', () => {
+    expect(messages(ten, 50, 'every: 1h, window: { from: "02:00", to: "02:05" }')).toEqual([]);
+    expect(messages(ten, 51, 'every: 1h, window: { from: "02:00", to: "02:05" }')).toHaveLength(1);
+  });
+  it('counts each rotation inside a window that is longer than the period', () => {
+    expect(messages(ten, 11, 'every: 1m, window: { from: "02:00", to: "02:30" }')[0]).toContain('11 groups need 11.0');
+    expect(messages(ten, 10, 'every: 1m, window: { from: "02:00", to: "02:30" }')).toEqual([]);
+  });
+  it('allows a whole limit for each opening that is shorter than its period', () => {
+    expect(messages('rateLimit: { max: 20, per: 1h }', 10, daily('02:00', '02:05'))).toEqual([]);
+    expect(messages('rateLimit: { max: 20, per: 1h }', 11, daily('02:00', '02:05'))).toHaveLength(1);
+  });
+  it('counts a cron schedule whose times wait for the window', () => {
+    expect(messages(ten, 60, 'cron: "0 12 * * *", window: { from: "02:00", to: "02:05" }')[0]).toContain('12.0 calls');
+  });
+  it('ignores disabled groups', () => {
+    expect(messages(ten, 60, `${daily('02:00', '02:05')}, enabled: false`)).toEqual([]);
+  });
+  it('counts windows that overlap together, in any zone', () => {
+    const text = (second: string) => `instances: [{ name: bot, tokenEnv: T, ${ten} }]
+groups:
+${Array.from({ length: 35 }, (_, i) => `  - { id: a${i}, identifier: "CODE${100_000 + i}", ${daily('02:00', '02:05')} }\n`).join('')}
+${Array.from({ length: 35 }, (_, i) => `  - { id: b${i}, identifier: "CODE${200_000 + i}", ${second} }\n`).join('')}`;
+    const report = (second: string) => {
+      const loaded = parseConfig(text(second), '/r.yaml');
+      return loaded.ok ? [] : loaded.problems.map(({ message }) => message);
+    };
+    expect(report(daily('02:05', '02:10'))).toEqual([]);
+    expect(report(daily('02:01', '02:06'))[0]).toContain(
+      'inside 02:00-02:05 (UTC), 02:01-02:06 (UTC), 70 groups need 11.7',
+    );
+    expect(report(`${daily('03:01', '03:06')}, timezone: Europe/Berlin`)[0]).toContain(
+      '02:00-02:05 (UTC), 03:01-03:06 (Europe/Berlin), 70',
+    );
+    expect(report('every: 1d')).toEqual([]);
+  });
+  it('is compared with the pace too', () => {
+    expect(messages('pace: 30s', 20, daily('02:00', '02:10'))).toEqual([]);
+    expect(messages('pace: 30s', 21, daily('02:00', '02:10'))).toEqual([
+      'instances[0].pace: bot: inside 02:00-02:10 (UTC), 21 groups need 2.1 resets a minute (147 in 70m a week); a pace of 30s allows 2.0: make the window at least 1.05 times as long, use windows at different times, raise "every", or shorten the pace',
+    ]);
+    expect(messages('pace: 30s', 301, 'every: 144m')[0]).toMatch(
+      /301 groups need 2.1 resets a minute; a pace of 30s allows 2.0:/,
+    );
+  });
+});
