@@ -5,7 +5,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { parse, parseAllDocuments } from 'yaml';
 import { parseConfig } from '../../src/config/load.ts';
 import { createMetrics } from '../../src/ops/metrics.ts';
@@ -62,9 +62,44 @@ const patienceSeconds = (() => {
   return parsed.config.shutdownTimeoutMs / 1000;
 })();
 
-it('lets a hardened worker query the addresses of its machine', () => {
-  const [unit = ''] = blocks('ini');
-  expect(/^RestrictAddressFamilies=(.*)$/m.exec(unit)?.[1]?.split(' ')).toContain('AF_NETLINK');
+describe('the units of systemd', () => {
+  const [worker = '', join = ''] = blocks('ini');
+  const settings = (unit: string, name: string) =>
+    [...unit.matchAll(new RegExp(`^${name}=(.*)$`, 'gm'))].map(([, value = '']) => value);
+  const shell = blocks('sh').find((block) => block.includes('/usr/local/bin')) ?? '';
+  const program = '/usr/bin/node /opt/invite-rotator/dist/cli.js';
+
+  it.each([
+    ['worker', worker],
+    ['server of stable addresses', join],
+  ])('let a hardened %s query the addresses of its machine', (_, unit) => {
+    expect(settings(unit, 'RestrictAddressFamilies')[0]?.split(' ')).toContain('AF_NETLINK');
+  });
+
+  it('run the program that the script in /usr/local/bin runs, with the same settings', () => {
+    expect([worker, join].map((unit) => settings(unit, 'ExecStart'))).toEqual([
+      [`${program} start`],
+      [`${program} join`],
+    ]);
+    expect(shell).toContain(`exec ${program} "$@"`);
+    const [file = ''] = settings(worker, 'EnvironmentFile');
+    expect(settings(join, 'EnvironmentFile')).toEqual([file]);
+    expect(shell).toContain(`\n. ${file}\n`);
+    expect(shell).toContain(`/dev/stdin ${file} <<'END'\nREDIS_URL=`);
+  });
+
+  it('give the token to the worker alone', () => {
+    const [, path = ''] = settings(worker, 'LoadCredential')[0]?.split(':') ?? [];
+    expect(shell).toContain(`/dev/stdin ${path}\n`);
+    expect(shell).toContain(`RYZE_TOKEN_FILE=${path}\n`);
+    expect(join).not.toMatch(/token|LoadCredential/i);
+  });
+
+  it('are equally hardened', () => {
+    const hardening = (unit: string) => /^DynamicUser=.*?(?=\n\n)/ms.exec(unit)?.[0].replace(/^#.*\n/gm, '');
+    expect(hardening(worker)).toMatch(/ProtectSystem=strict/);
+    expect(hardening(join)).toBe(hardening(worker));
+  });
 });
 
 it('gives the worker time to stop, in each of the three ways', () => {
@@ -76,6 +111,12 @@ it('gives the worker time to stop, in each of the three ways', () => {
   expect(Number.parseInt(compose.services.worker.stop_grace_period, 10)).toBeGreaterThan(patienceSeconds);
   expect(kubernetes().Deployment.spec.template.spec.terminationGracePeriodSeconds).toBeGreaterThan(patienceSeconds);
 });
+
+interface Variable {
+  readonly name: string;
+  readonly value?: string;
+  readonly valueFrom?: { readonly secretKeyRef: { readonly name: string; readonly key: string } };
+}
 
 interface Manifests {
   Secret: { metadata: { name: string }; stringData: Record<string, string> };
@@ -89,7 +130,7 @@ interface Manifests {
         spec: {
           terminationGracePeriodSeconds: number;
           containers: {
-            env: { name: string; value?: string; valueFrom?: { secretKeyRef: { name: string; key: string } } }[];
+            env: Variable[];
             ports: { name: string; containerPort: number }[];
             livenessProbe: { httpGet: { path: string; port: string } };
             readinessProbe: { httpGet: { path: string; port: string } };
@@ -148,6 +189,41 @@ it('describes a Deployment whose parts find each other, with a file that the pro
   const parsed = parseConfig(ConfigMap.data['rotation.yaml']!, 'rotation.yaml');
   expect(parsed).toMatchObject({ ok: true, config: { ops: { host: '0.0.0.0', port: ports[0]!.containerPort } } });
   expect(parsed.ok && parsed.config.instances[0]?.token).toMatchObject({ from: 'env', variable: 'RYZE_TOKEN' });
+});
+
+it('describes a Deployment of the stable addresses that has no token', () => {
+  const [, text = ''] = blocks('yaml').filter((block) => block.includes('kind: Deployment'));
+  const [service, deployment] = parseAllDocuments(text).map((document) => document.toJS());
+  const { Secret, ConfigMap } = kubernetes();
+  const { selector, template } = deployment.spec;
+  const [container] = template.spec.containers;
+  expect(template.metadata.labels).toEqual(selector.matchLabels);
+  expect(service.spec.selector).toEqual(selector.matchLabels);
+  expect(service.spec.ports[0].targetPort).toBe(container.ports[0].name);
+  expect(container.args).toEqual(['join']);
+  for (const probe of [container.livenessProbe, container.readinessProbe]) {
+    expect(probe.httpGet).toEqual({ path: '/healthz', port: container.ports[0].name });
+  }
+  const [volume, ...others] = template.spec.volumes;
+  expect(others).toEqual([]);
+  expect(volume.configMap.name).toBe(ConfigMap.metadata.name);
+  const { mountPath } = container.volumeMounts.find((mount: { name: string }) => mount.name === volume.name);
+  const variables = container.env.map(({ name, value, valueFrom }: Variable) => [
+    name,
+    value ?? valueFrom?.secretKeyRef,
+  ]);
+  expect(Object.fromEntries(variables)).toEqual({
+    REDIS_URL: { name: Secret.metadata.name, key: 'redis-url' },
+    ROTATOR_CONFIG: `${mountPath}/rotation.yaml`,
+  });
+
+  // What the page says that the file then needs.
+  const join = /^`(join: .*)`\.$/m.exec(page)?.[1] ?? '';
+  const parsed = parseConfig(`${ConfigMap.data['rotation.yaml']}\n${join}`, 'rotation.yaml');
+  expect(parsed).toMatchObject({
+    ok: true,
+    config: { join: { host: '0.0.0.0', port: container.ports[0].containerPort } },
+  });
 });
 
 it('shows only valid YAML', () => {

@@ -41,7 +41,7 @@ async function startServer() {
 }
 
 it('lets worker, producers and consumers work as users of their own, which may do nothing else', async () => {
-  expect(users).toHaveLength(3);
+  expect(users).toHaveLength(4);
   const { folder, url, client } = await startServer();
   const standIn = await startStandIn({ instances: ['bot'], tokens: [{ token }], groups: [{ jid }] });
   onTestFinished(() => standIn.close());
@@ -87,6 +87,10 @@ ops: off`,
   const consuming = client('consumer');
   await expect(consuming.hgetall('bull:rotations-bot:meta')).rejects.toThrow(denied);
   await expect(consuming.hgetall(keys.group('vip'))).rejects.toThrow(denied);
+  const reading = client('join');
+  expect(await reading.hget(keys.group(jid), 'record')).toContain(standIn.codeOf(jid));
+  await expect(reading.hset(keys.group(jid), 'record', '{}')).rejects.toThrow(denied);
+  await expect(reading.hgetall('bull:rotations-bot:meta')).rejects.toThrow(denied);
   const commands = [
     ['FLUSHALL'],
     ['SHUTDOWN', 'NOSAVE'],
@@ -94,7 +98,7 @@ ops: off`,
     ['CONFIG', 'GET', '*'],
     ['ACL', 'LIST'],
   ] as const;
-  for (const name of ['rotator', 'producer', 'consumer']) {
+  for (const name of ['rotator', 'producer', 'consumer', 'join']) {
     for (const [command, ...args] of commands) {
       await expect(client(name).call(command, ...args), `${name}: ${command}`).rejects.toThrow(denied);
     }
