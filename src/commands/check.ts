@@ -2,6 +2,7 @@
 import { formatRate } from '../config/demand.ts';
 import { formatDurationUp } from '../config/duration.ts';
 import { type FirstStart, makePlan, type Plan, type PlannedInstance, type Preview, previewOf } from '../config/plan.ts';
+import type { Remark } from '../config/remarks.ts';
 import { type CommonOptions, durationOption, readConfig } from './context.ts';
 import { print } from './output.ts';
 import { plainTable } from './table.ts';
@@ -81,11 +82,22 @@ function renderPlan(plan: Plan): string {
     firstStartText(plan.firstStart),
     '',
     instances.toString(),
+    ...remarkLines(plan.remarks),
     '',
     'Next rotations (up to five for each instance), if none of these groups was rotated before:',
     '',
     next.toString(),
   ].join('\n');
+}
+
+/** Under the table of instances. */
+function remarkLines(remarks: readonly Remark[]): string[] {
+  if (remarks.length === 0) return [];
+  const lines = remarks.map(({ names, count, message }) => {
+    const more = count > names.length ? ` and ${count - names.length} more` : '';
+    return `  ${names.join(', ')}${more}: ${message}`;
+  });
+  return ['', 'Remarks, which do not make the file invalid:', ...lines];
 }
 
 /** What the first start does to the links in use, in one sentence. */

@@ -6,6 +6,7 @@
 import { firstDue, nextDue } from '../schedule/schedule.ts';
 import type { Config, GroupConfig } from './config.ts';
 import { askedPerMinute, type Demand, demands } from './demand.ts';
+import { type Remark, remarksOf } from './remarks.ts';
 import { scheduleText } from './scheduleText.ts';
 
 export interface PlannedInstance {
@@ -49,6 +50,8 @@ export interface Plan {
   readonly file: string;
   readonly firstStart: FirstStart;
   readonly instances: readonly PlannedInstance[];
+  /** Schedules that are probably not meant. The file is valid nevertheless. */
+  readonly remarks: readonly Remark[];
 }
 
 /** Next rotations listed for each instance. */
@@ -83,6 +86,7 @@ export function makePlan(config: Config, nowMs: number): Plan {
           })),
       };
     }),
+    remarks: remarksOf(config, nowMs),
   };
 }
 
@@ -175,16 +179,21 @@ export interface BusiestMoment {
 const previewMs = 14 * 86_400_000;
 
 /** When a group of this token waits longest for the limit; null if no group ever waits. */
-export function busiestMoment({ tightest, groups }: Demand, nowMs: number): BusiestMoment | null {
+export function busiestMoment({ instances, tightest, groups }: Demand, nowMs: number): BusiestMoment | null {
   const { rotations } = previewOf(groups, nowMs, previewMs);
   const { max, reserve, perMs } = tightest.rateLimit;
   const share = Math.max(max - reserve, 1);
+  const paceOf = new Map(instances.map(({ name, paceMs }) => [name, paceMs]));
   const servedAt: number[] = [];
+  /** By instance. */
+  const pacedUntil = new Map<string, number>();
   let longest: { readonly at: number; readonly waitMs: number } | null = null;
-  for (const [index, { at }] of rotations.entries()) {
+  for (const [index, { at, instance }] of rotations.entries()) {
     const before = servedAt[index - share];
-    const when = Math.max(at, before === undefined ? 0 : before + perMs);
-    servedAt.push(when);
+    const slotAt = Math.max(at, before === undefined ? 0 : before + perMs);
+    servedAt.push(slotAt);
+    const when = Math.max(slotAt, pacedUntil.get(instance) ?? 0);
+    pacedUntil.set(instance, when + (paceOf.get(instance) ?? 0));
     if (when - at > (longest?.waitMs ?? 0)) longest = { at, waitMs: when - at };
   }
   if (longest === null) return null;

@@ -43,6 +43,11 @@ export function slide(window: Window, timezone: string, atMs: number): number {
   throw new Error(`the window does not open within ${searchDays} days`);
 }
 
+/** Whether the window should open on this day, and a clock change skips the whole of it. */
+export function isSkippedOn(window: Window, timezone: string, midnight: number): boolean {
+  return opensOn(window, midnight) && openings(window, timezone, midnight).length === 0;
+}
+
 /** The moments of a day at which the window may open, in order. */
 function openings(window: Window, timezone: string, midnight: number): number[] {
   const change = changeOn(timezone, midnight);
