@@ -3,7 +3,9 @@
  * registered which instance serves which group.
  */
 import type { RotationResult } from '../contract/request.ts';
+import { codeIn } from '../groups/jids.ts';
 import { isScheduled, knownLink } from '../groups/record.ts';
+import { replacedFields } from '../groups/revisions.ts';
 import { createGroupStore } from '../groups/store.ts';
 import { type Connection, openConnection } from '../redis/connectionOptions.ts';
 import { createDatabase } from '../redis/database.ts';
@@ -34,6 +36,7 @@ export type RotateOptions = RequestOptions;
 
 /** A one-off on its instance's queue. */
 export interface Requested {
+  /** The group's id. `unknown` until a worker has looked up the link that names it. */
   readonly group: string;
   readonly instance: string;
   readonly requestId: string;
@@ -49,14 +52,21 @@ export interface CurrentLink extends Omit<RotationResult, 'status'> {
 }
 
 export interface RotationClient {
-  /** Requests a rotation. `group` is an id or a JID. Rejects with a `RotationError` if no worker serves the group. */
+  /**
+   * Requests a rotation. `group` is an id, a JID, an invite code or a link. Rejects with a `RotationError` if no worker
+   * serves the group. A link that no group is known to have is looked up by the worker.
+   */
   request(group: string, options?: RequestOptions): Promise<Requested>;
   /**
-   * Requests a rotation and waits for the link, whichever worker, retry or earlier reset it comes from. Rejects with a
-   * `RotationError` whose code is one of the contract's or one of the library's own.
+   * Requests a rotation and waits for the link, whichever worker, retry or earlier reset it comes from. A link that has
+   * been replaced needs no reset: the result says when and why it was. Rejects with a `RotationError` whose code is one of
+   * the contract's or one of the library's own.
    */
   rotate(group: string, options?: RotateOptions): Promise<RotationResult>;
-  /** The newest known link. Null if there is none yet. */
+  /**
+   * The newest known link. Null if there is none yet. Asked with a link that has been replaced, it says when and why it
+   * was.
+   */
   current(group: string, options?: CallOptions): Promise<CurrentLink | null>;
   /** Rejects pending calls with the code `closed`. Does not wait for an unreachable Redis. */
   close(): Promise<void>;
@@ -74,12 +84,16 @@ export function createRotationClient({ connection, prefix = 'bull' }: RotationCl
   async function find(name: string): Promise<Target> {
     const target = await requester.find(name);
     if (target !== null) return target;
+    throw await unknown(name);
+  }
+
+  async function unknown(name: string): Promise<RotationError> {
     const ids = await requester.groupIds();
     const reason =
       ids.length === 0
         ? `no worker has registered any group under the prefix "${prefix}": start invite-rotator with this Redis, or pass the prefix of its file`
         : unknownGroup(name, "not in any worker's configuration file", ids);
-    throw new RotationError('invalid_request', reason);
+    return new RotationError('invalid_request', reason);
   }
 
   function prepare(name: string, info: RequestFields, signal: AbortSignal): Promise<OneOff> {
@@ -113,16 +127,18 @@ export function createRotationClient({ connection, prefix = 'bull' }: RotationCl
     },
 
     current(name, { timeoutMs } = {}) {
-      const lateMessage = () => `Redis did not return the link of ${name} within ${timeoutMs} ms`;
+      const lateMessage = () => `Redis did not return the link of ${labelOf(name)} within ${timeoutMs} ms`;
       return calls.run({ timeoutMs, lateMessage }, (signal) =>
         retryTransient(redis, signal, async () => {
-          const { group, recordId } = await find(name);
+          const { group, recordId, replaced } = await find(name);
+          // Only a worker can look up a link.
+          if (recordId === null) throw await unknown(name);
           const { record } = await store.load(recordId);
           const link = knownLink(record);
           if (link === null) return null;
           const { dueAt, uncertain } = record;
           const nextRotationAt = dueAt === null || !isScheduled(record) ? null : new Date(dueAt).toISOString();
-          return { group, ...link, nextRotationAt, uncertain: uncertain !== null };
+          return { group, ...link, ...replacedFields(replaced), nextRotationAt, uncertain: uncertain !== null };
         }),
       );
     },
@@ -135,6 +151,11 @@ export function createRotationClient({ connection, prefix = 'bull' }: RotationCl
   };
 }
 
-function notAccepted(group: string, timeoutMs: number | undefined): string {
-  return `Redis did not accept the request for ${group} within ${timeoutMs} ms`;
+/** Messages repeat no link. */
+function labelOf(name: string): string {
+  return codeIn(name) === null ? name : 'that group';
+}
+
+function notAccepted(name: string, timeoutMs: number | undefined): string {
+  return `Redis did not accept the request for ${labelOf(name)} within ${timeoutMs} ms`;
 }

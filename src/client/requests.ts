@@ -18,22 +18,31 @@ import {
   rotationRequest,
   rotationResult,
 } from '../contract/request.ts';
-import { findGroup } from '../groups/jids.ts';
+import { findLink } from '../groups/history.ts';
+import { codeIn, type FoundGroup, findGroup } from '../groups/jids.ts';
 import { knownLink } from '../groups/record.ts';
+import { type Replacement, replacedFields } from '../groups/revisions.ts';
 import { createGroupStore, RecordError, readable } from '../groups/store.ts';
 import { type Database, redisTime } from '../redis/database.ts';
 import type { RedisClient } from '../redis/scripts.ts';
 import { isAnswered } from '../rotation/decide.ts';
-import { isJid } from '../ryze/identifier.ts';
+import { inviteLinkOf, isJid, readIdentifier } from '../ryze/identifier.ts';
 import { RotationError } from './error.ts';
 
 /** Where a request for a group goes. */
 export interface Target {
   readonly group: string;
   readonly instance: string;
-  /** The group's record, by which a group that is renamed later is still recognized. */
-  readonly recordId: string;
+  /** The group's record, by which a group that is renamed later is still recognized. Null: it is to be looked up. */
+  readonly recordId: string | null;
+  /** The invite code by which it was named. Null: it was named by its id or JID. */
+  readonly code: string | null;
+  /** How the link that names it was replaced, if it was. */
+  readonly replaced: Replacement | null;
 }
+
+/** The id of a group that is not known until its link has been looked up. */
+const unknownId = 'unknown';
 
 /** What a caller may say about its request. */
 export type RequestFields = Pick<RotationRequest, 'reason' | 'requestId' | 'requestedBy'>;
@@ -45,7 +54,10 @@ export interface OneOff extends Target {
 }
 
 export interface Requester {
-  /** Finds a group by its id or JID. Null if it is in no worker's file. */
+  /**
+   * Finds a group by its id, JID, invite code or link. Null if it is in no worker's file. A link that no group is known to
+   * have is looked up by a worker: the target is then the instance with the most groups.
+   */
   find(name: string): Promise<Target | null>;
   /** The ids of all registered groups. */
   groupIds(): Promise<string[]>;
@@ -79,7 +91,8 @@ export function createRequester(db: Database, duplicate: () => RedisClient): Req
     return waiter;
   }
 
-  async function stampOf(recordId: string): Promise<Pick<OneOff['request'], 'requestedAt' | 'seen'>> {
+  async function stampOf(recordId: string | null): Promise<Pick<OneOff['request'], 'requestedAt' | 'seen'>> {
+    if (recordId === null) return { requestedAt: await redisTime(db) };
     const loaded = await readable(store.load(recordId));
     if (loaded instanceof RecordError) return { requestedAt: await redisTime(db) };
     return { requestedAt: loaded.nowMs, seen: { record: recordId, attempts: loaded.record.attempts } };
@@ -98,16 +111,48 @@ export function createRequester(db: Database, duplicate: () => RedisClient): Req
       attemptsSeen: seen?.record === found.recordId ? seen.attempts : null,
       position: null,
     };
-    if (link === null || !isAnswered(record, asked, nowMs)) return null;
-    return { status: 'satisfied', group: found.entry.group, ...link };
+    if (link === null) return null;
+    const replaced = found.code === null ? null : ((await findLink(db, found.code))?.replaced ?? null);
+    if (replaced === null && !isAnswered(record, asked, nowMs)) return null;
+    return { status: 'satisfied', group: found.entry.group, ...link, ...replacedFields(replaced) };
+  }
+
+  async function targetOf({ recordId, entry, code }: FoundGroup): Promise<Target> {
+    const replaced = code === null ? null : ((await findLink(db, code))?.replaced ?? null);
+    return { group: entry.group, instance: entry.instance, recordId, code, replaced };
+  }
+
+  /** The instance with the most groups, because its phone is the most likely to be a member of any. */
+  async function mainInstance(): Promise<string | null> {
+    const counts = new Map<string, number>();
+    for (const known of (await store.registrations()).values()) {
+      if (known?.removedAt !== null) continue;
+      const { instance } = known.entry;
+      counts.set(instance, (counts.get(instance) ?? 0) + 1);
+    }
+    const [most] = [...counts].sort(([a, x], [b, y]) => y - x || (a < b ? -1 : 1));
+    return most?.[0] ?? null;
+  }
+
+  /** The job's return value, if it is a link of the requested group. */
+  async function parseResult(value: unknown, { recordId, group, code }: OneOff): Promise<RotationResult> {
+    const result = rotationResult.safeParse(value);
+    if (!result.success) {
+      throw new Error(`the result of the job for ${group} does not match the schema of this version`);
+    }
+    const { group: named, jid } = result.data;
+    const expected = recordId ?? (code === null ? null : await store.linkedRecord(code)) ?? jid;
+    if (named !== group && jid !== expected) throw new Error(`the job for ${group} returned a link of ${named}`);
+    return result.data;
   }
 
   return {
     async find(name) {
       const found = await findGroup(store, name);
-      if (!found?.registered) return null;
-      const { recordId, entry } = found;
-      return { group: entry.group, instance: entry.instance, recordId };
+      if (found !== null) return found.registered ? await targetOf(found) : null;
+      const code = codeIn(name);
+      const instance = code === null ? null : await mainInstance();
+      return instance === null ? null : { group: unknownId, instance, recordId: null, code, replaced: null };
     },
 
     async groupIds() {
@@ -115,15 +160,19 @@ export function createRequester(db: Database, duplicate: () => RedisClient): Req
       return registrations.filter(([, known]) => known?.removedAt === null).map(([id]) => id);
     },
 
-    async prepare({ group, instance, recordId }, { reason, requestedBy, requestId }) {
+    async prepare(target, { reason, requestedBy, requestId }) {
+      const { recordId, code } = target;
       const stamp = await stampOf(recordId);
-      const request = { group, reason, requestedBy, requestId: requestId ?? randomUUID(), ...stamp };
+      // The link itself: it may be replaced before the job runs.
+      const group = code === null ? target.group : inviteLinkOf(code);
+      const anyInstance = recordId === null ? { anyInstance: true } : {};
+      const request = { group, reason, requestedBy, requestId: requestId ?? randomUUID(), ...stamp, ...anyInstance };
       const parsed = rotationRequest.safeParse(request);
       if (!parsed.success) {
         const [issue] = parsed.error.issues;
         throw new RotationError('invalid_request', `${issue?.path.join('.')}: ${issue?.message}`);
       }
-      return { group, instance, recordId, jobId: randomUUID(), request };
+      return { ...target, jobId: randomUUID(), request };
     },
 
     async push({ jobId, instance, request }) {
@@ -159,18 +208,15 @@ export function createRequester(db: Database, duplicate: () => RedisClient): Req
   };
 }
 
-/** The job's return value, if it is a link of the requested group. */
-function parseResult(value: unknown, { recordId, group }: OneOff): RotationResult {
-  const result = rotationResult.safeParse(value);
-  if (!result.success) throw new Error(`the result of the job for ${group} does not match the schema of this version`);
-  if (result.data.group !== group && result.data.jid !== recordId) {
-    throw new Error(`the job for ${group} returned a link of ${result.data.group}`);
-  }
-  return result.data;
-}
-
-/** `where`: says what the group is missing from. `ids`: the groups that there are. */
+/**
+ * `where`: says what the group is missing from. `ids`: the groups that there are. A link is not repeated, and no group is
+ * suggested for it.
+ */
 export function unknownGroup(name: string, where: string, ids: readonly string[]): string {
+  if (codeIn(name) !== null) return 'unknown link: no registered group has or had it';
+  const identifier = readIdentifier(name);
+  // No id has these characters.
+  if ('problem' in identifier && /[./@\s]/.test(name)) return `unknown group: the name ${identifier.problem}`;
   const hint = isJid(name) ? '' : didYouMean(name, ids);
   return `unknown group ${JSON.stringify(name.slice(0, 64))}: it is ${where}${hint}`;
 }

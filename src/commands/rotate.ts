@@ -13,6 +13,7 @@ import type { Config, GroupConfig } from '../config/config.ts';
 import { durationHint, parseDuration } from '../config/duration.ts';
 import { rotationsQueue } from '../contract/queueNames.ts';
 import type { RotationResult } from '../contract/request.ts';
+import { codeIn } from '../groups/jids.ts';
 import { openConnection } from '../redis/connectionOptions.ts';
 import { type Database, redisTime } from '../redis/database.ts';
 import { refusalOf, withoutCommand } from '../redis/errors.ts';
@@ -109,11 +110,14 @@ async function findAll(
   const missing = names.filter((_, i) => registered[i] === null);
   const targets = registered.filter((target) => target !== null);
   if (missing.length > 0) targets.push(...inFile(missing, await load()));
-  return [...new Map(targets.map((target) => [target.group, target])).values()];
+  // A group that is named by two links has two requests: one of the links may have been replaced.
+  return [...new Map(targets.map((target) => [`${target.group} ${target.code ?? ''}`, target])).values()];
 }
 
 function inFile(names: readonly string[], { file, groups, groupsById, groupsByJid }: Config): readonly Target[] {
-  const found = names.map((name) => groupsById.get(name) ?? groupsByJid.get(name));
+  const byCode = (code: string | null) =>
+    groups.find(({ identifier }) => identifier.kind === 'code' && identifier.code === code);
+  const found = names.map((name) => groupsById.get(name) ?? groupsByJid.get(name) ?? byCode(codeIn(name)));
   const ids = groups.map(({ id }) => id);
   const problems = names
     .filter((_, i) => found[i] === undefined)
@@ -123,7 +127,8 @@ function inFile(names: readonly string[], { file, groups, groupsById, groupsByJi
 }
 
 function targetOf({ id, instance, identifier }: GroupConfig): Target {
-  return { group: id, instance, recordId: identifier.kind === 'jid' ? identifier.jid : id };
+  const recordId = identifier.kind === 'jid' ? identifier.jid : id;
+  return { group: id, instance, recordId, code: null, replaced: null };
 }
 
 async function pushAll({ requester, options, signal }: Requests, targets: readonly Target[]): Promise<Pushed[]> {

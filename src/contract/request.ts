@@ -3,6 +3,7 @@
  * trusted: sizes are limited, unknown keys are dropped, and an error says what is expected.
  */
 import { z } from 'zod';
+import { linkReasons, requestInfo } from './event.ts';
 
 /** The name of a one-off's job. */
 export const requestJob = 'rotate';
@@ -14,8 +15,8 @@ const optionalText = (max: number) => text(max).nullish();
 const earliestMs = 1_000_000_000_000;
 
 export const rotationRequest = z.object({
-  /** The group's id or JID. */
-  group: text(128).min(1),
+  /** The group's id, its JID, or an invite code or link that it has or had. */
+  group: text(500).min(1),
   reason: optionalText(500),
   requestId: optionalText(200),
   requestedBy: optionalText(200),
@@ -29,6 +30,11 @@ export const rotationRequest = z.object({
    * later attempt answers the request, even if the clock has been set back since.
    */
   seen: z.object({ record: text(128), attempts: z.int().nonnegative() }).nullish(),
+  /**
+   * Set by the library and the command line for a link that no worker knows: each instance may be the one that finds its
+   * group, whatever queue the job is on.
+   */
+  anyInstance: z.boolean().nullish(),
 });
 export type RotationRequest = z.infer<typeof rotationRequest>;
 
@@ -44,7 +50,7 @@ export function parseRequest(data: unknown): { ok: true; request: RotationReques
   const problems = parsed.error.issues.map((issue) => `${issue.path.join('.') || 'data'}: ${issue.message}`);
   return {
     ok: false,
-    message: `bad request (${problems.join('; ')}): expected {"group": "<id or JID>", "reason"?, "requestId"?, "requestedBy"?}`,
+    message: `bad request (${problems.join('; ')}): expected {"group": "<id, JID, invite code or link>", "reason"?, "requestId"?, "requestedBy"?}`,
   };
 }
 
@@ -57,5 +63,11 @@ export const rotationResult = z.object({
   inviteLink: z.string(),
   revision: z.int().nonnegative(),
   rotatedAt: z.iso.datetime(),
+  /** When the link that the request names was replaced. Absent: it names no such link. Null: not known. */
+  replacedAt: z.iso.datetime().nullish(),
+  /** Why it was replaced. */
+  replacedReason: z.enum(linkReasons).nullish(),
+  /** The one-off for which it was replaced. */
+  replacedRequest: requestInfo.nullish(),
 });
 export type RotationResult = z.infer<typeof rotationResult>;

@@ -12,7 +12,7 @@ import {
   replacementOf,
   revisionsOf,
 } from './revisions.ts';
-import { type GroupStore, parseRecord } from './store.ts';
+import { createGroupStore, type GroupStore, parseRecord } from './store.ts';
 
 export type { Replacement, Revision } from './revisions.ts';
 
@@ -30,7 +30,7 @@ export async function readHistory(db: Database, recordId: string): Promise<reado
 
 /** Finds the group that has this invite code now, or that had it. Null if no group is known to. */
 export async function findLink(db: Database, code: string): Promise<FoundLink | null> {
-  const recordId = await db.redis.get(db.keys.link(code));
+  const recordId = await createGroupStore(db).linkedRecord(code);
   if (recordId === null) return null;
   const { record, revisions } = await read(db, recordId);
   return record === null ? null : { recordId, replaced: replacementOf(record, revisions, code) };

@@ -1,7 +1,7 @@
 /** Which WhatsApp group a name or an identifier stands for, and which group of the files owns it. */
 import type { Database } from '../redis/database.ts';
-import { isJid } from '../ryze/identifier.ts';
-import { type Entry, type GroupRecord, isRegistered } from './record.ts';
+import { isJid, parseIdentifier } from '../ryze/identifier.ts';
+import { type Entry, isRegistered } from './record.ts';
 import type { GroupStore, Reader } from './store.ts';
 
 export interface FoundGroup {
@@ -9,22 +9,40 @@ export interface FoundGroup {
   readonly entry: Entry;
   /** Whether a file has the group now. */
   readonly registered: boolean;
+  /** The invite code by which it was named. Null: it was named by its id or JID. */
+  readonly code: string | null;
 }
 
-/** Finds a group by its id, its JID, or an id that it had before. Null if no worker ever registered it. */
+/**
+ * Finds a group by its id, its JID, an id that it had before, or an invite code or link that it has or had, in this
+ * order. Null if no worker ever registered it.
+ */
 export async function findGroup(store: GroupStore, name: string): Promise<FoundGroup | null> {
-  if (isJid(name)) return foundIn(name, (await store.load(name)).record);
   const known = await store.registration(name);
-  if (known === null) return null;
-  const { recordId, entry, removedAt } = known;
-  if (removedAt === null) return { recordId, entry, registered: true };
+  if (known?.removedAt === null) {
+    return { recordId: known.recordId, entry: known.entry, registered: true, code: null };
+  }
   // The WhatsApp group may have another id by now, or the id may belong to another WhatsApp group.
-  return foundIn(recordId, (await store.load(recordId)).record);
+  if (known !== null) return await foundIn(store, known.recordId, null);
+  const identifier = parseIdentifier(name);
+  if (identifier?.kind === 'jid') return await foundIn(store, identifier.jid, null);
+  const recordId = identifier === null ? null : await store.linkedRecord(identifier.code);
+  return recordId === null ? null : await foundIn(store, recordId, identifier?.code ?? null);
 }
 
-function foundIn(recordId: string, record: GroupRecord): FoundGroup | null {
+async function foundIn(store: GroupStore, recordId: string, code: string | null): Promise<FoundGroup | null> {
+  const { record } = await store.load(recordId);
   if (record.entry === null || record.replaced) return null;
-  return { recordId, entry: record.entry, registered: isRegistered(record) };
+  return { recordId, entry: record.entry, registered: isRegistered(record), code };
+}
+
+/**
+ * The invite code of a name that stands for no group so far. Null: it is an id, because invite codes mix cases, or not a
+ * code at all.
+ */
+export function codeIn(name: string): string | null {
+  const identifier = parseIdentifier(name);
+  return identifier?.kind === 'code' && !/^[a-z0-9_-]*$/.test(name) ? identifier.code : null;
 }
 
 /** The group other than `id` that owns this JID. A group owns a JID only while it is registered. */

@@ -266,7 +266,7 @@ function earliest(a: number | null, b: number | null): number | null {
 }
 
 /** A group's newest link, as requests are answered with it. */
-export type KnownLink = Omit<RotationResult, 'status' | 'group'>;
+export type KnownLink = Pick<RotationResult, 'jid' | 'inviteCode' | 'inviteLink' | 'revision' | 'rotatedAt'>;
 
 /** Null if there is none yet. */
 export function knownLink({ jid, link, revision, rotatedAt }: GroupRecord): KnownLink | null {

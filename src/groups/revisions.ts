@@ -5,6 +5,7 @@
  */
 import { z } from 'zod';
 import { type LinkEvent, type LinkReason, linkReasons, type RequestInfo, requestInfo } from '../contract/event.ts';
+import type { RotationResult } from '../contract/request.ts';
 import { inviteLinkOf } from '../ryze/identifier.ts';
 import type { GroupRecord } from './record.ts';
 
@@ -94,6 +95,17 @@ export function replacementOf(record: GroupRecord, revisions: readonly Revision[
   const next = revisions[at - 1];
   if (next !== undefined) return { at: next.from, reason: next.reason, request: next.request };
   return record.link === null ? null : { at: null, reason: null, request: null };
+}
+
+/** The fields of a result that say why no reset was made for the link that a one-off names. */
+export function replacedFields(replaced: Replacement | null): Partial<RotationResult> {
+  if (replaced === null) return {};
+  const { at, reason, request } = replaced;
+  return {
+    replacedAt: at === null ? null : new Date(at).toISOString(),
+    replacedReason: reason,
+    replacedRequest: request,
+  };
 }
 
 function isRemembered(all: readonly Remembered[], i: number, nowMs: number): boolean {

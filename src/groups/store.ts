@@ -8,6 +8,7 @@ import type { LinkEvent } from '../contract/event.ts';
 import type { Database } from '../redis/database.ts';
 import type { Keys } from '../redis/keys.ts';
 import { loadScript, runScript } from '../redis/scripts.ts';
+import { isJid } from '../ryze/identifier.ts';
 import {
   type GroupRecord,
   groupRecord,
@@ -63,6 +64,8 @@ export interface GroupStore {
   registration(group: string): Promise<Registration | null>;
   /** By group id: those of `groups`, or all. Null: not stored, or not readable by this version. */
   registrations(groups?: readonly string[]): Promise<ReadonlyMap<string, Registration | null>>;
+  /** The record of the group that has or had this invite code, or that the file names by it. Null: none is known. */
+  linkedRecord(code: string): Promise<string | null>;
   /** Changes one record, and leaves it postponed. `change` may be called more than once, so it must only compute. */
   update<T>(recordId: string, change: (record: GroupRecord, nowMs: number) => Change<T>): Promise<T>;
   /** Changes several records together. `plan` may be called more than once, so it must only read and compute. */
@@ -179,12 +182,15 @@ export function createGroupStore({ redis, keys }: Database): GroupStore {
    * stands for its history too.
    */
   async function historyWrites(
-    { records, events, reindex = true }: Edit<unknown>,
+    { records, events, resolved, reindex = true }: Edit<unknown>,
     seen: ReadonlyMap<string, Snapshot>,
   ): Promise<Write[]> {
     const writes: Write[] = [];
     // First: a link that moves to another record is written by that one last.
     const expiring: Write[] = [];
+    const expire = (code: string, recordId: string, ms: number) => {
+      expiring.push(['SET', keys.link(code), recordId, 'PX', String(ms)]);
+    };
     for (const [recordId, after] of Object.entries(records ?? {})) {
       const { record, nowMs } = seen.get(recordId) ?? { record: newRecord, nowMs: 0 };
       const own = new Map(Object.entries(events ?? {})).get(recordId) ?? [];
@@ -195,14 +201,14 @@ export function createGroupStore({ redis, keys }: Database): GroupStore {
         for (const code of forgotten) writes.push(['DEL', keys.link(code)]);
       }
       const [from, to] = [record.link?.code, after?.link?.code];
-      const expire = (code: string, ms: number) => {
-        expiring.push(['SET', keys.link(code), recordId, 'PX', String(ms)]);
-      };
-      if (from !== undefined && from !== to) expire(from, rememberedMs);
+      if (from !== undefined && from !== to) expire(from, recordId, rememberedMs);
+      const named = after === null || to !== undefined ? null : codeInFile(after);
+      if (named !== null) writes.push(['SET', keys.link(named), recordId, 'NX']);
       if (to === undefined) continue;
-      if (after?.removedAt !== null) expire(to, historyMs);
+      if (after?.removedAt !== null) expire(to, recordId, historyMs);
       else if (reindex || from !== to) writes.push(['SET', keys.link(to), recordId]);
     }
+    for (const [code, jid] of Object.entries(resolved ?? {})) expire(code, jid, rememberedMs);
     return [...expiring, ...writes];
   }
 
@@ -230,6 +236,8 @@ export function createGroupStore({ redis, keys }: Database): GroupStore {
         return { records: { [recordId]: record }, events: { [recordId]: events }, reindex: false, result };
       }),
 
+    linkedRecord: async (code) => (await redis.get(keys.link(code))) ?? (await redis.hget(keys.resolved, code)),
+
     registration: async (group) => parseRegistration(await redis.hget(keys.registered, group)),
 
     async registrations(groups) {
@@ -241,6 +249,12 @@ export function createGroupStore({ redis, keys }: Database): GroupStore {
       return new Map(groups.map((group, i) => [group, parseRegistration(found[i])]));
     },
   };
+}
+
+/** The code by which the file names a group whose WhatsApp group is not known yet. */
+function codeInFile({ entry, jid, duplicateOf }: GroupRecord): string | null {
+  if (entry === null || jid !== null || duplicateOf !== null || isJid(entry.identifier)) return null;
+  return entry.identifier;
 }
 
 function isNewLink({ type }: LinkEvent): boolean {

@@ -17,6 +17,8 @@ export function makeKeys(prefix: string) {
     group: (recordId: string) => `${root}:group:${recordId}`,
     /** String: the record of the group that has or had this invite code. Expires some time after it was replaced. */
     link: (code: string) => `${root}:link:${digestOf(code)}`,
+    /** String with expiry: the job that asks RyzeAPI for the group of this code, or the answer that there is none. */
+    lookUp: (instance: string, code: string) => `${root}:look-up:${instance}:${digestOf(code)}`,
     /** String: present once the links that older versions stored have been indexed. */
     linksIndexed: `${root}:links-indexed`,
     /** Hash, group id → JSON: its registration from the workers' files (`groups/record.ts`). */

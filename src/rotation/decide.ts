@@ -2,8 +2,9 @@
  * What is due for a group next; `transition.ts` lists the states and says what follows. Pure. Decided once when a job
  * looks at the record, and again in one step with the write that records an attempt.
  */
-import { type Covers, type GroupRecord, isRegistered, isScheduled, takesReads } from '../groups/record.ts';
+import { type Covers, type GroupRecord, isRegistered, isScheduled, knownLink, takesReads } from '../groups/record.ts';
 import { slideIntoWindow } from '../schedule/schedule.ts';
+import { isReplaced } from './revision.ts';
 import type { OneOff, Step, Work } from './types.ts';
 
 /** How long to wait before looking again at a group that another job works on. */
@@ -33,6 +34,7 @@ export function decide(record: GroupRecord, work: Work, nowMs: number): Step {
       break;
     case 'request':
       if (isAnswered(record, work, nowMs)) return { do: 'finish', as: 'answered' };
+      if (isLinkReplaced(record, work.link)) return { do: 'finish', as: 'replaced' };
       if (!isRegistered(record)) return { do: 'finish', as: 'unregistered' };
       if (record.duplicateOf !== null) return { do: 'finish', as: 'duplicate' };
       if (isBurst(record, nowMs)) return { do: 'wait', ms: (record.resetBegunAt ?? 0) + burstMs - nowMs, why: 'burst' };
@@ -60,7 +62,11 @@ function isBurst({ resetBegunAt }: GroupRecord, nowMs: number): boolean {
  * Whether a reset has answered the one-off. Judged by counts, which only grow; by the clock only if the one-off has a time
  * without a count and the clock was not set back.
  */
-export function isAnswered(record: GroupRecord, work: Omit<OneOff, 'kind' | 'request'>, nowMs: number): boolean {
+export function isAnswered(
+  record: GroupRecord,
+  work: Omit<OneOff, 'kind' | 'request' | 'link'>,
+  nowMs: number,
+): boolean {
   const { revision, resetBegunAt, resetCovers } = record;
   if (revision === null) return false;
   if (record.answered.includes(work.identity)) return true;
@@ -69,6 +75,12 @@ export function isAnswered(record: GroupRecord, work: Omit<OneOff, 'kind' | 'req
   const covered = resetCovers !== null && work.position !== null;
   if (covered && isCovered(work.position, resetCovers, resetBegunAt)) return true;
   return work.requestedAt !== null && resetBegunAt <= nowMs && resetBegunAt >= work.requestedAt;
+}
+
+/** Whether a one-off that names this link needs no reset: the group has another link, which can be returned. */
+export function isLinkReplaced(record: GroupRecord, link: OneOff['link']): boolean {
+  if (link === null || record.adopt || knownLink(record) === null || record.link?.code === link.code) return false;
+  return link.isReplaced || isReplaced(record, link.code);
 }
 
 /** Whether the job was on its queue before the reset started. Needs no clock, unless the queue counts from 1 again. */

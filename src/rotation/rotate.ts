@@ -7,13 +7,15 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type FailedCall, judgeFailure, openGate, outageMs, readBlame } from '../budget/gate.ts';
 import type { RetryConfig } from '../config/config.ts';
+import { readHistory } from '../groups/history.ts';
 import type { GroupRecord } from '../groups/record.ts';
+import { replacementOf } from '../groups/revisions.ts';
 import { type CallFailure, type Failure, isFailure } from '../ryze/outcome.ts';
 import { policies } from '../ryze/policy.ts';
 import { type CallResult, makeCall, type Target } from './call.ts';
 import { decide } from './decide.ts';
 import { transition } from './transition.ts';
-import type { Call, Input, JobProgress, JobResult, RotationDependencies, Step, Work } from './types.ts';
+import type { Call, Input, JobProgress, JobResult, OneOff, RotationDependencies, Step, Work } from './types.ts';
 
 /** More steps than one job can need: resolve, read back, reset, each overtaken a few times. */
 const maxSteps = 25;
@@ -125,10 +127,16 @@ async function finish(run: Run, record: GroupRecord, { as }: Step & { do: 'finis
     const name = record.entry?.group ?? run.recordId;
     return { status: 'refused', message: unknownGroup(name), oneOff: { name, work, recordId: run.recordId } };
   }
-  if (as !== 'answered') return { status: 'obsolete' };
-  const isOwnAnswer = work.kind === 'request' && record.answered.includes(work.identity);
-  if (!isOwnAnswer) return { status: 'satisfied', record };
+  if (work.kind !== 'request' || (as !== 'answered' && as !== 'replaced')) return { status: 'obsolete' };
+  if (!record.answered.includes(work.identity)) {
+    return { status: 'satisfied', record, replaced: await replacementFor(run, record, work) };
+  }
   return { status: record.reason === 'recovery' ? 'recovered' : 'rotated', record };
+}
+
+/** How the link that a one-off names was replaced. Null: it names none, or its current one. */
+async function replacementFor({ deps, recordId }: Run, record: GroupRecord, { link }: OneOff) {
+  return link === null ? null : replacementOf(record, await readHistory(deps, recordId), link.code);
 }
 
 async function wait(run: Run, { ms, why }: Step & { do: 'wait' }): Promise<JobResult | null> {
@@ -213,7 +221,7 @@ async function retryOrGiveUp(run: Run, failure: CallFailure, inRow: number): Pro
 }
 
 /** Full jitter: anything up to a bound that doubles with every failure. */
-function retryDelayMs(tries: number, retry: RetryConfig, random: () => number): number {
+export function retryDelayMs(tries: number, retry: RetryConfig, random: () => number): number {
   const bound = Math.min(retry.baseDelayMs * 2 ** Math.min(tries - 1, 30), retry.maxDelayMs);
   return Math.round(random() * bound);
 }

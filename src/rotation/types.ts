@@ -8,6 +8,7 @@ import type { Gate } from '../budget/gate.ts';
 import type { InstanceConfig, RetryConfig } from '../config/config.ts';
 import type { LinkEvent, LinkReason, RequestInfo } from '../contract/event.ts';
 import type { Attempt, Covers, GroupRecord } from '../groups/record.ts';
+import type { Replacement } from '../groups/revisions.ts';
 import type { GroupStore } from '../groups/store.ts';
 import type { Database } from '../redis/database.ts';
 import type { RyzeClient } from '../ryze/client.ts';
@@ -36,6 +37,11 @@ export type Work =
         readonly pushedAt: number;
       } | null;
       readonly request: RequestInfo;
+      /**
+       * The link that names the group. It needs no reset once it has been replaced. `isReplaced`: it is not the current one,
+       * as far as was known when the job was read.
+       */
+      readonly link: { readonly code: string; readonly isReplaced: boolean } | null;
     }
   /**
    * A read: the first one of a group, one that settles a reset, or one that checks whether a person has changed the
@@ -50,7 +56,7 @@ export type OneOff = Work & { readonly kind: 'request' };
 export type Step =
   | { readonly do: Call }
   | { readonly do: 'wait'; readonly ms: number; readonly why: 'busy' | 'settling' | 'burst' }
-  | { readonly do: 'finish'; readonly as: 'answered' | 'obsolete' | 'duplicate' | 'unregistered' };
+  | { readonly do: 'finish'; readonly as: 'answered' | 'replaced' | 'obsolete' | 'duplicate' | 'unregistered' };
 
 export type Call = Exclude<Attempt['call'], 'resolve'>;
 
@@ -82,8 +88,15 @@ export interface Transition {
 
 /** How a job, or this run of it, ends. `worker/complete.ts` turns it into one write to BullMQ. */
 export type JobResult =
-  /** Completed: the group has a link that answers the job. */
-  | { readonly status: 'rotated' | 'recovered' | 'satisfied'; readonly record: GroupRecord }
+  /**
+   * Completed: the group has a link that answers the job. `replaced`: how the link that the job names was replaced, if it
+   * had been before the job ran.
+   */
+  | {
+      readonly status: 'rotated' | 'recovered' | 'satisfied';
+      readonly record: GroupRecord;
+      readonly replaced?: Replacement | null;
+    }
   /** Completed: the link was read. `published`: null if it had not changed, or was not shown. */
   | {
       readonly status: 'verified';
@@ -111,11 +124,12 @@ export type JobResult =
   | { readonly status: 'gaveUp'; readonly failure: Failure }
   /**
    * Failed: the job cannot be served. `oneOff`: it names a group, so it gets a failure event. `name`: as its producer
-   * named the group. `recordId`: null if no file has registered such a group.
+   * named the group. `recordId`: null if no file has registered such a group. `failure`: of the event, if it was a call's.
    */
   | {
       readonly status: 'refused';
       readonly message: string;
+      readonly failure?: Failure;
       readonly oneOff?: { readonly name: string; readonly work: OneOff; readonly recordId: string | null };
     };
 

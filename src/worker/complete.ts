@@ -17,6 +17,7 @@ import { errorCodes } from '../contract/errorCodes.ts';
 import { rotationsQueue } from '../contract/queueNames.ts';
 import type { RotationResult } from '../contract/request.ts';
 import { knownLink } from '../groups/record.ts';
+import { replacedFields } from '../groups/revisions.ts';
 import type { JobProgress, JobResult } from '../rotation/types.ts';
 import type { JobLock } from './watchedWorker.ts';
 
@@ -63,7 +64,7 @@ export async function complete(
       const link = knownLink(result.record);
       const group = result.record.entry?.group;
       if (link === null || group === undefined) throw new Error('a one-off was answered without a link');
-      return { status: result.status, group, ...link };
+      return { status: result.status, group, ...link, ...replacedFields(result.replaced ?? null) };
     }
     case 'verified':
     case 'obsolete':

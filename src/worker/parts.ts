@@ -1,7 +1,8 @@
 /** Creates the parts of the worker and connects them. Nothing runs yet; `service.ts` starts and stops them. */
 import { hostname } from 'node:os';
-import type { InstanceConfig } from '../config/config.ts';
+import type { GroupConfig, InstanceConfig } from '../config/config.ts';
 import type { WorkerNote } from '../groups/files.ts';
+import { codeIn } from '../groups/jids.ts';
 import { version } from '../version.ts';
 import { type Base, type BaseOptions, createBase } from './base.ts';
 import { createHealth } from './health.ts';
@@ -68,11 +69,14 @@ function jobDependencies(
     get settleTimeMs() {
       return config().api.settleTimeMs;
     },
+    instances: () => config().instances.map(({ name }) => name),
     instanceOwner: leftovers.instanceOwner,
     hasPendingEdit: reload.hasPendingEdit,
     async onUnknown(name) {
-      const { groupsById, groupsByJid } = config();
-      if (!groupsById.has(name) && !groupsByJid.has(name)) return false;
+      const { groups, groupsById, groupsByJid } = config();
+      const code = codeIn(name);
+      const isNamed = ({ identifier }: GroupConfig) => identifier.kind === 'code' && identifier.code === code;
+      if (!groupsById.has(name) && !groupsByJid.has(name) && !groups.some(isNamed)) return false;
       await registration.reconcile();
       return true;
     },

@@ -27,13 +27,17 @@ export async function processJob(
   let group = '';
   let result: JobResult;
   try {
-    const read = await readJob(deps, instance, job);
+    const read = await readJob(deps, instance, job, past);
     if ('work' in read) {
       group = read.name;
       result = await runTask(deps, instance, read, past);
-    } else result = read;
+    } else {
+      result = read;
+      if (read.status === 'retry') reportResult(deps, { group: 'unknown', instance, work: 'request' }, read);
+    }
     if (result.status === 'refused' && result.oneOff !== undefined) {
-      await publishRefusal(deps, instance, result.oneOff, result.message);
+      const { message, failure = { code: 'invalid_request', message, httpStatus: null } } = result;
+      await publishRefusal(deps, instance, result.oneOff, failure);
     }
   } catch (error) {
     result = afterError(deps, group, past, error);

@@ -5,19 +5,24 @@
 import type { Job } from 'bullmq';
 import { rotationsQueue } from '../contract/queueNames.ts';
 import { identityOf, parseRequest, type RotationRequest, requestJob } from '../contract/request.ts';
-import { type FoundGroup, findGroup } from '../groups/jids.ts';
+import { findLink } from '../groups/history.ts';
+import { codeIn, type FoundGroup, findGroup } from '../groups/jids.ts';
 import type { Logger } from '../log.ts';
 import type { Observer } from '../ops/observer.ts';
 import { scheduledData, scheduledJob, verifyData, verifyJob } from '../planner/jobs.ts';
 import { redisTime } from '../redis/database.ts';
 import { unknownGroup } from '../rotation/rotate.ts';
-import type { JobResult, OneOff, RotationDependencies, Work } from '../rotation/types.ts';
+import type { JobProgress, JobResult, OneOff, RotationDependencies, Work } from '../rotation/types.ts';
+import { readIdentifier } from '../ryze/identifier.ts';
 import type { InstanceOwner } from './leftovers.ts';
+import { findByLink, type LinkJob } from './readLink.ts';
 
 /** What running jobs needs in addition to what rotating needs. */
 export interface JobDependencies extends RotationDependencies {
   readonly log: Logger;
   readonly observer: Observer;
+  /** The instances of the configuration file. */
+  readonly instances: () => readonly string[];
   /** Whose configuration file has that instance. */
   readonly instanceOwner: (instance: string) => InstanceOwner;
   /** Whether this worker's file has changes that are not in force yet. */
@@ -45,12 +50,17 @@ export interface Task {
 /** Another worker may know better, or this one once it has read its file. */
 const notNow: JobResult = { status: 'wait', ms: 3_000, why: 'elsewhere' };
 
-export async function readJob(deps: JobDependencies, instance: string, job: Job): Promise<Task | JobResult> {
+export async function readJob(
+  deps: JobDependencies,
+  instance: string,
+  job: Job,
+  past: JobProgress,
+): Promise<Task | JobResult> {
   switch (job.name) {
     case requestJob: {
       const parsed = parseRequest(job.data);
       if (!parsed.ok) return { status: 'refused', message: parsed.message };
-      return await readRequest(deps, instance, job, parsed.request);
+      return await readRequest(deps, instance, { job, past }, parsed.request);
     }
     case scheduledJob: {
       const { success, data } = scheduledData.safeParse(job.data);
@@ -91,8 +101,8 @@ function badData({ name }: Job): JobResult {
 async function readRequest(
   deps: JobDependencies,
   instance: string,
-  job: Job,
-  { group: name, requestedAt, seen, requestId, requestedBy, reason }: RotationRequest,
+  { job, past }: { readonly job: Job; readonly past: JobProgress },
+  { group: name, requestedAt, seen, requestId, requestedBy, reason, anyInstance }: RotationRequest,
 ): Promise<Task | JobResult> {
   const queue = rotationsQueue(instance);
   const pushedAt = requestedAt ?? job.timestamp;
@@ -107,6 +117,7 @@ async function readRequest(
     attemptsSeen: null,
     position: isRerun ? null : await positionOf(deps, queue, job),
     request: { requestId: requestId ?? null, requestedBy: requestedBy ?? null, reason: reason ?? null },
+    link: null,
   };
   const owner = deps.instanceOwner(instance);
   const mayBeKnown = async () => owner === 'other' || (await deps.hasPendingEdit());
@@ -115,21 +126,47 @@ async function readRequest(
     if (await mayBeKnown()) return notNow;
     // A Redis that was just emptied may not have a group yet that the file has.
     if (await deps.onUnknown(name)) found = await findGroup(deps.store, name);
-    if (found === null) {
-      return { status: 'refused', message: unknownGroup(name), oneOff: { name, work: request, recordId: null } };
-    }
+    if (found === null)
+      return await readUnknown(deps, { instance, past, anyInstance: anyInstance === true }, name, request);
   }
   const { recordId, entry, registered } = found;
   if (!registered && (await mayBeKnown())) return notNow;
   const attemptsSeen = !isRerun && seen?.record === recordId ? seen.attempts : null;
-  const work = { ...request, attemptsSeen };
+  const isReplaced = found.code !== null && (await findLink(deps, found.code))?.replaced != null;
+  const link = found.code === null ? null : { code: found.code, isReplaced };
+  const work = { ...request, attemptsSeen, link };
   const task = { recordId, work, name: entry.group, servedBy: entry.instance, registered };
   if (owner !== 'self' || isServedHere(found, instance, job)) return task;
   if (await wasServedHere(deps, recordId, pushedAt)) return task;
   // The instance that has the group is not in this file, which is older: the worker with the newer one decides.
   if (deps.instanceOwner(entry.instance) !== 'self' || (await deps.hasPendingEdit())) return notNow;
-  const message = `group ${quote(name)} belongs to instance "${entry.instance}": push it to the queue "${rotationsQueue(entry.instance)}"`;
+  const message = `group ${quote(link === null ? name : entry.group)} belongs to instance "${entry.instance}": push it to the queue "${rotationsQueue(entry.instance)}"`;
   return { status: 'refused', message, oneOff: { name, work, recordId } };
+}
+
+/** A one-off for a group that no worker has registered under this name. */
+async function readUnknown(
+  deps: JobDependencies,
+  where: Pick<LinkJob, 'instance' | 'past' | 'anyInstance'>,
+  name: string,
+  work: OneOff,
+): Promise<Task | JobResult> {
+  const code = codeIn(name);
+  if (code === null) return refuseUnknown(name, work);
+  const found = await findByLink(deps, { ...where, code, work });
+  if ('status' in found) return found;
+  // Served wherever the job is: its producer could not know whose queue is the right one.
+  const { recordId, entry, registered } = found;
+  const link = { code, isReplaced: false };
+  return { recordId, work: { ...work, link }, name: entry.group, servedBy: entry.instance, registered };
+}
+
+function refuseUnknown(name: string, work: OneOff): JobResult {
+  const identifier = readIdentifier(name);
+  // An id has none of these characters, so it is a link or a JID that was not read.
+  const problem = /[./@\s]/.test(name) && 'problem' in identifier ? identifier.problem : null;
+  const message = problem === null ? unknownGroup(name) : `bad request (group: ${problem})`;
+  return { status: 'refused', message, oneOff: { name: problem === null ? name : 'unknown', work, recordId: null } };
 }
 
 /**

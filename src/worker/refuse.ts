@@ -4,15 +4,15 @@ import type { RotationFailedEvent } from '../contract/event.ts';
 import { transition } from '../rotation/transition.ts';
 import type { JobResult } from '../rotation/types.ts';
 import { isJid } from '../ryze/identifier.ts';
+import type { Failure } from '../ryze/outcome.ts';
 import type { JobDependencies } from './readJob.ts';
 
 export async function publishRefusal(
   deps: JobDependencies,
   instance: string,
   { name, work, recordId }: NonNullable<(JobResult & { status: 'refused' })['oneOff']>,
-  message: string,
+  failure: Failure,
 ): Promise<void> {
-  const failure = { code: 'invalid_request', message, httpStatus: null } as const;
   if (recordId === null) return await publishUnknown(deps, instance, name, work.request, failure);
   const queues = await deps.store.update<readonly string[] | null>(recordId, (stored, nowMs) => {
     if (stored.entry === null) return { record: null, result: null };
@@ -29,7 +29,7 @@ async function publishUnknown(
   instance: string,
   name: string,
   request: RotationFailedEvent['request'],
-  error: RotationFailedEvent['error'],
+  { code, message, httpStatus }: Failure,
 ): Promise<void> {
   const group = /^[a-z0-9][a-z0-9_-]{0,63}$/.test(name) ? name : 'unknown';
   const event: RotationFailedEvent = {
@@ -48,7 +48,7 @@ async function publishUnknown(
     request,
     rotatedAt: null,
     nextRotationAt: null,
-    error,
+    error: { code, message, httpStatus },
     nextAttemptAt: null,
     linkUncertain: false,
   };

@@ -178,6 +178,7 @@ export const oneOffs: readonly Work[] = [null, startMs].map((requestedAt, i) => 
   requestedAt,
   attemptsSeen: null,
   position: null,
+  link: null,
   request: { requestId: null, requestedBy: null, reason: null },
 }));
 export const verification: Work = { kind: 'verification' };

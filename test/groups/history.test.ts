@@ -81,7 +81,9 @@ it('goes with the WhatsApp group when its code in the file is resolved', async (
   const rig = await adopted();
   await rig.sync(line('other', 2));
   await rig.sync(line('gold', 'CODE7X'));
+  expect(await rig.find('CODE7X')).toEqual({ recordId: 'gold', replaced: null });
   await rig.resolve('gold', jid(1), 'CODE7X');
+  expect(await rig.find('CODE7X')).toEqual({ recordId: jid(1), replaced: null });
   expect(await rig.short()).toEqual(['CODE7X adopted gold', 'CODE1 adopted vip']);
   expect((await rig.find('CODE1'))?.replaced).toMatchObject({ reason: 'adopted' });
 });

@@ -29,6 +29,12 @@ describe('a client', () => {
     expectTypeOf<RotationResult['status']>().toEqualTypeOf<'rotated' | 'recovered' | 'satisfied'>();
     expectTypeOf(client.current('vip')).resolves.toEqualTypeOf<CurrentLink | null>();
   });
+  it('says when and why a link that names a group was replaced', () => {
+    expectTypeOf<RotationResult['replacedAt']>().toEqualTypeOf<string | null | undefined>();
+    expectTypeOf<RotationResult['replacedReason']>().toExtend<string | null | undefined>();
+    expectTypeOf<NonNullable<RotationResult['replacedRequest']>['requestedBy']>().toEqualTypeOf<string | null>();
+    expectTypeOf<CurrentLink['replacedAt']>().toEqualTypeOf<string | null | undefined>();
+  });
   it('does not let callers set the time of a request', () => {
     // @ts-expect-error: the time is always Redis's.
     void client.request('vip', { requestedAt: 1 });

@@ -12,6 +12,27 @@ type Case = [name: string, over: Partial<GroupRecord>, work: Work, nowMs: number
 
 const decided = (over: Partial<GroupRecord>, work: Work, nowMs: number) => decide({ ...settled, ...over }, work, nowMs);
 
+describe('a one-off that names a link', () => {
+  const replaced: Step = { do: 'finish', as: 'replaced' };
+  const named = (code: string, isReplaced = false) => request({ link: { code, isReplaced } });
+  it.each<Case>([
+    ['replaces the current link', {}, named('OLD'), t, { do: 'reset' }],
+    ['replaces it although it seemed replaced when the job was read', {}, named('OLD', true), t, { do: 'reset' }],
+    ['needs no reset once the link was replaced', {}, named('OLDER'), t, replaced],
+    ['needs none for any link that the group had', { replacedCodes: ['OLDER', 'FIRST'] }, named('FIRST'), t, replaced],
+    ['needs none for one that only the history has', {}, named('FIRST', true), t, replaced],
+    ['resets where it is not known whether the link is live', {}, named('OTHER'), t, { do: 'reset' }],
+    ['needs no reset after the group left the file', { removedAt: t - 1 }, named('OLDER'), t, replaced],
+    ['waits for a reset in flight', { attempt: attempt() }, named('OLDER'), t, { do: 'wait', ms: 250, why: 'busy' }],
+    ['reads back first after an uncertain reset', { uncertain }, named('OLDER'), t, { do: 'readBack' }],
+    ['reads the link first that is returned', { adopt: true }, named('OLDER'), t, { do: 'adopt' }],
+    ['resets where there is no link to return', { link: null }, named('OLDER', true), t, { do: 'reset' }],
+    ['finds its own answer', { answered: ['job-1'] }, named('OLDER'), t, answered],
+  ])('%s', (_name, over, work, nowMs, expected) => {
+    expect(decided(over, work, nowMs)).toEqual(expected);
+  });
+});
+
 describe('scheduled work', () => {
   it.each<Case>([
     ['resets a group that is due', {}, scheduled, t, { do: 'reset' }],

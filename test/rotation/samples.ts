@@ -61,6 +61,7 @@ export const request = (over: Partial<Work & { kind: 'request' }> = {}): Work =>
   requestedAt: null,
   attemptsSeen: null,
   position: null,
+  link: null,
   request: info,
   ...over,
 });
