@@ -59,6 +59,16 @@ program.addCommand(
     }),
 );
 program.addCommand(
+  command('groups', 'list the groups that each instance is a member of, with JIDs and ids')
+    .option('--instance <name>', 'only this instance')
+    .option('--yaml', 'print entries for the groups that the file lacks, ready to append')
+    .option('--json', 'print JSON')
+    .action(async (options) => {
+      const { groups } = await import('./commands/groups.ts');
+      exitCode = await groups(options);
+    }),
+);
+program.addCommand(
   command('rotate', 'push one-off rotations: each named group gets a new link now')
     .argument('[group...]', 'ids or JIDs')
     .option('--all', 'rotate every group of the file; asks for confirmation on a terminal')

@@ -9,6 +9,7 @@ import type { Config } from '../config/config.ts';
 import { durationHint, parseDuration } from '../config/duration.ts';
 import { loadConfig, loadRedisConfig } from '../config/load.ts';
 import { ConfigError, describeValue } from '../config/problems.ts';
+import type { ConfigRules } from '../config/schema.ts';
 import { connectRedis } from '../redis/connection.ts';
 import { createDatabase, type Database } from '../redis/database.ts';
 import { writeProblem } from '../redis/inspect.ts';
@@ -35,12 +36,12 @@ export interface CommonOptions {
 export const defaultConfigFile = 'config/rotation.yaml';
 
 export function configFile(options: CommonOptions): string {
-  return resolve(options.config ?? process.env.ROTATOR_CONFIG ?? defaultConfigFile);
+  return resolve(options.config ?? (process.env.ROTATOR_CONFIG || defaultConfigFile));
 }
 
 /** Reads and validates the file. Throws a `ConfigError` that lists every problem. */
-export async function readConfig(options: CommonOptions): Promise<Config> {
-  const loaded = await loadConfig(configFile(options));
+export async function readConfig(options: CommonOptions, rules: ConfigRules = {}): Promise<Config> {
+  const loaded = await loadConfig(configFile(options), rules);
   if (loaded.ok) return loaded.config;
   throw new ConfigError(loaded.problems);
 }

@@ -8,7 +8,7 @@ import { z } from 'zod';
 import type { Config, RedisConfig } from './config.ts';
 import { describeIssue, findingsOf, formatPath, type Problem } from './problems.ts';
 import { redisSchema, toRedisConfig } from './redisSchema.ts';
-import { configSchema } from './schema.ts';
+import { type ConfigRules, configSchema } from './schema.ts';
 import { section } from './values.ts';
 import { readYaml } from './yaml.ts';
 
@@ -24,15 +24,15 @@ export type LoadedText =
 const maxBytes = 32 * 1024 * 1024;
 
 const reasons: Readonly<Record<string, string>> = {
-  ENOENT: 'there is no such file: name it with --config or ROTATOR_CONFIG',
+  ENOENT: 'there is no such file: run "invite-rotator init", or name the file with --config or ROTATOR_CONFIG',
   EISDIR: 'cannot be read: it is a folder',
   EACCES: 'cannot be read: permission denied',
 };
 
 /** `file`: an absolute path. */
-export async function loadConfig(file: string): Promise<Loaded> {
+export async function loadConfig(file: string, rules: ConfigRules = {}): Promise<Loaded> {
   const read = await readConfigText(file);
-  return read.ok ? parseConfig(read.text, file) : read;
+  return read.ok ? parseConfig(read.text, file, rules) : read;
 }
 
 /**
@@ -81,8 +81,8 @@ export async function readConfigText(file: string): Promise<LoadedText> {
 }
 
 /** `file`: an absolute path, used in messages and to resolve relative paths in the file. */
-export function parseConfig(text: string, file: string): Loaded {
-  return parse(text, file, configSchema(file, hashOf(text)));
+export function parseConfig(text: string, file: string, rules: ConfigRules = {}): Loaded {
+  return parse(text, file, configSchema(file, hashOf(text), rules));
 }
 
 function hashOf(text: string): string {

@@ -2,7 +2,7 @@
  * The configuration file as one zod schema: its sections, and what must hold between them. One parse reports every
  * problem, and gives the configuration if there is none. The JSON Schema for editors comes from `fileSchema`.
  */
-import type { z } from 'zod';
+import { z } from 'zod';
 import { identifierText, parseIdentifier } from '../ryze/identifier.ts';
 import type { Config, GroupConfig, InstanceConfig } from './config.ts';
 import { checkDemand } from './demand.ts';
@@ -53,9 +53,22 @@ export const fileSchema = map({
 type FileKeys = z.output<typeof fileSchema>;
 type InstanceKeys = z.output<typeof instanceSchema>;
 
+/** Of a file that may lack groups, for commands that find out which ones there are. */
+const newFileSchema = fileSchema.extend({
+  groups: z
+    .array(groupSchema)
+    .nullish()
+    .transform((groups) => groups ?? []),
+});
+
+export interface ConfigRules {
+  /** False: the list of groups may be missing or empty. */
+  readonly needsGroups?: boolean;
+}
+
 /** `file`: the absolute path of the file. Relative paths in it start at its folder. `hash`: of its text. */
-export function configSchema(file: string, hash: string) {
-  return fileSchema
+export function configSchema(file: string, hash: string, { needsGroups = true }: ConfigRules = {}) {
+  return (needsGroups ? fileSchema : newFileSchema)
     .superRefine((keys, context) => checkSections(keys, context.issues, file, reportTo(context)), {
       when: ({ value }) => isMap(value),
     })

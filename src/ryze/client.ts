@@ -43,7 +43,7 @@ export interface RyzeLists {
 const maxBytes = 64 * 1024;
 /** A thousand groups with descriptions. */
 const maxListBytes = 32 * 1024 * 1024;
-const minListTimeoutMs = 90_000;
+const minListTimeoutMs = 60_000;
 
 const text = z.string().nullish();
 /** Anything but `success: false`. */
@@ -78,7 +78,7 @@ interface Answer<T> {
 
 interface ClientOptions {
   readonly baseUrl: string;
-  /** For one whole call; lists may take longer. */
+  /** For one whole call; a list of groups may take longer. */
   readonly timeoutMs: number;
   /** Default: those that the environment names. */
   readonly proxies?: Proxies;
@@ -93,7 +93,6 @@ export function createRyzeClient({
   const base = new URL(baseUrl);
   const dispatcher = openDispatcher(proxies, timeoutMs);
   const prefix = `${base.pathname.replace(/\/+$/, '')}/api`;
-  const list = { method: 'GET', timeoutMs: Math.max(timeoutMs, minListTimeoutMs), maxBytes: maxListBytes } as const;
 
   async function call(
     kind: 'reset' | 'read',
@@ -115,6 +114,25 @@ export function createRyzeClient({
     return inviteCode === null ? unusable('the answer has no invite link') : { kind, jid, inviteCode, rateLimit };
   }
 
+  async function list<T>(
+    token: string,
+    path: string,
+    schema: z.ZodType<T>,
+    timeoutMs: number,
+  ): Promise<ListOutcome<T>> {
+    const question = {
+      token,
+      method: 'GET',
+      path,
+      schema,
+      secrets: [token],
+      timeoutMs,
+      maxBytes: maxListBytes,
+    } as const;
+    const answer = await ask(dispatcher, base.origin, question);
+    return isFailure(answer) ? answer : { kind: 'listed', list: answer.data, rateLimit: answer.rateLimit };
+  }
+
   return {
     resetLink(asked) {
       const path = `${prefix}/group/resetLink/${encodeURIComponent(asked.instance)}`;
@@ -125,16 +143,13 @@ export function createRyzeClient({
       const path = `${prefix}/group/info/${instance}?identifier=${identifier}&participants=false`;
       return call('read', asked, { method: 'GET', path });
     },
-    async listGroups({ instance, token }) {
+    listGroups({ instance, token }) {
       const path = `${prefix}/group/list/${encodeURIComponent(instance)}?includeMembers=false`;
-      return listed(await ask(dispatcher, base.origin, { ...list, token, path, schema: groupsBody, secrets: [token] }));
+      return list(token, path, groupsBody, Math.max(timeoutMs, minListTimeoutMs));
     },
-    async listInstances({ token, name }) {
+    listInstances({ token, name }) {
       const query = name === undefined ? '' : `?instanceName=${encodeURIComponent(name)}`;
-      const path = `${prefix}/instance/list${query}`;
-      return listed(
-        await ask(dispatcher, base.origin, { ...list, token, path, schema: instancesBody, secrets: [token] }),
-      );
+      return list(token, `${prefix}/instance/list${query}`, instancesBody, timeoutMs);
     },
     close: () => dispatcher.close(),
   };
@@ -160,10 +175,6 @@ async function ask<T>(pool: Dispatcher, origin: string, question: Question<T>): 
   if (parsed?.success) return { kind: 'answer', data: parsed.data, status, rateLimit };
   const retryAfterMs = readRetryAfter(got.headers, Date.now());
   return { ...classifyAnswer(status, body, rateLimit?.remaining ?? null, secrets), retryAfterMs, rateLimit };
-}
-
-function listed<T>(answer: Answer<T> | CallFailure): ListOutcome<T> {
-  return isFailure(answer) ? answer : { kind: 'listed', list: answer.data, rateLimit: answer.rateLimit };
 }
 
 /** From the link, the code, or both if they agree. null: the answer shows neither. */

@@ -67,12 +67,18 @@ export const instancesBody = z
   .object({ success, instances: z.array(z.unknown()).nullable() })
   .transform(({ instances }) => (instances ?? []).flatMap((one) => instanceEntry.safeParse(one).data ?? []));
 
-/** Longer names are cut. WhatsApp allows 100 characters. */
+/** Longer names are cut. WhatsApp allows 100 characters, and so does a title in the file. */
 const maxNameLength = 100;
 /** What breaks a line, cannot be shown, or changes the direction of the text after it. */
 const unprintable = /[\p{Cc}\p{Zl}\p{Zp}\p{Cs}\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff-\uffff]+/gu;
 
+/** Without invite links, which some groups have in their names. */
 function oneLine(name: string): string {
-  const line = name.replace(unprintable, ' ').replace(/\s+/g, ' ').trim();
-  return Array.from(line).slice(0, maxNameLength).join('').trimEnd();
+  const line = name
+    .replace(unprintable, ' ')
+    .replace(/\s+/g, ' ')
+    .replace(/chat\.whatsapp\.com\/\S+/gi, 'chat.whatsapp.com/[redacted]');
+  const cut = line.trim().slice(0, maxNameLength);
+  // Half of a character that takes two units.
+  return cut.replace(/[\ud800-\udbff]$/, '').trimEnd();
 }

@@ -12,6 +12,7 @@
  * Whether a failure is the group's or the instance's is judged in `budget/judge.lua`.
  */
 import type { ErrorCode } from '../contract/errorCodes.ts';
+import type { Failure } from './outcome.ts';
 
 export type Scope = 'group' | 'call' | 'instance' | 'token';
 
@@ -95,6 +96,11 @@ export function adviceFor(reason: string): string {
   if (reason === 'suspected')
     return 'wait: several groups failed in a row, and each is tried once more to find the cause';
   return policyOf(reason)?.advice ?? '';
+}
+
+/** What went wrong, and what a person can do about it. */
+export function failureText({ code, message }: Failure): string {
+  return `${message} (${code}): ${policies[code].advice}`;
 }
 
 /** Whether a new file or token may have ended what the instance is paused for. */
