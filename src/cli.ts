@@ -50,6 +50,15 @@ program.addCommand(
   }),
 );
 program.addCommand(
+  command('init', 'write a small configuration file, with the groups of the instance if its token is set')
+    .option('--instance <name>', 'the RyzeAPI instance (default: the only one of the token)')
+    .option('--base-url <url>', 'address of RyzeAPI (default: https://ryzeapi.cloud)')
+    .action(async (options) => {
+      const { init } = await import('./commands/init.ts');
+      exitCode = await init(options);
+    }),
+);
+program.addCommand(
   command('check', 'validate the configuration file and print the plan')
     .option('--preview <duration>', 'print the rotations due within this time instead, such as 24h')
     .option('--json', 'print JSON')

@@ -155,7 +155,7 @@ describe('clear messages', () => {
   it('for a missing file', async () => {
     const { folder, env } = await make();
     const path = join(folder, 'nothing.yaml');
-    const message = `${path}:1:1 there is no such file: name it with --config or ROTATOR_CONFIG\n`;
+    const message = `${path}:1:1 there is no such file: run "invite-rotator init", or name the file with --config or ROTATOR_CONFIG\n`;
     expect(await end(['check', '--config', path], env)).toEqual([2, message, '']);
   });
   it('for wrong usage', async () => {

@@ -104,7 +104,7 @@ it('reports why a file cannot be read', async () => {
     return loaded.ok ? '' : loaded.problems[0]?.message;
   };
   expect(await message(join(folder, 'nothing.yaml'))).toBe(
-    'there is no such file: name it with --config or ROTATOR_CONFIG',
+    'there is no such file: run "invite-rotator init", or name the file with --config or ROTATOR_CONFIG',
   );
   expect(await message(folder)).toBe('cannot be read: it is a folder');
   await writeFile(file, Buffer.from([0x61, 0xff, 0xfe]));
