@@ -6,7 +6,7 @@ import { end, endAtSignals, endSoon, OutputError } from './commands/output.ts';
 import { didYouMean } from './config/nearMiss.ts';
 import { ConfigError } from './config/problems.ts';
 import { redactSecrets } from './log.ts';
-import { RedisStartError, refusalOf, refusalReasons } from './redis/errors.ts';
+import { RedisSettingsError, RedisStartError, refusalOf, refusalReasons } from './redis/errors.ts';
 import { ProxySettingsError } from './ryze/proxies.ts';
 import { version } from './version.ts';
 
@@ -130,7 +130,7 @@ function explain(error: unknown): number {
   if (error instanceof ConfigError) return fail(error.message, 2);
   if (error instanceof CommandError) return fail(error.message, error.exitCode);
   if (error instanceof OutputError) return error.isClosed ? 0 : fail(error.message, 1);
-  if (error instanceof ProxySettingsError) return fail(error.message, 2);
+  if (error instanceof ProxySettingsError || error instanceof RedisSettingsError) return fail(error.message, 2);
   if (error instanceof RedisStartError) return fail(error.message, 1);
   if (error instanceof Error && error.name === 'ReplyError') return fail(replyText(error), 1);
   return fail(error instanceof Error ? (error.stack ?? error.message) : String(error), 1);

@@ -10,7 +10,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { parseArgs, styleText } from 'node:util';
 import { Redis } from 'ioredis';
-import { configuredRedis } from '../../src/commands/redisTarget.ts';
+import { configuredRedis, redisUrlOf } from '../../src/commands/redisTarget.ts';
 import { parseDuration } from '../../src/config/duration.ts';
 import { parseConfig } from '../../src/config/load.ts';
 import { type LinkEvent, linkEvent } from '../../src/contract/event.ts';
@@ -79,7 +79,7 @@ async function openRedis(folder: string, prefix: string): Promise<{ url: string;
   }
   const redis = await connectRedis(named);
   return {
-    url: env.REDIS_URL ?? '',
+    url: redisUrlOf(env)?.text ?? '',
     async close() {
       if (redis instanceof Redis) {
         for await (const keys of redis.scanStream({ match: `${prefix}:*`, count: 1_000 })) {
@@ -101,7 +101,8 @@ async function run(
 ): Promise<boolean> {
   const file = writeConfig(standIn, folder, prefix);
   // The stand-in is on this machine, never behind a proxy.
-  const env = { ...process.env, ...tokens, no_proxy: '*', REDIS_URL: redisUrl, LOG_LEVEL: 'info' };
+  const { REDIS_URL_FILE: _, ...inherited } = process.env;
+  const env = { ...inherited, ...tokens, no_proxy: '*', REDIS_URL: redisUrl, LOG_LEVEL: 'info' };
   const newest = new Map<string, LinkEvent>();
   let events = 0;
 

@@ -1,16 +1,19 @@
 /** Which Redis a command uses: REDIS_URL, then the file's servers, then the embedded Redis that runs here. */
+import { readFileSync } from 'node:fs';
 import type { RedisConfig, RedisLogin, RedisServers, SecretSource } from '../config/config.ts';
+import { parseRedisUrl } from '../config/redisUrl.ts';
 import { readSecret } from '../config/secrets.ts';
 import { dataDir, embeddedSocket, isEmbeddedRunning } from '../localRedis/embedded.ts';
-import { RedisStartError } from '../redis/errors.ts';
-import type { Login, RedisTarget } from '../redis/target.ts';
+import { RedisSettingsError, RedisStartError } from '../redis/errors.ts';
+import type { Login, RedisTarget, ServerTarget } from '../redis/target.ts';
 
 /**
  * The Redis that the environment or the file names, or null if neither does. REDIS_URL takes precedence over every
- * server in the file. Passwords are read from where the file says. Throws a `RedisStartError`.
+ * server in the file. Passwords are read from where the file says. Throws a `RedisSettingsError`.
  */
 export function configuredRedis({ servers }: RedisConfig, env: NodeJS.ProcessEnv): RedisTarget | null {
-  if (env.REDIS_URL) return parseAddress(env.REDIS_URL, 'REDIS_URL');
+  const named = redisUrlOf(env);
+  if (named !== null) return parseAddress(named.text, named.source);
   return servers === null ? null : withPasswords(servers, env);
 }
 
@@ -22,14 +25,34 @@ export function runningRedis(config: RedisConfig, env: NodeJS.ProcessEnv): Redis
   throw new RedisStartError('no Redis: start the worker here first (invite-rotator start), or set REDIS_URL');
 }
 
-function parseAddress(text: string, source: string): { readonly url: string } | { readonly path: string } {
-  const url = URL.canParse(text) ? new URL(text) : null;
-  if (url?.protocol === 'unix:') return { path: decodeURIComponent(url.pathname) };
-  // The parsed URL has its scheme in lower case: ioredis would take REDISS:// for a connection without TLS.
-  if (url?.host && (url.protocol === 'redis:' || url.protocol === 'rediss:')) return { url: url.href };
-  throw new RedisStartError(
-    `${source} is not an address such as redis://host:6379, rediss://user:password@host:6379/0 or unix:///path/to/socket`,
-  );
+interface Named {
+  readonly text: string;
+  /** For messages. */
+  readonly source: string;
+}
+
+/** The address in REDIS_URL, or in the file that REDIS_URL_FILE names; null if neither is set. */
+export function redisUrlOf(env: NodeJS.ProcessEnv): Named | null {
+  const { REDIS_URL: text, REDIS_URL_FILE: path } = env;
+  if (path === undefined) return text === undefined ? null : { text, source: 'REDIS_URL' };
+  if (text !== undefined) throw new RedisSettingsError('REDIS_URL and REDIS_URL_FILE are both set: remove one');
+  const source = `${path} (REDIS_URL_FILE)`;
+  if (path.trim() === '') throw new RedisSettingsError('REDIS_URL_FILE is empty: remove it, or set it to a path');
+  try {
+    return { text: readFileSync(path, 'utf8'), source };
+  } catch (error) {
+    throw new RedisSettingsError(`cannot read ${source}: ${(error as NodeJS.ErrnoException).code ?? 'unknown error'}`);
+  }
+}
+
+function parseAddress(text: string, source: string): ServerTarget {
+  const parsed = parseRedisUrl(text);
+  if (!parsed.ok) throw new RedisSettingsError(`${source} ${parsed.message}`);
+  const { address } = parsed;
+  const isPlainSocket = 'path' in address && address.db === null && address.password === undefined;
+  return isPlainSocket
+    ? { path: address.path }
+    : { url: text.trim().replace(/^rediss?/i, (scheme) => scheme.toLowerCase()) };
 }
 
 function withPasswords(servers: RedisServers, env: NodeJS.ProcessEnv): RedisTarget {
@@ -50,6 +73,6 @@ function readLogin({ username, password, tls }: RedisLogin, env: NodeJS.ProcessE
 function secret<K extends string>(key: K, source: SecretSource | null, env: NodeJS.ProcessEnv): { [P in K]?: string } {
   if (source === null) return {};
   const result = readSecret(source, env);
-  if (!result.ok) throw new RedisStartError(`redis: ${result.message}`);
+  if (!result.ok) throw new RedisSettingsError(`redis: ${result.message}`);
   return { [key]: result.secret } as { [P in K]?: string };
 }

@@ -1,6 +1,7 @@
 /** The section `redis`: one server, Sentinels or a cluster, and how to log in. */
 import { z } from 'zod';
 import type { RedisConfig, RedisServers } from './config.ts';
+import { parseRedisUrl } from './redisUrl.ts';
 import { secretSource } from './secrets.ts';
 import {
   checkedText,
@@ -85,7 +86,7 @@ export const redisSchema = checkKeys(redisMap, (redis, report) => {
   }
   const { url, prefix } = redis.valid;
   const passwordKey = (['passwordEnv', 'passwordFile'] as const).find(redis.has);
-  if (url !== undefined && passwordKey !== undefined && new URL(url).password !== '') {
+  if (url !== undefined && passwordKey !== undefined && hasPassword(url)) {
     report(['url'], `contains a password, and "${passwordKey}" names another`);
   }
   if (kind === 'cluster' && prefix !== undefined && !hashTag.test(prefix)) {
@@ -121,15 +122,13 @@ function checkEffects({ has }: PartlyValid<RedisKeys>, kind: Kind | undefined, r
 }
 
 function urlProblem(text: string): string | null {
-  const expected =
-    'expected an address like redis://host:6379, rediss://user:password@host:6379/0 or unix:///path/to/socket';
-  if (!URL.canParse(text)) return expected;
-  const { protocol, hostname, pathname } = new URL(text);
-  if (protocol === 'unix:') return pathname.length > 1 ? null : expected;
-  if (!/^rediss?:$/.test(protocol) || hostname === '') return expected;
-  return /^(\/\d*)?$/.test(pathname)
-    ? null
-    : 'expected the number of a database after the host, as in redis://host:6379/0';
+  const parsed = parseRedisUrl(text);
+  return parsed.ok ? null : parsed.message;
+}
+
+function hasPassword(url: string): boolean {
+  const parsed = parseRedisUrl(url);
+  return parsed.ok && parsed.address.password !== undefined;
 }
 
 export function toRedisConfig(keys: RedisKeys, file: string): RedisConfig {

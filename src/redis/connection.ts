@@ -15,8 +15,9 @@
  */
 import { lookup } from 'node:dns';
 import type { RedisOptions } from 'ioredis';
-import { connectionClosed, describeError, RedisStartError } from './errors.ts';
+import { connectionClosed, describeError, isPuzzling, RedisStartError } from './errors.ts';
 import { createRefusals, type Refusals } from './outage.ts';
+import { explainServer } from './probe.ts';
 import type { RedisClient } from './scripts.ts';
 import {
   askOnce,
@@ -177,12 +178,18 @@ function firstReady(client: RedisClient, signal: AbortSignal | undefined, failur
  * asked.
  */
 async function explain(target: RedisTarget, reason: string): Promise<string> {
+  if (!('sentinels' in target) && !('cluster' in target)) return await explainOne(serverOptions(target), reason);
   const contacts = contactsOf(target);
   const failures = await Promise.all(contacts.map(failureOf));
-  if (contacts.length > 0 && !failures.includes(null)) {
+  if (!failures.includes(null)) {
     return contacts.map(({ host, port }, i) => `${failures[i]} at ${host}:${port}`).join(', ');
   }
-  if (reason.startsWith('All sentinels are unreachable')) return 'they know no primary of that name';
+  return reason.startsWith('All sentinels are unreachable') ? 'they know no primary of that name' : reason;
+}
+
+async function explainOne(server: RedisOptions, reason: string): Promise<string> {
+  const mistake = isPuzzling(reason) ? await explainServer(server) : null;
+  if (mistake !== null) return mistake;
   return reason === connectionClosed
     ? `${reason}; a Redis without a password refuses connections from other machines`
     : reason;
@@ -191,5 +198,5 @@ async function explain(target: RedisTarget, reason: string): Promise<string> {
 /** Why one Sentinel, or one node of a cluster, does not answer; null if it does. */
 async function failureOf(server: RedisOptions): Promise<string | null> {
   const reply = await askOnce({ ...commonOptions, ...server, commandTimeout: handshakeMs }, (client) => client.ping());
-  return reply instanceof Error ? describeError(reply) : null;
+  return reply instanceof Error ? await explainOne(server, describeError(reply)) : null;
 }

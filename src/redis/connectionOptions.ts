@@ -3,11 +3,16 @@
  * and close at once, whether Redis answers or not.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Cluster, Redis, type RedisOptions } from 'ioredis';
+import type { Cluster, Redis, RedisOptions } from 'ioredis';
+import { parseRedisUrl } from '../config/redisUrl.ts';
 import type { RedisClient } from './scripts.ts';
-import { commonOptions, reconnectPauseMs } from './target.ts';
+import { SelectingRedis } from './selectingClient.ts';
+import { addressOptions, commonOptions, reconnectPauseMs } from './target.ts';
 
-/** A URL (`redis://`, `rediss://`), ioredis's options, or an ioredis client with `maxRetriesPerRequest: null`. */
+/**
+ * An address as in `REDIS_URL` (`redis://`, `rediss://` or `unix://`), ioredis's options, or an ioredis client with
+ * `maxRetriesPerRequest: null`.
+ */
 export type Connection = string | RedisOptions | Redis | Cluster;
 
 export interface Opened {
@@ -55,14 +60,14 @@ export function openConnection(connection: Connection): Opened {
   }
 
   function open(): RedisClient {
-    if (typeof connection === 'string') return own(new Redis(connection, options));
+    if (typeof connection === 'string') return own(new SelectingRedis({ ...addressOptionsOf(connection), ...options }));
     if (isClient(connection)) {
       checkClient(connection);
       return connection;
     }
     const { commandTimeout: _, keyPrefix, ...rest } = connection;
     if (keyPrefix) throw new TypeError(`connection: leave keyPrefix out: ${prefixReason}`);
-    return own(new Redis({ ...rest, ...options }));
+    return own(new SelectingRedis({ ...rest, ...options }));
   }
 
   const redis = open();
@@ -74,6 +79,12 @@ export function openConnection(connection: Connection): Opened {
       await Promise.all(opened.map(end));
     },
   };
+}
+
+function addressOptionsOf(url: string): RedisOptions {
+  const parsed = parseRedisUrl(url);
+  if (parsed.ok) return addressOptions(parsed.address);
+  throw new TypeError(`connection: the address ${parsed.message}`);
 }
 
 /** A connection that nothing else uses: the user's own client is duplicated. */

@@ -5,6 +5,9 @@ export class RedisStartError extends Error {
   override readonly name = 'RedisStartError';
 }
 
+/** The environment or the file names Redis, or its password, in a way that cannot be right. */
+export class RedisSettingsError extends RedisStartError {}
+
 /**
  * Replies by which Redis refuses a command for a while and changes nothing. The command succeeds once the reason, given
  * here as text, is over. So it is treated like a command that meets a lost connection.
@@ -64,18 +67,51 @@ export function isTransient(error: unknown): boolean {
 }
 
 export const connectionClosed = 'connection closed';
+const notRedis = 'it does not answer as Redis does';
+const noAnswer = 'no answer';
+
+/** Errors of the connection, by their code. */
+const connectionErrors: Readonly<Record<string, string>> = {
+  ECONNREFUSED: 'connection refused',
+  ECONNRESET: connectionClosed,
+  EPIPE: connectionClosed,
+  ENOENT: 'no such socket',
+  ENOTSOCK: 'not a socket',
+  EACCES: 'permission denied',
+  ENOTFOUND: 'no such host',
+  EAI_AGAIN: 'no such host',
+  ETIMEDOUT: noAnswer,
+};
+
+/** Replies, and errors of ioredis, by how they begin. */
+const replies: readonly (readonly [start: string, text: string])[] = [
+  ['DENIED', connectionClosed],
+  ['Socket timeout', noAnswer],
+  ['WRONGPASS', refusalReasons.WRONGPASS],
+  ['NOAUTH', `${refusalReasons.NOAUTH}, and none was given`],
+  ['ERR DB index is out of range', 'it has no database of that number'],
+  [
+    'ERR SELECT is not allowed in cluster mode',
+    'it is a node of a cluster, which has database 0 only: name it under redis.cluster in the file',
+  ],
+];
 
 /** The error as text. Known errors get a fixed text, since a server's reply may repeat what it was sent. */
 export function describeError({ code, message }: Error & { code?: string }): string {
-  if (code === 'ECONNREFUSED') return 'connection refused';
-  if (code === 'ECONNRESET' || code === 'EPIPE' || message.startsWith('DENIED')) return connectionClosed;
-  if (code === 'ENOENT') return 'no such socket';
-  if (code === 'EACCES') return 'permission denied';
-  if (code === 'ENOTFOUND' || code === 'EAI_AGAIN') return 'no such host';
-  if (code === 'ETIMEDOUT' || message.startsWith('Socket timeout')) return 'no answer';
-  if (message.startsWith('WRONGPASS')) return refusalReasons.WRONGPASS;
-  if (message.startsWith('NOAUTH')) return `${refusalReasons.NOAUTH}, and none was given`;
-  return message;
+  const ofConnection = code === undefined ? undefined : connectionErrors[code];
+  if (ofConnection !== undefined) return ofConnection;
+  // The server's first bytes were not TLS. The message of OpenSSL names its source files.
+  if (/^(ERR_SSL_|EPROTO)/.test(code ?? '')) return notTls;
+  // By ioredis's parser, which asks its users to report it.
+  if (message.endsWith('Please report this.')) return notRedis;
+  return replies.find(([start]) => message.startsWith(start))?.[1] ?? message;
+}
+
+const notTls = 'TLS failed';
+
+/** Whether something else than a working Redis may explain the error better. */
+export function isPuzzling(description: string): boolean {
+  return [connectionClosed, noAnswer, notRedis, notTls].includes(description);
 }
 
 /**

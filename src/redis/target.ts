@@ -1,6 +1,8 @@
 /** The address and login of a Redis, as text and as ioredis's options, and what all connections have in common. */
 import { Redis, type RedisOptions } from 'ioredis';
+import { describeAddress, parseRedisUrl, type RedisAddress } from '../config/redisUrl.ts';
 import { registerSecret } from '../log.ts';
+import { RedisSettingsError } from './errors.ts';
 
 export interface NodeAddress {
   readonly host: string;
@@ -13,6 +15,7 @@ export interface Login {
   readonly tls: boolean;
 }
 
+/** One server: an address, or the path of a socket. `password` takes precedence over that of the address. */
 export type ServerTarget = ({ readonly url: string } | { readonly path: string }) & { readonly password?: string };
 
 export interface SentinelTarget {
@@ -61,18 +64,22 @@ export async function askOnce<T>(server: RedisOptions, command: (client: Redis) 
 /** As text, without a password. */
 export function describeTarget(target: RedisTarget): string {
   const list = (nodes: readonly NodeAddress[]) => nodes.map(({ host, port }) => `${host}:${port}`).join(', ');
-  if ('path' in target) return target.path;
   if ('sentinels' in target) return `${target.name} of the Sentinels ${list(target.sentinels)}`;
   if ('cluster' in target) return `the cluster of ${list(target.cluster)}`;
-  const { protocol, host, pathname } = new URL(target.url);
-  return `${protocol}//${host}${pathname}`;
+  return describeAddress(addressOf(target));
+}
+
+function addressOf(target: ServerTarget): RedisAddress {
+  if ('path' in target) return { path: target.path, db: null };
+  const parsed = parseRedisUrl(target.url);
+  if (parsed.ok) return parsed.address;
+  throw new RedisSettingsError(`the address of Redis ${parsed.message}`);
 }
 
 /** For one server, or for the one that the Sentinels call the primary. */
 export function serverOptions(target: ServerTarget | SentinelTarget): RedisOptions {
   if (!('sentinels' in target)) {
-    const address = 'path' in target ? { path: target.path } : urlOptions(target.url);
-    return { ...address, ...defined({ password: target.password }) };
+    return { ...addressOptions(addressOf(target)), ...defined({ password: target.password }) };
   }
   const { password: sentinelPassword, tls: sentinelTLS } = sentinelLogin(target);
   return {
@@ -107,18 +114,12 @@ function sentinelLogin({ login, sentinelPassword }: SentinelTarget): Pick<RedisO
   return loginOptions({ tls: login.tls, ...defined({ password: sentinelPassword }) });
 }
 
-function urlOptions(url: string): RedisOptions {
-  const { protocol, hostname, port, username, password, pathname } = new URL(url);
-  return {
-    host: hostname.replace(/^\[|\]$/g, ''),
-    port: Number(port || 6379),
-    ...(pathname.length > 1 ? { db: Number(pathname.slice(1)) } : {}),
-    ...loginOptions({
-      ...(username === '' ? {} : { username: decodeURIComponent(username) }),
-      ...(password === '' ? {} : { password: decodeURIComponent(password) }),
-      tls: protocol === 'rediss:',
-    }),
-  };
+/** As ioredis's options. */
+export function addressOptions({ db, username, password, ...server }: RedisAddress): RedisOptions {
+  const common = { db: db ?? 0, ...defined({ username, password }) };
+  if ('path' in server) return { ...common, path: server.path };
+  const { host, port, tls, family } = server;
+  return { ...common, host, port, ...defined({ family, tls: tls ? {} : undefined }) };
 }
 
 /** The properties that are not undefined: ioredis treats an undefined one as a value. */

@@ -6,9 +6,10 @@
  * A transaction is never split: it is rejected as a whole. BullMQ's duplicates of a client behave like it. If some of
  * several commands sent at once are refused, their order is not guaranteed.
  */
-import { Cluster, type ClusterNode, type ClusterOptions, type Command, Redis, type RedisOptions } from 'ioredis';
+import { Cluster, type ClusterNode, type ClusterOptions, type Command, type Redis, type RedisOptions } from 'ioredis';
 import { isLoginError, type Refusal, refusalOf } from './errors.ts';
 import type { Refusals } from './outage.ts';
+import { SelectingRedis } from './selectingClient.ts';
 
 /** What all connections of one client share. */
 export interface Waiting {
@@ -45,7 +46,7 @@ function isRefusedForLong(command: object, reason: Refusal, { refusals, refusedF
   return nowMs - sinceMs >= refusedForMs;
 }
 
-export class WaitingRedis extends Redis {
+export class WaitingRedis extends SelectingRedis {
   declare readonly options: WaitingOptions;
   private readonly refused: Command[] = [];
   private timer: NodeJS.Timeout | undefined;
@@ -53,7 +54,7 @@ export class WaitingRedis extends Redis {
   private mustReconnect = false;
 
   constructor(options: WaitingOptions) {
-    super({ ...options, replyMapping: 'legacy' });
+    super(options);
     this.giveUpSilentHandshakes();
     // Commands that wait to be sent again fail with the connection, like all others.
     this.on('end', () => this.resend());

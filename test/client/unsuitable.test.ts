@@ -1,6 +1,6 @@
 /** An unsuitable `connection` is rejected immediately. */
 import { Cluster, Redis } from 'ioredis';
-import { describe, expect, it, onTestFinished } from 'vitest';
+import { describe, expect, inject, it, onTestFinished } from 'vitest';
 import { type Connection, consumeLinks, createRotationClient } from '../../src/index.ts';
 
 const openers = {
@@ -36,6 +36,18 @@ for (const [name, open] of Object.entries(openers)) {
       const other = { duplicate: () => other, sendCommand: () => {} } as unknown as Redis;
       expect(() => open(other)).toThrow('expected a URL, options of ioredis, or a client of ioredis');
     });
+    it('refuses an address that the worker would refuse, without any part of its password', () => {
+      for (const [text, why] of [
+        ['redis://:hunter2%@h', 'connection: the address needs its user and password percent-encoded'],
+        ['redis://h?tsl=true', 'connection: the address has an unknown parameter "tsl"'],
+        ['localhost:6379', 'it has no scheme; write redis://localhost:6379'],
+        ['', 'connection: the address is empty'],
+      ] as const) {
+        expect(() => open(text)).toThrow(TypeError);
+        expect(() => open(text)).toThrow(why);
+        expect(() => open(text)).not.toThrow('hunter2');
+      }
+    });
     it('refuses a cluster whose keys have a prefix', () => {
       const cluster = new Cluster([{ port: 1 }], { lazyConnect: true, keyPrefix: 'app:' });
       cluster.on('error', () => {});
@@ -52,3 +64,17 @@ for (const [name, open] of Object.entries(openers)) {
     });
   });
 }
+
+it('uses the database that the address names, and no other if there is none of that number', async () => {
+  const { port } = new URL(inject('redisUrl'));
+  const at = (rest: string) => {
+    const client = createRotationClient({ connection: `redis://127.0.0.1:${port}${rest}`, prefix: 'test-nobody' });
+    onTestFinished(() => client.close());
+    return client.current('vip');
+  };
+  await expect(at('/1')).rejects.toMatchObject({ code: 'invalid_request' });
+  await expect(at('?db=1')).rejects.toMatchObject({ code: 'invalid_request' });
+  for (const rest of ['/99', '?db=99']) {
+    await expect(at(rest)).rejects.toMatchObject({ code: 'redis_error', message: 'it has no database of that number' });
+  }
+});

@@ -18,13 +18,36 @@ describe('which Redis', () => {
   it("is REDIS_URL, else the file's, else none", () => {
     const file = at('redis://file:6379');
     expect(configuredRedis(file, { REDIS_URL: 'redis://env:6379/2' })).toEqual({ url: 'redis://env:6379/2' });
-    expect(configuredRedis(file, { REDIS_URL: '' })).toEqual({ url: 'redis://file:6379' });
+    expect(configuredRedis(file, {})).toEqual({ url: 'redis://file:6379' });
     expect(configuredRedis(none, {})).toBeNull();
     expect(configuredRedis(none, { REDIS_URL: 'unix:///run/my%20redis.sock' })).toEqual({ path: '/run/my redis.sock' });
   });
 
   it('uses TLS also if the scheme is in capital letters', () => {
     expect(configuredRedis(none, { REDIS_URL: 'REDISS://h:1' })).toEqual({ url: 'rediss://h:1' });
+  });
+
+  it('is in the file that REDIS_URL_FILE names, read again each time', () => {
+    const folder = mkdtempSync(join(tmpdir(), 'invite-rotator-target-'));
+    onTestFinished(() => rmSync(folder, { recursive: true }));
+    const path = join(folder, 'redis-url');
+    for (const host of ['h1', 'h2']) {
+      writeFileSync(path, `redis://:s3cret@${host}\n`);
+      expect(configuredRedis(at('redis://file'), { REDIS_URL_FILE: path })).toEqual({ url: `redis://:s3cret@${host}` });
+    }
+  });
+
+  it.each([
+    [{ REDIS_URL: '' }, /^REDIS_URL is empty: remove it, or set it to an address such as redis:\/\/host:6379$/],
+    [{ REDIS_URL: ' ' }, /^REDIS_URL is empty/],
+    [{ REDIS_URL_FILE: '' }, /^REDIS_URL_FILE is empty/],
+    [{ REDIS_URL_FILE: '/dev/null' }, /^\/dev\/null \(REDIS_URL_FILE\) is empty/],
+    [{ REDIS_URL_FILE: '/no/such/file' }, /^cannot read \/no\/such\/file \(REDIS_URL_FILE\): ENOENT$/],
+    [{ REDIS_URL: 'redis://h', REDIS_URL_FILE: '/x' }, /^REDIS_URL and REDIS_URL_FILE are both set: remove one$/],
+    [{ REDIS_URL: '', REDIS_URL_FILE: '/x' }, /^REDIS_URL and REDIS_URL_FILE are both set: remove one$/],
+  ])('is never guessed: %j', (env, message) => {
+    expect(() => configuredRedis(none, env)).toThrow(message);
+    expect(() => configuredRedis(at('redis://file'), env)).toThrow(message);
   });
 
   it.each(['localhost:6379', 'http://h', 'redis:', 's3cret'])('is rejected if it is not an address: %s', (text) => {
@@ -66,7 +89,7 @@ describe('which Redis', () => {
   });
 
   it('is described without user and password', () => {
-    expect(describeTarget({ url: 'rediss://user:s3cret@host:6380/1?password=s3cret' })).toBe('rediss://host:6380/1');
+    expect(describeTarget({ url: 'rediss://user:s3cret@host:6380/1?tls=true' })).toBe('rediss://host:6380/1');
     expect(describeTarget({ path: 'data/redis.sock' })).toBe('data/redis.sock');
     const login = { username: 'me', password: 's3cret', tls: false };
     expect(describeTarget({ sentinels, name: 'mymaster', login })).toBe('mymaster of the Sentinels s1:26379, s2:26380');

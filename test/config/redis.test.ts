@@ -77,8 +77,20 @@ describe('a bad section is reported', () => {
       'an address of another protocol',
       '{ url: "http://localhost" }',
       [
-        '3:15 redis.url: expected an address like redis://host:6379, rediss://user:password@host:6379/0 or unix:///path/to/socket',
+        '3:15 redis.url: is not an address such as redis://host:6379, rediss://user:password@host:6379/0 or unix:///path/to/socket: it begins with the scheme of a web address',
       ],
+    ],
+    [
+      'a raw character in a password',
+      '{ url: "redis://:s3#cret@h" }',
+      [
+        '3:15 redis.url: needs its user and password percent-encoded ("#" as %23, "/" as %2F, "@" as %40, "%" as %25), or the password in a file (redis.passwordFile)',
+      ],
+    ],
+    [
+      'an empty address',
+      '{ url: "" }',
+      ['3:15 redis.url: is empty: remove it, or set it to an address such as redis://host:6379'],
     ],
     [
       'two kinds of servers',
