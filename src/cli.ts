@@ -108,6 +108,15 @@ program.addCommand(
       exitCode = await consume(options);
     }),
 );
+program.addCommand(
+  command('join', 'serve stable addresses that redirect to the live links, with QR codes and pages to print').action(
+    async (options) => {
+      finish = endSoon;
+      const { join } = await import('./commands/join.ts');
+      exitCode = await join(options);
+    },
+  ),
+);
 
 // A closed stderr does not end the program.
 process.stderr.on('error', () => {});

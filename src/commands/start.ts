@@ -6,7 +6,7 @@ import type { Config } from '../config/config.ts';
 import { ConfigError } from '../config/problems.ts';
 import { type ConfigWatcher, watchConfig } from '../config/watch.ts';
 import { dataDir, type EmbeddedOptions, type EmbeddedRedis, startEmbeddedRedis } from '../localRedis/embedded.ts';
-import { createLog, createLogStream, type Logger, logLevels } from '../log.ts';
+import type { Logger } from '../log.ts';
 import { createMetrics, type Metrics } from '../ops/metrics.ts';
 import { type OpsServer, startOpsServer } from '../ops/server.ts';
 import { connectRedis } from '../redis/connection.ts';
@@ -23,6 +23,7 @@ import { createTokens, type Tokens } from '../worker/tokens.ts';
 import { abortOn, CommandError, type CommonOptions, configFile, stopSignal } from './context.ts';
 import { endSoon } from './output.ts';
 import { configuredRedis } from './redisTarget.ts';
+import { openServiceLog } from './serviceLog.ts';
 
 export async function start(options: CommonOptions): Promise<number> {
   const stopped = stopSignal();
@@ -57,7 +58,7 @@ async function run(options: CommonOptions, stopped: Run['stopped'], signal: Abor
   if (missing.length > 0) throw new CommandError(2, missing.join('\n'));
   // An invalid one ends the start before anything is opened.
   readProxies(process.env);
-  const log = createLog({ level: logLevel(), to: createLogStream(process.stdout, linesLost) });
+  const log = openServiceLog();
   const reloads = new Set<() => void>();
   process.on('SIGHUP', () => {
     for (const reload of reloads) reload();
@@ -169,12 +170,6 @@ async function openPages(
   }
 }
 
-/** The line that replaces log lines which could not be written. */
-function linesLost(lines: number): string {
-  const line = { level: 40, time: new Date().toISOString(), event: 'log.lost', lines };
-  return `${JSON.stringify({ ...line, msg: `${lines} lines of this log could not be written` })}\n`;
-}
-
 async function findRedis(
   config: Config,
   log: Logger,
@@ -210,10 +205,4 @@ function watchEmbedded(log: Logger): Pick<EmbeddedOptions, 'onExit' | 'onRestart
       void endSoon(1);
     },
   };
-}
-
-function logLevel(): string {
-  const level = process.env.LOG_LEVEL || 'info';
-  if (logLevels.includes(level)) return level;
-  throw new CommandError(2, `LOG_LEVEL: "${level}" is not one of ${logLevels.join(', ')}`);
 }

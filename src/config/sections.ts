@@ -144,7 +144,9 @@ const expectedUrl = 'an address like https://example.org';
 function publicUrlProblem(text: string): string | null {
   const problem = addressProblem(text, `expected ${expectedUrl}`);
   if (problem !== null) return problem;
-  return /\/join\/*$/.test(new URL(text).pathname) ? 'must not end in "/join", which is added to it' : null;
+  const { pathname } = new URL(text);
+  if (!/^[\w.~/-]*$/.test(pathname)) return 'expected a path of letters, digits, "/", "-", "_", "." and "~" only';
+  return /\/join\/*$/.test(pathname) ? 'must not end in "/join", which is added to it' : null;
 }
 
 export const joinSchema = map({

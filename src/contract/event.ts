@@ -23,7 +23,7 @@ export type LinkReason = (typeof linkReasons)[number];
 const time = z.iso.datetime();
 const revision = z.int().nonnegative();
 /** Consumers publish it, so an event must not be able to lead people to another site. */
-const inviteLink = z.string().regex(/^https:\/\/chat\.whatsapp\.com\/[A-Za-z0-9_-]{1,64}$/);
+export const inviteLink = z.string().regex(/^https:\/\/chat\.whatsapp\.com\/[A-Za-z0-9_-]{1,64}$/);
 
 /** The fields of every event. */
 const common = {

@@ -35,6 +35,7 @@ it.each([
   ['https://example.org?from=print', 'must not contain a query or fragment'],
   ['https://example.org/#', 'must not contain a query or fragment'],
   ['https://me:secret@example.org', 'must not contain a user or password'],
+  ['https://example.org/gr%20x', 'expected a path of letters, digits, "/", "-", "_", "." and "~" only'],
   ['https://example.org/join/', 'must not end in "/join", which is added to it'],
 ])('refuses the public address %s', (written, message) => {
   expect(join(`publicUrl: "${written}"`)).toEqual([`join.publicUrl: ${message}`]);

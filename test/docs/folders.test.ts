@@ -44,6 +44,6 @@ it('lets the contract import nothing but zod and itself', () => {
 });
 
 it('keeps the pages over HTTP apart from the worker', () => {
-  const ofOps = imports.filter(({ path }) => folderOf(path) === 'ops');
-  expect(ofOps.filter(({ target }) => folderOf(target) === 'worker')).toEqual([]);
+  const ofPages = imports.filter(({ path }) => ['ops', 'join'].includes(folderOf(path) ?? ''));
+  expect(ofPages.filter(({ target }) => folderOf(target) === 'worker')).toEqual([]);
 });

@@ -8,6 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { parse, parseAllDocuments } from 'yaml';
 import { parseConfig } from '../../src/config/load.ts';
+import { createJoinMetrics } from '../../src/join/metrics.ts';
 import { createMetrics } from '../../src/ops/metrics.ts';
 import { healthy, well } from '../ops/samples.ts';
 
@@ -27,6 +28,12 @@ it('lists every metric', async () => {
   const own = shown.filter((name) => !/^(process|nodejs)_/.test(name));
   expect(own.length).toBeLessThan(shown.length);
   expect(namesIn('Metrics').sort()).toEqual(own.sort());
+});
+
+it('lists every metric of the stable addresses', async () => {
+  const text = await createJoinMetrics({ state: () => ({ awaySince: null, known: 0 }) }).render();
+  const shown = [...text.matchAll(/^# TYPE invite_rotator_join_(\w+)/gm)].map(([, name = '']) => name);
+  expect(namesIn('Stable addresses for people').filter((name) => name !== 'invite_rotator_join_')).toEqual(shown);
 });
 
 it('lists every event of the log', () => {
