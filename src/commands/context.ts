@@ -95,7 +95,6 @@ export async function withRedis<T>(
  * `secondCode`.
  */
 export function stopSignal(secondCode: (signal: StopSignal) => number = () => 1): Promise<StopSignal> {
-  ignoreSignals();
   return new Promise((done) => {
     let stopping = false;
     const onSignal = (signal: NodeJS.Signals) => {
@@ -105,6 +104,8 @@ export function stopSignal(secondCode: (signal: StopSignal) => number = () => 1)
     };
     process.on('SIGTERM', onSignal);
     process.on('SIGINT', onSignal);
+    // Last: Node.js drops a signal that came a moment ago when its last listener is removed.
+    ignoreSignals();
   });
 }
 

@@ -1,4 +1,6 @@
 /** Failures around `start`: early signals, its Redis, its output, and the system it runs on. */
+import { execFile } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync, mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
 import { join } from 'node:path';
@@ -11,6 +13,8 @@ import { makeCliRig } from '../support/cliRig.ts';
 import { ownServer } from '../support/ownServer.ts';
 import { until } from '../support/until.ts';
 
+/** The built modules. */
+const commands = new URL('../../dist/commands', import.meta.url).href;
 /** Less than any time limit of the program. */
 const promptlyMs = 8_000;
 
@@ -47,6 +51,21 @@ async function standFor(answer: (command: string, socket: Socket) => void) {
 }
 
 describe('a signal before "started"', () => {
+  it('is not lost while a command loads', async () => {
+    const source = `
+      const { endAtSignals } = await import('${commands}/output.js');
+      const { stopSignal } = await import('${commands}/context.js');
+      const running = setTimeout(() => {}, 60_000);
+      endAtSignals();
+      process.kill(process.pid, 'SIGTERM');
+      process.stdout.write(await stopSignal());
+      clearTimeout(running);`;
+    const child = execFile(process.execPath, ['--input-type=module', '--eval', source]);
+    onTestFinished(() => void child.kill('SIGKILL'));
+    const [shown] = await once(child.stdout!, 'data');
+    expect(shown).toBe('SIGTERM');
+  });
+
   it.each(['SIGTERM', 'SIGINT'] as const)('%s ends a start that waits for an answer of Redis', async (signal) => {
     const { env } = await makeCliRig('ops: off');
     const { asked, url } = await standFor(() => {});
