@@ -17,27 +17,7 @@ import {
   section,
   variableName,
 } from './values.ts';
-
-/** What is wrong with any address of a web server, or null. */
-function addressProblem(text: string, expected: string): string | null {
-  const url = URL.canParse(text) && !/\s/.test(text) ? new URL(text) : null;
-  if (url === null || !/^https?:$/.test(url.protocol)) return expected;
-  if (url.username !== '' || url.password !== '') return 'must not contain a user or password';
-  return /[?#]/.test(text) ? 'must not contain a query or fragment' : null;
-}
-
-/** In its standard form, without a slash at its end. */
-const withoutSlash = (text: string) => new URL(text).href.replace(/\/+$/, '');
-
-const loopback = /^(localhost|.+\.localhost|127(\.\d{1,3}){3}|\[::1\])$/;
-
-function baseUrlProblem(text: string): string | null {
-  const problem = addressProblem(text, 'expected an address like https://ryzeapi.cloud');
-  if (problem !== null) return problem;
-  const url = new URL(text);
-  if (url.protocol === 'https:' || loopback.test(url.hostname)) return null;
-  return 'http would send the token in the clear: use https (http is for loopback hosts only)';
-}
+import { addressProblem, baseUrlProblem, withoutSlash } from './webAddress.ts';
 
 const defaultSettleTime = '90s';
 
