@@ -31,6 +31,8 @@ COPY --from=production /app/dist ./dist
 USER 1000:1000
 # The pages, if the file sets `ops: { host: 0.0.0.0 }`. With another port, replace the health check as well.
 EXPOSE 9400
+# `join`, if the file sets `join: { host: 0.0.0.0 }`. Its health check is /healthz on that port: see docker-compose.yml.
+EXPOSE 9401
 HEALTHCHECK --interval=10s --timeout=5s --start-period=20s \
   CMD ["node", "-e", "fetch('http://127.0.0.1:9400/readyz').then(({ ok }) => process.exit(ok ? 0 : 1), () => process.exit(1))"]
 

@@ -162,6 +162,15 @@ function kubernetes(): Manifests {
   return Object.fromEntries(all.map((one) => [one.kind, one])) as unknown as Manifests;
 }
 
+it('gives the service of stable addresses no token, and its port to this machine only', () => {
+  const { services } = parse(readFileSync(`${root}docker-compose.yml`, 'utf8')) as {
+    services: Record<string, { secrets?: unknown; environment: object; ports: string[]; command: string[] }>;
+  };
+  const { secrets, environment, ports, command } = services.join!;
+  expect([secrets, Object.keys(environment)]).toEqual([undefined, ['REDIS_URL', 'LOG_LEVEL']]);
+  expect([command, ports]).toEqual([['join'], ['127.0.0.1:9401:9401']]);
+});
+
 it('describes a Deployment whose parts find each other, with a file that the program accepts', () => {
   const { Secret, ConfigMap, Deployment } = kubernetes();
   const { replicas, selector, template } = Deployment.spec;
