@@ -3,6 +3,7 @@ import { formatRate } from '../config/demand.ts';
 import { formatDurationUp } from '../config/duration.ts';
 import { type FirstStart, makePlan, type Plan, type PlannedInstance, type Preview, previewOf } from '../config/plan.ts';
 import type { Remark } from '../config/remarks.ts';
+import { compareWithRedis, comparisonLines } from './compare.ts';
 import { type CommonOptions, durationOption, readConfig } from './context.ts';
 import { print } from './output.ts';
 import { plainTable } from './table.ts';
@@ -17,10 +18,15 @@ export async function check(options: CheckOptions): Promise<number> {
   const previewMs = preview === undefined ? null : durationOption('--preview', preview, '24h or 7d');
   const config = await readConfig(options);
   const nowMs = Date.now();
-  const shown =
-    previewMs === null ? makePlan(config, nowMs) : { file: config.file, ...previewOf(config.groups, nowMs, previewMs) };
-  if (options.json) await print(`${JSON.stringify('rotations' in shown ? withDates(shown) : shown)}\n`);
-  else await print(`${'rotations' in shown ? renderPreview(shown) : renderPlan(shown)}\n`);
+  if (previewMs !== null) {
+    const shown = { file: config.file, ...previewOf(config.groups, nowMs, previewMs) };
+    await print(`${options.json ? JSON.stringify(withDates(shown)) : renderPreview(shown)}\n`);
+    return 0;
+  }
+  const plan = makePlan(config, nowMs);
+  const comparison = await compareWithRedis(config);
+  if (options.json) await print(`${JSON.stringify({ ...plan, comparison })}\n`);
+  else await print(`${[renderPlan(plan), '', ...comparisonLines(comparison)].join('\n')}\n`);
   return 0;
 }
 

@@ -32,7 +32,7 @@ export interface RegistryChanges {
 
 export interface RegistryDependencies extends Database {
   readonly store: GroupStore;
-  readonly files: WorkerFiles;
+  readonly files: Pick<WorkerFiles, 'idsIn'>;
 }
 
 /** Groups written at the same time: enough to use the connection fully, few enough not to delay other commands. */
@@ -106,12 +106,12 @@ export async function markLost(
 
 /** Forgets those that left the files long ago, and returns the others. */
 async function readRegistrations(deps: RegistryDependencies): Promise<Registrations> {
-  const { redis, keys, store } = deps;
+  const { store } = deps;
   const oldestMs = (await redisTime(deps)) - historyMs;
   const all = [...(await store.registrations())];
   const isForgotten = (known: Registration | null) => known?.removedAt != null && known.removedAt < oldestMs;
   const forgotten = all.filter(([, known]) => isForgotten(known)).map(([id]) => id);
-  if (forgotten.length > 0) await redis.hdel(keys.registered, ...forgotten);
+  await store.forget(forgotten);
   return new Map(all.filter(([, known]) => !isForgotten(known)));
 }
 

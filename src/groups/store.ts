@@ -64,6 +64,8 @@ export interface GroupStore {
   registration(group: string): Promise<Registration | null>;
   /** By group id: those of `groups`, or all. Null: not stored, or not readable by this version. */
   registrations(groups?: readonly string[]): Promise<ReadonlyMap<string, Registration | null>>;
+  /** Deletes registrations. */
+  forget(groups: readonly string[]): Promise<void>;
   /** The record of the group that has or had this invite code, or that the file names by it. Null: none is known. */
   linkedRecord(code: string): Promise<string | null>;
   /** Changes one record, and leaves it postponed. `change` may be called more than once, so it must only compute. */
@@ -239,6 +241,10 @@ export function createGroupStore({ redis, keys }: Database): GroupStore {
     linkedRecord: async (code) => (await redis.get(keys.link(code))) ?? (await redis.hget(keys.resolved, code)),
 
     registration: async (group) => parseRegistration(await redis.hget(keys.registered, group)),
+
+    async forget(groups) {
+      if (groups.length > 0) await redis.hdel(keys.registered, ...groups);
+    },
 
     async registrations(groups) {
       if (groups === undefined) {
