@@ -79,7 +79,7 @@ program.addCommand(
 );
 program.addCommand(
   command('rotate', 'push one-off rotations: each named group gets a new link now')
-    .argument('[group...]', 'ids or JIDs')
+    .argument('[group...]', 'ids, JIDs, invite codes or links')
     .option('--all', 'rotate every group of the file; asks for confirmation on a terminal')
     .option('--reason <text>', 'the reason, which appears in the event')
     .option('--wait', 'wait for the new links and print them; exit 1 if any rotation failed or timed out')
@@ -98,6 +98,25 @@ program.addCommand(
     .action(async (options) => {
       const { status } = await import('./commands/status.ts');
       exitCode = await status(options);
+    }),
+);
+program.addCommand(
+  command('links', 'print the current links; takes nothing off a queue')
+    .argument('[group...]', 'ids, JIDs, invite codes or links (default: every group)')
+    .option('--json', 'print JSON')
+    .action(async (groups, options) => {
+      const { links } = await import('./commands/links.ts');
+      exitCode = await links(groups, options);
+    }),
+);
+program.addCommand(
+  command('history', "print the revisions of a group's link: from, until, reason, who asked and why")
+    .argument('[group]', 'id, JID, or an invite code or link that the group has or had (default: every group)')
+    .option('--since <duration>', 'only links that became live within this time, such as 7d')
+    .option('--json', 'print JSON')
+    .action(async (group, options) => {
+      const { history } = await import('./commands/history.ts');
+      exitCode = await history(group, options);
     }),
 );
 program.addCommand(

@@ -164,7 +164,7 @@ function afterSuccess(
   run.hasWorked ||= run.refusal === null && (past.doubted === null || sent !== 'readBack');
   const published = events[0]?.reason ?? null;
   if (published !== null) deps.onCommitted(record.entry?.queues ?? []);
-  if (published === 'recovery') deps.onRecovered(record, work);
+  if (published === 'recovery') deps.onRecovered(record, work, events[0]?.request ?? null);
   if (sent === 'reset') {
     return record.replaced && work.kind === 'request' ? movedOn : { status: 'rotated', record };
   }

@@ -162,8 +162,11 @@ export interface RotationDependencies extends Database {
   readonly onGateOpened: (instance: string, reason: string) => void;
   /** Called after every call with what its answer showed of the token's limit. */
   readonly onLimitSeen: (instance: InstanceConfig, seen: { limit: number | null; foreign: number }) => void;
-  /** Called when a reset whose answer was lost has been read back, whatever becomes of the job that did it. */
-  readonly onRecovered: (record: GroupRecord, work: Work) => void;
+  /**
+   * Called when a reset whose answer was lost has been read back, whatever becomes of the job that did it. `request`: the
+   * one-off that the reset answers.
+   */
+  readonly onRecovered: (record: GroupRecord, work: Work, request: RequestInfo | null) => void;
   /** Called right after events were committed, with their results queues. */
   readonly onCommitted: (queues: readonly string[]) => void;
 }

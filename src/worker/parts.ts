@@ -96,7 +96,7 @@ function jobDependencies(
     onGateExtended: pauses.extended,
     onGateOpened: pauses.opened,
     onLimitSeen: createLimitReports(log),
-    onRecovered: (record, work) => reportRecovered({ log, observer }, record, work.kind),
+    onRecovered: (record, work, request) => reportRecovered({ log, observer }, record, work.kind, request),
     onCommitted: (queues) => void outbox.publishAll(queues),
   };
 }

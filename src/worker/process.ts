@@ -56,7 +56,8 @@ async function runTask(
   if (!registered && work.kind === 'request' && isOrphaned(deps, instance, servedBy, result)) {
     return { status: 'refused', message: unknownGroup(name), oneOff: { name, work, recordId } };
   }
-  reportResult(deps, { group: name, instance: servedBy, work: work.kind }, result);
+  const request = work.kind === 'request' ? work.request : null;
+  reportResult(deps, { group: name, instance: servedBy, work: work.kind, request }, result);
   if (result.status !== 'wait' || result.deniedBy === undefined || result.deniedBy === instance) return result;
   return { ...result, ms: Math.min(result.ms, maxForeignWaitMs) };
 }

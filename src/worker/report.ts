@@ -1,4 +1,5 @@
 /** Reports how a job ended, to the log and the metrics. */
+import type { RequestInfo } from '../contract/event.ts';
 import type { GroupRecord } from '../groups/record.ts';
 import type { Logger } from '../log.ts';
 import type { Observer } from '../ops/observer.ts';
@@ -13,14 +14,42 @@ interface JobSubject {
   readonly group: string;
   readonly instance: string;
   readonly work: Work['kind'];
+  /** The one-off that is served. */
+  readonly request?: RequestInfo | null;
+}
+
+/** A code of WhatsApp's: 22 letters and digits. */
+const inviteCode = /(?<![\w-])(?=\d*[a-z]+[\da-z]*[A-Z]|\d*[A-Z]+[\dA-Z]*[a-z])[A-Za-z0-9]{20,24}(?![\w-])/g;
+
+/**
+ * Who asked, and why. Producers write what they like, so invite codes are redacted: those of the group, and in the free
+ * texts whatever looks like one. The log itself redacts links.
+ */
+export function requestFields(request: RequestInfo | null, record: GroupRecord | null): Partial<RequestInfo> {
+  if (request === null) return {};
+  const known = [record?.link?.code, record?.previous.code, ...(record?.replacedCodes ?? [])];
+  const codes = known.filter((code): code is string => typeof code === 'string' && code.length >= 6);
+  const clean = (text: string | null) =>
+    text === null ? null : codes.reduce((left, code) => left.replaceAll(code, '[redacted]'), text);
+  const { requestId, requestedBy, reason } = request;
+  return {
+    requestId: clean(requestId),
+    requestedBy: clean(requestedBy)?.replace(inviteCode, '[redacted]') ?? null,
+    reason: clean(reason)?.replace(inviteCode, '[redacted]') ?? null,
+  };
 }
 
 /** A link that could not be verified this many times in a row is worth a warning. */
 const unverifiedWarning = 3;
 
 /** One line for each result that an operator may want to know of. */
-export function reportResult({ log, observer }: Reporting, about: JobSubject, result: JobResult): void {
-  const { group, instance } = about;
+export function reportResult(
+  { log, observer }: Reporting,
+  { request = null, ...subject }: JobSubject,
+  result: JobResult,
+): void {
+  const { group, instance } = subject;
+  const about = { ...subject, ...requestFields(request, 'record' in result ? result.record : null) };
   switch (result.status) {
     // Reported when the link was read back.
     case 'recovered':
@@ -29,7 +58,9 @@ export function reportResult({ log, observer }: Reporting, about: JobSubject, re
     case 'satisfied': {
       const revision = result.record.revision;
       observer.rotation(instance, result.status);
-      log.info({ event: `rotation.${result.status}`, ...about, revision }, `${group}: ${messages[result.status]}`);
+      const text =
+        result.replaced == null ? messages[result.status] : 'the link that the request names is replaced already';
+      log.info({ event: `rotation.${result.status}`, ...about, revision }, `${group}: ${text}`);
       return;
     }
     case 'verified':
@@ -87,13 +118,18 @@ function reportRead(
 }
 
 /** A reset of ours was read back after its answer was lost. */
-export function reportRecovered({ log, observer }: Reporting, record: GroupRecord, work: Work['kind']): void {
+export function reportRecovered(
+  { log, observer }: Reporting,
+  record: GroupRecord,
+  work: Work['kind'],
+  request: RequestInfo | null,
+): void {
   if (record.entry === null) return;
   const { group, instance } = record.entry;
   const { revision } = record;
   observer.rotation(instance, 'recovered');
   log.info(
-    { event: 'rotation.recovered', group, instance, work, revision },
+    { event: 'rotation.recovered', group, instance, work, ...requestFields(request, record), revision },
     `${group}: new link, read back after a call without an answer`,
   );
 }

@@ -37,6 +37,38 @@ it('replaces a current link once, and answers the same link without a call from 
   expect([calls(rig, 'reset'), calls(rig, 'info')]).toEqual([1, reads]);
 });
 
+it('logs who asked for a rotation and why, and no link or code that they wrote', async () => {
+  const { rig, code } = await adopted();
+  const lineOf = (event: string, requestId: string) =>
+    until(event, () => rig.logged.find((line) => line.event === event && line.requestId === requestId));
+  const request = (requestId: string) => ({
+    group: 'vip',
+    requestId,
+    requestedBy: 'ana@desk',
+    reason: `${code} or ${linkTo(code)} was seen beside AnotherCode12345678901`,
+  });
+  const by = {
+    work: 'request',
+    requestedBy: 'ana@desk',
+    reason: expect.stringMatching(/^\[redacted\] or .* was seen beside \[redacted\]$/),
+  };
+  await rig.ask('bot', request('r1'));
+  expect(await lineOf('rotation.rotated', 'r1')).toMatchObject(by);
+  await rig.ask('bot', { ...request('r2'), group: code });
+  expect(await lineOf('rotation.satisfied', 'r2')).toMatchObject(by);
+  rig.standIn.faults.next({ kind: 'cut', effect: true }, { endpoint: 'reset' });
+  await rig.ask('bot', request('r3'));
+  expect(await lineOf('rotation.recovered', 'r3')).toMatchObject(by);
+  for (let i = 0; i < 4; i++) {
+    const refusal = { kind: 'serverError', status: 501, effect: false } as const;
+    rig.standIn.faults.next(refusal, { endpoint: 'reset' });
+  }
+  await rig.ask('bot', request('r4')).catch(() => {});
+  expect(await lineOf('rotation.failed', 'r4')).toMatchObject(by);
+  const lines = JSON.stringify(rig.logged);
+  for (const secret of [code, rig.standIn.codeOf(jids[0]!), 'AnotherCode']) expect(lines).not.toContain(secret);
+});
+
 it('takes the forms of a link that people copy, and never takes an id for one', async () => {
   const text = file(bot, group('vip', 0), group('abc123xyz', 1));
   const { rig, code } = await adopted(text, {
