@@ -3,8 +3,9 @@
  * wrong, for how long, and what to do.
  */
 import type { EventCounts } from '../bullmq/counts.ts';
+import type { LinkReason } from '../contract/event.ts';
 import { adviceFor } from '../ryze/policy.ts';
-import { type GroupStatus, type InstanceStatus, type Status, totalOf } from './status.ts';
+import { type Backlog, type GroupStatus, type InstanceStatus, type Status, totalOf } from './status.ts';
 
 /** Problems of groups listed one by one; the others are counted. */
 const maxGroupProblems = 20;
@@ -23,35 +24,59 @@ export function problemsOf(status: Status): string[] {
     ...(more > 0 ? [`${plural(more, 'more group')} ${more === 1 ? 'needs' : 'need'} attention`] : []),
     ...Object.entries(status.outbox)
       .filter(([, events]) => events > 0)
-      .map(
-        ([queue, events]) =>
-          `${queue}: ${plural(events, 'event')} not published yet; if this lasts, the log says why (publish.failed)`,
-      ),
-    ...Object.entries(status.resultsByState).flatMap(([queue, counts]) => consumerProblems(queue, counts)),
+      .map(([queue, events]) => `${queue}: ${plural(events, 'event')} not published yet; ${publishAdvice}`),
+    ...Object.entries(status.resultsByState).flatMap(([queue, counts]) =>
+      consumerProblems(queue, counts, status.backlog[queue]),
+    ),
   ];
+}
+
+export const publishAdvice = 'if this lasts, the log says why (publish.failed)';
+export const unreadableAdvice =
+  'its record in Redis is damaged, or another version wrote it; the log says what to do (group.unreadable)';
+export const consumerAdvice = {
+  growing: 'start its consumers, or remove it from results.queues',
+  delayed: 'its log says why',
+  failed: 'correct the consumer: `consumeLinks` then retries automatically, any other needs a manual retry',
+} as const;
+
+/** Events that merely exist are normal: a consumer may be about to take them, or nobody has needed one yet. */
+const growsAfterMs = 15 * 60_000;
+
+/** Whether events keep arriving on a results queue while the oldest one waits. */
+export function growsUnconsumed(backlog: Backlog | undefined): boolean {
+  return backlog !== undefined && backlog.growingMs > growsAfterMs;
 }
 
 function groupProblem({ group, state, duplicateOf, lastError }: GroupStatus, nowMs: number): string | null {
   if (state === 'duplicate')
     return `${group} is the same WhatsApp group as ${duplicateOf}: remove one of the two from the file`;
   if (state === 'unreadable_record') {
-    return `${group} is paused (unreadable_record): its record in Redis is damaged, or another version wrote it; the log says what to do (group.unreadable)`;
+    return `${group} is paused (unreadable_record): ${unreadableAdvice}`;
   }
   if (state !== 'failing' || lastError === null) return null;
   return `${group} is failing (${failureText(lastError, nowMs)})${adviceText(lastError.code)}`;
 }
 
 /** What is wrong with a queue's consumers, as far as its events show. */
-function consumerProblems(queue: string, { delayed, failed }: EventCounts): string[] {
+function consumerProblems(
+  queue: string,
+  { waiting, delayed, failed }: EventCounts,
+  backlog: Backlog | undefined,
+): string[] {
   const problems: string[] = [];
+  if (growsUnconsumed(backlog)) {
+    const oldest = span(backlog?.oldestAgeMs ?? 0);
+    problems.push(
+      `${queue}: ${plural(waiting, 'event')} not consumed for up to ${oldest}, and more arrive; ${consumerAdvice.growing}`,
+    );
+  }
   if (delayed > 0)
     problems.push(
-      `${queue}: ${plural(delayed, 'event')} waiting for a retry, because the consumer failed; its log says why`,
+      `${queue}: ${plural(delayed, 'event')} waiting for a retry, because the consumer failed; ${consumerAdvice.delayed}`,
     );
   if (failed > 0) {
-    problems.push(
-      `${queue}: ${plural(failed, 'event')} failed; correct the consumer: \`consumeLinks\` then retries automatically, any other needs a manual retry`,
-    );
+    problems.push(`${queue}: ${plural(failed, 'event')} failed; ${consumerAdvice.failed}`);
   }
   return problems;
 }
@@ -110,6 +135,10 @@ const linkBy = {
   adopted: 'read for the first time',
 } as const;
 
+export function linkReasonText(reason: LinkReason): string {
+  return linkBy[reason];
+}
+
 /** How the last operation on the group ended; `-` if there was none. */
 export function outcomeText({ lastError, linkBy: by }: GroupStatus): string {
   if (lastError !== null) return 'failed';
@@ -131,7 +160,7 @@ function failureText({ code, at, count }: NonNullable<GroupStatus['lastError']>,
   return count === 1 ? `${code} ${last}` : `${code} ${count} times in a row, last ${last}`;
 }
 
-function plural(count: number, noun: string): string {
+export function plural(count: number, noun: string): string {
   return `${count} ${noun}${count === 1 ? '' : 's'}`;
 }
 

@@ -47,6 +47,8 @@ export type GroupState = (typeof groupStates)[number];
 
 export interface GroupStatus {
   readonly group: string;
+  /** Its name for people. Null if the file has none. */
+  readonly title: string | null;
   readonly instance: string;
   /** Null while only a code or link is known. */
   readonly jid: string | null;
@@ -208,7 +210,7 @@ function eventTime(json: string): number | null {
   return data === undefined || data.type === 'rotation.failed' ? null : Date.parse(data.rotatedAt);
 }
 
-function unreadableStatus(group: GroupConfig, { message }: RecordError, nowMs: number): GroupStatus {
+export function unreadableStatus(group: GroupConfig, { message }: RecordError, nowMs: number): GroupStatus {
   const at = new Date(nowMs).toISOString();
   return {
     ...groupStatus(group, newRecord, nowMs),
@@ -222,6 +224,7 @@ export function groupStatus(group: GroupConfig, record: GroupRecord, nowMs: numb
   const { rotatedAt, revision, reason, dueAt, failure, unverified, duplicateOf } = record;
   return {
     group: group.id,
+    title: group.title,
     instance: group.instance,
     jid: record.jid ?? (group.identifier.kind === 'jid' ? group.identifier.jid : null),
     state: stateOf(group, record, nowMs),

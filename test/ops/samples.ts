@@ -1,5 +1,6 @@
 /** A status as it is read from Redis, and the health of a worker. */
 import type { Health } from '../../src/ops/readiness.ts';
+import type { GroupDetail } from '../../src/status/group.ts';
 import type { GroupStatus, InstanceStatus, Status, WorkerStatus } from '../../src/status/status.ts';
 
 const hourMs = 3_600_000;
@@ -11,12 +12,14 @@ export const well: Health = {
   stuck: [],
   configBroken: false,
   paused: [],
+  config: { hash: '0123456789ab', since: Date.parse('2026-01-04T18:30:00.000Z') },
   redisTrouble: null,
 };
 
 export function group(id: string, over: Partial<GroupStatus> = {}): GroupStatus {
   return {
     group: id,
+    title: null,
     instance: 'bot',
     jid: null,
     state: 'fresh',
@@ -49,6 +52,35 @@ export function worker(host: string, over: Partial<WorkerStatus> = {}): WorkerSt
     version: '1.2.3',
     startedAt: '2026-01-02T08:00:00.000Z',
     config: { hash: '0123456789ab', since: '2026-01-04T18:30:00.000Z' },
+    ...over,
+  };
+}
+
+export function detail(id: string, over: Partial<GroupDetail> = {}): GroupDetail {
+  return {
+    ...group(id, { jid: '120363406289005073@g.us' }),
+    at: '2026-01-05T12:00:00.000Z',
+    enabled: true,
+    schedule: 'every 24h',
+    verifyEveryMs: hourMs,
+    queues: ['invite-links'],
+    lastResetAt: '2026-01-05T11:00:00.000Z',
+    verifiedAt: '2026-01-05T11:30:00.000Z',
+    nextAttemptAt: null,
+    history: [
+      {
+        ...{ revision: 1_767_610_800_123, from: '2026-01-05T11:00:00.123Z', until: null, reason: 'request' },
+        ...{ requestedBy: 'ana@web-1', requestReason: 'found on a public site' },
+      },
+      {
+        ...{ revision: 1_767_524_400_119, from: '2026-01-04T11:00:00.119Z', until: '2026-01-05T11:00:00.123Z' },
+        ...{ reason: 'schedule', requestedBy: null, requestReason: null },
+      },
+      {
+        ...{ revision: 1_767_438_000_000, from: '2026-01-03T11:00:00.000Z', until: '2026-01-04T11:00:00.119Z' },
+        ...{ reason: 'adopted', requestedBy: null, requestReason: null },
+      },
+    ],
     ...over,
   };
 }
@@ -120,4 +152,12 @@ export function badDay(): Status {
       }),
     ],
   };
+}
+
+/** The text of a page, as far as a search for a sentence needs it. */
+export function plainText(page: string): string {
+  return page
+    .replace(/<style>.*<\/style>|<script>.*<\/script>/gs, '')
+    .replaceAll(/<[^>]*>/g, '')
+    .replaceAll('&#39;', "'");
 }
