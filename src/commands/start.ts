@@ -16,6 +16,7 @@ import { createOutage, type Outage } from '../redis/outage.ts';
 import type { RedisClient } from '../redis/scripts.ts';
 import { describeTarget, type RedisTarget } from '../redis/target.ts';
 import { readProxies } from '../ryze/proxies.ts';
+import { readGroup } from '../status/group.ts';
 import { readStatus } from '../status/status.ts';
 import { version } from '../version.ts';
 import { type Service, startService } from '../worker/service.ts';
@@ -155,8 +156,9 @@ async function openPages(
   if (ops === null) return null;
   const db = createDatabase(redis, settings.prefix);
   const status = () => readStatus(db, service.config);
+  const group = (id: string) => readGroup(db, service.config, id);
   try {
-    const server = await startOpsServer({ ...ops, metrics, health: () => service.health(), status, log });
+    const server = await startOpsServer({ ...ops, metrics, health: () => service.health(), status, group, log });
     log.info({ event: 'ops.listening', url: server.url }, `status page, health and metrics at ${server.url}`);
     return server;
   } catch (error) {

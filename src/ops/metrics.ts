@@ -54,6 +54,8 @@ export function createMetrics(version: string): Metrics {
   const unready = gauge('unready', '1 for each reason why this process is not ready', ['reason']);
   const redisTrouble = gauge('redis_trouble', '1 while Redis refuses commands or is unreachable', ['reason']);
   const configBroken = gauge('config_broken', '1 while the edited configuration file is invalid');
+  const configInfo = gauge('config_info', 'Always 1: the configuration file in force', ['hash']);
+  const configLoaded = gauge('config_loaded_timestamp_seconds', 'Since when that file is in force');
   const tickAge = gauge('tick_age_seconds', 'Time since the planner last ran');
   const budgetUsed = statusGauge('budget_used', "Requests that currently count against the token's limit", [
     'instance',
@@ -68,6 +70,15 @@ export function createMetrics(version: string): Metrics {
   const outboxes = statusGauge('outbox_events', 'Events committed but not yet published', ['queue']);
   const results = statusGauge('results_waiting', 'Events published but not yet consumed', ['queue']);
   const resultJobs = statusGauge('results_jobs', 'Events published but not yet consumed, by state', ['queue', 'state']);
+  const oldest = statusGauge('results_oldest_age_seconds', 'Age of the oldest event that waits for a consumer', [
+    'queue',
+  ]);
+  const growing = statusGauge(
+    'results_growing_seconds',
+    'How long events have kept arriving while the oldest one waits for a consumer',
+    ['queue'],
+  );
+  const workers = statusGauge('workers', 'Live workers');
   info.set({ version, node: process.versions.node }, 1);
 
   function showHealth(health: Health): void {
@@ -76,6 +87,9 @@ export function createMetrics(version: string): Metrics {
     for (const reason of readinessReasons) unready.set({ reason }, reasons.includes(reason) ? 1 : 0);
     redisTrouble.reset();
     if (health.redisTrouble !== null) redisTrouble.set({ reason: health.redisTrouble }, 1);
+    configInfo.reset();
+    configInfo.set({ hash: health.config.hash }, 1);
+    configLoaded.set(health.config.since / 1000);
     configBroken.set(health.configBroken ? 1 : 0);
     // Infinite if it never ran, so that an alert on a late planner fires in that case too.
     tickAge.set((health.tickAgeMs ?? Number.POSITIVE_INFINITY) / 1000);
@@ -104,6 +118,11 @@ export function createMetrics(version: string): Metrics {
       ages.set({ instance }, oldestMs / 1000);
       ratios.set({ instance }, highestRatio);
     }
+    for (const [queue, { oldestAgeMs, growingMs }] of Object.entries(status.backlog)) {
+      oldest.set({ queue }, (oldestAgeMs ?? 0) / 1000);
+      growing.set({ queue }, growingMs / 1000);
+    }
+    workers.set(status.workers.length);
     for (const queue of status.paused) paused.set({ queue }, 1);
     for (const [queue, events] of Object.entries(status.outbox)) outboxes.set({ queue }, events);
     for (const [queue, events] of Object.entries(status.results)) results.set({ queue }, events);

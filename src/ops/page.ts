@@ -1,92 +1,47 @@
 /**
- * The status page: problems first, then the number of groups in each state, the instances, and the groups, most urgent
- * first. Rendered on the server; works without scripts and loads nothing else. Everything from outside is escaped.
+ * The status page: what needs attention, by cause; the number of groups in each state; the instances and the workers; and
+ * the groups, most urgent first. Rendered on the server; works without scripts and loads nothing else. Everything from
+ * outside is escaped.
  */
-import { createHash } from 'node:crypto';
+import { type Cause, causesOf } from '../status/attention.ts';
 import {
   budgetText,
   eventsText,
   instanceStateText,
   outcomeText,
   plannerText,
-  problemsOf,
   queueText,
   relativeTime,
   remarksText,
   span,
 } from '../status/format.ts';
-import { type GroupState, type GroupStatus, groupStates, type InstanceStatus, type Status } from '../status/status.ts';
-import { type Html, html, raw } from '../web/html.ts';
+import {
+  type GroupState,
+  type GroupStatus,
+  groupStates,
+  type InstanceStatus,
+  type Status,
+  type WorkerStatus,
+} from '../status/status.ts';
+import { type Html, html } from '../web/html.ts';
+import {
+  bar,
+  type Column,
+  groupLink,
+  idText,
+  prose,
+  renderDocument,
+  sentence,
+  table,
+  time,
+  timeAs,
+} from './document.ts';
 import { type Health, judge, type Readiness, type Reason } from './readiness.ts';
-
-export interface View {
-  /** Shows only groups whose id, instance or state contains this text, in any case. */
-  readonly search: string;
-  /** From 1. */
-  readonly page: number;
-}
+import { filteredView, groupsIn, hrefOf, type View } from './view.ts';
 
 const groupsPerPage = 100;
-const refreshSeconds = 10;
-
-/** Replaces the content only, so that a half-typed search and the scroll position survive a refresh. */
-const script = `
-const refresh = async () => {
-  try {
-    const answer = await fetch(location.href, { signal: AbortSignal.timeout(${refreshSeconds * 1000}) });
-    const next = new DOMParser().parseFromString(await answer.text(), 'text/html');
-    document.querySelector('main').replaceWith(next.querySelector('main'));
-    document.title = next.title;
-    document.body.classList.remove('stale');
-  } catch {
-    document.title = 'No answer: invite-rotator';
-    document.body.classList.add('stale');
-  }
-};
-setInterval(refresh, ${refreshSeconds * 1000});
-`;
-
-/** The page's Content-Security-Policy: nothing from elsewhere, and no script but the one above. */
-export const securityPolicy = [
-  "default-src 'none'",
-  `script-src 'sha256-${createHash('sha256').update(script).digest('base64')}'`,
-  "style-src 'unsafe-inline'",
-  "connect-src 'self'",
-  "form-action 'self'",
-  "base-uri 'none'",
-  "frame-ancestors 'none'",
-].join('; ');
-
-const style = `
-:root {
-  color-scheme: light dark;
-  --back: light-dark(#fff, #16181b); --text: light-dark(#1c1e21, #e4e6ea); --quiet: light-dark(#5f6570, #9aa1ac);
-  --line: light-dark(#dcdfe4, #33373d); --bar: light-dark(#3b7dd8, #6ea3f0); --panel: light-dark(#f5f6f8, #1f2226);
-  --good: light-dark(#1d7a3d, #6fcf8d); --warn: light-dark(#8f5f00, #f0b84a); --bad: light-dark(#b3261e, #ff8a80);
-}
-body { background: var(--back); color: var(--text); font: 16px/1.5 system-ui, sans-serif; margin: 0 auto; max-width: 75rem; padding: 1rem; }
-h1 { font-size: 1.3rem; margin: 0; } h2 { font-size: 1.05rem; margin: 2rem 0 .5rem; }
-header { align-items: center; display: flex; flex-wrap: wrap; gap: .5rem 1.5rem; justify-content: space-between; }
-.quiet { color: var(--quiet); } .good, .fresh { color: var(--good); }
-.warn, .overdue, .rotating, .unverified { color: var(--warn); } .bad, .failing, .duplicate, .unreadable_record, .uncertain { color: var(--bad); }
-#attention { background: var(--panel); border-left: .3rem solid var(--good); border-radius: .3rem; margin: 1rem 0; padding: .6rem 1rem; }
-#attention.bad { border-color: var(--bad); color: inherit; } #attention h2 { margin: 0 0 .2rem; } #attention ul { margin: 0; padding-left: 1.2rem; } #attention p { margin: 0; }
-#stale { background: var(--bad); border-radius: .3rem; color: var(--back); display: none; padding: .6rem 1rem; } .stale #stale { display: block; }
-.stale main { opacity: .5; }
-#states { display: flex; flex-wrap: wrap; gap: .3rem 1.2rem; list-style: none; margin: 0; padding: 0; } #states b { font-variant-numeric: tabular-nums; }
-table { border-collapse: collapse; width: 100%; } th { color: var(--quiet); font-size: .85rem; font-weight: normal; }
-th, td { border-bottom: 1px solid var(--line); padding: .35rem .8rem .35rem 0; text-align: left; vertical-align: top; }
-td { font-variant-numeric: tabular-nums; overflow-wrap: break-word; } .short { white-space: nowrap; }
-.bar { border: 1px solid var(--line); border-radius: .3rem; display: inline-block; height: .6rem; overflow: hidden; width: 5rem; }
-.bar span { background: var(--bar); display: block; height: 100%; } .bar .over { background: var(--bad); }
-input { background: var(--back); border: 1px solid var(--line); border-radius: .3rem; box-sizing: border-box; color: inherit; font: inherit; max-width: 100%; padding: .35rem .7rem; width: 18rem; }
-a { color: var(--bar); }
-@media (max-width: 45rem) {
-  tr:has(th) { display: none; } tr { border-bottom: 1px solid var(--line); display: block; padding: .5rem 0; }
-  td { border: 0; display: grid; gap: .5rem; grid-template-columns: 7rem minmax(0, 1fr); padding: .1rem 0; }
-  td::before { color: var(--quiet); content: attr(data-of); font-size: .85rem; } td:empty { display: none; }
-}
-`;
+/** Groups named for one cause; the others are behind a link. */
+const groupsPerCause = 8;
 
 const ago = (ms: number | null) => (ms === null ? 'never' : `${span(ms)} ago`);
 
@@ -99,38 +54,22 @@ const notReady: Readonly<Record<Reason, (health: Health) => string>> = {
   jobs: ({ stuck }) => `jobs of ${stuck.join(', ')} have been waiting for over a minute; restart this worker`,
 };
 
+const footer = html`<a href="?format=json">JSON</a> <a href="?format=metrics">metrics</a> <a href="?format=readiness">readiness</a>`;
+
 /** `status`: null if Redis cannot be read. */
 export function renderPage(status: Status | null, health: Health, view: View): string {
   const readiness = judge(health);
-  const problems = [...readinessProblems(health, readiness), ...(status === null ? [] : problemsOf(status))];
-  return html`<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width">
-<noscript><meta http-equiv="refresh" content="${refreshSeconds}"></noscript>
-<title>${titleOf(problems.length, readiness)}</title>
-<style>${raw(style)}</style>
-</head>
-<body>
-<header>
-<h1>invite-rotator</h1>
-<form role="search"><input name="q" type="search" aria-label="Search groups" placeholder="Search: group, instance, state" value="${view.search}"></form>
-</header>
-<p id="stale" role="alert">This page is out of date: the worker that serves it does not answer. Check that the worker is running.</p>
-<main>
-<section id="attention" class="${problems.length === 0 ? '' : 'bad'}">${
-    problems.length === 0
-      ? html`<p class="good">Nothing needs attention.</p>`
-      : html`<h2>Needs attention</h2><ul>${problems.map((problem) => html`<li>${problem}</li>`)}</ul>`
-  }</section>
-${status === null ? html`<p>Redis cannot be read, so the state of groups and instances is unknown.</p>` : content(status, view)}
-</main>
-<footer class="quiet"><a href="api/status">JSON</a> <a href="metrics">metrics</a> <a href="readyz">readiness</a></footer>
-<script>${raw(script)}</script>
-</body>
-</html>
-`.text;
+  const causes = [...readinessCauses(health, readiness), ...(status === null ? [] : causesOf(status))];
+  return renderDocument({
+    title: titleOf(causes.length, readiness),
+    home: '?',
+    search: view.search,
+    isList: true,
+    kept: { state: view.state, instance: view.instance },
+    main: html`${attention(causes, status?.at ?? null)}
+${status === null ? html`<p>Redis cannot be read, so the state of groups and instances is unknown.</p>` : content(status, view)}`,
+    footer,
+  });
 }
 
 function titleOf(problems: number, { ready }: Readiness): string {
@@ -138,68 +77,155 @@ function titleOf(problems: number, { ready }: Readiness): string {
   return problems === 0 ? 'invite-rotator' : `(${problems}) invite-rotator`;
 }
 
-function readinessProblems(health: Health, { reasons, details }: Readiness): string[] {
-  const problems = reasons.map((reason) => `Not ready (${reason}): ${notReady[reason](health)}`);
-  if (!details.includes('config_broken')) return problems;
+function readinessCauses(health: Health, { reasons, details }: Readiness): Cause[] {
+  const cause = (key: string, text: string, advice: string): Cause => ({
+    ...{ key, text, advice, since: null, waiting: null, groups: [], filter: null },
+  });
+  const causes = reasons.map((reason) => cause(reason, `Not ready (${reason})`, notReady[reason](health)));
+  if (!details.includes('config_broken')) return causes;
+  const text = 'The edited configuration file is invalid (config_broken)';
   return [
-    ...problems,
-    'The edited configuration file is invalid (config_broken), and the last valid one stays in force: `invite-rotator check` lists the mistakes',
+    ...causes,
+    cause('config_broken', text, 'the last valid one stays in force; `invite-rotator check` lists the mistakes'),
   ];
 }
 
+/**
+ * The hidden summary is what a screen reader announces. It has no durations, so it changes only when something begins or
+ * ends to need attention.
+ */
+function attention(causes: readonly Cause[], at: string | null): Html {
+  const summary =
+    causes.length === 0 ? 'Nothing needs attention.' : `Needs attention: ${causes.map(({ text }) => text).join('; ')}.`;
+  return html`<p id="summary" class="hidden" role="status">${summary}</p>
+<section id="attention" class="${causes.length === 0 ? '' : 'bad'}" aria-label="Needs attention">${
+    causes.length === 0
+      ? html`<p class="good">Nothing needs attention.</p>`
+      : html`<h2>Needs attention</h2><ul>${causes.map((cause) => causeItem(cause, at))}</ul>`
+  }</section>`;
+}
+
+function causeItem({ key, text, advice, since, waiting, groups, filter }: Cause, at: string | null): Html {
+  const lasts = since === null || at === null ? null : span(Math.max(Date.parse(at) - Date.parse(since), 0));
+  const facts = [
+    ...(since === null ? [] : [html`Since ${time(since)}${lasts === null ? '' : ` (${lasts})`}`]),
+    ...(waiting === null ? [] : [html`${waiting}`]),
+  ];
+  const rest = groups.length - groupsPerCause;
+  const all =
+    filter === null || groups.length === 1
+      ? html``
+      : html`<a data-view href="${hrefOf(filteredView(filter))}">${rest > 0 ? `and ${rest} more` : filter.instance === undefined ? 'show in the list' : 'show its groups'}</a>`;
+  return html`<li id="cause-${key}"><b>${prose(text)}</b>
+${facts.length === 0 ? '' : html`<div class="quiet">${facts.map((fact, i) => html`${i > 0 ? ' · ' : ''}${fact}`)}</div>`}
+<div>${sentence(advice)}</div>
+<div class="groups">${groups.slice(0, groupsPerCause).map(({ group, note }) => html`<span data-key="${group}">${groupLink(group)}${note === '' ? '' : html` <span class="quiet">(${prose(note)})</span>`}</span>`)}${all}</div></li>`;
+}
+
 function content(status: Status, view: View): Html {
-  const { groups, instances } = status;
+  const { groups, instances, workers } = status;
   const nowMs = Date.parse(status.at);
-  const wanted = view.search.toLowerCase();
-  const matches = groups.filter((group) =>
-    [group.group, group.instance, group.state].some((text) => text.toLowerCase().includes(wanted)),
-  );
-  const pages = Math.max(Math.ceil(matches.length / groupsPerPage), 1);
-  const page = Math.min(Math.max(Math.floor(view.page), 1), pages);
-  const shown = matches.slice((page - 1) * groupsPerPage, page * groupsPerPage);
-  return html`<ul id="states">${groupStates.map((state) => stateCount(state, groups))}</ul>
-<p class="quiet">At ${status.at}. ${plannerText(status.lastTickAgeMs)}
-${Object.entries(status.resultsByState).map(([queue, counts]) => html`${eventsText(queue, counts)} `)}</p>
+  const listed = groupsIn(status, view);
+  const pages = Math.max(Math.ceil(listed.length / groupsPerPage), 1);
+  const page = Math.min(view.page, pages);
+  const shown = listed.slice((page - 1) * groupsPerPage, page * groupsPerPage);
+  return html`<ul id="states" aria-label="Groups by state">${groupStates.map((state) => stateCount(state, groups, view))}</ul>
+<p class="quiet">As of ${time(status.at)}. ${plannerText(status.lastTickAgeMs)}
+${Object.entries(status.resultsByState).map(([queue, counts]) => html`${prose(eventsText(queue, counts))} `)}</p>
 <h2>Instances</h2>
-<table id="instances">
-<tr><th>Instance<th>Rate limit<th>Queue<th>State</tr>
-${instances.map(instanceRow)}</table>
-<h2>Groups</h2>
-<table id="groups">
-<tr><th>Group<th>Instance<th>State<th>Link age<th>Next rotation<th>Last outcome<th>Remarks</tr>
-${shown.map((group) => groupRow(group, nowMs))}</table>
-<p id="found" class="quiet">${matches.length} of ${groups.length} groups${pages > 1 ? `, page ${page} of ${pages}` : ''} ${pageLinks(view.search, page, pages)}</p>`;
+${table({ id: 'instances', caption: 'Instances', keyOf: ({ instance }) => instance }, instanceColumns, instances)}
+<h2 id="list">Groups</h2>
+<p><span id="found" role="status">${listed.length} of ${groups.length} groups${pages > 1 ? `, page ${page} of ${pages}` : ''}</span>${filterText(view)}</p>
+${table({ id: 'groups', caption: 'Groups', keyOf: ({ group }) => group }, groupColumns(nowMs), shown)}
+<nav id="pages" aria-label="Pages of the list">${pageLinks(view, page, pages)}</nav>
+<h2>Workers</h2>
+${workersSection(workers, nowMs)}`;
 }
 
-function stateCount(state: GroupState, groups: readonly GroupStatus[]): Html {
+function stateCount(state: GroupState, groups: readonly GroupStatus[], view: View): Html {
   const count = groups.filter((group) => group.state === state).length;
-  return count === 0 ? html`` : html`<li class="${state}"><b>${count}</b> ${state}</li>`;
+  if (count === 0) return html``;
+  const isCurrent = view.state === state;
+  const href = hrefOf({ ...view, state: isCurrent ? null : state, page: 1 });
+  return html`<li class="${state}" data-key="${state}"><a data-view href="${href}"${isCurrent ? html` aria-current="true"` : ''}><b>${count}</b> ${state}</a></li>`;
 }
 
-function instanceRow(instance: InstanceStatus): Html {
-  const { budget, gate } = instance;
-  const share = budget === null ? html`` : bar(budget.used / budget.limit, 'of the limit');
-  return html`<tr><td data-of="Instance">${instance.instance}<td data-of="Rate limit"><div>${share} ${budgetText(instance)}</div><td data-of="Queue">${queueText(instance)}<td data-of="State" class="${gate === null ? 'good' : 'bad'}">${instanceStateText(instance)}</tr>
-`;
+function filterText(view: View): Html {
+  const parts = [
+    ...(view.state ? [html`state ${view.state}`] : []),
+    ...(view.instance ? [html`instance ${idText(view.instance)}`] : []),
+    ...(view.search.trim() === '' ? [] : [html`search “${view.search}”`]),
+  ];
+  if (parts.length === 0) return html``;
+  return html` <span class="quiet">· ${parts.map((part, i) => html`${i > 0 ? ', ' : ''}${part}`)}</span> <a data-view href="?">show all</a>`;
 }
 
-function groupRow(group: GroupStatus, nowMs: number): Html {
-  const { state, linkAgeMs, periodMs, nextRotationAt } = group;
-  const share = linkAgeMs === null || periodMs === null ? html`` : bar(linkAgeMs / periodMs, 'of its period');
-  const age = linkAgeMs === null ? html`-` : html`<div>${share} ${span(linkAgeMs)}</div>`;
-  const next = nextRotationAt === null ? '-' : relativeTime(Date.parse(nextRotationAt) - nowMs);
-  return html`<tr><td data-of="Group">${group.group}<td data-of="Instance">${group.instance}<td data-of="State" class="short ${state}">${state}<td data-of="Link age" class="short">${age}<td data-of="Next rotation" class="short" title="${nextRotationAt ?? ''}">${next}<td data-of="Last outcome">${outcomeText(group)}<td data-of="Remarks">${remarksText(group, nowMs)}</tr>
-`;
+const instanceColumns: readonly Column<InstanceStatus>[] = [
+  {
+    name: 'Instance',
+    cell: ({ instance }) =>
+      html`<a class="id" title="${instance}" data-view href="${hrefOf(filteredView({ instance }))}">${instance}</a>`,
+  },
+  {
+    name: 'Rate limit',
+    cell(instance) {
+      const { budget } = instance;
+      const share = budget === null ? html`` : html`${bar(budget.used / budget.limit, 'of the limit')} `;
+      return html`${share}${budgetText(instance)}`;
+    },
+  },
+  { name: 'Queue', cell: queueText, style: () => 'short' },
+  {
+    name: 'State',
+    cell: (one) => prose(instanceStateText(one)),
+    style: ({ gate }) => (gate === null ? 'good' : 'bad'),
+  },
+];
+
+function groupColumns(nowMs: number): readonly Column<GroupStatus>[] {
+  return [
+    {
+      name: 'Group',
+      cell: ({ group, title }) =>
+        html`${groupLink(group)}${title === null ? '' : html` <div class="quiet">${title}</div>`}`,
+    },
+    { name: 'Instance', cell: ({ instance }) => idText(instance) },
+    { name: 'State', cell: ({ state }) => state, style: ({ state }) => `short ${state}` },
+    { name: 'Link age', cell: linkAge, style: () => 'short' },
+    {
+      name: 'Next rotation',
+      cell: ({ nextRotationAt: at }) => (at === null ? '-' : timeAs(at, relativeTime(Date.parse(at) - nowMs))),
+      style: () => 'short',
+    },
+    { name: 'Last outcome', cell: outcomeText, style: () => 'outcome' },
+    { name: 'Remarks', cell: (group) => prose(remarksText(group, nowMs)) },
+  ];
 }
 
-function bar(share: number, what: string): Html {
-  const percent = Math.round(share * 100);
-  const width = Math.min(Math.max(percent, 0), 100);
-  return html`<span class="bar" role="img" aria-label="${percent} % ${what}" title="${percent} % ${what}"><span class="${share > 1 ? 'over' : ''}" style="width:${width}%"></span></span>`;
+export function linkAge({ linkAgeMs, periodMs }: Pick<GroupStatus, 'linkAgeMs' | 'periodMs'>): Html {
+  if (linkAgeMs === null) return html`-`;
+  return html`${periodMs === null ? '' : html`${bar(linkAgeMs / periodMs, 'of its period')} `}${span(linkAgeMs)}`;
 }
 
-function pageLinks(search: string, page: number, pages: number): Html[] {
-  const link = (to: number, text: string) =>
-    html`<a href="?${new URLSearchParams({ q: search, page: String(to) }).toString()}">${text}</a> `;
+function pageLinks(view: View, page: number, pages: number): Html[] {
+  const link = (to: number, text: string) => html`<a data-view href="${hrefOf({ ...view, page: to })}">${text}</a> `;
   return [...(page > 1 ? [link(page - 1, 'previous')] : []), ...(page < pages ? [link(page + 1, 'next')] : [])];
+}
+
+/** Workers whose file differs from the newest one stand out. */
+function workersSection(workers: readonly WorkerStatus[], nowMs: number): Html {
+  if (workers.length === 0) return html`<p>No worker has announced itself in the last 20 seconds.</p>`;
+  const newest = workers.toSorted((a, b) => (a.config.since < b.config.since ? 1 : -1))[0]?.config.hash;
+  const columns: readonly Column<WorkerStatus>[] = [
+    { name: 'Worker', cell: ({ host, pid }) => html`${idText(host)} (process ${pid})` },
+    { name: 'Version', cell: ({ version }) => version, style: () => 'short' },
+    { name: 'Runs for', cell: ({ startedAt: at }) => timeAs(at, span(Math.max(nowMs - Date.parse(at), 0))) },
+    {
+      name: 'Configuration',
+      cell: ({ config }) =>
+        html`<code class="id">${config.hash}</code> in force since ${time(config.since)}${config.hash === newest ? '' : '; another worker has a newer one'}`,
+      style: ({ config }) => (config.hash === newest ? '' : 'warn'),
+    },
+  ];
+  return table({ id: 'workers', caption: 'Workers', keyOf: ({ host, pid }) => `${host} ${pid}` }, columns, workers);
 }

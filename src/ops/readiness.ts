@@ -13,6 +13,8 @@ export interface Health {
   readonly configBroken: boolean;
   /** Paused queues. */
   readonly paused: readonly string[];
+  /** The configuration file in force: its hash, and since when, ms since 1970. */
+  readonly config: { readonly hash: string; readonly since: number };
   /** Why Redis cannot be used: the code of its refusal, such as `NOREPLICAS`, or why it is unreachable. */
   readonly redisTrouble: string | null;
 }

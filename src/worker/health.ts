@@ -52,6 +52,7 @@ export function createHealth(base: Base, { workers, ticks, paused, redisTrouble 
       tickAgeMs: ticks.ageMs(),
       stuck: workers.stuck(),
       configBroken: reload.isBroken,
+      config: { hash: reload.inForce.hash, since: reload.inForceSince },
       paused: paused(),
       redisTrouble: redisTrouble(),
     }),

@@ -2,7 +2,7 @@
 import { expect, it } from 'vitest';
 import { createMetrics } from '../../src/ops/metrics.ts';
 import { renderPage } from '../../src/ops/page.ts';
-import { healthy, well } from './samples.ts';
+import { healthy, plainText, well } from './samples.ts';
 
 const paused = ['rotation-planner', 'invite-links'];
 const status = { ...healthy, paused };
@@ -11,7 +11,7 @@ const health = { ...well, paused };
 it('lists each as a problem on the page', () => {
   const page = renderPage(status, health, { search: '', page: 1 });
   const [, attention = ''] = /<section id="attention".*?>(.*?)<\/section>/s.exec(page) ?? [];
-  for (const queue of paused) expect(attention).toContain(`The queue ${queue} is paused`);
+  for (const queue of paused) expect(plainText(attention)).toContain(`The queue ${queue} is paused`);
   expect(attention).not.toContain('configuration');
 });
 
