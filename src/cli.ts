@@ -61,6 +61,7 @@ program.addCommand(
 program.addCommand(
   command('check', 'validate the configuration file and print the plan')
     .option('--preview <duration>', 'print the rotations due within this time instead, such as 24h')
+    .option('--online', 'ask RyzeAPI: token, connection, membership, visible links; exit 1 if a group would fail')
     .option('--json', 'print JSON')
     .action(async (options) => {
       const { check } = await import('./commands/check.ts');

@@ -1,20 +1,24 @@
-/** `invite-rotator check`: validates the file and prints the plan. Needs no Redis and no token. */
+/** `invite-rotator check`: validates the file and prints the plan. Needs no Redis, and no token without `--online`. */
 import { formatRate } from '../config/demand.ts';
 import { formatDurationUp } from '../config/duration.ts';
 import { type FirstStart, makePlan, type Plan, type PlannedInstance, type Preview, previewOf } from '../config/plan.ts';
 import type { Remark } from '../config/remarks.ts';
+import { askOnline, failureLines, renderOnline } from './checkOnline.ts';
 import { compareWithRedis, comparisonLines } from './compare.ts';
-import { type CommonOptions, durationOption, readConfig } from './context.ts';
+import { CommandError, type CommonOptions, durationOption, readConfig } from './context.ts';
 import { print } from './output.ts';
 import { plainTable } from './table.ts';
 
 export interface CheckOptions extends CommonOptions {
   /** A duration: print the coming rotations instead of the plan. */
   readonly preview?: string;
+  /** Ask RyzeAPI too. */
+  readonly online?: boolean;
 }
 
 export async function check(options: CheckOptions): Promise<number> {
   const { preview } = options;
+  if (preview !== undefined && options.online) throw new CommandError(2, '--preview and --online: choose one of them');
   const previewMs = preview === undefined ? null : durationOption('--preview', preview, '24h or 7d');
   const config = await readConfig(options);
   const nowMs = Date.now();
@@ -25,9 +29,14 @@ export async function check(options: CheckOptions): Promise<number> {
   }
   const plan = makePlan(config, nowMs);
   const comparison = await compareWithRedis(config);
-  if (options.json) await print(`${JSON.stringify({ ...plan, comparison })}\n`);
-  else await print(`${[renderPlan(plan), '', ...comparisonLines(comparison)].join('\n')}\n`);
-  return 0;
+  if (!options.json) await print(`${[renderPlan(plan), '', ...comparisonLines(comparison)].join('\n')}\n`);
+  const online = options.online ? await askOnline(config) : null;
+  const failures = online === null ? [] : failureLines(online);
+  if (options.json) {
+    await print(`${JSON.stringify({ ...plan, comparison, ...(online !== null && { online }) })}\n`);
+    for (const line of failures) process.stderr.write(`${line}\n`);
+  } else if (online !== null) await print(`\n${renderOnline(config, online)}\n`);
+  return failures.length === 0 ? 0 : 1;
 }
 
 function withDates({ rotations, truncatedAt, ...rest }: Preview & { readonly file: string }) {
