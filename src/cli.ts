@@ -2,7 +2,7 @@
 /** The command line: names, options, help and exit codes. Loads only the command that runs, from `commands/`. */
 import { Command, CommanderError } from 'commander';
 import { CommandError, defaultConfigFile } from './commands/context.ts';
-import { end, endAtSignals, endSoon, OutputError } from './commands/output.ts';
+import { end, endAtSignals, endSoon, Interrupted, OutputError, signalCodes } from './commands/output.ts';
 import { didYouMean } from './config/nearMiss.ts';
 import { ConfigError } from './config/problems.ts';
 import { redactSecrets } from './log.ts';
@@ -81,11 +81,11 @@ program.addCommand(
 program.addCommand(
   command('rotate', 'push one-off rotations: each named group gets a new link now')
     .argument('[group...]', 'ids, JIDs, invite codes or links')
-    .option('--all', 'rotate every group of the file; asks for confirmation on a terminal')
+    .option('--all', 'rotate every group of the file')
     .option('--reason <text>', 'the reason, which appears in the event')
-    .option('--wait', 'wait for the new links and print them; exit 1 if any rotation failed or timed out')
-    .option('--timeout <duration>', 'with --wait: how long to wait', '60s')
-    .option('--yes', 'with --all: do not ask for confirmation')
+    .option('--wait', 'wait for the new links and print them; exit 1 if any rotation failed or is still waiting')
+    .option('--timeout <duration>', 'how long to wait for Redis and the links (default: as long as the limit needs)')
+    .option('--yes', 'do not ask for confirmation, as --all and more than ten groups do')
     .option('--json', 'print one JSON object per line')
     .action(async (groups, options) => {
       const { rotate } = await import('./commands/rotate.ts');
@@ -160,6 +160,7 @@ function explain(error: unknown): number {
   if (error instanceof CommandError) return fail(error.message, error.exitCode);
   if (error instanceof OutputError) return error.isClosed ? 0 : fail(error.message, 1);
   if (error instanceof ProxySettingsError || error instanceof RedisSettingsError) return fail(error.message, 2);
+  if (error instanceof Interrupted) return fail(error.message, signalCodes[error.signal]);
   if (error instanceof RedisStartError) return fail(error.message, 1);
   if (error instanceof Error && error.name === 'ReplyError') return fail(replyText(error), 1);
   return fail(error instanceof Error ? (error.stack ?? error.message) : String(error), 1);

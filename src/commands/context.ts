@@ -4,6 +4,7 @@
  * data with `print` (`output.ts`) and returns its exit code; it never calls `process.exit`.
  */
 
+import { hostname, userInfo } from 'node:os';
 import { resolve } from 'node:path';
 import type { Config } from '../config/config.ts';
 import { durationHint, parseDuration } from '../config/duration.ts';
@@ -107,6 +108,20 @@ export function stopSignal(secondCode: (signal: StopSignal) => number = () => 1)
     // Last: Node.js drops a signal that came a moment ago when its last listener is removed.
     ignoreSignals();
   });
+}
+
+/** Who runs the command: the user at the host. */
+export function invoker(): string {
+  return `${userName()}@${hostname()}`;
+}
+
+/** A container may run as a user that its system does not know. */
+function userName(): string {
+  try {
+    return userInfo().username;
+  } catch {
+    return String(process.getuid?.() ?? 'unknown');
+  }
 }
 
 /** The same as an `AbortSignal`. */

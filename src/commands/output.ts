@@ -35,6 +35,17 @@ export async function print(text: string): Promise<void> {
 export const signalCodes = { SIGINT: 130, SIGTERM: 143 } as const;
 export type StopSignal = keyof typeof signalCodes;
 
+/** A signal ended a command while it waited. The message says what became of its work. */
+export class Interrupted extends Error {
+  override readonly name = 'Interrupted';
+  readonly signal: StopSignal;
+
+  constructor(signal: StopSignal, message = 'nothing was done') {
+    super(message);
+    this.signal = signal;
+  }
+}
+
 /** Long enough for a reader that reads. One that does not must not keep a process that was told to end. */
 const signalDrainMs = 1_000;
 

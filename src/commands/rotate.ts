@@ -3,101 +3,160 @@
  * where the workers have registered them. Groups that no worker has registered yet are looked up in the file.
  */
 import { setMaxListeners } from 'node:events';
-import { createInterface } from 'node:readline/promises';
-import { setTimeout as sleep } from 'node:timers/promises';
-import { readGate } from '../budget/gate.ts';
 import { pausedQueues } from '../bullmq/counts.ts';
 import { RotationError } from '../client/error.ts';
 import { createRequester, type OneOff, type Requester, type Target, unknownGroup } from '../client/requests.ts';
 import type { Config, GroupConfig } from '../config/config.ts';
-import { durationHint, parseDuration } from '../config/duration.ts';
+import { loadConfig } from '../config/load.ts';
 import { rotationsQueue } from '../contract/queueNames.ts';
-import type { RotationResult } from '../contract/request.ts';
 import { codeIn } from '../groups/jids.ts';
 import { openConnection } from '../redis/connectionOptions.ts';
-import { type Database, redisTime } from '../redis/database.ts';
+import type { Database } from '../redis/database.ts';
 import { refusalOf, withoutCommand } from '../redis/errors.ts';
 import { pausedText } from '../status/format.ts';
-import { CommandError, type CommonOptions, readConfig, readRedisConfig, withRedis } from './context.ts';
-import { type Progress, showProgress } from './progress.ts';
+import { confirm, isInteractive, terminal } from './confirm.ts';
+import {
+  CommandError,
+  type CommonOptions,
+  configFile,
+  durationOption,
+  invoker,
+  readConfig,
+  readRedisConfig,
+  stopSignal,
+  withRedis,
+} from './context.ts';
+import { countOf, estimate, timeText } from './estimate.ts';
+import { Interrupted, type StopSignal, signalCodes } from './output.ts';
+import { printLine, stayQueued, TimedOut, waitForAll } from './waiting.ts';
 
 export interface RotateOptions extends CommonOptions {
   readonly all?: boolean;
   readonly reason?: string;
   readonly wait?: boolean;
-  readonly timeout: string;
+  readonly timeout?: string;
   readonly yes?: boolean;
 }
 
-interface Requests extends Database {
-  readonly requester: Requester;
-  readonly options: RotateOptions;
-  /** Aborted when `--timeout` expires. Null without `--wait`. */
-  readonly signal: AbortSignal | null;
-}
-
-interface Pushed {
-  readonly oneOff: OneOff;
-  readonly result: Promise<RotationResult> | null;
-}
-
-/** The longest time that a timer can wait. */
-const maxTimerMs = 2 ** 31 - 1;
+/** More groups than this are rotated only after a confirmation. */
+const maxUnasked = 10;
 
 export async function rotate(names: readonly string[], options: RotateOptions): Promise<number> {
-  if (names.length === 0 && !options.all) throw new CommandError(2, 'name the groups to rotate, or --all');
-  if (names.length > 0 && options.all) throw new CommandError(2, 'name the groups to rotate, or --all, not both');
-  const timeoutMs = parseDuration(options.timeout);
-  if (timeoutMs === null) {
-    throw new CommandError(
-      2,
-      `--timeout: "${options.timeout}" is not a duration such as 60s or 5m${durationHint(options.timeout)}`,
-    );
+  const { all, wait, timeout } = options;
+  if (names.length === 0 && !all) throw new CommandError(2, 'name the groups to rotate, or --all');
+  if (names.length > 0 && all) throw new CommandError(2, 'name the groups to rotate, or --all, not both');
+  const timeoutMs = timeout === undefined ? null : durationOption('--timeout', timeout, '60s or 5m');
+  const isAsked = !options.yes && (all === true || new Set(names).size > maxUnasked);
+  if (isAsked && !isInteractive(terminal)) {
+    const what = all ? 'rotate --all replaces every link' : `${new Set(names).size} groups are more than ${maxUnasked}`;
+    throw new CommandError(2, `${what}: there is no terminal to ask for confirmation on; add --yes`);
   }
-  const all = options.all ? await readConfig(options) : null;
-  if (all !== null && !options.yes && !(await isConfirmed(all.groups.length))) return 1;
-  const redisConfig = all?.redis ?? (await readRedisConfig(options));
+  const config = all ? await readConfig(options) : null;
+  const redisConfig = config?.redis ?? (await readRedisConfig(options));
 
-  const signal = options.wait ? AbortSignal.timeout(Math.min(timeoutMs, maxTimerMs)) : null;
-  if (signal !== null) setMaxListeners(0, signal);
+  const limit = createLimit(timeoutMs, timeout);
+  const pushed: OneOff[] = [];
   let isPushed = false;
   const act = async (db: Database) => {
     const connection = openConnection(db.redis);
     const requester = createRequester(db, connection.duplicate);
-    const requests = { ...db, requester, options, signal };
+    const requests = { ...db, requester, options, signal: limit.signal };
     try {
-      const wanted = all?.groups.map(({ id }) => id) ?? names;
-      const targets = await findAll(requester, wanted, async () => all ?? (await readConfig(options)));
-      const pushed = await pushAll(requests, targets);
+      const load = async () => config ?? (await readConfig(options));
+      const targets = await findAll(requester, config?.groups.map(({ id }) => id) ?? names, load);
+      const isLong = targets.length > 1 && (isAsked || wait === true);
+      const takesMs = isLong ? await estimateAll(db, targets, config, options) : null;
+      if (isAsked && targets.length > 0) {
+        if (!(await confirm(question(targets, takesMs, all === true), terminal, limit.signal))) {
+          throw new CommandError(1, 'nothing was queued');
+        }
+        limit.restart();
+      }
+      const results = await pushAll(requests, targets, pushed);
       isPushed = true;
-      return options.wait ? await waitForAll(requests, pushed) : await printQueued(requests, pushed);
+      if (!wait)
+        return await printQueued(
+          requests,
+          results.map(({ oneOff }) => oneOff),
+        );
+      if (isLong) process.stderr.write(`${targets.length} groups: this takes ${timeText(takesMs)}\n`);
+      return await waitForAll({ ...requests, json: options.json === true, takesMs }, results);
     } finally {
       requester.close();
       void connection.close();
     }
   };
   const work = withRedis(redisConfig, act, { writes: true });
-  if (signal === null) return await work;
-  return await Promise.race([work, lateWithoutPush(signal, () => isPushed, options.timeout)]);
+  return await Promise.race([work, abortedWithoutPush(limit.signal, pushed, () => isPushed)]);
 }
 
-async function isConfirmed(count: number): Promise<boolean> {
-  if (!process.stdin.isTTY || !process.stderr.isTTY) return true;
-  const prompt = createInterface({ input: process.stdin, output: process.stderr });
-  const answer = await prompt.question(
-    `Rotate the links of all ${count} groups now? Every current link stops working. [y/N] `,
-  );
-  prompt.close();
-  return /^y(es)?$/i.test(answer.trim());
+interface Requests extends Database {
+  readonly requester: Requester;
+  readonly options: RotateOptions;
+  readonly signal: AbortSignal;
 }
 
-/** Rejects if the timeout expires before Redis has accepted the requests. Never resolves. */
-function lateWithoutPush(signal: AbortSignal, isPushed: () => boolean, timeout: string): Promise<never> {
+/** The longest time that a timer can wait. */
+const maxTimerMs = 2 ** 31 - 1;
+
+/** Ends the command when `--timeout` is over, or at a signal. `restart`: the time begins again. */
+function createLimit(timeoutMs: number | null, timeout = ''): { readonly signal: AbortSignal; restart(): void } {
+  const controller = new AbortController();
+  const { signal } = controller;
+  setMaxListeners(0, signal);
+  let timer: NodeJS.Timeout | undefined;
+  const restart = () => {
+    clearTimeout(timer);
+    if (timeoutMs === null) return;
+    const expire = () => controller.abort(new TimedOut(timeout));
+    timer = setTimeout(expire, Math.min(timeoutMs, maxTimerMs));
+  };
+  void stopSignal((name) => signalCodes[name]).then((name: StopSignal) => controller.abort(new Interrupted(name)));
+  restart();
+  return { signal, restart };
+}
+
+/** Rejects if the command is ended before Redis has accepted all requests. Never resolves. */
+function abortedWithoutPush(signal: AbortSignal, pushed: readonly OneOff[], isPushed: () => boolean): Promise<never> {
   return new Promise((_, reject) => {
     signal.addEventListener('abort', () => {
-      if (!isPushed()) reject(new CommandError(1, `Redis did not accept the requests within ${timeout}`));
+      if (isPushed()) return;
+      const queued = pushed.length === 0 ? 'nothing was queued' : stayQueued(pushed.map(({ group }) => group));
+      const { reason } = signal;
+      if (reason instanceof Interrupted) return reject(new Interrupted(reason.signal, `interrupted: ${queued}`));
+      reject(reason instanceof TimedOut ? new CommandError(1, notAccepted(reason)) : reason);
     });
   });
+}
+
+function notAccepted({ timeout }: TimedOut): string {
+  return `Redis did not accept the requests within ${timeout}`;
+}
+
+/** The file is only needed for its limits, so a problem in it does not matter. */
+async function estimateAll(
+  db: Database,
+  targets: readonly Target[],
+  config: Config | null,
+  options: CommonOptions,
+): Promise<number | null> {
+  const loaded = config === null ? await loadConfig(configFile(options)) : null;
+  const known = config ?? (loaded?.ok ? loaded.config : null);
+  return await estimate(
+    db,
+    targets.map(({ instance }) => instance),
+    known,
+  );
+}
+
+function question(targets: readonly Target[], takesMs: number | null, isAll: boolean): string {
+  const counts = [...countOf(targets.map(({ instance }) => instance))];
+  const [first = ['', 0]] = counts;
+  const instances = counts.length === 1 ? first[0] : counts.map(([name, count]) => `${name}: ${count}`).join(', ');
+  return (
+    `Rotate the links of ${isAll ? 'all ' : ''}${targets.length} groups (${instances}) now? ` +
+    `Every current link stops working. This takes ${timeText(takesMs)}.`
+  );
 }
 
 /** The groups of these names, each once. `load` reads the whole file, which takes seconds with very many groups. */
@@ -131,15 +190,17 @@ function targetOf({ id, instance, identifier }: GroupConfig): Target {
   return { group: id, instance, recordId, code: null, replaced: null };
 }
 
-async function pushAll({ requester, options, signal }: Requests, targets: readonly Target[]): Promise<Pushed[]> {
-  const { reason } = options;
-  const info = { requestedBy: 'cli', ...(reason === undefined ? {} : { reason }) };
+/** Adds to `pushed` what Redis has accepted. */
+async function pushAll({ requester, options, signal }: Requests, targets: readonly Target[], pushed: OneOff[]) {
+  const { reason, wait } = options;
+  const info = { requestedBy: invoker(), ...(reason === undefined ? {} : { reason }) };
   try {
     return await Promise.all(
       targets.map(async (target) => {
         const oneOff = await requester.prepare(target, info);
-        const result = signal && requester.resultOf(oneOff, signal);
+        const result = wait ? requester.resultOf(oneOff, signal) : new Promise<never>(() => {});
         await requester.push(oneOff);
+        pushed.push(oneOff);
         return { oneOff, result };
       }),
     );
@@ -151,76 +212,11 @@ async function pushAll({ requester, options, signal }: Requests, targets: readon
 }
 
 /** A paused queue accepts requests too, so a warning says that they wait. */
-async function printQueued({ redis, prefix, options }: Requests, pushed: readonly Pushed[]): Promise<number> {
-  const queues = new Set(pushed.map(({ oneOff }) => rotationsQueue(oneOff.instance)));
+async function printQueued({ redis, prefix, options }: Requests, pushed: readonly OneOff[]): Promise<number> {
+  const queues = new Set(pushed.map(({ instance }) => rotationsQueue(instance)));
   for (const name of await pausedQueues(redis, prefix, [...queues])) process.stderr.write(`${pausedText(name)}.\n`);
-  for (const { oneOff } of pushed) print(options, { group: oneOff.group, status: 'queued', job: oneOff.jobId });
+  for (const { group, jobId } of pushed) {
+    await printLine(options.json === true, { group, status: 'queued', job: jobId });
+  }
   return 0;
 }
-
-async function waitForAll(requests: Requests, pushed: readonly Pushed[]): Promise<number> {
-  const { options } = requests;
-  const progress = showProgress(pushed.length);
-  const ends = pushed.map(async ({ oneOff, result }) => {
-    try {
-      const link = await result;
-      if (link !== null) print(options, link, progress);
-      progress.step(true);
-      return true;
-    } catch (error) {
-      const message = await explain(requests, oneOff, error);
-      print(options, { group: oneOff.group, status: 'failed', error: message }, progress);
-      progress.step(false);
-      return false;
-    }
-  });
-  try {
-    return (await Promise.all(ends)).every(Boolean) ? 0 : 1;
-  } finally {
-    progress.stop();
-  }
-}
-
-/** How long Redis may take, after the timeout, to say why a request waits. */
-const explainMs = 1_000;
-
-/** A failure's own reason. After a time-out: what the request waits for. */
-async function explain(requests: Requests, oneOff: OneOff, error: unknown): Promise<string> {
-  const { options, signal } = requests;
-  if (!signal?.aborted || error !== signal.reason) return withoutCommand(error).message;
-  const cause = await Promise.race([
-    delayOf(requests, oneOff).catch((refusal) => `: ${withoutCommand(refusal).message}; the request stays queued`),
-    sleep(explainMs, ': Redis does not answer; the request stays queued', { ref: false }),
-  ]);
-  return `no link within ${options.timeout}${cause}`;
-}
-
-async function delayOf(requests: Requests, oneOff: OneOff): Promise<string> {
-  const { redis, prefix, requester } = requests;
-  const { instance } = oneOff;
-  const [paused] = await pausedQueues(redis, prefix, [rotationsQueue(instance)]);
-  if (paused !== undefined) return `: the queue ${paused} is paused; the request stays queued`;
-  const gate = await readGate(requests, instance, await redisTime(requests));
-  if (gate !== null) {
-    const seconds = Math.ceil(gate.opensInMs / 1000);
-    return `: ${instance} is paused for ${seconds} s (${gate.reason}); the request stays queued`;
-  }
-  const state = await requester.stateOf(oneOff);
-  const hint = state === 'waiting' ? ': is the worker running?' : '';
-  return `${hint}; the request stays queued (${state})`;
-}
-
-type Line =
-  | { group: string; status: 'queued'; job: string }
-  | { group: string; status: 'failed'; error: string }
-  | { group: string; status: string; inviteLink: string };
-
-/** Prints links to stdout and failures to stderr. With `--json`, prints everything to stdout, one object a line. */
-function print({ json }: CommonOptions, line: Line, to: Pick<Progress, 'write'> = plain): void {
-  if (json) to.write(process.stdout, `${JSON.stringify(line)}\n`);
-  else if ('error' in line) to.write(process.stderr, `${line.group}  failed  ${line.error}\n`);
-  else if ('inviteLink' in line) to.write(process.stdout, `${line.group}  ${line.status}  ${line.inviteLink}\n`);
-  else to.write(process.stdout, `${line.group}  queued  job ${line.job}\n`);
-}
-
-const plain: Pick<Progress, 'write'> = { write: (stream, text) => void stream.write(text) };

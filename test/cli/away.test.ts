@@ -33,7 +33,9 @@ it('rotate --wait --timeout ends while Redis is unreachable, and says that the r
   await until('the request', async () => (await queue.getWaitingCount()) === 1);
   await proxy.refuse();
   expect(await rotated.ended).toBe(1);
-  expect(rotated.stderr).toContain('vip  failed  no link within 4s: Redis does not answer; the request stays queued\n');
+  expect(rotated.stderr).toContain(
+    'vip  waiting  no link within 4s: Redis does not answer; the request stays queued\n',
+  );
 });
 
 it('rotate --wait reports at once that its queue was paused, drained or obliterated', async () => {
@@ -49,7 +51,7 @@ it('rotate --wait reports at once that its queue was paused, drained or oblitera
   expect(await act(() => queue.drain())).toMatch(gone);
   expect(await act(() => queue.obliterate({ force: true }))).toMatch(gone);
   expect(await act(() => queue.pause())).toBe(
-    'vip  failed  rotations-bot is paused: resume it; the request stays queued\n',
+    'vip  waiting  rotations-bot is paused: resume it; the request stays queued\n',
   );
 });
 

@@ -1,5 +1,6 @@
 import { execFile } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
+import { hostname, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { Queue } from 'bullmq';
@@ -31,7 +32,7 @@ describe('start, rotate, status and consume together', () => {
       reason: 'request',
       inviteLink: standIn.linkOf(jid),
     });
-    expect(event).toMatchObject({ request: { requestedBy: 'cli', reason: 'leaked' } });
+    expect(event).toMatchObject({ request: { requestedBy: `${userInfo().username}@${hostname()}`, reason: 'leaked' } });
 
     const table = run(['status'], { env });
     expect(await table.ended).toBe(0);
@@ -196,7 +197,7 @@ describe('clear messages', () => {
   });
   it('for a request that times out', async () => {
     const { env } = await make();
-    const message = 'vip  failed  no link within 300ms: is the worker running?; the request stays queued (waiting)\n';
+    const message = 'vip  waiting  no link within 300ms: is the worker running?; the request stays queued (waiting)\n';
     expect(await end(['rotate', 'vip', '--wait', '--timeout', '300ms'], env)).toEqual([1, message, '']);
   });
   it('for a paused queue', async () => {
@@ -205,7 +206,7 @@ describe('clear messages', () => {
     onTestFinished(() => queue.close());
     await queue.pause();
     const paused = 'The queue rotations-bot is paused: its jobs wait until somebody resumes it';
-    const message = `vip  failed  no link within 300ms: the queue rotations-bot is paused; the request stays queued\n`;
+    const message = `vip  waiting  no link within 300ms: the queue rotations-bot is paused; the request stays queued\n`;
     expect(await end(['rotate', 'vip', '--wait', '--timeout', '300ms'], env)).toEqual([1, message, '']);
     const [code, , shown] = await end(['status'], env);
     expect([code, shown]).toEqual([0, expect.stringContaining(`\n${paused}.\n`)]);
@@ -220,7 +221,7 @@ describe('clear messages', () => {
     const [code, message] = await end(['rotate', 'vip', '--wait', '--timeout', '2s'], env);
     expect(code).toBe(1);
     expect(message).toMatch(
-      /^vip {2}failed {2}no link within 2s: bot is paused for \d+ s \(unauthorized\); the request stays queued\n$/,
+      /^vip {2}waiting {2}no link within 2s: bot is paused for \d+ s \(unauthorized\); the request stays queued\n$/,
     );
   });
 });
@@ -285,7 +286,7 @@ it('rotates all groups of the file', async () => {
   const { env, standIn } = await make();
   const worker = run(['start'], { env });
   await logged(worker, 'started');
-  const rotated = run(['rotate', '--all', '--wait', '--json'], { env });
+  const rotated = run(['rotate', '--all', '--yes', '--wait', '--json'], { env });
   expect(await rotated.ended).toBe(0);
   expect(rotated.json()).toMatchObject([{ group: 'vip', status: 'rotated', inviteLink: standIn.linkOf(jid) }]);
 });

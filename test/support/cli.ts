@@ -21,13 +21,15 @@ export interface RunOptions {
   readonly cwd?: string;
   /** The destination of its output, instead of a pipe. */
   readonly stdout?: number;
+  /** Default: nothing to read. */
+  readonly stdin?: 'ignore' | 'pipe';
 }
 
-export function run(args: readonly string[], { env = {}, cwd, stdout }: RunOptions = {}): Run {
+export function run(args: readonly string[], { env = {}, cwd, stdout, stdin = 'ignore' }: RunOptions = {}): Run {
   const { REDIS_URL: _, ROTATOR_CONFIG: __, ...inherited } = process.env;
   const child = spawn(process.execPath, [cli, ...args], {
     env: { ...inherited, LOG_LEVEL: 'info', ...env },
-    stdio: ['ignore', stdout ?? 'pipe', 'pipe'],
+    stdio: [stdin, stdout ?? 'pipe', 'pipe'],
     ...(cwd === undefined ? {} : { cwd }),
   });
   const started: Run = {
