@@ -7,7 +7,8 @@
   A caller that gets no slot joins a wait list and learns when to ask again: the first waiter shortly before the first slot
   is given back, the second before the second is. A waiter that asks shortly before gets the slot for that moment, so few
   ask without success. A wait list only orders the waiters: the slots alone enforce the limit. A call does a bounded amount
-  of work, however long the list is.
+  of work, however long the list is. A read-back comes before all waiters, because consumers may hold a dead link until it
+  is made: it joins no list, and asks for each slot that is given back until it has one.
 
   KEYS[1]  slots: sorted set, slot id by the time at which it is given back
   KEYS[2]  bucket: hash {known, limit, foreign, foreignUntil, closedUntil, refusals, probe, probeUntil, latency}
@@ -23,7 +24,7 @@
 
   ARGV[1]  slot id
   ARGV[2]  waiter: the same each time that the same work asks
-  ARGV[3]  '1' for scheduled work, which leaves the reserve alone; '0' for a one-off
+  ARGV[3]  class: 'scheduled', which leaves the reserve alone, 'oneOff' or 'readBack'
   ARGV[4]  max, requests in any `per`, as configured
   ARGV[5]  per, ms
   ARGV[6]  reserve, slots left to one-offs
@@ -36,7 +37,7 @@
 ]]
 local slotsKey, bucketKey, gateKey, paceKey = KEYS[1], KEYS[2], KEYS[7], KEYS[8]
 local oneOffs, scheduledWork = { key = KEYS[3], lagKey = KEYS[4] }, { key = KEYS[5], lagKey = KEYS[6] }
-local slot, waiter, scheduled = ARGV[1], ARGV[2], ARGV[3] == '1'
+local slot, waiter, scheduled, readBack = ARGV[1], ARGV[2], ARGV[3] == 'scheduled', ARGV[3] == 'readBack'
 local max, per, reserve, slotTtl = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
 local pace, probeLease = tonumber(ARGV[8]), tonumber(ARGV[9])
 local blamedKey, dueKey, group = KEYS[9], KEYS[10], ARGV[10]
@@ -173,7 +174,7 @@ end
 
 -- Waiters whose turn has come go first, whatever their place.
 local ahead = 0
-if not (turn and turn <= mine.now) then
+if not readBack and not (turn and turn <= mine.now) then
   ahead = mine.due
 end
 if scheduled then
@@ -183,7 +184,9 @@ end
 local startsAt = now
 if used + ahead >= ceiling then
   local before = mine.waiting
-  if turn then
+  if readBack then
+    before = 0
+  elseif turn then
     -- Without a rank it was among the removed ones, which were ahead of all others.
     before = math.max((redis.call('ZRANK', mine.key, waiter) or 0) - mine.expired, 0)
   end
@@ -195,6 +198,9 @@ if used + ahead >= ceiling then
   if not exact or at > now + SOON then
     -- An estimate, or the time at which others' requests stop counting, is not granted ahead of time.
     at = math.max(at - LEAD, now + LEAD)
+    if readBack then
+      return { BUDGET, at - now }
+    end
     local last = tonumber(redis.call('ZRANGE', mine.key, -1, -1, 'WITHSCORES')[2] or 0)
     if mine.waiting == 0 then
       mine.lag = 0

@@ -70,8 +70,11 @@ export interface Capacity {
 /** What the budget needs to know of an instance. */
 export type BudgetedInstance = Pick<InstanceConfig, 'name' | 'rateLimit' | 'paceMs'>;
 
-/** What a slot is for: only one-offs may use the reserve, and only scheduled resets keep the pace. */
-export type Purpose = 'oneOff' | 'scheduledReset' | 'scheduledRead';
+/**
+ * What a slot is for: scheduled calls leave the reserve alone, only scheduled resets keep the pace, and a read-back comes
+ * before every other call.
+ */
+export type Purpose = 'oneOff' | 'readBack' | 'scheduledReset' | 'scheduledRead';
 
 const waitLists = ['one-offs', 'scheduled'] as const;
 
@@ -141,7 +144,7 @@ export function createBudget(
       [
         id,
         waiter,
-        purpose === 'oneOff' ? 0 : 1,
+        purpose === 'oneOff' || purpose === 'readBack' ? purpose : 'scheduled',
         max,
         perMs,
         reserve,

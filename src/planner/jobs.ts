@@ -1,7 +1,8 @@
 /**
- * The planner's jobs on an instance's queue, and the records in its indexes that they are released for. BullMQ takes
- * one-offs first, because they carry no priority, then released rotations and reads, then periodic verifications. A
- * released record is postponed in its index, so it is released again if its job gets lost.
+ * The planner's jobs on an instance's queue, and the records in its indexes that they are released for. Reads that settle
+ * a reset come first, because consumers may hold a dead link until then. BullMQ takes one-offs next, because they carry no
+ * priority, then released rotations and reads, then periodic verifications. A released record is postponed in its index,
+ * so it is released again if its job gets lost.
  */
 import type { JobsOptions, Queue } from 'bullmq';
 import { z } from 'zod';
@@ -23,7 +24,7 @@ export const verifyData = z.object({ record: z.string(), group: z.string() });
  */
 export type ReadKind = 'unsettled' | 'opinion' | 'owed' | 'idle';
 
-const priorities = { unsettled: 5, opinion: 5, scheduled: 10, owed: 10, idle: 20 };
+const priorities = { opinion: 5, scheduled: 10, owed: 10, idle: 20 };
 
 /** A job for an instance's queue. */
 export interface PlannerJob {
@@ -70,7 +71,7 @@ export function linkReadJob(kind: ReadKind, { instance, recordId, group }: Targe
     data: { record: recordId, group },
     opts: {
       jobId: [kind, ...(attempts === undefined ? [] : [attempts]), recordId].join('.'),
-      priority: priorities[kind],
+      ...(kind === 'unsettled' ? { lifo: true } : { priority: priorities[kind] }),
       ...releasedRetention,
     },
   };

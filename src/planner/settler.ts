@@ -63,6 +63,7 @@ async function settlePage({ redis, keys, store, serves, queueOf }: SettlerDepend
   // If several workers look at once, the one that postpones a record queues its read.
   const isMine = await postpone(redis, postponed);
   const mine = [...reads].filter(([recordId]) => isMine.has(recordId)).map(([, job]) => job);
-  await release(queueOf, mine);
+  // Each goes to the front of its queue, so the most overdue one is released last.
+  await release(queueOf, mine.reverse());
   return { seen: heads.length, skipped: heads.length - postponed.length, released: mine.length };
 }

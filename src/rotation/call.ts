@@ -106,9 +106,9 @@ export async function makeCall(
   return stored.kind === 'stored' ? { ...stored, evidence: settled.evidence } : stored;
 }
 
-/** A call that may have killed a link is settled as fast as a one-off, no matter what else is due. */
 function purposeOf(work: Work, call: Call): Purpose {
-  if (work.kind === 'request' || call === 'readBack') return 'oneOff';
+  if (call === 'readBack') return 'readBack';
+  if (work.kind === 'request') return 'oneOff';
   return call === 'reset' ? 'scheduledReset' : 'scheduledRead';
 }
 

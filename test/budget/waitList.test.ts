@@ -1,7 +1,7 @@
 /** The wait lists of a token: order, length, and waiters that never come. The test moves the clock. */
 
 import { describe, expect, it } from 'vitest';
-import { bucketOf, createBudget, type Slot, type SlotCall } from '../../src/budget/budget.ts';
+import { bucketOf, createBudget, type Purpose, type Slot, type SlotCall } from '../../src/budget/budget.ts';
 import { resetTo, slotCall } from '../support/outcomes.ts';
 import { testRedis } from '../support/redis.ts';
 import { virtualRedis } from '../support/virtualRedis.ts';
@@ -21,21 +21,20 @@ async function takenToken() {
   const clock = virtualRedis(base.redis, `${base.prefix}:clock`);
   const budget = createBudget({ ...base, redis: clock.redis }, { callTimeoutMs: 1_000 });
   const at = (ms: number) => clock.setTime(start + ms);
-  const ask = (waiter: string, purpose: 'oneOff' | 'scheduledReset' = 'oneOff') =>
-    budget.ask(bot, token, purpose, waiter);
+  const ask = (waiter: string, purpose: Purpose = 'oneOff') => budget.ask(bot, token, purpose, waiter);
   const answer = (slot: Slot, over: Partial<SlotCall> = {}) => budget.settle(bot, slot, slotCall(resetTo('NEW'), over));
   async function take(waiter: string): Promise<Slot> {
     const grant = await ask(waiter);
     if (!grant.granted) throw new Error(`denied: ${grant.why}`);
     return grant;
   }
-  async function waitMs(waiter: string, purpose: 'oneOff' | 'scheduledReset' = 'oneOff'): Promise<number> {
+  async function waitMs(waiter: string, purpose: Purpose = 'oneOff'): Promise<number> {
     const grant = await ask(waiter, purpose);
     if (grant.granted) throw new Error(`${waiter} was granted a slot`);
     return grant.waitMs;
   }
   /** Many ask one after the other. */
-  async function askInTurn(waiters: readonly string[], purpose: 'oneOff' | 'scheduledReset' = 'oneOff') {
+  async function askInTurn(waiters: readonly string[], purpose: Purpose = 'oneOff') {
     const waits: number[] = [];
     for (let from = 0; from < waiters.length; from += 1_000) {
       const some = waiters.slice(from, from + 1_000);
@@ -98,6 +97,27 @@ describe('50,000 waiters of one class', { timeout: 60_000 }, () => {
     expect(free).toBeGreaterThan(max / 2);
     expect(callable).toBeGreaterThan(max / 2);
   });
+});
+
+it('a read-back takes the next slot, before every waiter', async () => {
+  const { at, askInTurn, waitMs, take, ask, listed } = await takenToken();
+  const waits = await askInTurn(names(50));
+  const scheduled = await waitMs('scheduled', 'scheduledReset');
+  expect(await waitMs('read', 'readBack')).toBe(waits[0]);
+  expect(await listed()).toBe(50);
+  at(max * 10 + waits[0]!);
+  const read = (await ask('read', 'readBack')) as Slot;
+  // The waiters keep their order, one slot later.
+  expect((await take('w-0')).startsInMs).toBeGreaterThan(read.startsInMs);
+  expect(scheduled).toBeGreaterThan(waits[49]!);
+});
+
+it('a read-back takes a free slot although waiters are due', async () => {
+  const { at, askInTurn, ask, take } = await takenToken();
+  const waits = await askInTurn(names(3));
+  at(max * 10 + waits[2]! + 500);
+  expect(await ask('read', 'readBack')).toMatchObject({ granted: true });
+  await take('w-0');
 });
 
 describe('a waiter', () => {

@@ -89,7 +89,7 @@ verify: ${verify}`,
     setTime: clock.setTime,
     /** Waiting jobs in the order in which a worker takes them: `[name, group]`. */
     released: async (name = 'bot0'): Promise<[string, string][]> =>
-      (await queueOf(name).getJobs(['prioritized'], 0, -1, true)).map((job) => [job.name, job.data.group]),
+      (await queueOf(name).getJobs(['wait', 'prioritized'], 0, -1, true)).map((job) => [job.name, job.data.group]),
     plan: (): Promise<Tick> => tick({ ...db, store, budget, config, tokenOf: () => 'a-token', queueOf }),
     /** Makes a group overdue by this time. */
     overdue: (n: number, ms: number) => change(n, (_, nowMs) => ({ dueAt: nowMs - ms })),
