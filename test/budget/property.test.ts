@@ -7,7 +7,7 @@
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import { createLimiter, type WindowKind } from '../../dev/standin/limiter.ts';
-import { type Budget, createBudget, type Slot } from '../../src/budget/budget.ts';
+import { type Budget, createBudget, type Purpose, type Slot } from '../../src/budget/budget.ts';
 import { resetTo, silent, slotCall } from '../support/outcomes.ts';
 import { testRedis } from '../support/redis.ts';
 import { virtualRedis } from '../support/virtualRedis.ts';
@@ -24,7 +24,7 @@ const call = fc.record({
   /** When the server counts it, as a share of the latency. */
   countedAt: fc.double({ min: 0, max: 1, noNaN: true }),
   end: fc.constantFrom('answered', 'answered', 'answered', 'answered', 'died', 'neverSent'),
-  oneOff: fc.boolean(),
+  purpose: fc.constantFrom<Purpose>('oneOff', 'oneOff', 'scheduledReset', 'scheduledReset', 'readBack'),
 });
 const scenario = fc.record({
   calls: fc.array(call, { minLength: 5, maxLength: 40 }),
@@ -53,7 +53,7 @@ async function play({ calls, window, offsetMs, processes }: Scenario, rule: 'kep
   };
 
   async function arrive(one: Call, budget: Budget, now: number, tries: number): Promise<void> {
-    const grant = await budget.ask(bot, 'token', one.oneOff ? 'oneOff' : 'scheduledReset', String(calls.indexOf(one)));
+    const grant = await budget.ask(bot, 'token', one.purpose, String(calls.indexOf(one)));
     if (!grant.granted) {
       // While a probe is out, callers are to ask again after its answer.
       if (grant.why !== 'probing') denied += 1;
@@ -130,7 +130,7 @@ it('few waiters ask without success, however many ask at once', async () => {
         latencyMs: fc.integer({ min: 1, max: 40 }),
         countedAt: fc.constant(0.5),
         end: fc.constant('answered' as const),
-        oneOff: fc.boolean(),
+        purpose: fc.constantFrom<Purpose>('oneOff', 'scheduledReset'),
       }),
       { minLength: 40, maxLength: 80 },
     ),
