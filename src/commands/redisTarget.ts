@@ -1,5 +1,6 @@
 /** Which Redis a command uses: REDIS_URL, then the file's servers, then the embedded Redis that runs here. */
 import { readFileSync } from 'node:fs';
+import { resolve } from 'node:path';
 import type { RedisConfig, RedisLogin, RedisServers, SecretSource } from '../config/config.ts';
 import { parseRedisUrl } from '../config/redisUrl.ts';
 import { readSecret } from '../config/secrets.ts';
@@ -22,7 +23,9 @@ export function runningRedis(config: RedisConfig, env: NodeJS.ProcessEnv): Redis
   const configured = configuredRedis(config, env);
   if (configured !== null) return configured;
   if (isEmbeddedRunning(dataDir)) return { path: embeddedSocket(dataDir) };
-  throw new RedisStartError('no Redis: start the worker here first (invite-rotator start), or set REDIS_URL');
+  throw new RedisStartError(
+    `no Redis: start the worker here first (invite-rotator start), or set REDIS_URL; no embedded Redis runs in ${resolve(dataDir)}`,
+  );
 }
 
 interface Named {

@@ -1,11 +1,13 @@
 /** `invite-rotator start`: runs the worker until a signal. */
 import { Session } from 'node:inspector/promises';
+import { resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { unlessAborted } from '../abort.ts';
 import type { Config } from '../config/config.ts';
 import { ConfigError } from '../config/problems.ts';
 import { type ConfigWatcher, watchConfig } from '../config/watch.ts';
 import { dataDir, type EmbeddedOptions, type EmbeddedRedis, startEmbeddedRedis } from '../localRedis/embedded.ts';
+import { findMismatch, rememberServedFile } from '../localRedis/servedFile.ts';
 import type { Logger } from '../log.ts';
 import { createMetrics, type Metrics } from '../ops/metrics.ts';
 import { type OpsServer, startOpsServer } from '../ops/server.ts';
@@ -180,11 +182,15 @@ async function findRedis(
   const named = configuredRedis(config.redis, process.env);
   if (named !== null) return { target: named, embedded: null };
   const say = (line: string) => log.info({ event: 'redis.install' }, line);
+  const mismatch = findMismatch(dataDir, config.file);
+  if (mismatch !== null) log.warn({ event: 'redis.embedded.mismatch' }, mismatch);
   const embedded = await startEmbeddedRedis({ dataDir, env: process.env, say, signal, ...watchEmbedded(log) });
-  const how = embedded.adopted ? 'adopted from a worker that was killed' : 'started';
+  rememberServedFile(dataDir, config.file);
+  const how = embedded.adopted ? 'the one of a worker that was killed goes on' : 'one was started';
+  const [data, address] = [resolve(dataDir), `unix://${resolve(embedded.path)}`];
   log.info(
-    { event: 'redis.embedded', pid: embedded.pid, data: dataDir },
-    `embedded Redis ${how}; its data is in ./${dataDir}`,
+    { event: 'redis.embedded', pid: embedded.pid, data, address },
+    `neither REDIS_URL nor the file names a Redis, so ${how} here: data in ${data}, address ${address}`,
   );
   return { target: { path: embedded.path }, embedded };
 }
@@ -201,7 +207,7 @@ function watchEmbedded(log: Logger): Pick<EmbeddedOptions, 'onExit' | 'onRestart
         `the embedded Redis has died: ${lastLog}; restarting it with its data`,
       ),
     onRestart: (pid) =>
-      log.warn({ event: 'redis.embedded', pid, data: dataDir }, 'embedded Redis restarted with its data'),
+      log.warn({ event: 'redis.embedded', pid, data: resolve(dataDir) }, 'embedded Redis restarted with its data'),
     onFailure: (error) => {
       log.fatal({ event: 'redis.embedded.failed', err: error }, 'the embedded Redis cannot be restarted: exiting');
       void endSoon(1);

@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, realpathSync, writeFileSync } from 'node:fs';
 import { hostname, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -187,8 +187,13 @@ describe('clear messages', () => {
   it('for no Redis at all', async () => {
     const { folder, env } = await make();
     const { REDIS_URL: _, ...without } = env;
-    const message = 'no Redis: start the worker here first (invite-rotator start), or set REDIS_URL\n';
-    expect(await end(['status'], without, folder)).toEqual([1, message, '']);
+    const message =
+      'no Redis: start the worker here first (invite-rotator start), or set REDIS_URL; no embedded Redis runs';
+    expect(await end(['status'], without, folder)).toEqual([
+      1,
+      `${message} in ${join(realpathSync(folder), 'data')}\n`,
+      '',
+    ]);
   });
   it('for an unknown group, with a suggestion', async () => {
     const { file, env } = await make();
