@@ -28,7 +28,7 @@ it.each([
 });
 
 it.each([
-  ['example.org', 'expected an address like https://example.org'],
+  ['example.org', 'expected an address like https://example.org: it has no scheme; write https://example.org'],
   ['ftp://example.org', 'expected an address like https://example.org'],
   [' https://example.org', 'expected an address like https://example.org'],
   ['https://', 'expected an address like https://example.org'],
