@@ -10,6 +10,7 @@ import type { Config, GroupConfig } from '../config/config.ts';
 import { loadConfig } from '../config/load.ts';
 import { rotationsQueue } from '../contract/queueNames.ts';
 import { codeIn } from '../groups/jids.ts';
+import { replacedFields } from '../groups/revisions.ts';
 import { openConnection } from '../redis/connectionOptions.ts';
 import type { Database } from '../redis/database.ts';
 import { refusalOf, withoutCommand } from '../redis/errors.ts';
@@ -28,7 +29,7 @@ import {
 } from './context.ts';
 import { countOf, estimate, timeText } from './estimate.ts';
 import { Interrupted, type StopSignal, signalCodes } from './output.ts';
-import { printLine, stayQueued, TimedOut, waitForAll } from './waiting.ts';
+import { printLine, replacedText, stayQueued, TimedOut, waitForAll } from './waiting.ts';
 
 export interface RotateOptions extends CommonOptions {
   readonly all?: boolean;
@@ -215,8 +216,9 @@ async function pushAll({ requester, options, signal }: Requests, targets: readon
 async function printQueued({ redis, prefix, options }: Requests, pushed: readonly OneOff[]): Promise<number> {
   const queues = new Set(pushed.map(({ instance }) => rotationsQueue(instance)));
   for (const name of await pausedQueues(redis, prefix, [...queues])) process.stderr.write(`${pausedText(name)}.\n`);
-  for (const { group, jobId } of pushed) {
+  for (const { group, jobId, replaced } of pushed) {
     await printLine(options.json === true, { group, status: 'queued', job: jobId });
+    if (replaced !== null) process.stderr.write(`${group}: ${replacedText(replacedFields(replaced))}\n`);
   }
   return 0;
 }

@@ -187,8 +187,8 @@ export async function printLine(json: boolean, line: Line, write: Progress['writ
   } else await write(process.stdout, `${group}  queued  job ${line.job}\n`);
 }
 
-/** Why a request that names a link was answered without a reset. */
-function replacedText({ replacedAt, replacedReason, replacedRequest }: RotationResult): string {
+/** Why a request that names a link needs no reset. */
+export function replacedText({ replacedAt, replacedReason, replacedRequest }: Partial<RotationResult>): string {
   const at = replacedAt ? ` at ${replacedAt}` : '';
   const details = [replacedReason, replacedRequest?.reason, replacedRequest?.requestedBy].filter(Boolean);
   return `the link in the request was replaced${at}${details.length === 0 ? '' : ` (${details.join(', ')})`}`;
