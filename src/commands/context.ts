@@ -110,13 +110,15 @@ export function stopSignal(secondCode: (signal: StopSignal) => number = () => 1)
   });
 }
 
-/** Who runs the command: the user at the host. */
+/** Who runs the command: the user at the host. With sudo, the user who asked for it. */
 export function invoker(): string {
   return `${userName()}@${hostname()}`;
 }
 
 /** A container may run as a user that its system does not know. */
 function userName(): string {
+  const { SUDO_USER = '' } = process.env;
+  if (process.getuid?.() === 0 && /^[\w.@-]{1,64}$/.test(SUDO_USER)) return SUDO_USER;
   try {
     return userInfo().username;
   } catch {
