@@ -129,6 +129,14 @@ program.addCommand(
     }),
 );
 program.addCommand(
+  command('health', 'tell by the exit code whether the worker on this machine is alive, for health checks').action(
+    async (options) => {
+      const { health } = await import('./commands/health.ts');
+      exitCode = await health(options);
+    },
+  ),
+);
+program.addCommand(
   command('join', 'serve stable addresses that redirect to the live links, with QR codes and pages to print').action(
     async (options) => {
       finish = endSoon;

@@ -10,6 +10,7 @@ import { dataDir, type EmbeddedOptions, type EmbeddedRedis, startEmbeddedRedis }
 import { findMismatch, rememberServedFile } from '../localRedis/servedFile.ts';
 import type { Logger } from '../log.ts';
 import { createMetrics, type Metrics } from '../ops/metrics.ts';
+import { notePages } from '../ops/pagesNote.ts';
 import { type OpsServer, startOpsServer } from '../ops/server.ts';
 import { connectRedis } from '../redis/connection.ts';
 import { createDatabase } from '../redis/database.ts';
@@ -104,6 +105,7 @@ async function serve(redis: RedisClient, server: string, outage: Outage, run: Ru
   const service = await startService({ watcher, tokens, redis, log, observer, signal, redisTrouble: outage.now });
   reloads.add(service.reload);
   const pages = await openPages(service, metrics, redis, log);
+  const removeNote = notePages(service.config.file, pages?.url ?? null);
   const counts = { groups: service.config.groups.length, instances: service.config.instances.length };
   log.info({ event: 'started', ...counts, redis: server }, `running; Redis at ${server}`);
   // If it fails, V8 frees the memory later.
@@ -122,6 +124,7 @@ async function serve(redis: RedisClient, server: string, outage: Outage, run: Ru
   // The pages stay open until the work is done, so that they show that the worker is stopping.
   await Promise.race([service.close(), unfinishable(service, outage)]);
   await pages?.close();
+  removeNote();
   clearTimeout(timeout);
 }
 
