@@ -75,7 +75,9 @@ async function listGroups({ instance: { name }, asker }: Asked): Promise<Listing
   if ('problem' in asker) return { instance: name, groups: [], problem: asker.problem };
   const outcome = await asker.groups();
   if (isFailure(outcome)) return { instance: name, groups: [], problem: failureText(outcome) };
-  const sorted = [...outcome.list.groups].sort((a, b) => a.name.localeCompare(b.name) || (a.jid < b.jid ? -1 : 1));
+  const sorted = [...outcome.list.groups].sort(
+    (a, b) => a.name.localeCompare(b.name, 'en', { numeric: true }) || (a.jid < b.jid ? -1 : 1),
+  );
   return { instance: name, groups: sorted, problem: null };
 }
 
@@ -105,9 +107,10 @@ function renderListing({ instance, groups: listed }: Listing, inFile: InFile): s
   const table = plainTable(['NAME', 'JID', 'MEMBERS', 'IN THE FILE']);
   for (const group of listed) {
     const { jid, name, members } = group;
-    table.push([name, jid, members === null ? '' : String(members), idText(group, instance, inFile)]);
+    table.push([name, jid, members === null ? '?' : String(members), idText(group, instance, inFile)]);
   }
-  const title = `${instance} is a member of ${countText(listed.length)}; the file lacks ${missing}.`;
+  const lacks = inFile.unresolved.length === 0 || missing === 0 ? 'lacks' : 'may lack';
+  const title = `${instance} is a member of ${countText(listed.length)}; the file ${lacks} ${missing}.`;
   return listed.length === 0 ? `${title}\n` : `${title}\n\n${table.toString()}\n`;
 }
 

@@ -29,17 +29,17 @@ export interface Askers {
   close(): Promise<void>;
 }
 
-/** Instances with the same token share one pace. */
+/** Instances with the same token share one pace: that of the smallest limit. */
 export function openAskers({ api, instances }: Pick<Config, 'api' | 'instances'>, env: NodeJS.ProcessEnv): Askers {
   const client = createRyzeClient(api);
   const pacers = new Map<string, Pacer>();
-  const all = instances.map((instance): Asked => {
+  const open = (instance: InstanceConfig): Asked => {
     const read = readSecret(instance.token, env);
     if (!read.ok) return { instance, asker: { problem: read.message } };
-    const { name } = instance;
+    const { name, rateLimit } = instance;
     const token = read.secret;
     registerSecret(token);
-    const pacer = pacers.get(token) ?? createPacer(instance.rateLimit);
+    const pacer = pacers.get(token) ?? createPacer(rateLimit);
     pacers.set(token, pacer);
     return {
       instance,
@@ -50,6 +50,12 @@ export function openAskers({ api, instances }: Pick<Config, 'api' | 'instances'>
         perWindow: pacer.perWindow,
       },
     };
-  });
-  return { all, close: () => client.close() };
+  };
+  const slowestFirst = [...instances].sort((a, b) => rateOf(a) - rateOf(b)).map(open);
+  const place = (asked: Asked) => instances.indexOf(asked.instance);
+  return { all: slowestFirst.sort((a, b) => place(a) - place(b)), close: () => client.close() };
+}
+
+function rateOf({ rateLimit }: InstanceConfig): number {
+  return rateLimit.max / rateLimit.perMs;
 }

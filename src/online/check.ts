@@ -125,7 +125,7 @@ async function checkAccess(
   if (isFailure(states)) {
     // A token of one instance may find no other one. The list of groups tells what is wrong.
     const isFinal = concernsAll(states) && states.code !== 'instance_not_found';
-    if (isFinal || hasNoAnswer(states)) return { problem: failureText(states), list: null };
+    if (isFinal || isBusy(states) || hasNoAnswer(states)) return { problem: failureText(states), list: null };
   } else {
     const own = states.list.find(({ name }) => name === finding.instance);
     finding.state = own?.state ?? null;
@@ -138,7 +138,7 @@ async function checkAccess(
   const listed = await asker.groups();
   learn(finding, listed);
   if (!isFailure(listed)) return { problem: null, list: listed.list };
-  const isHopeless = concernsAll(listed) || hasNoAnswer(listed) || isFailure(states);
+  const isHopeless = concernsAll(listed) || isBusy(listed) || hasNoAnswer(listed) || isFailure(states);
   return { problem: isHopeless ? failureText(listed) : null, list: null };
 }
 
@@ -224,8 +224,13 @@ function isConnected(state: string | null): boolean | null {
 
 /** Answers that the API documents to mean the same for every group of the instance. */
 function concernsAll({ code, kind }: CallFailure): boolean {
-  if (code === 'throttled' || code === 'rate_limited') return true;
+  if (isBusy({ code })) return code === 'rate_limited';
   return policies[code].scope === 'instance' && kind === 'rejected';
+}
+
+/** One group may be throttled while its neighbours are not. */
+function isBusy({ code }: Pick<CallFailure, 'code'>): boolean {
+  return code === 'throttled' || code === 'rate_limited';
 }
 
 function hasNoAnswer({ code }: CallFailure): boolean {

@@ -167,6 +167,7 @@ it.each([
   ['a page', page, 'is not RyzeAPI'],
   ['a failure', { kind: 'serverError', effect: false }, '(server_error)'],
   ['a refusal of this group', { kind: 'serverError', effect: false, status: 403, message: 'Forbidden' }, 'Forbidden'],
+  ['throttling', { kind: 'throttled' }, 'rate-overlimit (throttled)'],
   ['silence', { kind: 'silence', effectAfterMs: null }, '(timeout)'],
 ] as const)('reports %s for one group, and goes on', async (_, fault, problem) => {
   const { standIn, check } = await makeRig({ timeout: '300ms' });
