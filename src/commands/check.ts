@@ -105,14 +105,18 @@ function renderPlan(plan: Plan): string {
   ].join('\n');
 }
 
+/** More remarks are shown as a number. */
+const maxRemarks = 20;
+
 /** Under the table of instances. */
 function remarkLines(remarks: readonly Remark[]): string[] {
   if (remarks.length === 0) return [];
-  const lines = remarks.map(({ names, count, message }) => {
+  const lines = remarks.slice(0, maxRemarks).map(({ names, count, message }) => {
     const more = count > names.length ? ` and ${count - names.length} more` : '';
     return `  ${names.join(', ')}${more}: ${message}`;
   });
-  return ['', 'Remarks, which do not make the file invalid:', ...lines];
+  const more = remarks.length > maxRemarks ? [`  and ${remarks.length - maxRemarks} more`] : [];
+  return ['', 'Remarks, which do not make the file invalid:', ...lines, ...more];
 }
 
 /** What the first start does to the links in use, in one sentence. */

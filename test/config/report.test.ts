@@ -122,6 +122,19 @@ describe('no problem hides another', () => {
       ],
     ],
     [
+      'one group in several forms of its identifier',
+      `${instances}defaults: { every: 1d }\ngroups: [${[
+        '{ id: a, identifier: ABC123XYZ }',
+        '{ id: b, identifier: "HTTPS://www.chat.whatsapp.com/invite/ABC123XYZ/?x=1#y" }',
+        '{ id: c, identifier: 120363406289005071@g.us }',
+        '{ id: d, identifier: "\u200e<120363406289005071:3@G.US>\u00a0" }',
+      ].join(', ')}]`,
+      [
+        '3:65 groups[1].identifier: is the same as groups[0].identifier',
+        '3:193 groups[3].identifier: is the same as groups[2].identifier',
+      ],
+    ],
+    [
       'an unknown default instance is reported once, not for every group',
       `${instances}defaults: { instance: bott }\ngroups:\n${group('a', `${jid(1)}, every: 1d`)}${group('b', `${jid(2)}, every: 1d`)}`,
       ['2:23 defaults.instance: no instance is named "bott"; did you mean "bot"?'],
