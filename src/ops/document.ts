@@ -91,10 +91,13 @@ function isId(word: string): boolean {
   return /[\w.:@]-[\w.:@]/.test(word) && word.length <= maxId;
 }
 
-/** `support is paused` → `Support is paused.` Names in code keep their case. */
+/** `make its phone an admin` → `Make its phone an admin.` An error code keeps its case. */
 export function sentence(text: string): Html[] {
   if (text === '') return [];
-  return prose(`${text.charAt(0).toUpperCase()}${text.slice(1)}.`);
+  const isCode = /^\w+_/.test(text);
+  return prose(
+    `${isCode ? text.charAt(0) : text.charAt(0).toUpperCase()}${text.slice(1)}${text.endsWith('.') ? '' : '.'}`,
+  );
 }
 
 export interface Column<T> {

@@ -1,6 +1,6 @@
 /** The page of one group, with the history of its link. Contains no link, code or token. */
 import { adviceFor } from '../ryze/policy.ts';
-import { linkReasonText, outcomeText, relativeTime, remarksText, span } from '../status/format.ts';
+import { linkReasonText, outcomeText, relativeTime, remarksText, span, stateMeaning } from '../status/format.ts';
 import type { GroupDetail, HistoryEntry } from '../status/group.ts';
 import { type Html, html } from '../web/html.ts';
 import { type Column, groupLink, prose, renderDocument, sentence, table, time } from './document.ts';
@@ -63,7 +63,7 @@ function facts(group: GroupDetail, nowMs: number): [string, Html][] {
       : html`${time(iso)} <span class="quiet">(${relativeTime(Date.parse(iso) - nowMs)})</span>`;
   return [
     ...(group.title === null ? [] : [['Title', html`${group.title}`] as [string, Html]]),
-    ['State', html`<span class="${state}">${state}</span>`],
+    ['State', html`<span class="${state}">${state}</span> <span class="quiet">· ${stateMeaning[state]}</span>`],
     ['Instance', html`<span class="id whole">${instance}</span>`],
     ['JID', jid === null ? html`not known yet` : html`<span class="id whole">${jid}</span>`],
     ['Schedule', html`${schedule}${group.enabled ? '' : ' (disabled: only one-offs rotate it)'}`],

@@ -116,8 +116,8 @@ function causeItem({ key, text, advice, since, waiting, groups, filter }: Cause,
     filter === null || groups.length === 1
       ? html``
       : html`<a data-view href="${hrefOf(filteredView(filter))}">${rest > 0 ? `and ${rest} more` : filter.instance === undefined ? 'show in the list' : 'show its groups'}</a>`;
-  return html`<li id="cause-${key}"><b>${prose(text)}</b>
-${facts.length === 0 ? '' : html`<div class="quiet">${facts.map((fact, i) => html`${i > 0 ? ' · ' : ''}${fact}`)}</div>`}
+  return html`<li id="cause-${key}"><div class="head"><b>${prose(text)}</b>
+${facts.length === 0 ? '' : html`<span class="quiet">${facts.map((fact, i) => html`${i > 0 ? ' · ' : ''}${fact}`)}</span>`}</div>
 <div>${sentence(advice)}</div>
 <div class="groups">${groups.slice(0, groupsPerCause).map(({ group, note }) => html`<span data-key="${group}">${groupLink(group)}${note === '' ? '' : html` <span class="quiet">(${prose(note)})</span>`}</span>`)}${all}</div></li>`;
 }

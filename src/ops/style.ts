@@ -20,7 +20,8 @@ td .id { max-width: clamp(7rem, 10vw, 10rem); } td:first-child .id { max-width: 
 #attention { background: var(--panel); border-left: .3rem solid var(--good); border-radius: .3rem; margin: 1rem 0; padding: .6rem 1rem; }
 #attention.bad { border-color: var(--bad); color: inherit; } #attention h2 { margin: 0 0 .3rem; } #attention p { margin: 0; }
 #attention ul { display: grid; gap: .7rem; list-style: none; margin: 0; padding: 0; } #attention li { min-width: 0; }
-#attention .groups { display: flex; flex-wrap: wrap; gap: 0 1rem; } #attention .groups > * { max-width: 100%; min-width: 0; }
+#attention .head { display: flex; flex-wrap: wrap; gap: 0 .8rem; } #attention .head > *, #attention .groups > * { max-width: 100%; min-width: 0; }
+#attention .groups { display: flex; flex-wrap: wrap; gap: 0 1rem; }
 #stale { background: var(--bad); border-radius: .3rem; color: var(--back); display: none; padding: .6rem 1rem; } .stale #stale { display: block; }
 .stale main { opacity: .5; }
 #states { display: flex; flex-wrap: wrap; gap: .3rem 1.2rem; list-style: none; margin: 0; padding: 0; }

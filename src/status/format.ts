@@ -5,7 +5,14 @@
 import type { EventCounts } from '../bullmq/counts.ts';
 import type { LinkReason } from '../contract/event.ts';
 import { adviceFor } from '../ryze/policy.ts';
-import { type Backlog, type GroupStatus, type InstanceStatus, type Status, totalOf } from './status.ts';
+import {
+  type Backlog,
+  type GroupState,
+  type GroupStatus,
+  type InstanceStatus,
+  type Status,
+  totalOf,
+} from './status.ts';
 
 /** Problems of groups listed one by one; the others are counted. */
 const maxGroupProblems = 20;
@@ -138,6 +145,20 @@ const linkBy = {
 export function linkReasonText(reason: LinkReason): string {
   return linkBy[reason];
 }
+
+/** What a state means, as docs/cli.md says it. */
+export const stateMeaning: Readonly<Record<GroupState, string>> = {
+  unreadable_record: "the group's record in Redis is damaged, or another version wrote it",
+  uncertain: 'a reset had no answer, so the link may have changed; the worker is reading it back',
+  duplicate: 'another entry of the file is the same WhatsApp group; this one is paused',
+  failing: 'the last rotation failed; it is retried automatically',
+  overdue: 'the rotation has been due for more than a minute',
+  rotating: 'a call is in progress',
+  unverified: 'the API never showed the link, or failed to show it three times in a row',
+  new: 'no link has been published yet',
+  fresh: 'the link is current',
+  disabled: 'enabled: false: only one-offs rotate it',
+};
 
 /** How the last operation on the group ended; `-` if there was none. */
 export function outcomeText({ lastError, linkBy: by }: GroupStatus): string {

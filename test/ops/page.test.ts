@@ -5,7 +5,7 @@ import { PNG } from 'pngjs';
 import { expect, it } from 'vitest';
 import { until } from '../support/until.ts';
 import { cellsOf, open, serve, textsOf, useBrowser } from './pageRig.ts';
-import { badDay, group, healthy, instance, well } from './samples.ts';
+import { badDay, detail, group, healthy, instance, well } from './samples.ts';
 
 useBrowser();
 
@@ -169,13 +169,26 @@ it('answers GET requests for known paths only', async () => {
 
 /** `npm run screenshots` puts these into docs/. */
 const pictures = [
-  ['status-page', { viewport: { width: 1_100, height: 720 }, colorScheme: 'light' }],
-  ['status-page-phone', { viewport: { width: 390, height: 720 }, colorScheme: 'dark' }],
+  ['status-page', '/', { viewport: { width: 1_100, height: 860 }, colorScheme: 'light' }],
+  ['status-page-phone', '/', { viewport: { width: 390, height: 860 }, colorScheme: 'dark' }],
+  ['status-page-group', '/groups/course-2026', { viewport: { width: 1_100, height: 860 }, colorScheme: 'light' }],
 ] as const;
-it.each(pictures)('fits its screen in the preferred colour scheme: %s', async (name, options) => {
+const reader = { locale: 'en-GB', timezoneId: 'America/Sao_Paulo' };
+it.each(pictures)('fits its screen in the preferred colour scheme: %s', async (name, path, options) => {
   const status = badDay();
-  const { url } = await serve(async () => status);
-  const { page, complaints } = await open(url, options);
+  const failing = status.groups.find(({ group: id }) => id === 'course-2026')!;
+  const live = ['2026-01-04T09:00:00.000Z', '2026-01-03T09:00:00.000Z', '2026-01-02T15:30:00.000Z'];
+  const asked = { requestedBy: 'ana@web-1', requestReason: 'found on a public site' };
+  const shown = detail('course-2026', {
+    ...{ ...failing, jid: '120363406289005075@g.us', title: 'Course 2026' },
+    ...{ nextAttemptAt: '2026-01-05T12:32:00.000Z', lastResetAt: live[0]!, verifiedAt: '2026-01-05T11:20:00.000Z' },
+    history: detail('').history.map((one, i) => ({
+      ...{ ...one, revision: Date.parse(live[i]!) + 119, from: live[i]!, until: live[i - 1] ?? null },
+      ...(one.reason === 'request' ? asked : {}),
+    })),
+  });
+  const { url } = await serve(() => Promise.resolve(status), { group: () => Promise.resolve(shown) });
+  const { page, complaints } = await open(url + path, { ...reader, ...options });
   const picture = await page.screenshot();
   const { width, height, data } = PNG.sync.read(picture);
   expect({ width, height }).toEqual(options.viewport);

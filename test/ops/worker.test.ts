@@ -1,5 +1,6 @@
 /** The HTTP server of a running worker. */
 
+import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
@@ -29,14 +30,16 @@ async function started() {
 }
 
 it('counts its work, and reveals no secret', async () => {
-  const { get, env, standIn, worker } = await started();
+  const { get, env, standIn, worker, file } = await started();
   await logged(worker, 'link.adopted');
+  const codes = [standIn.codeOf(jid)];
   expect(await run(['rotate', 'vip', '--wait'], { env }).ended).toBe(0);
-  await run(['rotate', 'vip', '--wait'], { env }).ended;
-  const pages = await Promise.all(
-    ['/healthz', '/readyz', '/metrics', '/', '/api/status'].map(async (path) => (await get(path)).text()),
-  );
-  const [, , metrics = '', , status = ''] = pages;
+  codes.push(standIn.codeOf(jid));
+  const leaked = `https://chat.whatsapp.com/${codes[1]} is public, ${codes[1]}`;
+  await run(['rotate', 'vip', '--wait', '--reason', leaked], { env }).ended;
+  const paths = ['/healthz', '/readyz', '/metrics', '/', '/api/status', '/groups/vip', '/api/groups/vip'];
+  const pages = await Promise.all(paths.map(async (path) => (await get(path)).text()));
+  const [, , metrics = '', , status = '', page = '', detail = ''] = pages;
   const value = (line: string) =>
     Number(
       metrics
@@ -53,8 +56,19 @@ it('counts its work, and reveals no secret', async () => {
   expect(value('invite_rotator_api_calls_total{instance="bot",endpoint="info",status="200"}')).toBe(1);
   expect(value('invite_rotator_results_waiting{queue="invite-links"}')).toBe(3);
   expect(JSON.parse(status)).toMatchObject({ groups: [{ group: 'vip', state: 'fresh', periodMs: 3_600_000 }] });
-  const secrets = [token, standIn.codeOf(jid), 'chat.whatsapp.com'];
-  for (const text of [...pages, worker.stdout]) for (const secret of secrets) expect(text).not.toContain(secret);
+  const hash = createHash('sha256').update(readFileSync(file)).digest('hex').slice(0, 12);
+  expect(value(`invite_rotator_config_info{hash="${hash}"}`)).toBe(1);
+  expect(JSON.parse(status)).toMatchObject({ workers: [{ pid: worker.child.pid, config: { hash } }] });
+  expect(page).toContain('rotated on request');
+  const why = 'https://chat.whatsapp.com/[redacted] is public, [redacted]';
+  expect(JSON.parse(detail)).toMatchObject({
+    group: 'vip',
+    history: [{ requestReason: why }, {}, { reason: 'adopted' }],
+  });
+  codes.push(standIn.codeOf(jid));
+  for (const text of [...pages, worker.stdout]) {
+    for (const secret of [token, ...codes]) expect(text).not.toContain(secret);
+  }
 });
 
 it('is not ready while Redis is unreachable or the worker is stopping, and says why', async () => {

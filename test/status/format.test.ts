@@ -1,4 +1,5 @@
 /** A problem says what is wrong, for how long, and what to do. */
+import { readFileSync } from 'node:fs';
 import { expect, it } from 'vitest';
 import { policies } from '../../src/ryze/policy.ts';
 import {
@@ -8,6 +9,7 @@ import {
   relativeTime,
   remarksText,
   span,
+  stateMeaning,
 } from '../../src/status/format.ts';
 import { badDay, group, healthy, instance } from '../ops/samples.ts';
 
@@ -79,4 +81,14 @@ it('asks whether the worker is running when the planner is late', () => {
 it('formats durations in their two largest units', () => {
   expect([0, 999, 61_000, 3_600_000, 90_061_000].map(span)).toEqual(['0s', '1s', '1m 1s', '1h', '1d 1h']);
   expect([relativeTime(1_000), relativeTime(-1_000)]).toEqual(['in 1s', '1s ago']);
+});
+
+it('says what a state means as docs/cli.md does', () => {
+  const text = readFileSync(new URL('../../docs/cli.md', import.meta.url), 'utf8');
+  const section = text.split(/^## /m).find((part) => part.startsWith('status\n')) ?? '';
+  const rows = [...section.matchAll(/^\| `(\w+)` +\| (.*?) +\|$/gm)].map(([, state = '', meaning = '']) => [
+    state,
+    meaning.replaceAll('`', ''),
+  ]);
+  expect(rows).toEqual(Object.entries(stateMeaning));
 });
