@@ -212,10 +212,9 @@ function pageLinks(view: View, page: number, pages: number): Html[] {
   return [...(page > 1 ? [link(page - 1, 'previous')] : []), ...(page < pages ? [link(page + 1, 'next')] : [])];
 }
 
-/** Workers whose file differs from the newest one stand out. */
 function workersSection(workers: readonly WorkerStatus[], nowMs: number): Html {
   if (workers.length === 0) return html`<p>No worker has announced itself in the last 20 seconds.</p>`;
-  const newest = workers.toSorted((a, b) => (a.config.since < b.config.since ? 1 : -1))[0]?.config.hash;
+  const differ = workers.some(({ config }) => config.hash !== workers[0]?.config.hash);
   const columns: readonly Column<WorkerStatus>[] = [
     { name: 'Worker', cell: ({ host, pid }) => html`${idText(host)} (process ${pid})` },
     { name: 'Version', cell: ({ version }) => version, style: () => 'short' },
@@ -223,8 +222,8 @@ function workersSection(workers: readonly WorkerStatus[], nowMs: number): Html {
     {
       name: 'Configuration',
       cell: ({ config }) =>
-        html`<code class="id">${config.hash}</code> in force since ${time(config.since)}${config.hash === newest ? '' : '; another worker has a newer one'}`,
-      style: ({ config }) => (config.hash === newest ? '' : 'warn'),
+        html`<code class="id">${config.hash}</code> in force since ${time(config.since)}${differ ? '; another worker has a different file' : ''}`,
+      style: () => (differ ? 'warn' : ''),
     },
   ];
   return table({ id: 'workers', caption: 'Workers', keyOf: ({ host, pid }) => `${host} ${pid}` }, columns, workers);

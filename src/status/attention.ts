@@ -174,7 +174,7 @@ function differentFiles({ at, workers }: Status): Cause[] {
     {
       key: 'files',
       text: `The workers have ${hashes.size} different configuration files`,
-      advice: 'the newest one applies; give the other workers the same file',
+      advice: 'the newer one applies; give all workers the same file',
       since,
       waiting: null,
       ...noGroups,

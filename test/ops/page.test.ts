@@ -5,7 +5,7 @@ import { PNG } from 'pngjs';
 import { expect, it } from 'vitest';
 import { until } from '../support/until.ts';
 import { cellsOf, open, serve, textsOf, useBrowser } from './pageRig.ts';
-import { badDay, detail, group, healthy, instance, well } from './samples.ts';
+import { badDay, detail, group, healthy, instance, well, worker } from './samples.ts';
 
 useBrowser();
 
@@ -69,6 +69,19 @@ it('shows problems first, and lets no markup through', async () => {
   expect(await page.locator('img').count()).toBe(0);
   expect(await page.locator('script').count()).toBe(1);
   expect(complaints).toEqual([]);
+});
+
+it('names the live workers, and says which configuration file each has in force', async () => {
+  const other = worker('host-2', { config: { hash: 'ba9876543210', since: '2026-01-05T11:59:00.000Z' } });
+  const { url } = await serve(() => Promise.resolve({ ...healthy, workers: [worker('host-1'), other] }));
+  const { page } = await open(url, { timezoneId: 'UTC', locale: 'en-GB' });
+  const rows = await Promise.all([1, 2].map((row) => cellsOf(page, '#workers', row)));
+  const differs = '; another worker has a different file';
+  expect(rows).toEqual([
+    ['host-1 (process 12)', '1.2.3', '3d 4h', `0123456789ab in force since 4 Jan 2026, 18:30${differs}`],
+    ['host-2 (process 12)', '1.2.3', '3d 4h', `ba9876543210 in force since 5 Jan 2026, 11:59${differs}`],
+  ]);
+  expect(await page.locator('#attention').textContent()).toBe('Nothing needs attention.');
 });
 
 it('shows no bar without a schedule, and says why each link was published', async () => {
