@@ -22,7 +22,9 @@ export async function findByLink(deps: JobDependencies, job: LinkJob): Promise<F
   const { code, work, past, instance, anyInstance } = job;
   const known = await deps.store.linkedRecord(code);
   if (known !== null) return await ofRecord(deps, known, job);
-  const others = anyInstance ? deps.instances().filter((name) => name !== instance) : [];
+  // Nobody can ask in the name of an instance that has left the file.
+  const asksOthers = anyInstance || deps.callerOf(instance) === null;
+  const others = asksOthers ? deps.instances().filter((name) => name !== instance) : [];
   const failures: { readonly instance: string; readonly message: string }[] = [];
   let last: (JobResult & { readonly status: 'refused' })['failure'];
   for (const name of [instance, ...others]) {

@@ -4,6 +4,7 @@ import type { LinkEvent } from '../../src/contract/event.ts';
 import { findLink, indexLinks, readHistory } from '../../src/groups/history.ts';
 import { newRecord } from '../../src/groups/record.ts';
 import { maxRevisions, rememberedMs, revisionsOf, withRevisions } from '../../src/groups/revisions.ts';
+import { makeKeys } from '../../src/redis/keys.ts';
 import { info, settled, t } from '../rotation/samples.ts';
 import { shows, silent } from '../support/outcomes.ts';
 import { jid, line, registryRig } from './registryRig.ts';
@@ -154,6 +155,12 @@ it('rotates on with a history that cannot be read', async () => {
   await rig.redis.hset(rig.keys.group(jid(1)), 'history', '{"a newer form":1}');
   await rig.reset('vip', 'CODE2');
   expect(await rig.short()).toEqual(['CODE2 schedule vip', 'CODE1 adopted vip']);
+});
+
+it('is one hash slot with everything else, and names no code in a key', () => {
+  const key = makeKeys('{links}').link('CODE1');
+  expect(key).toMatch(/^\{links\}:invite-rotator:link:/);
+  expect(key).not.toContain('CODE1');
 });
 
 it('has no history of a group that is not stored', async () => {
