@@ -90,7 +90,7 @@ function jobDependencies(
     refreshToken(name) {
       const instance = instanceOf(name);
       if (instance === null) throw new Error(`instance ${name} is not in the configuration file`);
-      return tokens.refresh(instance);
+      return tokens.refresh(instance, (problem) => log.error({ event: 'token.invalid', instance: name }, problem));
     },
     onGateClosed: pauses.closed,
     onGateExtended: pauses.extended,

@@ -8,12 +8,14 @@ export interface Tokens {
   load(config: Config): string[];
   /** Throws for an instance whose token was never read. */
   of(instance: string): string;
-  /** Reads one instance's token again; if that fails, returns its last value. */
-  refresh(instance: InstanceConfig): string;
+  /** Reads one instance's token again; if that fails, returns its last value. `onProblem`: called once for each new problem. */
+  refresh(instance: InstanceConfig, onProblem: (problem: string) => void): string;
 }
 
 export function createTokens(env: NodeJS.ProcessEnv): Tokens {
   const tokens = new Map<string, string>();
+  /** By instance: of its last refresh. */
+  const problems = new Map<string, string | null>();
 
   function read(instance: InstanceConfig): string | null {
     const result = readSecret(instance.token, env);
@@ -35,8 +37,10 @@ export function createTokens(env: NodeJS.ProcessEnv): Tokens {
   return {
     load: (config) => config.instances.map(read).filter((problem) => problem !== null),
     of,
-    refresh(instance) {
-      read(instance);
+    refresh(instance, onProblem) {
+      const problem = read(instance);
+      if (problem !== null && problem !== problems.get(instance.name)) onProblem(problem);
+      problems.set(instance.name, problem);
       return of(instance.name);
     },
   };

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, it, onTestFinished } from 'vitest';
 import type { Config } from '../../src/config/config.ts';
+import { parseConfig } from '../../src/config/load.ts';
 import { watchConfig } from '../../src/config/watch.ts';
 import { noopObserver } from '../../src/ops/observer.ts';
 import { createReload } from '../../src/worker/reload.ts';
@@ -153,4 +154,24 @@ it('says that the old token stays in force if the new one is not one', async () 
     event: 'config.broken',
     msg: 'instance bot: the environment variable TOKEN (tokenEnv) begins with "Bearer" or "Basic": expected the token alone; the token that was read before stays in force',
   });
+});
+
+it('reports once that a token read after a 401 is not one, and keeps the old one', () => {
+  const env: Record<string, string> = { TOKEN: 'token-of-this-test' };
+  const tokens = createTokens(env);
+  const parsed = parseConfig(yaml(), '/rotation.yaml');
+  if (!parsed.ok) throw new Error('the file is broken');
+  const [bot] = parsed.config.instances;
+  tokens.load(parsed.config);
+  const problems: string[] = [];
+  const refresh = (token: string) => {
+    env.TOKEN = token;
+    return tokens.refresh(bot!, (problem) => problems.push(problem));
+  };
+  for (const token of ['"quoted"', '"quoted"', 'two words']) expect(refresh(token)).toBe('token-of-this-test');
+  expect(refresh('another-token')).toBe('another-token');
+  expect(problems).toEqual([
+    expect.stringContaining('is in quotes: remove them; the token that was read before stays in force'),
+    expect.stringContaining('white space'),
+  ]);
 });
