@@ -12,8 +12,7 @@ export async function askOnline(config: Config): Promise<OnlineFindings> {
   const askers = openAskers(config, process.env);
   try {
     const known = await knownJids(config);
-    announce(config, askers);
-    const progress = showProgress(config.groups.length);
+    const progress = showProgress(config.groups.length, announce(config, askers));
     try {
       return await checkOnline(config, askers.all, { knownJids: known, onGroup: progress.step });
     } finally {
@@ -24,8 +23,9 @@ export async function askOnline(config: Config): Promise<OnlineFindings> {
   }
 }
 
-/** Says how long it will take, where the limit makes it wait. */
-function announce({ groups }: Config, { all }: Askers): void {
+/** Says how long it will take, where the limit makes it wait. Returns the longest wait; null if there is none. */
+function announce({ groups }: Config, { all }: Askers): number | null {
+  let longestMs = 0;
   for (const { instance, asker } of all) {
     const { name, rateLimit } = instance;
     const calls = groups.filter((group) => group.instance === name).length + 2;
@@ -33,7 +33,9 @@ function announce({ groups }: Config, { all }: Askers): void {
     const waitMs = (Math.ceil(calls / asker.perWindow()) - 1) * rateLimit.perMs;
     const pace = `at most ${asker.perWindow()} in ${formatDuration(rateLimit.perMs)}, half of the limit`;
     process.stderr.write(`${name}: ${calls} calls, ${pace}: about ${formatDurationUp(waitMs)}\n`);
+    longestMs = Math.max(longestMs, waitMs);
   }
+  return longestMs === 0 ? null : longestMs;
 }
 
 /** One line for each instance, and for each group, that would fail. */

@@ -21,6 +21,8 @@ export interface InitOptions extends CommonOptions {
 }
 
 const tokenEnv = 'RYZE_TOKEN';
+/** Shorter than a worker's: somebody waits for the file. A list of groups may take longer. */
+const timeoutMs = 10_000;
 
 export async function init(options: InitOptions): Promise<number> {
   const { instance } = options;
@@ -42,7 +44,7 @@ export async function init(options: InitOptions): Promise<number> {
 function readApi({ baseUrl }: InitOptions): { baseUrl: string; timeoutMs: number } {
   const parsed = apiSchema.safeParse({ baseUrl });
   if (!parsed.success) throw new CommandError(2, `--base-url: ${parsed.error.issues[0]?.message}`);
-  return { baseUrl: parsed.data.baseUrl, timeoutMs: parsed.data.timeout };
+  return { baseUrl: parsed.data.baseUrl, timeoutMs };
 }
 
 interface Found extends Pick<NewFile, 'instance' | 'limit' | 'groups'> {

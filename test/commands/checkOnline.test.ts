@@ -1,5 +1,7 @@
 /** `check --online`, the built program against the stand-in. */
 import { expect, it } from 'vitest';
+import { ctrlC, onTerminal } from '../support/terminal.ts';
+import { until } from '../support/until.ts';
 import { jid, makeOnlineRig, tokens } from './onlineRig.ts';
 
 const groups = [
@@ -63,4 +65,22 @@ it('exits with 1 and one line for each group and instance that would fail', asyn
       expect(`${stdout}${stderr}`).not.toContain(secret);
     }
   }
+});
+
+it('shows its progress on a terminal, stops at half of the limit, and ends at Ctrl-C', async () => {
+  const { standIn, write, env } = await makeOnlineRig({
+    groups: [1, 2, 3, 4, 5, 6].map((n) => ({ jid: jid(n), admins: ['bot'] })),
+    limit: { limit: 10 },
+  });
+  const instance = '[{ name: bot, tokenEnv: RYZE_TOKEN, rateLimit: { max: 10, reserve: 1 } }]';
+  write(yaml(...[1, 2, 3, 4, 5, 6].map(jid)), instance);
+  const { shown, type, ended } = onTerminal('check --online', env);
+  await until(shown, () => shown().includes(' 3 of 6 done, 0 failed'));
+  expect(shown()).toContain('bot: 8 calls, at most 5 in 1m, half of the limit: about 60s');
+  // The list of instances, the list of groups and three reads: half of 10.
+  expect(standIn.log.all).toHaveLength(5);
+  type(ctrlC);
+  expect(await ended).toBe(130);
+  // The cursor is shown again.
+  expect(shown().lastIndexOf('\u001b[?25h')).toBeGreaterThan(shown().lastIndexOf('\u001b[?25l'));
 });
