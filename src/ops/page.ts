@@ -63,7 +63,7 @@ export function renderPage(status: Status | null, health: Health, view: View): s
   return renderDocument({
     title: titleOf(causes.length, readiness),
     home: '?',
-    search: view.search,
+    search: isLink(view.search) ? '' : view.search,
     isList: true,
     kept: { state: view.state, instance: view.instance },
     main: html`${attention(causes, status?.at ?? null)}
@@ -128,8 +128,12 @@ function content(status: Status, view: View): Html {
   const listed = groupsIn(status, view);
   const pages = Math.max(Math.ceil(listed.length / groupsPerPage), 1);
   const page = Math.min(view.page, pages);
+  // Addresses on the page repeat no link either.
+  const repeated = isLink(view.search) ? { ...view, search: '' } : view;
+  const counts = new Map<GroupState, number>();
+  for (const { state } of groups) counts.set(state, (counts.get(state) ?? 0) + 1);
   const shown = listed.slice((page - 1) * groupsPerPage, page * groupsPerPage);
-  return html`<ul id="states" aria-label="Groups by state">${groupStates.map((state) => stateCount(state, groups, view))}</ul>
+  return html`<ul id="states" aria-label="Groups by state">${groupStates.map((state) => stateCount(state, counts.get(state) ?? 0, repeated))}</ul>
 <p class="quiet">As of ${time(status.at)}. ${plannerText(status.lastTickAgeMs)}
 ${Object.entries(status.resultsByState).map(([queue, counts]) => html`${prose(eventsText(queue, counts))} `)}</p>
 <h2>Instances</h2>
@@ -137,13 +141,12 @@ ${table({ id: 'instances', caption: 'Instances', keyOf: ({ instance }) => instan
 <h2 id="list">Groups</h2>
 <p><span id="found" role="status">${listed.length} of ${groups.length} groups${pages > 1 ? `, page ${page} of ${pages}` : ''}</span>${filterText(view)}</p>
 ${table({ id: 'groups', caption: 'Groups', keyOf: ({ group }) => group }, groupColumns(nowMs), shown)}
-<nav id="pages" aria-label="Pages of the list">${pageLinks(view, page, pages)}</nav>
+<nav id="pages" aria-label="Pages of the list">${pageLinks(repeated, page, pages)}</nav>
 <h2>Workers</h2>
 ${workersSection(workers, nowMs)}`;
 }
 
-function stateCount(state: GroupState, groups: readonly GroupStatus[], view: View): Html {
-  const count = groups.filter((group) => group.state === state).length;
+function stateCount(state: GroupState, count: number, view: View): Html {
   if (count === 0) return html``;
   const isCurrent = view.state === state;
   const href = hrefOf({ ...view, state: isCurrent ? null : state, page: 1 });
@@ -154,10 +157,18 @@ function filterText(view: View): Html {
   const parts = [
     ...(view.state ? [html`state ${view.state}`] : []),
     ...(view.instance ? [html`instance ${idText(view.instance)}`] : []),
-    ...(view.search.trim() === '' ? [] : [html`search “${view.search}”`]),
+    ...(view.search.trim() === '' ? [] : [html`search${isLink(view.search) ? '' : ` “${view.search}”`}`]),
   ];
   if (parts.length === 0) return html``;
-  return html` <span class="quiet">· ${parts.map((part, i) => html`${i > 0 ? ', ' : ''}${part}`)}</span> <a data-view href="?">show all</a>`;
+  const hint = isLink(view.search)
+    ? html`<br>Links are not searched here, because no page shows one. <code>invite-rotator history LINK</code> says which group has or had it.`
+    : '';
+  return html` <span class="quiet">· ${parts.map((part, i) => html`${i > 0 ? ', ' : ''}${part}`)}</span> <a data-view href="?">show all</a>${hint}`;
+}
+
+/** Somebody looks for the group of a link or code. */
+function isLink(search: string): boolean {
+  return /chat\.whatsapp\.com/i.test(search) || /^(?=.*[a-z])(?=.*[A-Z])[A-Za-z0-9]{22}$/.test(search.trim());
 }
 
 const instanceColumns: readonly Column<InstanceStatus>[] = [

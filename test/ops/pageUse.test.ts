@@ -152,6 +152,10 @@ it('searches while somebody types: several words, error codes and JIDs, among te
   await found('120363406289004242@g.us', '1');
   expect(await textsOf(page, '#groups tbody tr td:first-child')).toEqual(['g-4242']);
   expect(new URL(page.url()).search).toBe('?q=120363406289004242%40g.us');
+  const link = 'chat.whatsapp.com/AbCdEfGhIjKlMnOpQrStUv';
+  await found(`https://${link}`, '0');
+  expect(await page.locator('main').innerHTML()).not.toContain('AbCdEf');
+  expect(await page.locator('main').textContent()).toContain('invite-rotator history LINK');
   await found('', '10001');
 });
 
