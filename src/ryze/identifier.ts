@@ -44,7 +44,7 @@ export function readIdentifier(text: string): GroupIdentifier | NotAnIdentifier 
   if (/[./]/.test(bare)) return { problem: `is not an invite link: ${expected}` };
   const odd = bare.search(/[^A-Za-z0-9_-]/);
   if (odd !== -1) return characterProblem(place, odd, expected);
-  if (isInviteCode(bare) && !isName(bare)) return { kind: 'code', code: bare };
+  if ((isInviteCode(bare) && !isName(bare)) || isRandom(bare)) return { kind: 'code', code: bare };
   return { problem: CODE.test(bare) ? notACode : bare === '' ? `is empty: ${expected}` : expected };
 }
 
@@ -73,8 +73,10 @@ interface Part {
 }
 
 function readLink(link: Part): GroupIdentifier | NotAnIdentifier {
-  const code = inviteCodeOf(link.text);
-  if (code !== null) return { kind: 'code', code };
+  const code = codeOf(link.text);
+  // In a whole link, capitals alone are hardly a name.
+  if (code !== null && (isInviteCode(code) || isRandom(code) || /^[A-Z]{6,}$/.test(code)))
+    return { kind: 'code', code };
   const blank = link.text.search(/\s/u);
   if (blank !== -1) return characterProblem(link, blank);
   const url = urlOf(link.text);
@@ -162,6 +164,11 @@ export function inviteLinkOf(code: string): string {
   return `https://chat.whatsapp.com/${code}`;
 }
 
+/** Whether the text is too long for a name in one word. */
+function isRandom(text: string): boolean {
+  return /^[A-Za-z0-9]{20,64}$/.test(text) && !NO_VALUE.test(text);
+}
+
 /** What programs print in place of a missing value. */
 const NO_VALUE = /^(?:undefined|null|nan|none|nil|redacted|true|false|object)+$/i;
 /** WhatsApp's codes mix cases or contain digits. */
@@ -177,11 +184,13 @@ export function isInviteCode(text: string): boolean {
  * fragment, or the form that opens the app. null if it is not an invite link.
  */
 export function inviteCodeOf(link: string): string | null {
-  const text = link.trim();
-  const url = /\s/.test(text) ? null : urlOf(text);
-  if (url === null) return null;
-  const code = codeIn(url);
+  const code = codeOf(link.trim());
   return code !== null && isInviteCode(code) ? code : null;
+}
+
+function codeOf(text: string): string | null {
+  const url = /\s/.test(text) ? null : urlOf(text);
+  return url === null ? null : codeIn(url);
 }
 
 function codeIn({ protocol, hostname, pathname, searchParams }: URL): string | null {

@@ -58,6 +58,14 @@ describe('a code', () => {
     ['of the form that opens the app, without a slash', `whatsapp://chat?code=${code}`],
   ])('%s', (_name, text) => expect(readIdentifier(text)).toEqual({ kind: 'code', code }));
 
+  it.each(['ABCDEFGHIJKLMNOPQRSTUV', 'abcdefghijklmnopqrstuv'])('of letters alone: %s', (text) => {
+    expect(readIdentifier(text)).toEqual({ kind: 'code', code: text });
+  });
+
+  it('of capitals alone in a link', () => {
+    expect(readIdentifier('https://chat.whatsapp.com/LEAKED')).toEqual({ kind: 'code', code: 'LEAKED' });
+  });
+
   it.each(['ABC123XYZ', 'CODE00001', 'FIRST67890', 'abc123xyz', 'AbCdEfGhIjKl', 'k2_Ab-Jk1x8QmT0aZpL5vW'])(
     '%s',
     (text) => expect(readIdentifier(text)).toEqual({ kind: 'code', code: text }),
