@@ -98,10 +98,14 @@ export const groupSchema = checkKeys(
         error: 'expected 1 to 64 of a-z, 0-9, "_" or "-", beginning with a letter or digit',
       })
       .describe('Name of the group in this program'),
-    identifier: checkedText('a JID (…@g.us), an invite code or an invite link, as text (put it in quotes)', (text) => {
-      const read = readIdentifier(text);
-      return 'problem' in read ? read.problem : null;
-    }).describe('JID, invite code or invite link'),
+    identifier: checkedText(
+      'a JID (…@g.us), an invite code or an invite link, as text (put it in quotes)',
+      (text) => {
+        const read = readIdentifier(text);
+        return 'problem' in read ? read.problem : null;
+      },
+      ': digits alone are not a JID, which ends in @g.us',
+    ).describe('JID, invite code or invite link'),
     title: checkedText(`${expectedTitle}, in quotes`, titleProblem)
       .transform((title) => title.trim())
       .optional()

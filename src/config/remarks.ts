@@ -25,18 +25,21 @@ export interface Remark {
 const maxNamed = 5;
 
 export function remarksOf(config: Pick<Config, 'instances' | 'groups' | 'verify'>, nowMs: number): Remark[] {
-  const onGroups = [...bySchedule(config.groups).values()].flatMap((groups) => {
+  const onGroups = new Map<string, { names: string[]; count: number }>();
+  for (const groups of bySchedule(config.groups).values()) {
     const [first] = groups;
-    const messages = first === undefined ? [] : scheduleRemarks(first.schedule, nowMs);
-    const names = groups.slice(0, maxNamed).map(({ id }) => id);
-    return messages.map((message) => ({ about: 'groups', names, count: groups.length, message }) as const);
-  });
+    for (const message of first === undefined ? [] : scheduleRemarks(first.schedule, nowMs)) {
+      const { names, count } = onGroups.get(message) ?? { names: [], count: 0 };
+      const named = [...names, ...groups.map(({ id }) => id)].slice(0, maxNamed);
+      onGroups.set(message, { names: named, count: count + groups.length });
+    }
+  }
   const onInstances = demands(config).flatMap((demand) => {
     const messages = [...crowds(demand), ...verificationRemark(demand, config.verify?.everyMs ?? null)];
     const names = [demand.instances.map(({ name }) => name).join(', ')];
     return messages.map((message) => ({ about: 'instance', names, count: 1, message }) as const);
   });
-  return [...onGroups, ...onInstances];
+  return [...[...onGroups].map(([message, of]) => ({ about: 'groups', ...of, message }) as const), ...onInstances];
 }
 
 function bySchedule(groups: readonly GroupConfig[]): Map<string, GroupConfig[]> {

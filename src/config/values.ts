@@ -34,9 +34,14 @@ export function integer(min: number, max: number) {
 }
 
 /** Text for which `problemOf` returns null. Messages never quote the text, because it may be a secret. */
-export function checkedText(expected: string, problemOf: (text: string) => string | null) {
+export function checkedText(
+  expected: string,
+  problemOf: (text: string) => string | null,
+  /** What to add for a number. */
+  onNumber = '',
+) {
   const error = ({ input }: { readonly input?: unknown }) =>
-    `expected ${expected}, found ${describeValue(input, false)}`;
+    `expected ${expected}, found ${describeValue(input, false)}${typeof input === 'number' ? onNumber : ''}`;
   return z.string({ error }).superRefine((text, context) => {
     const message = problemOf(text);
     if (message !== null) context.addIssue({ code: 'custom', message });

@@ -143,6 +143,13 @@ describe('a bad file is reported', () => {
       ['3:11 groups[0].id: expected 1 to 64 of a-z, 0-9, "_" or "-", beginning with a letter or digit'],
     ],
     [
+      'a number as an identifier',
+      groups('{ id: a, identifier: 120363406289005073, every: 1d }'),
+      [
+        '3:26 groups[0].identifier: expected a JID (…@g.us), an invite code or an invite link, as text (put it in quotes), found a number: digits alone are not a JID, which ends in @g.us',
+      ],
+    ],
+    [
       'a bad identifier',
       groups('{ id: a, identifier: "not a group", every: 1d }'),
       [

@@ -122,6 +122,8 @@ describe('a whole file', () => {
       },
     ]);
     expect(remarks(groups(8, cron('0 9 31 * *'), false))).toEqual([]);
+    const both = [24, 48].flatMap((hours) => groups(1, every(hours, window(2, 3), 'Europe/Berlin')));
+    expect(remarks(both)).toMatchObject([{ count: 2, message: expect.stringContaining('2026-03-29') }]);
   });
   it('says how long it takes if hundreds of groups are due in one minute', () => {
     expect(remarks(groups(90, cron('0 9 * * *')))).toEqual([]);
