@@ -51,6 +51,7 @@ it('lets worker, producers and consumers work as users of their own, which may d
     `api: { baseUrl: "${standIn.url}" }
 instances: [{ name: bot, tokenEnv: TOKEN }]
 groups: [{ id: vip, identifier: "${jid}", every: 1h, firstSeen: wait }]
+join: { port: 0, publicUrl: "https://example.org" }
 ops: off`,
   );
   const env = { REDIS_URL: url('rotator'), TOKEN: token, ROTATOR_CONFIG: file };
@@ -79,6 +80,12 @@ ops: off`,
   expect(await run(['status', '--json'], { env }).ended).toBe(0);
   await until('the other event', () => got.at(-1)?.inviteCode === standIn.codeOf(jid));
   expect(errors).toEqual([]);
+
+  const server = run(['join'], { env: { REDIS_URL: url('join'), ROTATOR_CONFIG: file } });
+  const { url: address } = await logged(server, 'join.listening');
+  const answer = await fetch(`${address}/join/vip`, { redirect: 'manual' });
+  expect(answer.headers.get('location')).toBe(standIn.linkOf(jid));
+  expect(server.json().filter(({ level }) => Number(level) >= 40)).toEqual([]);
 
   const keys = makeKeys('bull');
   const denied = /NOPERM/;
