@@ -30,7 +30,7 @@ export async function makeOnlineRig(options: Partial<StandInOptions> = {}) {
     ...{ standIn, folder, file, env },
     /** The file, with the addresses of the stand-in and both instances. */
     write(yaml: string, instances = '[{ name: bot, tokenEnv: RYZE_TOKEN }, { name: bot2, tokenEnv: TOKEN_2 }]') {
-      writeFileSync(file, `api: { baseUrl: "${standIn.url}", timeout: 1s }\ninstances: ${instances}\n${yaml}`);
+      writeFileSync(file, `api: { baseUrl: "${standIn.url}", timeout: 10s }\ninstances: ${instances}\n${yaml}`);
     },
     read: () => (existsSync(file) ? readFileSync(file, 'utf8') : null),
     async ends(args: readonly string[], more: Record<string, string> = {}) {

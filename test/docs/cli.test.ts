@@ -28,10 +28,9 @@ it('lists every command with its options', async () => {
   const [table = ''] = page.split(/^## /m);
   expect(namesIn(table, /^\| `(\w+)/gm)).toEqual(commands);
   const common = firstCells(page, 'Common options').flatMap((cell) => namesIn(cell, /(--[a-z]+)/g));
-  for (const name of commands) {
-    const options = namesIn(await help(name), /^ {2}(?:-\w, )?(--[a-z]+)/gm).filter(
-      (option) => !common.includes(option),
-    );
+  const helps = await Promise.all(commands.map((name) => help(name)));
+  for (const [i, name] of commands.entries()) {
+    const options = namesIn(helps[i] ?? '', /^ {2}(?:-\w, )?(--[a-z]+)/gm).filter((option) => !common.includes(option));
     const listed = firstCells(page, name).flatMap((cell) => namesIn(cell, /^(--[a-z]+)/g));
     expect(listed.sort(), name).toEqual(options);
   }

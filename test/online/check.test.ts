@@ -16,7 +16,7 @@ interface Rig {
 }
 
 /** One instance, `bot`, with 5 groups of which it is an admin. */
-async function makeRig({ standIn: options = {}, identifiers, timeout = '1s' }: Rig = {}) {
+async function makeRig({ standIn: options = {}, identifiers, timeout = '30s' }: Rig = {}) {
   const jids = [1, 2, 3, 4, 5].map(jid);
   const standIn = await startStandIn({
     instances: ['bot', 'bot2'],
@@ -153,9 +153,9 @@ it.each([
   ['a redirect', { kind: 'redirect', to: 'https://other.example/api/instance/list' }, 'redirects to https://other.ex'],
   ['throttling', { kind: 'throttled' }, '(throttled): WhatsApp asks it to slow down'],
   ['a cut connection', { kind: 'cut', effect: false }, '(network_error): check the network'],
-  ['silence', { kind: 'silence', effectAfterMs: null }, 'no answer within 300 ms (timeout)'],
+  ['silence', { kind: 'silence', effectAfterMs: null }, 'no answer within 2000 ms (timeout)'],
 ] as const)('reports %s in every answer once', async (_, fault, problem) => {
-  const { standIn, check } = await makeRig({ timeout: '300ms' });
+  const { standIn, check } = await makeRig({ timeout: fault.kind === 'silence' ? '2s' : '30s' });
   standIn.faults.random(({ token }) => (token === env.TOKEN ? fault : null));
   const { bot, groups } = await check();
   expect(bot?.problem).toContain(problem);
@@ -170,7 +170,7 @@ it.each([
   ['throttling', { kind: 'throttled' }, 'rate-overlimit (throttled)'],
   ['silence', { kind: 'silence', effectAfterMs: null }, '(timeout)'],
 ] as const)('reports %s for one group, and goes on', async (_, fault, problem) => {
-  const { standIn, check } = await makeRig({ timeout: '300ms' });
+  const { standIn, check } = await makeRig({ timeout: fault.kind === 'silence' ? '2s' : '30s' });
   standIn.faults.next(fault, { jid: jid(2) });
   const { bot, problems } = await check();
   expect(bot?.problem).toBeNull();
