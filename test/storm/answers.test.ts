@@ -29,6 +29,13 @@ describe('a one-off', () => {
     expect(promisesBroken({ jobs, ...withFailure })).toEqual([]);
   });
 
+  it('that reports a leaked link may be answered with an older link, but not with the leaked one', () => {
+    const asked = { ...job, name: jid, requestedAt: t + 1_500 };
+    expect(promisesBroken({ jobs: [{ ...asked, code: 'ONE' }] })).toEqual([]);
+    expect(promisesBroken({ jobs: [{ ...asked, code: 'TWO' }] })).toHaveLength(1);
+    expect(promisesBroken({ jobs: [asked] })).toHaveLength(1);
+  });
+
   it('may vanish if its queue was emptied after it was pushed', () => {
     const wipe = { kind: 'wipe', from: t + 910, to: t + 950, queue: 'rotations-bot' } as const;
     const jobs = [{ ...job, state: 'unknown', result: null }];

@@ -40,13 +40,17 @@ function completed(history: History, { requestId, requestedAt, result, ...job }:
     .flatMap((jid) => history.links[jid] ?? [])
     .find(({ code }) => code === result.inviteCode);
   if (link === undefined) return [`${requestId} was answered with a link that ${job.name} never had`];
+  if (job.code !== undefined) {
+    const isSame = link.code === job.code;
+    return isSame ? [`${requestId} reports a leaked link and was answered with it (${result.status})`] : [];
+  }
   // A link that a person made may be older: it was read back after a call without an answer.
   const isOlder = link.from < requestedAt - toleranceMs && link.by !== 'human';
   return isOlder ? [`${requestId} was answered with a link older than itself (${result.status})`] : [];
 }
 
 /** The failure reasons of a one-off whose group was removed, renamed, moved or given another id. */
-const refusals = /^(unknown group|group ".*" belongs to instance)/;
+const refusals = /^(unknown group|group ".*" belongs to instance|the link is of a WhatsApp group that is not in)/;
 const duplicate = /^invalid_request: this is the same WhatsApp group as/;
 
 function failed(history: History, job: SeenRequestJob): string[] {

@@ -40,8 +40,10 @@ export interface SeenEvent {
 /** A one-off, from being pushed to being finished. */
 export interface SeenRequestJob {
   readonly requestId: string;
-  /** The id or JID that the one-off names. */
+  /** The id or JID that the one-off names; the JID of the group whose link it names. */
   readonly name: string;
+  /** The code of that link, which was live when the one-off was pushed. */
+  readonly code?: string;
   readonly queue: string;
   /** A reset that started before this does not answer the one-off. */
   readonly requestedAt: number;

@@ -21,7 +21,7 @@ export interface OneOffs {
   close(): Promise<void>;
 }
 
-interface Pushed extends Pick<SeenRequestJob, 'requestId' | 'name' | 'queue' | 'requestedAt'> {
+interface Pushed extends Pick<SeenRequestJob, 'requestId' | 'name' | 'code' | 'queue' | 'requestedAt'> {
   readonly jobId: string;
 }
 
@@ -30,9 +30,11 @@ export interface OneOffsOptions {
   readonly random: Random;
   /** The current content of the file. */
   readonly file: () => FileModel;
+  /** The live code of a group. */
+  readonly codeOf: (jid: string) => string;
 }
 
-export async function createOneOffs({ redis, random, file }: OneOffsOptions): Promise<OneOffs> {
+export async function createOneOffs({ redis, random, file, codeOf }: OneOffsOptions): Promise<OneOffs> {
   const client = createRotationClient({ connection: redis });
   const queues = new Map(instanceNames.map((name) => [`rotations-${name}`, open(`rotations-${name}`, redis)]));
   const pushed: Pushed[] = [];
@@ -63,9 +65,22 @@ export async function createOneOffs({ redis, random, file }: OneOffsOptions): Pr
     await redis.set(`bull:${name}:id`, Number(last) + 1_000);
   }
 
-  async function push(requestId: string, name: string, queue: string): Promise<void> {
+  /** Names the group by the link that it has now, as a person who found it would. */
+  async function pushLink(requestId: string, jid: string, queue: string): Promise<void> {
+    const code = codeOf(jid);
+    const requestedAt = await now();
+    const data = { group: `https://chat.whatsapp.com/${code}`, requestId, requestedBy: 'storm' };
+    const job = await queues.get(queue)?.add('rotate', data);
+    pushed.push({ requestId, name: jid, code, queue, requestedAt, jobId: job?.id ?? '' });
+  }
+
+  async function now(): Promise<number> {
     const [seconds, micros] = await redis.time();
-    const requestedAt = Number(seconds) * 1000 + Math.floor(Number(micros) / 1000);
+    return Number(seconds) * 1000 + Math.floor(Number(micros) / 1000);
+  }
+
+  async function push(requestId: string, name: string, queue: string): Promise<void> {
+    const requestedAt = await now();
     const who = { requestId, requestedBy: 'storm' };
     if (random() < 0.2) return await pushWithOwnId(requestId, name, queue, requestedAt);
     if (random() < 0.5) {
@@ -115,8 +130,12 @@ export async function createOneOffs({ redis, random, file }: OneOffsOptions): Pr
       const burst = random() < 0.1 ? 8 : 1;
       for (let i = 0; i < burst; i++) {
         const name = random() < 0.5 ? entry.group : entry.jid;
+        const queue = `rotations-${slots[entry.slot].name}`;
+        const byLink = random() < 0.15;
         // A one-off that Redis refuses was not accepted.
-        await push(`request-${n}-${i}`, name, `rotations-${slots[entry.slot].name}`).catch(() => {});
+        await (byLink ? pushLink(`request-${n}-${i}`, entry.jid, queue) : push(`request-${n}-${i}`, name, queue)).catch(
+          () => {},
+        );
       }
     }
   }
@@ -125,7 +144,8 @@ export async function createOneOffs({ redis, random, file }: OneOffsOptions): Pr
   async function stateOf(one: Pushed): Promise<SeenRequestJob> {
     const known = ended.get(one);
     if (known !== undefined) return known;
-    const { requestId, name, queue: queueName, requestedAt, jobId } = one;
+    const { jobId, ...about } = one;
+    const { requestId, queue: queueName } = about;
     const queue = queues.get(queueName);
     const storedState = await queue?.getJobState(jobId);
     const stored = (await queue?.getJob(jobId)) as Job | undefined;
@@ -133,7 +153,7 @@ export async function createOneOffs({ redis, random, file }: OneOffsOptions): Pr
     const job = stored?.data.requestId === requestId ? stored : undefined;
     const state = job === undefined ? 'unknown' : (storedState ?? 'unknown');
     const { failedReason = null, returnvalue: result = null, finishedOn: endedAt = null } = job ?? {};
-    const seen = { requestId, name, queue: queueName, requestedAt, endedAt, state, failedReason, result };
+    const seen = { ...about, endedAt, state, failedReason, result };
     if (state === 'completed' || state === 'failed') ended.set(one, seen);
     return seen;
   }

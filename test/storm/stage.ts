@@ -70,7 +70,7 @@ export async function setStage({ cli, random, verify }: StageOptions): Promise<S
 
   const redis = new Redis(server.url, { maxRetriesPerRequest: null });
   redis.on('error', () => {});
-  const oneOffs = await createOneOffs({ redis, random, file: () => edits.file });
+  const oneOffs = await createOneOffs({ redis, random, file: () => edits.file, codeOf: standIn.codeOf });
   const consumers = await startConsumers(queues, port);
   const reload = (worker: number) => fleet.reload(worker);
   const copies = createCopies({ folder, workers, text: text(), random, reload });
