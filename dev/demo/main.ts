@@ -13,6 +13,7 @@ import { Redis } from 'ioredis';
 import { configuredRedis, redisUrlOf } from '../../src/commands/redisTarget.ts';
 import { parseDuration } from '../../src/config/duration.ts';
 import { parseConfig } from '../../src/config/load.ts';
+import { socketAddress } from '../../src/config/redisUrl.ts';
 import { type LinkEvent, linkEvent } from '../../src/contract/event.ts';
 import { startEmbeddedRedis } from '../../src/localRedis/embedded.ts';
 import { connectRedis } from '../../src/redis/connection.ts';
@@ -75,7 +76,7 @@ async function openRedis(folder: string, prefix: string): Promise<{ url: string;
   if (named === null) {
     const embedded = await startEmbeddedRedis({ dataDir: folder, env, say: (line) => print('demo', 'dim', line) });
     // The socket path may be relative, which a URL cannot express.
-    return { url: `unix://${resolve(embedded.path)}`, close: () => embedded.stop() };
+    return { url: socketAddress(resolve(embedded.path)), close: () => embedded.stop() };
   }
   const redis = await connectRedis(named);
   return {

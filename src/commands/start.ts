@@ -5,6 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { unlessAborted } from '../abort.ts';
 import type { Config } from '../config/config.ts';
 import { ConfigError } from '../config/problems.ts';
+import { socketAddress } from '../config/redisUrl.ts';
 import { type ConfigWatcher, watchConfig } from '../config/watch.ts';
 import { dataDir, type EmbeddedOptions, type EmbeddedRedis, startEmbeddedRedis } from '../localRedis/embedded.ts';
 import { findMismatch, rememberServedFile } from '../localRedis/servedFile.ts';
@@ -190,7 +191,7 @@ async function findRedis(
   const embedded = await startEmbeddedRedis({ dataDir, env: process.env, say, signal, ...watchEmbedded(log) });
   rememberServedFile(dataDir, config.file);
   const how = embedded.adopted ? 'the one of a worker that was killed goes on' : 'one was started';
-  const [data, address] = [resolve(dataDir), `unix://${resolve(embedded.path)}`];
+  const [data, address] = [resolve(dataDir), socketAddress(resolve(embedded.path))];
   log.info(
     { event: 'redis.embedded', pid: embedded.pid, data, address },
     `neither REDIS_URL nor the file names a Redis, so ${how} here: data in ${data}, address ${address}`,

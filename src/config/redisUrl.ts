@@ -61,6 +61,11 @@ export function describeAddress(address: RedisAddress): string {
   return `${address.tls ? 'rediss' : 'redis'}://${formatPlace(address.host, address.port)}${db}`;
 }
 
+/** The address of a socket. `path`: absolute. */
+export function socketAddress(path: string): string {
+  return `unix://${path.split('/').map(encodeURIComponent).join('/')}`;
+}
+
 /** `text`: from the user and password, or from the path if there is none. */
 function parseSocket(text: string): ParsedRedisUrl {
   const at = text.startsWith('/') ? -1 : text.lastIndexOf('@');

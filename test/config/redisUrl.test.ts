@@ -1,6 +1,6 @@
 /** One parser for every address of Redis. Nothing before the last `@` appears in a message. */
 import { describe, expect, it } from 'vitest';
-import { describeAddress, parseRedisUrl } from '../../src/config/redisUrl.ts';
+import { describeAddress, parseRedisUrl, socketAddress } from '../../src/config/redisUrl.ts';
 
 const plain = { host: 'h', port: 6_379, tls: false, db: null };
 
@@ -40,6 +40,12 @@ describe('an address', () => {
     const parsed = parseRedisUrl(text);
     expect(parsed.ok && describeAddress(parsed.address)).toBe(described);
   });
+});
+
+it('names a socket of any path', () => {
+  const path = '/srv/a b/100%/#1?/redis.sock';
+  expect(parseRedisUrl(socketAddress(path))).toEqual({ ok: true, address: { path, db: null } });
+  expect(socketAddress('/srv/data/redis.sock')).toBe('unix:///srv/data/redis.sock');
 });
 
 describe('no address is', () => {
