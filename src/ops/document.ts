@@ -82,9 +82,15 @@ export function groupLink(id: string, home = ''): Html {
 /** Longer ones are no ids, and may break anywhere. */
 const maxId = 100;
 
+/** Words that are longer and no ids may break anywhere. */
+const maxWord = 30;
+
 /** A text whose ids do not break. */
 export function prose(text: string): Html[] {
-  return text.split(/(\s+)/).map((word) => (isId(word) ? html`<span class="id">${word}</span>` : html`${word}`));
+  return text.split(/(\s+)/).map((word) => {
+    if (isId(word)) return html`<span class="id">${word}</span>`;
+    return word.length > maxWord ? html`<span class="long">${word}</span>` : html`${word}`;
+  });
 }
 
 function isId(word: string): boolean {

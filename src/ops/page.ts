@@ -198,7 +198,7 @@ function groupColumns(nowMs: number): readonly Column<GroupStatus>[] {
     {
       name: 'Group',
       cell: ({ group, title }) =>
-        html`${groupLink(group)}${title === null ? '' : html` <div class="quiet">${title}</div>`}`,
+        html`${groupLink(group)}${title === null ? '' : html` <div class="quiet">${prose(title)}</div>`}`,
     },
     { name: 'Instance', cell: ({ instance }) => idText(instance) },
     { name: 'State', cell: ({ state }) => state, style: ({ state }) => `short ${state}` },

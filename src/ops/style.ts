@@ -28,13 +28,13 @@ td .id { max-width: clamp(7rem, 10vw, 10rem); } td:first-child .id { max-width: 
 #states a { color: inherit; } #states b { font-variant-numeric: tabular-nums; } [aria-current] { font-weight: bold; text-decoration-thickness: 2px; }
 table { border-collapse: collapse; width: 100%; } th { color: var(--quiet); font-size: .85rem; font-weight: normal; }
 th, td { border-bottom: 1px solid var(--line); padding: .35rem .8rem .35rem 0; text-align: left; vertical-align: top; }
-td { font-variant-numeric: tabular-nums; } .short { white-space: nowrap; } .outcome { min-width: 9.5rem; }
+td { font-variant-numeric: tabular-nums; overflow-wrap: break-word; } .long { overflow-wrap: anywhere; } .short { white-space: nowrap; } .outcome { min-width: 9.5rem; }
 .bar { border: 1px solid var(--line); border-radius: .3rem; display: inline-block; height: .6rem; overflow: hidden; width: 5rem; }
 .bar span { background: var(--bar); display: block; height: 100%; } .bar .over { background: var(--bad); }
 dl { display: grid; gap: .3rem 1rem; grid-template-columns: max-content minmax(0, 1fr); margin: 1rem 0; } dt { color: var(--quiet); } dd { margin: 0; min-width: 0; }
 input { background: var(--back); border: 1px solid var(--line); border-radius: .3rem; box-sizing: border-box; color: inherit; font: inherit; max-width: 100%; padding: .35rem .7rem; width: 20rem; }
 footer { margin-top: 1.5rem; } footer a { margin-right: .6rem; }
-@media (max-width: 60rem) {
+@media (max-width: 64rem) {
   thead { clip-path: inset(50%); height: 1px; overflow: hidden; position: absolute; width: 1px; }
   table, tbody { display: block; } tbody tr { border-bottom: 1px solid var(--line); display: block; padding: .5rem 0; }
   td { border: 0; display: grid; gap: .5rem; grid-template-columns: 7rem minmax(0, 1fr); padding: .1rem 0; } td:empty { display: none; }
