@@ -6,7 +6,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describeError } from '../redis/errors.ts';
 import { createBatches } from './batches.ts';
-import type { Found, LinkSource, Reading } from './source.ts';
+import type { Found, Reading } from './records.ts';
+import type { LinkSource } from './source.ts';
 
 export type Lookup =
   | { readonly status: 'found'; readonly group: string; readonly inviteLink: string; readonly fromMemory: boolean }

@@ -3,36 +3,13 @@
  * that nobody has to wait for a reply that will not come.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { inviteLink } from '../contract/event.ts';
-import { findGroup } from '../groups/jids.ts';
-import { knownLink } from '../groups/record.ts';
-import { createGroupStore, type GroupStore, RecordError, readable } from '../groups/store.ts';
 import { connectRedis } from '../redis/connection.ts';
 import { createDatabase, type Database } from '../redis/database.ts';
 import { connectionClosed, describeError, refusalReasons } from '../redis/errors.ts';
 import { createRefusals } from '../redis/outage.ts';
 import type { RedisClient } from '../redis/scripts.ts';
 import type { RedisTarget } from '../redis/target.ts';
-
-/** What Redis holds of a group id. */
-export type Found =
-  | {
-      readonly status: 'registered';
-      /** The group's id now: it may have been renamed. */
-      readonly group: string;
-      readonly jid: string | null;
-      /** Null: the first link is not known yet. */
-      readonly inviteLink: string | null;
-    }
-  | { readonly status: 'unknown' }
-  /** Another version wrote it, or it is damaged. */
-  | { readonly status: 'unreadable' };
-
-export interface Reading {
-  /** No group is registered at all. */
-  readonly isEmpty: boolean;
-  readonly found: ReadonlyMap<string, Found>;
-}
+import { createLinkReader, type Reading } from './records.ts';
 
 export interface LinkSource {
   /** Why Redis cannot be read now. Null: it probably can. */
@@ -58,7 +35,7 @@ const retryMs = 1_000;
 /** Resolves once Redis was tried: it is connected, or `trouble()` says why not, and the connection is tried again. */
 export async function openSource({ prefix, signal, ...options }: SourceOptions): Promise<LinkSource> {
   let lost: string | null = 'not connected yet';
-  let opened: { readonly db: Database; readonly store: GroupStore } | null = null;
+  let opened: { readonly db: Database; readonly read: ReturnType<typeof createLinkReader> } | null = null;
   const refusals = createRefusals();
 
   async function connect(): Promise<void> {
@@ -74,7 +51,7 @@ export async function openSource({ prefix, signal, ...options }: SourceOptions):
     signal.addEventListener('abort', () => close(redis));
     if (signal.aborted) return close(redis);
     const db = createDatabase(redis, prefix);
-    opened = { db, store: createGroupStore(db) };
+    opened = { db, read: createLinkReader(db) };
     lost = null;
   }
 
@@ -106,14 +83,7 @@ export async function openSource({ prefix, signal, ...options }: SourceOptions):
       const { redis, keys } = use().db;
       return await redis.hkeys(keys.registered);
     },
-    async read(groups) {
-      const { db, store } = use();
-      const [registered, ...found] = await Promise.all([
-        db.redis.hlen(db.keys.registered),
-        ...groups.map(async (group) => [group, await readGroup(store, group)] as const),
-      ]);
-      return { isEmpty: registered === 0, found: new Map(found) };
-    },
+    read: async (groups) => await use().read(groups),
   };
 }
 
@@ -121,18 +91,4 @@ export async function openSource({ prefix, signal, ...options }: SourceOptions):
 function close(redis: RedisClient): void {
   redis.removeAllListeners('close');
   redis.disconnect();
-}
-
-/** As `current` of the library, without the wait. */
-async function readGroup(store: GroupStore, group: string): Promise<Found> {
-  const found = await readable(
-    findGroup(store, group).then(async (one) =>
-      one?.registered ? { group: one.entry.group, ...(await store.load(one.recordId)) } : null,
-    ),
-  );
-  if (found === null) return { status: 'unknown' };
-  if (found instanceof RecordError) return { status: 'unreadable' };
-  const link = knownLink(found.record)?.inviteLink ?? null;
-  if (link !== null && !inviteLink.safeParse(link).success) return { status: 'unreadable' };
-  return { status: 'registered', group: found.group, jid: found.record.jid, inviteLink: link };
 }

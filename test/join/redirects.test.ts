@@ -134,7 +134,14 @@ const nothing = [
   ...['/join/VIP', '/join/Vip', '/JOIN/vip', '/join/__proto__', '/groups/constructor', '/join/toString'],
   ...['/join/../join/vip', '/join/%2e%2e/metrics', '/join/..%2fmetrics', '/join/vip%2fqr.svg', '/join/vip%2Fqr.svg'],
   ...['/join/vip%00', '/join/vip%0d%0aSet-Cookie:%20a=b', '/join/%76%69%70%20', '/join/vip;x=1', '//join/vip'],
-  ...['/join/120363406289005071@g.us', '/join/120363406289005071%40g.us', '/join/CODE1', '/join/vip.vip', '/join/*'],
+  ...[
+    '/join/120363406289005071@g.us',
+    '/join/120363406289005071%40g.us',
+    '/join/CODE1',
+    '/join/looks-like-an-id',
+    '/join/vip.vip',
+    '/join/*',
+  ],
   ...[`/join/${long}`, `/groups/${long.repeat(20)}`, '/join/%', '/join/%E0%A4%A', '/join/%F0%9F%8E%89'],
 ];
 
@@ -142,6 +149,8 @@ it('has nothing at any other path', async () => {
   const rig = registryRig();
   await rig.sync(line('vip', 1), line(long.slice(1), 2));
   await rig.adopt('vip', 'CODE1');
+  // An invite code may look like an id.
+  await rig.adopt(long.slice(1), 'looks-like-an-id');
   const { get, errors } = await startJoin(rig);
   for (const path of nothing) {
     const { status, headers, body } = await get(path);
