@@ -94,11 +94,12 @@ program.addCommand(
 );
 program.addCommand(
   command('status', 'show every group and instance, and what needs attention')
+    .argument('[name]', 'a group or an instance: everything about it')
     .option('--watch', 'refresh every 2 s until Ctrl-C')
     .option('--json', 'print JSON')
-    .action(async (options) => {
+    .action(async (name, options) => {
       const { status } = await import('./commands/status.ts');
-      exitCode = await status(options);
+      exitCode = await status(name, options);
     }),
 );
 program.addCommand(

@@ -1,9 +1,11 @@
 /** `invite-rotator consume`: takes events off a results queue and prints each as one line of JSON on stdout. */
 import { unlessAborted } from '../abort.ts';
 import { startEventWorker } from '../client/eventWorker.ts';
+import type { Config } from '../config/config.ts';
+import { didYouMean } from '../config/nearMiss.ts';
 import { linkEvent } from '../contract/event.ts';
 import type { Database } from '../redis/database.ts';
-import { type CommonOptions, readConfig, stopSignal, withRedis } from './context.ts';
+import { CommandError, type CommonOptions, readConfig, stopSignal, withRedis } from './context.ts';
 import { print } from './output.ts';
 
 export interface ConsumeOptions extends CommonOptions {
@@ -19,6 +21,7 @@ export async function consume(options: ConsumeOptions): Promise<number> {
   // The failed write reports it.
   process.stdout.on('error', () => {});
   const run = async (db: Database) => {
+    await requireKnown(db, config, name);
     const worker = startEventWorker(db, {
       queue: name,
       concurrency: 1,
@@ -43,4 +46,15 @@ export async function consume(options: ConsumeOptions): Promise<number> {
     }
   };
   return await withRedis(config.redis, run, { writes: true, refusedForMs: Number.POSITIVE_INFINITY });
+}
+
+/** A queue that no worker fills would be waited on forever. One of another kind would lose its jobs. */
+async function requireKnown({ redis, keys }: Database, { results }: Config, name: string): Promise<void> {
+  const known = [...new Set([...results.queues, ...(await redis.smembers(keys.outboxes))])].sort();
+  if (known.includes(name)) return;
+  const queues = known.length === 1 ? `the results queue is ${known[0]}` : `the results queues are ${known.join(', ')}`;
+  throw new CommandError(
+    2,
+    `--queue: unknown results queue ${JSON.stringify(name)}${didYouMean(name, known)}; ${queues}`,
+  );
 }

@@ -1,22 +1,19 @@
-/** `invite-rotator status`: the state of every group and instance, as a table or as JSON. */
+/** `invite-rotator status`: the state of every group and instance, or everything about one, as text or as JSON. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { styleText } from 'node:util';
-import {
-  budgetText,
-  eventsText,
-  instanceStateText,
-  outcomeText,
-  plannerText,
-  problemsOf,
-  queueText,
-  relativeTime,
-  remarksText,
-  span,
-} from '../status/format.ts';
-import { type GroupState, readStatus, type Status } from '../status/status.ts';
-import { type CommonOptions, readConfig, stopSignal, withRedis } from './context.ts';
+import { unknownGroup } from '../client/requests.ts';
+import type { Config } from '../config/config.ts';
+import { didYouMean } from '../config/nearMiss.ts';
+import { plannerQueue, rotationsQueue } from '../contract/queueNames.ts';
+import { codeIn, findGroup } from '../groups/jids.ts';
+import { createGroupStore } from '../groups/store.ts';
+import type { Database } from '../redis/database.ts';
+import { readGroup } from '../status/group.ts';
+import { readOneOffs } from '../status/oneOffs.ts';
+import { readStatus, type Status } from '../status/status.ts';
+import { CommandError, type CommonOptions, readConfig, stopSignal, withRedis } from './context.ts';
 import { print } from './output.ts';
-import { plainTable } from './table.ts';
+import { renderGroup } from './statusOfGroup.ts';
+import { renderStatus } from './statusView.ts';
 
 export interface StatusOptions extends CommonOptions {
   readonly watch?: boolean;
@@ -24,63 +21,112 @@ export interface StatusOptions extends CommonOptions {
 
 const refreshMs = 2_000;
 
-export async function status(options: StatusOptions): Promise<number> {
+/** `name`: a group or an instance. */
+export async function status(name: string | undefined, options: StatusOptions): Promise<number> {
   const config = await readConfig(options);
   return await withRedis(config.redis, async (db) => {
+    const read = name === undefined ? readerOfAll(db, config) : await readerOf(db, config, name);
+    const isTerminal = process.stdout.isTTY === true;
     const show = async () => {
-      const now = await readStatus(db, config);
-      if (options.json) await print(`${JSON.stringify(now)}\n`);
-      else await print(`${options.watch ? '\x1b[2J\x1b[H' : ''}${renderStatus(now)}\n`);
+      const { json, text } = await read();
+      if (options.json) return await print(`${JSON.stringify(json)}\n`);
+      const shown = text({
+        columns: isTerminal ? process.stdout.columns : null,
+        rows: isTerminal && options.watch ? process.stdout.rows : null,
+      });
+      await print(isTerminal && options.watch ? refreshed(shown) : `${shown}\n`);
     };
-    await show();
-    if (!options.watch) return 0;
-    const stopped = stopSignal().then(() => true);
-    while (!(await Promise.race([stopped, sleep(refreshMs, false)]))) await show();
-    return 0;
+    if (!options.watch) {
+      await show();
+      return 0;
+    }
+    return await watch(show, isTerminal && !options.json);
   });
 }
 
-const colours: Partial<Record<GroupState, 'red' | 'yellow' | 'green'>> = {
-  unreadable_record: 'red',
-  uncertain: 'red',
-  duplicate: 'red',
-  failing: 'red',
-  overdue: 'yellow',
-  rotating: 'yellow',
-  unverified: 'yellow',
-  fresh: 'green',
-};
+type Reader = () => Promise<{
+  readonly json: unknown;
+  readonly text: (size: { readonly columns: number | null; readonly rows: number | null }) => string;
+}>;
 
-export function renderStatus(status: Status): string {
-  const nowMs = Date.parse(status.at);
-  const groups = plainTable(['GROUP', 'STATE', 'LINK AGE', 'REVISION', 'NEXT ROTATION', 'LAST OUTCOME', 'REMARKS']);
-  for (const group of status.groups) {
-    const { state, linkAgeMs, revision, nextRotationAt } = group;
-    const colour = colours[state];
-    groups.push([
-      group.group,
-      colour === undefined ? state : styleText(colour, state, { stream: process.stdout }),
-      linkAgeMs === null ? '-' : span(linkAgeMs),
-      revision === null ? '-' : String(revision),
-      nextRotationAt === null ? '-' : relativeTime(Date.parse(nextRotationAt) - nowMs),
-      outcomeText(group),
-      remarksText(group, nowMs) || '-',
-    ]);
+function readerOfAll(db: Database, config: Config, select = (all: Status) => all): Reader {
+  const { file, hash } = config;
+  return async () => {
+    const json = select(await readStatus(db, config));
+    return { json, text: (size) => renderStatus(json, { ...size, file, hash }) };
+  };
+}
+
+async function readerOf(db: Database, config: Config, name: string): Promise<Reader> {
+  const group = await findId(db, config, name);
+  if (group !== null) return () => readOne(db, config, group);
+  if (config.instances.some((instance) => instance.name === name)) {
+    return readerOfAll(db, config, (all) => ofInstance(all, name));
   }
-  const instances = plainTable(['INSTANCE', 'RATE LIMIT', 'QUEUE', 'STATE']);
-  for (const instance of status.instances) {
-    instances.push([instance.instance, budgetText(instance), queueText(instance), instanceStateText(instance)]);
+  throw new CommandError(2, unknownName(config, name));
+}
+
+/** The id of the group with this id, JID, invite code or link. */
+async function findId(db: Database, { groupsById, groupsByJid }: Config, name: string): Promise<string | null> {
+  const inFile = groupsById.get(name) ?? groupsByJid.get(name);
+  if (inFile !== undefined) return inFile.id;
+  const found = await findGroup(createGroupStore(db), name);
+  return found !== null && groupsById.has(found.entry.group) ? found.entry.group : null;
+}
+
+function unknownName({ file, groups, instances }: Config, name: string): string {
+  const ids = groups.map(({ id }) => id);
+  if (codeIn(name) !== null || /[./@\s]/.test(name)) return unknownGroup(name, `not in ${file}`, ids);
+  const hint = didYouMean(name, [...ids, ...instances.map((instance) => instance.name)]);
+  return `${JSON.stringify(name.slice(0, 64))} is neither a group nor an instance of ${file}${hint}`;
+}
+
+async function readOne(db: Database, config: Config, id: string): ReturnType<Reader> {
+  const detail = await readGroup(db, config, id);
+  if (detail === null) throw new CommandError(2, unknownName(config, id));
+  const { instance } = detail;
+  const instances = config.instances.filter((one) => one.name === instance);
+  const [queued, { instances: statuses }] = await Promise.all([
+    readOneOffs(db, detail),
+    readStatus(db, { ...config, groups: [], instances }),
+  ]);
+  const view = { ...detail, instanceStatus: statuses[0] ?? null, queued };
+  return { json: view, text: ({ columns }) => renderGroup(view, columns) };
+}
+
+function ofInstance(all: Status, name: string): Status {
+  return {
+    ...all,
+    groups: all.groups.filter(({ instance }) => instance === name),
+    instances: all.instances.filter(({ instance }) => instance === name),
+    paused: all.paused.filter((queue) => queue === rotationsQueue(name) || queue === plannerQueue),
+  };
+}
+
+const clear = '\x1b[2J';
+const home = '\x1b[H';
+const clearRest = '\x1b[J';
+const clearLine = '\x1b[K';
+const hideCursor = '\x1b[?25l';
+const showCursor = '\x1b[?25h';
+
+/** In place of what the terminal shows, without flicker. */
+function refreshed(text: string): string {
+  return `${home}${text.replaceAll('\n', `${clearLine}\n`)}${clearLine}\n${clearRest}`;
+}
+
+/** Until a signal, which is the normal end. The terminal keeps the last state. */
+async function watch(show: () => Promise<void>, isTerminal: boolean): Promise<number> {
+  const stopped = stopSignal().then(() => true);
+  const restore = () => void process.stdout.write(showCursor);
+  if (isTerminal) {
+    process.once('exit', restore);
+    await print(`${hideCursor}${clear}`);
   }
-  const problems = problemsOf(status).map((problem) => `${problem}.`);
-  return [
-    groups.toString(),
-    '',
-    instances.toString(),
-    '',
-    plannerText(status.lastTickAgeMs),
-    ...Object.entries(status.resultsByState)
-      .filter(([queue]) => status.results[queue] !== 0)
-      .map(([queue, counts]) => eventsText(queue, counts)),
-    ...(problems.length === 0 ? [] : ['', 'NEEDS ATTENTION', ...problems]),
-  ].join('\n');
+  const resized = () => new Promise<boolean>((resolve) => process.stdout.once('resize', () => resolve(false)));
+  for (;;) {
+    // A Redis that does not answer must not hold up the end.
+    if (await Promise.race([stopped, show().then(() => false)])) return 0;
+    if (await Promise.race([stopped, sleep(refreshMs, false), resized()])) return 0;
+  }
 }

@@ -4,39 +4,7 @@
  */
 import type { EventCounts } from '../bullmq/counts.ts';
 import type { LinkReason } from '../contract/event.ts';
-import { adviceFor } from '../ryze/policy.ts';
-import {
-  type Backlog,
-  type GroupState,
-  type GroupStatus,
-  type InstanceStatus,
-  type Status,
-  totalOf,
-} from './status.ts';
-
-/** Problems of groups listed one by one; the others are counted. */
-const maxGroupProblems = 20;
-
-/** The problems that only a person can solve, one per line. Empty if nothing needs attention. */
-export function problemsOf(status: Status): string[] {
-  const nowMs = Date.parse(status.at);
-  const groups = status.groups.flatMap((group) => groupProblem(group, nowMs) ?? []);
-  const more = groups.length - maxGroupProblems;
-  return [
-    ...status.paused.map(pausedText),
-    ...status.instances.flatMap(({ instance, gate }) =>
-      gate === null ? [] : [`${instance} is ${pauseText(gate)}${adviceText(gate.reason)}`],
-    ),
-    ...groups.slice(0, maxGroupProblems),
-    ...(more > 0 ? [`${plural(more, 'more group')} ${more === 1 ? 'needs' : 'need'} attention`] : []),
-    ...Object.entries(status.outbox)
-      .filter(([, events]) => events > 0)
-      .map(([queue, events]) => `${queue}: ${plural(events, 'event')} not published yet; ${publishAdvice}`),
-    ...Object.entries(status.resultsByState).flatMap(([queue, counts]) =>
-      consumerProblems(queue, counts, status.backlog[queue]),
-    ),
-  ];
-}
+import { type Backlog, type GroupState, type GroupStatus, type InstanceStatus, totalOf } from './status.ts';
 
 export const publishAdvice = 'if this lasts, the log says why (publish.failed)';
 export const unreadableAdvice =
@@ -53,45 +21,6 @@ const growsAfterMs = 15 * 60_000;
 /** Whether events keep arriving on a results queue while the oldest one waits. */
 export function growsUnconsumed(backlog: Backlog | undefined): boolean {
   return backlog !== undefined && backlog.growingMs > growsAfterMs;
-}
-
-function groupProblem({ group, state, duplicateOf, lastError }: GroupStatus, nowMs: number): string | null {
-  if (state === 'duplicate')
-    return `${group} is the same WhatsApp group as ${duplicateOf}: remove one of the two from the file`;
-  if (state === 'unreadable_record') {
-    return `${group} is paused (unreadable_record): ${unreadableAdvice}`;
-  }
-  if (state !== 'failing' || lastError === null) return null;
-  return `${group} is failing (${failureText(lastError, nowMs)})${adviceText(lastError.code)}`;
-}
-
-/** What is wrong with a queue's consumers, as far as its events show. */
-function consumerProblems(
-  queue: string,
-  { waiting, delayed, failed }: EventCounts,
-  backlog: Backlog | undefined,
-): string[] {
-  const problems: string[] = [];
-  if (growsUnconsumed(backlog)) {
-    const oldest = span(backlog?.oldestAgeMs ?? 0);
-    problems.push(
-      `${queue}: ${plural(waiting, 'event')} not consumed for up to ${oldest}, and more arrive; ${consumerAdvice.growing}`,
-    );
-  }
-  if (delayed > 0)
-    problems.push(
-      `${queue}: ${plural(delayed, 'event')} waiting for a retry, because the consumer failed; ${consumerAdvice.delayed}`,
-    );
-  if (failed > 0) {
-    problems.push(`${queue}: ${plural(failed, 'event')} failed; ${consumerAdvice.failed}`);
-  }
-  return problems;
-}
-
-/** What a person can do about an error code, as the rest of a sentence. Empty if there is nothing to do but wait. */
-function adviceText(code: string): string {
-  const advice = adviceFor(code);
-  return advice === '' ? '' : `: ${advice}`;
 }
 
 export function pausedText(queue: string): string {

@@ -7,7 +7,7 @@ import { type GroupRecord, newRecord } from '../groups/record.ts';
 import { createGroupStore, RecordError, readable } from '../groups/store.ts';
 import { redactSecrets } from '../log.ts';
 import type { Database } from '../redis/database.ts';
-import { type GroupStatus, groupStatus, unreadableStatus } from './status.ts';
+import { type GroupState, type GroupStatus, groupStatus, unreadableStatus } from './status.ts';
 
 /** One revision of the link. */
 export interface HistoryEntry {
@@ -24,6 +24,8 @@ export interface HistoryEntry {
 
 export interface GroupDetail extends GroupStatus {
   readonly at: string;
+  /** Since when it has been in its state. Null if that is unknown. */
+  readonly stateSince: string | null;
   readonly enabled: boolean;
   /** As text. */
   readonly schedule: string;
@@ -55,6 +57,7 @@ export async function readGroup(db: Database, config: Config, id: string): Promi
   return {
     ...status,
     at: new Date(nowMs).toISOString(),
+    stateSince: isoOrNull(stateSince(status.state, record)),
     enabled: group.enabled,
     schedule: scheduleText(group.schedule),
     verifyEveryMs: config.verify?.everyMs ?? null,
@@ -64,6 +67,15 @@ export async function readGroup(db: Database, config: Config, id: string): Promi
     nextAttemptAt: isoOrNull(record.failure?.nextAttemptAt ?? null),
     history: isReadable ? history.map((revision) => historyEntry(revision, codesOf(record, history))) : [],
   };
+}
+
+function stateSince(state: GroupState, record: GroupRecord): number | null {
+  const { attempt, uncertain, failure, dueAt, rotatedAt } = record;
+  if (state === 'uncertain') return uncertain?.begunAt ?? attempt?.begunAt ?? null;
+  if (state === 'rotating') return attempt?.begunAt ?? null;
+  if (state === 'failing') return failure?.since ?? failure?.at ?? null;
+  if (state === 'overdue') return dueAt;
+  return state === 'fresh' ? rotatedAt : null;
 }
 
 function historyEntry({ revision, from, until, reason, request }: Revision, codes: readonly string[]): HistoryEntry {
@@ -88,7 +100,7 @@ function codesOf(record: GroupRecord, history: readonly Revision[]): string[] {
 const codeLike = /\b(?=[A-Za-z]*\d|[a-z]*[A-Z]|[A-Z]+[a-z])(?=\d*[A-Za-z])[A-Za-z0-9]{22}\b/g;
 
 /** A text of a producer, which may name a leaked link. */
-function withoutLinks(text: string | null, codes: readonly string[]): string | null {
+export function withoutLinks(text: string | null, codes: readonly string[]): string | null {
   if (text === null || text === '') return null;
   let clean = redactSecrets(text);
   for (const code of codes) clean = clean.replaceAll(code, '[redacted]');

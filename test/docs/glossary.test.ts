@@ -9,7 +9,7 @@ import { promisify } from 'node:util';
 import { SyntaxKind } from 'typescript/unstable/ast';
 import { createScanner } from 'typescript/unstable/ast/scanner';
 import { describe, expect, it } from 'vitest';
-import { renderStatus } from '../../src/commands/status.ts';
+import { renderStatus } from '../../src/commands/statusView.ts';
 import { errorCodes } from '../../src/contract/errorCodes.ts';
 import { createMetrics } from '../../src/ops/metrics.ts';
 import { renderPage } from '../../src/ops/page.ts';
@@ -182,7 +182,7 @@ describe('uses no private terms', () => {
       [
         page,
         renderPage(null, { ...health, redisWriteAgeMs: 1, tickAgeMs: null }, { search: '', page: 1 }),
-        renderStatus(status),
+        renderStatus(status, { columns: null, rows: null, file: '/rotation.yaml', hash: 'abc' }),
         metrics,
       ].flatMap(findTerms),
     ).toEqual([]);

@@ -60,6 +60,7 @@ export function detail(id: string, over: Partial<GroupDetail> = {}): GroupDetail
   return {
     ...group(id, { jid: '120363406289005073@g.us' }),
     at: '2026-01-05T12:00:00.000Z',
+    stateSince: '2026-01-05T11:00:00.000Z',
     enabled: true,
     schedule: 'every 24h',
     verifyEveryMs: hourMs,

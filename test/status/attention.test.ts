@@ -2,7 +2,6 @@
 import { expect, it } from 'vitest';
 import { policies } from '../../src/ryze/policy.ts';
 import { causesOf } from '../../src/status/attention.ts';
-import { problemsOf } from '../../src/status/format.ts';
 import type { Backlog } from '../../src/status/status.ts';
 import { badDay, group, healthy, instance, worker } from '../ops/samples.ts';
 
@@ -67,7 +66,6 @@ it.each<[string, Partial<Backlog>, number]>([
   const backlog = { 'invite-links': { oldestAgeMs: null, growingMs: 0, unpublishedAgeMs: null, ...over } };
   const causes = causesOf({ ...healthy, backlog });
   expect(causes).toHaveLength(alarms);
-  expect(problemsOf({ ...healthy, backlog })).toHaveLength(alarms);
   for (const cause of causes) {
     expect(cause).toMatchObject({
       text: 'invite-links: 7 events not consumed, and more arrive',

@@ -1,7 +1,7 @@
 /** Events that are not consumed yet are counted by state, and shown on the terminal, the page and in metrics. */
 import { DelayedError, Queue, Worker } from 'bullmq';
 import { expect, it, onTestFinished } from 'vitest';
-import { renderStatus } from '../../src/commands/status.ts';
+import { renderStatus } from '../../src/commands/statusView.ts';
 import { createMetrics } from '../../src/ops/metrics.ts';
 import { renderPage } from '../../src/ops/page.ts';
 import { readStatus } from '../../src/status/status.ts';
@@ -42,7 +42,7 @@ it('counts events whose handler fails, both those to be retried and those that f
   const status = await readStatus(rig, config);
   expect(status.results).toEqual({ [name]: 3 });
   expect(status.resultsByState).toEqual({ [name]: { waiting: 0, active: 0, delayed: 2, failed: 1 } });
-  const terminal = renderStatus(status);
+  const terminal = renderStatus(status, { columns: null, rows: null, file: config.file, hash: config.hash });
   const page = plainText(renderPage(status, well, { search: '', page: 1 }));
   const retried = `${name}: 2 events waiting for a retry, because the consumer failed`;
   const advice = 'orrect the consumer: `consumeLinks` then retries automatically, any other needs a manual retry';
