@@ -36,13 +36,18 @@ async function foundIn(store: GroupStore, recordId: string, code: string | null)
   return { recordId, entry: record.entry, registered: isRegistered(record), code };
 }
 
+/** WhatsApp's codes mix cases and have digits; few of 22 characters have none. */
+const likeCode = /^(?=[a-z0-9]*[A-Z])(?=[A-Za-z]*[0-9]|.{20})[A-Za-z0-9]+$/;
+
 /**
- * The invite code of a name that stands for no group so far. Null: it is an id, because invite codes mix cases, or not a
- * code at all.
+ * The invite code of a name that stands for no group so far. Null: it is not a link, and does not look like a code, so it
+ * is probably a misspelt id.
  */
 export function codeIn(name: string): string | null {
   const identifier = parseIdentifier(name);
-  return identifier?.kind === 'code' && !/^[a-z0-9_-]*$/.test(name) ? identifier.code : null;
+  if (identifier?.kind !== 'code') return null;
+  const isLink = /[./]/.test(name);
+  return isLink || likeCode.test(identifier.code) ? identifier.code : null;
 }
 
 /** The group other than `id` that owns this JID. A group owns a JID only while it is registered. */

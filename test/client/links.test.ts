@@ -80,6 +80,7 @@ it('refuses what is neither a group nor a link before it pushes', async () => {
   for (const [name, message] of [
     ['https://wa.me/5511999999999', 'unknown group: the name is a link to a person'],
     ['5511999999999@c.us', 'unknown group: the name is the address of a person'],
+    ['No-Such-Group-1', 'unknown group "No-Such-Group-1": it is not in any worker'],
     ['no-such-group-1', 'unknown group "no-such-group-1": it is not in any worker'],
   ] as const) {
     await expect(client.request(name)).rejects.toThrow(message);

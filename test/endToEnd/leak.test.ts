@@ -201,6 +201,8 @@ it('refuses at once, without a call, what is neither a group nor a link', async 
   const { rig, reads } = await adopted();
   for (const [name, message] of [
     ['no-such-group-1', 'unknown group "no-such-group-1": it is not in the configuration file'],
+    ['Vip-Group', 'unknown group "Vip-Group": it is not in the configuration file'],
+    ['Onboarding', 'unknown group "Onboarding": it is not in the configuration file'],
     ['https://wa.me/5511999999999', /^bad request \(group: is a link to a person/],
     ['https://whatsapp.com/channel/0029VaAbCdEfGhIjKlMnOp', /^bad request \(group: is a link to a channel/],
     ['5511999999999@c.us', /^bad request \(group: is the address of a person/],
