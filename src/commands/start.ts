@@ -190,7 +190,7 @@ async function findRedis(
   if (mismatch !== null) log.warn({ event: 'redis.embedded.mismatch' }, mismatch);
   const embedded = await startEmbeddedRedis({ dataDir, env: process.env, say, signal, ...watchEmbedded(log) });
   rememberServedFile(dataDir, config.file);
-  const how = embedded.adopted ? 'the one of a worker that was killed goes on' : 'one was started';
+  const how = embedded.adopted ? 'the one that a killed worker left is used' : 'one was started';
   const [data, address] = [resolve(dataDir), socketAddress(resolve(embedded.path))];
   log.info(
     { event: 'redis.embedded', pid: embedded.pid, data, address },

@@ -86,7 +86,7 @@ function parseRest(text: string, known: readonly string[]) {
   if (text.includes('#')) return 'has a "#" after the host; in a password, it must be written as %23';
   const [, path = '', query = ''] = /^\/?([^?]*)\??(.*)$/s.exec(text) ?? [];
   if (!/^\d{0,9}$/.test(path)) {
-    return 'has something else than the number of a database after the host, as in redis://host:6379/0';
+    return 'has something other than the number of a database after the host, as in redis://host:6379/0';
   }
   const parameters = new Map<string, string>();
   for (const [name, value] of new URLSearchParams(query)) {

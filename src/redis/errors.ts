@@ -109,7 +109,7 @@ export function describeError({ code, message }: Error & { code?: string }): str
 
 const notTls = 'TLS failed';
 
-/** Whether something else than a working Redis may explain the error better. */
+/** Whether something other than a working Redis may explain the error better. */
 export function isPuzzling(description: string): boolean {
   return [connectionClosed, noAnswer, notRedis, notTls].includes(description);
 }

@@ -203,7 +203,7 @@ describe('no problem hides another', () => {
     [
       'a Redis database that is not a number',
       `${good}redis: { url: redis://localhost/main }\n`,
-      ['4:15 redis.url: has something else than the number of a database after the host, as in redis://host:6379/0'],
+      ['4:15 redis.url: has something other than the number of a database after the host, as in redis://host:6379/0'],
     ],
   ];
   it.each(table)('%s', (_name, text, expected) => expect(problems(text)).toEqual(expected));
