@@ -47,7 +47,7 @@ const readTimeoutMs = 1_000;
 const lookMs = 100;
 const retryMs = 1_000;
 /** Every link is read again after this time, or, if there are many, as fast as 1,000 links a second allow. */
-const roundMs = 5_000;
+const roundMs = 2_000;
 const chunk = 250;
 const chunkMs = 250;
 
@@ -66,7 +66,10 @@ export function rememberLinks({ source, onAway, onBack, signal }: LinksOptions):
     becomeReady = resolve;
   });
 
-  const state = (): LinksState => ({ awaySince, known: remembered.size });
+  function state(): LinksState {
+    const links = [...remembered.values()].filter(({ inviteLink }) => inviteLink !== null);
+    return { awaySince, known: links.length };
+  }
 
   function leave(why: string): void {
     awaySince ??= Date.now();

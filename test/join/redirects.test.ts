@@ -64,6 +64,7 @@ it('asks visitors to come back while the first link is not known', async () => {
   await rig.sync(line('vip', 1));
   const { get, leadsTo, metric } = await startJoin(rig);
   const early = await get('/join/vip');
+  expect(await metric('known_links')).toEqual(['known_links 0']);
   expect(early).toMatchObject({ status: 503, headers: { 'retry-after': '10', 'cache-control': 'no-store' } });
   expect(early.body.toString()).toContain('This group has no link yet.');
   await rig.adopt('vip', 'CODE1');
