@@ -12,14 +12,14 @@ import {
   replacementOf,
   revisionsOf,
 } from './revisions.ts';
-import { createGroupStore, type GroupStore, parseRecord } from './store.ts';
+import { createGroupStore, type GroupStore, parseRecord, RecordError, readable } from './store.ts';
 
 export type { Replacement, Revision } from './revisions.ts';
 
 /** The group that a link belongs to. */
 export interface FoundLink {
   readonly recordId: string;
-  /** Null: the link is the group's current one, as far as is known. */
+  /** Null: the link is not known to have been replaced. */
   readonly replaced: Replacement | null;
 }
 
@@ -58,7 +58,9 @@ export async function indexLinks({ redis, keys }: Database, store: GroupStore): 
   for (let from = 0; from < recordIds.length; from += chunk) {
     await Promise.all(
       recordIds.slice(from, from + chunk).map(async (recordId) => {
-        const { record } = await store.load(recordId).catch(() => ({ record: newRecord }));
+        const loaded = await readable(store.load(recordId));
+        if (loaded instanceof RecordError) return;
+        const { record } = loaded;
         // NX: a commit that comes meanwhile knows better.
         if (record.link !== null) await redis.set(keys.link(record.link.code), recordId, 'NX');
         for (const code of record.replacedCodes) {

@@ -88,13 +88,15 @@ export function revisionsOf(history: readonly Remembered[], record: GroupRecord,
     .filter((_, i) => isRemembered(all, i, nowMs));
 }
 
-/** How a link that the group has or had was replaced. Null: it is the current one as far as is known. */
+/** How a link was replaced that the group has or had. Null: it is not known to have been replaced. */
 export function replacementOf(record: GroupRecord, revisions: readonly Revision[], code: string): Replacement | null {
   if (record.link?.code === code) return null;
   const at = revisions.findIndex((one) => one.code === code);
   const next = revisions[at - 1];
   if (next !== undefined) return { at: next.from, reason: next.reason, request: next.request };
-  return record.link === null ? null : { at: null, reason: null, request: null };
+  // The index of links has others too, such as one that a look-up found while a reset was in flight.
+  const isReplaced = record.replacedCodes.includes(code) || record.previous.code === code;
+  return record.link !== null && isReplaced ? { at: null, reason: null, request: null } : null;
 }
 
 /** The fields of a result that say why no reset was made for the link that a one-off names. */

@@ -63,6 +63,13 @@ it('finds a current link, and says when and why one was replaced', async () => {
   expect(await rig.find('CODE4')).toBeNull();
 });
 
+it('does not call a link replaced that the group is not known to have had', async () => {
+  const rig = await adopted();
+  // As after a look-up during a reset, whose outcome is not known yet.
+  await rig.redis.set(rig.keys.link('CODE9'), jid(1));
+  expect(await rig.find('CODE9')).toEqual({ recordId: jid(1), replaced: null });
+});
+
 it('belongs to the WhatsApp group: a new id, another instance and a return to the file keep it', async () => {
   const rig = await adopted();
   await rig.sync(line('gold', 1));
