@@ -41,35 +41,48 @@ const maxPaired = 24;
 interface Cohort {
   readonly groups: GroupConfig[];
   readonly window: string;
+  readonly layout: Layout;
+  readonly schedule: Schedule;
+}
+
+interface Layout {
   /** For each minute of the week, 1 if the window is open. */
   readonly open: Uint8Array;
-  /** Resets a week that each of its groups needs. */
-  readonly weekly: number;
+  /** The first and the last minute of each opening. */
+  readonly edges: readonly number[];
 }
 
 /** Those windows in which the limit is exceeded most; null if it is not exceeded. */
 export function exceededWindows(groups: readonly GroupConfig[], rate: Rate): WindowDemand | null {
   const cohorts = cohortsOf(groups);
   let worst: WindowDemand | null = null;
-  for (const open of candidates([...new Set(cohorts.map((cohort) => cohort.open))])) {
-    const inside = cohorts.filter((cohort) => isInside(cohort.open, open));
+  for (const open of candidates([...new Set(cohorts.map(({ layout }) => layout.open))])) {
+    const inside = cohorts.filter((cohort) => isInside(cohort.layout, open));
+    const allowed = weeklyAllowed(open, rate) * (1 + 1e-9);
+    // Without regard to windows first, because that is fast.
+    if (sumOf(inside, meanWeekly) <= allowed) continue;
+    const asked = sumOf(inside, weeklyResets);
+    if (asked <= allowed) continue;
     const openMinutes = open.reduce((sum, minute) => sum + minute, 0);
     const demand = {
       groups: inside.flatMap((cohort) => cohort.groups),
       windows: [...new Set(inside.map(({ window }) => window))],
       openMinutes,
-      asked: inside.reduce((sum, cohort) => sum + cohort.weekly * cohort.groups.length, 0) / openMinutes,
+      asked: asked / openMinutes,
       allowed: weeklyAllowed(open, rate) / openMinutes,
     };
-    if (demand.asked <= demand.allowed * (1 + 1e-9)) continue;
     if (worst === null || demand.asked / demand.allowed > worst.asked / worst.allowed) worst = demand;
   }
   return worst;
 }
 
+function sumOf(cohorts: readonly Cohort[], weekly: (schedule: Schedule) => number): number {
+  return cohorts.reduce((sum, { schedule, groups }) => sum + weekly(schedule) * groups.length, 0);
+}
+
 function cohortsOf(groups: readonly GroupConfig[]): Cohort[] {
   const cohorts = new Map<string, Cohort>();
-  const layouts = new Map<string, Uint8Array>();
+  const layouts = new Map<string, Layout>();
   for (const group of groups) {
     const { window, timezone } = group.schedule;
     if (!group.enabled || window === null) continue;
@@ -78,23 +91,25 @@ function cohortsOf(groups: readonly GroupConfig[]): Cohort[] {
     if (known !== undefined) known.groups.push(group);
     else {
       const text = windowText(window, timezone);
-      const open = layouts.get(text) ?? layoutOf(window, timezone);
-      layouts.set(text, open);
-      cohorts.set(key, { groups: [group], window: text, open, weekly: weeklyResets(group.schedule, window) });
+      const layout = layouts.get(text) ?? layoutOf(window, timezone);
+      layouts.set(text, layout);
+      cohorts.set(key, { groups: [group], window: text, layout, schedule: group.schedule });
     }
   }
   return [...cohorts.values()];
 }
 
-function layoutOf({ fromMinute, toMinute, days }: Window, timezone: string): Uint8Array {
+function layoutOf({ fromMinute, toMinute, days }: Window, timezone: string): Layout {
   const open = new Uint8Array(weekMinutes);
+  const edges: number[] = [];
   const offset = (readingAt(timezone, monday) - monday) / minuteMs;
   const length = lengthOf({ fromMinute, toMinute });
   for (const day of days) {
     const start = weekdays.indexOf(day) * dayMinutes + fromMinute - Math.round(offset) + weekMinutes;
     for (let minute = start; minute < start + length; minute++) open[minute % weekMinutes] = 1;
+    edges.push(start % weekMinutes, (start + length - 1) % weekMinutes);
   }
-  return open;
+  return { open, edges };
 }
 
 function lengthOf({ fromMinute, toMinute }: Pick<Window, 'fromMinute' | 'toMinute'>): number {
@@ -104,9 +119,25 @@ function lengthOf({ fromMinute, toMinute }: Pick<Window, 'fromMinute' | 'toMinut
 /** Four weeks of rotations show how often a window lets a group rotate. */
 const shownWeeks = 4;
 
-function weeklyResets(schedule: Schedule, window: Window): number {
-  const periodMinutes = meanPeriodMs(schedule) / minuteMs;
-  const mean = weekMinutes / periodMinutes;
+/** Resets a week that a schedule asks for; its window may allow fewer. */
+function meanWeekly(schedule: Schedule): number {
+  return (weekMinutes * minuteMs) / meanPeriodMs(schedule);
+}
+
+const weeklyOf = new WeakMap<Schedule, number>();
+
+/** Resets a week that a schedule with a window needs. */
+function weeklyResets(schedule: Schedule): number {
+  const weekly = weeklyOf.get(schedule) ?? countWeekly(schedule);
+  weeklyOf.set(schedule, weekly);
+  return weekly;
+}
+
+function countWeekly(schedule: Schedule): number {
+  const mean = meanWeekly(schedule);
+  const { window } = schedule;
+  if (window === null) return mean;
+  const periodMinutes = weekMinutes / mean;
   // So short a period fills every opening.
   if (periodMinutes < 10) return Math.min(mean, window.days.length * Math.ceil(lengthOf(window) / periodMinutes));
   const endMs = monday + shownWeeks * weekMinutes * minuteMs;
@@ -125,8 +156,10 @@ function candidates(layouts: readonly Uint8Array[]): Uint8Array[] {
   return [...layouts, ...(layouts.length <= maxPaired ? pairs.map(union) : []), union(layouts)];
 }
 
-function isInside(inner: Uint8Array, outer: Uint8Array): boolean {
-  return inner.every((minute, i) => minute <= (outer[i] ?? 0));
+/** The edges first: of many windows, most are ruled out by them. */
+function isInside({ open, edges }: Layout, outer: Uint8Array): boolean {
+  if (edges.some((minute) => outer[minute] !== 1)) return false;
+  return open.every((minute, i) => minute <= (outer[i] ?? 0));
 }
 
 /** Each opening begins with the whole of `max`, if there was time to get it back. */
