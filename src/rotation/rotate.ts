@@ -196,7 +196,8 @@ async function afterFailure(
   if (judged?.verdict === 'paused') return null;
   if (work.kind === 'verification' && (sent !== 'adopt' || retried)) {
     const { unverified } = await apply(run, { kind: 'postponed' });
-    return { status: 'verified', group: entry.group, published: null, unverified };
+    const first = sent === 'adopt' && unverified === 1 ? failure : undefined;
+    return { status: 'verified', group: entry.group, published: null, unverified, failure: first };
   }
   if (retried) return await retryOrGiveUp(run, failure, judged?.inRow ?? 0);
   const { code, message, httpStatus } = failure;

@@ -104,6 +104,8 @@ export type JobResult =
       readonly published: LinkReason | null;
       /** Reads in a row without success. */
       readonly unverified: number;
+      /** Why the very first read of the group failed. It is repeated. */
+      readonly failure?: Failure | undefined;
     }
   /** Completed: the group was rescheduled, removed or disabled since the job was queued. */
   | { readonly status: 'obsolete' }

@@ -96,10 +96,17 @@ export function reportResult(
 function reportRead(
   { log, observer }: Reporting,
   about: JobSubject,
-  { published, unverified }: JobResult & { status: 'verified' },
+  { published, unverified, failure }: JobResult & { status: 'verified' },
 ): void {
   const { group, instance } = about;
   if (unverified > 0) observer.unverified(instance);
+  if (failure !== undefined) {
+    const { code, message, httpStatus } = failure;
+    log.warn(
+      { event: 'link.unread', ...about, code, httpStatus },
+      `${group}: its link could not be read, and is read again: ${code}: ${message}`,
+    );
+  }
   if (unverified === unverifiedWarning) {
     log.warn(
       { event: 'link.unverified', ...about, times: unverified },
