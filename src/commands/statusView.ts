@@ -124,7 +124,8 @@ function causeText({ text, since, waiting, groups, advice }: Cause): string {
     waiting ?? '',
     names.length === 0 ? '' : `${names.join(', ')}${more}`,
   ].filter((one) => one !== '');
-  return `${[text, ...details].join('; ')}${advice === '' ? '' : `: ${advice}`}.`;
+  const rest = details.length === 0 ? '' : ` (${details.join('; ')})`;
+  return `${text}${advice === '' ? '' : `: ${advice}`}${rest}.`;
 }
 
 function instanceTable({ instances }: Status, columns: number | null): string {

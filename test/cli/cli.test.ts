@@ -204,8 +204,8 @@ describe('clear messages', () => {
   });
   it('for a request that times out', async () => {
     const { env } = await make();
-    const message = 'vip  waiting  no link within 300ms: is the worker running?; the request stays queued (waiting)\n';
-    expect(await end(['rotate', 'vip', '--wait', '--timeout', '300ms'], env)).toEqual([1, message, '']);
+    const message = 'vip  waiting  no link within 2s: is the worker running?; the request stays queued (waiting)\n';
+    expect(await end(['rotate', 'vip', '--wait', '--timeout', '2s'], env)).toEqual([1, message, '']);
   });
   it('for a paused queue', async () => {
     const { env, redis, prefix } = await make();
@@ -213,10 +213,10 @@ describe('clear messages', () => {
     onTestFinished(() => queue.close());
     await queue.pause();
     const paused = 'The queue rotations-bot is paused: its jobs wait until somebody resumes it';
-    const message = `vip  waiting  no link within 300ms: the queue rotations-bot is paused; the request stays queued\n`;
-    expect(await end(['rotate', 'vip', '--wait', '--timeout', '300ms'], env)).toEqual([1, message, '']);
+    const message = `vip  waiting  no link within 2s: the queue rotations-bot is paused; the request stays queued\n`;
+    expect(await end(['rotate', 'vip', '--wait', '--timeout', '2s'], env)).toEqual([1, message, '']);
     const [code, , shown] = await end(['status'], env);
-    expect([code, shown]).toEqual([0, expect.stringContaining(`\n${paused}.\n`)]);
+    expect([code, shown]).toEqual([0, expect.stringContaining(`\n${paused} (1 job waits).\n`)]);
     const [, , json] = await end(['status', '--json'], env);
     expect(JSON.parse(json)).toMatchObject({ paused: ['rotations-bot'] });
   });
