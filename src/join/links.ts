@@ -51,10 +51,16 @@ const roundMs = 2_000;
 const chunk = 250;
 const chunkMs = 250;
 
-type Registered = Extract<Found, { status: 'registered' }>;
+/** Redis has lost a group that was not removed. A worker restores it, so its link is served for this long. */
+const lostMs = 10 * 60_000;
+
+interface Remembered extends Extract<Found, { status: 'registered' }> {
+  /** By the steady clock. Null: Redis has the group. */
+  readonly lostAt: number | null;
+}
 
 export function rememberLinks({ source, onAway, onBack, signal }: LinksOptions): Links {
-  const remembered = new Map<string, Registered>();
+  const remembered = new Map<string, Remembered>();
   /** Every group has been read once. */
   let isComplete = false;
   let awaySince: number | null = null;
@@ -95,12 +101,20 @@ export function rememberLinks({ source, onAway, onBack, signal }: LinksOptions):
   }
 
   function remember(group: string, found: Found): void {
-    if (found.status === 'unknown') remembered.delete(group);
+    if (found.status === 'removed') remembered.delete(group);
     if (found.status !== 'registered') return;
     const known = remembered.get(group);
     // After a loss of its data, Redis has the group again before its link, which the worker must read first.
     const isSame = found.jid !== null && known?.jid === found.jid;
-    remembered.set(group, { ...found, inviteLink: found.inviteLink ?? (isSame ? known.inviteLink : null) });
+    const inviteLink = found.inviteLink ?? (isSame ? known.inviteLink : null);
+    remembered.set(group, { ...found, inviteLink, lostAt: null });
+  }
+
+  function lose(group: string, known: Remembered): void {
+    const nowMs = performance.now();
+    const lostAt = known.lostAt ?? nowMs;
+    if (nowMs - lostAt > lostMs) remembered.delete(group);
+    else remembered.set(group, { ...known, lostAt });
   }
 
   const read = createBatches(async (groups) => {
@@ -132,7 +146,7 @@ export function rememberLinks({ source, onAway, onBack, signal }: LinksOptions):
       comeBack();
     }
     const all = new Set(groups);
-    for (const group of remembered.keys()) if (!all.has(group)) remembered.delete(group);
+    for (const [group, known] of remembered) if (!all.has(group)) lose(group, known);
     isComplete = true;
     comeBack();
     becomeReady();
@@ -176,7 +190,8 @@ export function rememberLinks({ source, onAway, onBack, signal }: LinksOptions):
         (all) => all.get(group),
         () => undefined,
       );
-      if (found?.status === 'unknown') return { status: 'unknown_group' };
+      if (found?.status === 'removed') return { status: 'unknown_group' };
+      if (found?.status === 'unknown' && !remembered.has(group)) return { status: 'unknown_group' };
       if (found?.status === 'unreadable' && !remembered.has(group)) return { status: 'unavailable' };
       if (found?.status !== 'registered' || found.inviteLink === null) return fromMemory(group);
       return { status: 'found', group: found.group, inviteLink: found.inviteLink, fromMemory: false };

@@ -17,6 +17,9 @@ export type Found =
       /** Null: the first link is not known yet. */
       readonly inviteLink: string | null;
     }
+  /** It left the files, or names another WhatsApp group. */
+  | { readonly status: 'removed' }
+  /** It was never registered, or Redis has lost it. */
   | { readonly status: 'unknown' }
   /** Another version wrote it, or it is damaged. */
   | { readonly status: 'unreadable' };
@@ -92,7 +95,7 @@ function parseFound(registrationJson: string, json: string, key: string): Found 
   try {
     const record = json === '' ? newRecord : parseRecord(registration.recordId, key, json);
     const group = groupOf(registration, record);
-    if (group === null) return { status: 'unknown' };
+    if (group === null) return { status: 'removed' };
     const link = knownLink(record)?.inviteLink ?? null;
     if (link !== null && !inviteLink.safeParse(link).success) return { status: 'unreadable' };
     return { status: 'registered', group, jid: record.jid, inviteLink: link };
