@@ -30,13 +30,18 @@ export function requestFields(request: RequestInfo | null, record: GroupRecord |
   const known = [record?.link?.code, record?.previous.code, ...(record?.replacedCodes ?? [])];
   const codes = known.filter((code): code is string => typeof code === 'string' && code.length >= 6);
   const clean = (text: string | null) =>
-    text === null ? null : codes.reduce((left, code) => left.replaceAll(code, '[redacted]'), text);
+    text === null ? null : codes.reduce((left, code) => left.replaceAll(code, '[redacted]'), oneLine(text));
   const { requestId, requestedBy, reason } = request;
   return {
     requestId: clean(requestId),
     requestedBy: clean(requestedBy)?.replace(inviteCode, '[redacted]') ?? null,
     reason: clean(reason)?.replace(inviteCode, '[redacted]') ?? null,
   };
+}
+
+/** Without control characters, which a terminal would obey. */
+function oneLine(text: string): string {
+  return text.replace(/\p{Cc}+/gu, ' ');
 }
 
 /** A link that could not be verified this many times in a row is worth a warning. */

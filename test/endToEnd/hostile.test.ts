@@ -53,7 +53,7 @@ it('refuses hostile jobs at once, without a call, and distinguishes them from it
   expect(({} as { group?: unknown }).group).toBeUndefined();
 });
 
-it('repeats the text of a request in its event and nowhere else', async () => {
+it('repeats the text of a request in its event and in one line of the log, without control characters', async () => {
   const rig = await makeRig({ yaml });
   await rig.start();
   await rig.adopted('vip');
@@ -64,7 +64,8 @@ it('repeats the text of a request in its event and nowhere else', async () => {
   const sent = rig.standIn.log.of({ endpoint: 'reset' }).map(({ path, token: sentToken }) => [path, sentToken]);
   expect(sent).toEqual([['/api/group/resetLink/bot', token]]);
   expect(await rig.later('vip')).toMatchObject({ request: { reason, requestId: null, requestedBy: null } });
-  expect(JSON.stringify(rig.logged)).not.toContain('quoted');
+  const lines = rig.logged.filter((line) => JSON.stringify(line).includes('quoted'));
+  expect(lines).toMatchObject([{ event: 'rotation.rotated', group: 'vip', reason: 'a "quoted" reason  [31m<b>' }]);
   expect(({} as { polluted?: unknown }).polluted).toBeUndefined();
 });
 
