@@ -42,7 +42,7 @@ export async function processJob(
   } catch (error) {
     result = afterError(deps, group, past, error);
   }
-  return await complete(queue, job, lock, result);
+  return await complete(queue, job, lock, limitWait(result, instance));
 }
 
 async function runTask(
@@ -58,6 +58,10 @@ async function runTask(
   }
   const request = work.kind === 'request' ? work.request : null;
   reportResult(deps, { group: name, instance: servedBy, work: work.kind, request }, result);
+  return result;
+}
+
+function limitWait(result: JobResult, instance: string): JobResult {
   if (result.status !== 'wait' || result.deniedBy === undefined || result.deniedBy === instance) return result;
   return { ...result, ms: Math.min(result.ms, maxForeignWaitMs) };
 }

@@ -223,3 +223,22 @@ it('answers a replaced link without waiting for a reset that is in flight to fai
   });
   expect(calls(rig, 'reset')).toBe(2);
 });
+
+it('asks soon again while the only instance that can look a link up is paused', async () => {
+  const { rig } = await adopted(
+    file(`${bot}, ${bot2}`, group('vip', 0, ', instance: bot'), group('b', 1, ', instance: bot2')),
+    { groups: [{ jid: jids[0]! }, { jid: jids[1]!, admins: ['bot2'] }] },
+  );
+  await rig.adopted('b');
+  const made = rig.standIn.resetByHand(jids[1]!);
+  rig.standIn.setConnection('bot2', 'disconnected');
+  await rig.queue('bot2').add('rotate', { group: 'b' });
+  await until('the instance to be paused', () => rig.logged.some(({ event }) => event === 'gate.closed'));
+  const opensAt = Number(await rig.redis.hget(rig.keys.gate('bot2'), 'until'));
+  await rig.queue('bot').add('rotate', { group: made, anyInstance: true });
+  const [job] = await until('the job to wait', async () => {
+    const delayed = await rig.queue('bot').getDelayed();
+    return delayed.length > 0 && delayed;
+  });
+  expect(job!.timestamp + job!.delay).toBeLessThan(opensAt - 10_000);
+});
