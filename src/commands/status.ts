@@ -31,8 +31,9 @@ export async function status(name: string | undefined, options: StatusOptions): 
       const { json, text } = await read();
       if (options.json) return await print(`${JSON.stringify(json)}\n`);
       const shown = text({
-        columns: isTerminal ? process.stdout.columns : null,
-        rows: isTerminal && options.watch ? process.stdout.rows : null,
+        // A terminal may not know its size, and then says 0: one of a container that was attached without it, say.
+        columns: (isTerminal && process.stdout.columns) || null,
+        rows: (isTerminal && options.watch && process.stdout.rows) || null,
       });
       await print(isTerminal && options.watch ? refreshed(shown) : `${shown}\n`);
     };

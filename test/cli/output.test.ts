@@ -135,4 +135,12 @@ describe('status', () => {
     expect(shown).toMatch(/and \d+ more/);
     expect(shown.lastIndexOf('\x1b[?25h')).toBeGreaterThan(shown.lastIndexOf('\x1b[?25l'));
   });
+
+  it('shows everything on a terminal that does not know its size', async () => {
+    const { env } = await make();
+    const { shown, ended } = onTerminal('status', env, 0);
+    expect(await ended).toBe(0);
+    expect(shown()).toMatch(/^1 group: 1 new\.$/m);
+    expect(shown()).toMatch(/^vip +/m);
+  });
 });
