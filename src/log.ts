@@ -35,6 +35,16 @@ export function redactSecrets(text: string): string {
   return clean;
 }
 
+/** What looks like an invite code of any group: 22 letters and digits, with digits or in both cases. */
+const codeLike = /\b(?=[A-Za-z]*\d|[a-z]*[A-Z]|[A-Z]+[a-z])(?=\d*[A-Za-z])[A-Za-z0-9]{22}\b/g;
+
+/** Redacts these codes too, and what looks like one, in a text of a producer, which may name a leaked link. */
+export function redactCodes(text: string, codes: readonly string[]): string {
+  let clean = redactSecrets(text);
+  for (const code of codes) clean = clean.replaceAll(code, '[redacted]');
+  return clean.replace(codeLike, '[redacted]');
+}
+
 /** An error's text only: ioredis's errors also have the failed command, with records and events as arguments. */
 function errorForLog(error: unknown): unknown {
   if (!(error instanceof Error)) return error;

@@ -77,16 +77,11 @@ function render(lines: readonly Line[]): string {
       group === current ? group : `${current} (as ${group})`,
       link,
       reason ?? '-',
-      oneLine(request?.requestedBy ?? '-'),
-      oneLine(request?.reason ?? '-'),
+      request?.requestedBy ?? '-',
+      request?.reason ?? '-',
     ]);
   }
   return table.toString();
-}
-
-/** Producers write what they like, and terminals obey control characters. */
-function oneLine(text: string): string {
-  return text.replace(/\p{Cc}+/gu, ' ');
 }
 
 function timeText(ms: number): string {

@@ -5,7 +5,7 @@ import type { LinkReason } from '../contract/event.ts';
 import { type Revision, readHistory } from '../groups/history.ts';
 import { type GroupRecord, newRecord } from '../groups/record.ts';
 import { createGroupStore, RecordError, readable } from '../groups/store.ts';
-import { redactSecrets } from '../log.ts';
+import { redactCodes } from '../log.ts';
 import type { Database } from '../redis/database.ts';
 import { type GroupState, type GroupStatus, groupStatus, unreadableStatus } from './status.ts';
 
@@ -96,15 +96,9 @@ function codesOf(record: GroupRecord, history: readonly Revision[]): string[] {
   );
 }
 
-/** What looks like an invite code of any group: 22 letters and digits, with digits or in both cases. */
-const codeLike = /\b(?=[A-Za-z]*\d|[a-z]*[A-Z]|[A-Z]+[a-z])(?=\d*[A-Za-z])[A-Za-z0-9]{22}\b/g;
-
-/** A text of a producer, which may name a leaked link. */
+/** Null if a producer wrote nothing. */
 export function withoutLinks(text: string | null, codes: readonly string[]): string | null {
-  if (text === null || text === '') return null;
-  let clean = redactSecrets(text);
-  for (const code of codes) clean = clean.replaceAll(code, '[redacted]');
-  return clean.replace(codeLike, '[redacted]');
+  return text === null || text === '' ? null : redactCodes(text, codes);
 }
 
 function isoOrNull(ms: number | null): string | null {

@@ -1,7 +1,7 @@
 /** Reports how a job ended, to the log and the metrics. */
 import type { RequestInfo } from '../contract/event.ts';
 import type { GroupRecord } from '../groups/record.ts';
-import type { Logger } from '../log.ts';
+import { type Logger, redactCodes } from '../log.ts';
 import type { Observer } from '../ops/observer.ts';
 import type { JobResult, Work } from '../rotation/types.ts';
 
@@ -18,9 +18,6 @@ interface JobSubject {
   readonly request?: RequestInfo | null;
 }
 
-/** A code of WhatsApp's: 22 letters and digits. */
-const inviteCode = /(?<![\w-])(?=\d*[a-z]+[\da-z]*[A-Z]|\d*[A-Z]+[\dA-Z]*[a-z])[A-Za-z0-9]{20,24}(?![\w-])/g;
-
 /**
  * Who asked, and why. Producers write what they like, so invite codes are redacted: those of the group, and in the free
  * texts whatever looks like one. The log itself redacts links.
@@ -29,13 +26,11 @@ export function requestFields(request: RequestInfo | null, record: GroupRecord |
   if (request === null) return {};
   const known = [record?.link?.code, record?.previous.code, ...(record?.replacedCodes ?? [])];
   const codes = known.filter((code): code is string => typeof code === 'string' && code.length >= 6);
-  const clean = (text: string | null) =>
-    text === null ? null : codes.reduce((left, code) => left.replaceAll(code, '[redacted]'), oneLine(text));
   const { requestId, requestedBy, reason } = request;
   return {
-    requestId: clean(requestId),
-    requestedBy: clean(requestedBy)?.replace(inviteCode, '[redacted]') ?? null,
-    reason: clean(reason)?.replace(inviteCode, '[redacted]') ?? null,
+    requestId: requestId && codes.reduce((left, code) => left.replaceAll(code, '[redacted]'), oneLine(requestId)),
+    requestedBy: requestedBy && redactCodes(oneLine(requestedBy), codes),
+    reason: reason && redactCodes(oneLine(reason), codes),
   };
 }
 
