@@ -15,7 +15,7 @@ const rounds = [
 /** One text for each remark. The expression must be valid. */
 export function cronRemarks(cron: string): string[] {
   const fields = cron.trim().split(/\s+/);
-  const [, hour = '*', day = '*', month = '*', weekday = '*'] = fields;
+  const [minute = '*', hour = '*', day = '*', month = '*', weekday = '*'] = fields;
   const remarks: string[] = [];
   if (isRestricted(day) && isRestricted(weekday)) {
     remarks.push(
@@ -34,7 +34,16 @@ export function cronRemarks(cron: string): string[] {
   const mean = meanInterval(cron);
   if (mean > 367 * dayMs) remarks.push(`is due once in ${Math.round(mean / (365.25 * dayMs))} years on average`);
   if (mean <= 60_000) remarks.push('is due every minute: a link is dead before most people have used it');
+  else if (everyMinute.test(minute)) remarks.push(everyMinuteRemark(minute, [hour, day, month, weekday]));
   return remarks;
+}
+
+const everyMinute = /^(\*|\?|0-59)(\/1)?$/;
+
+/** A forgotten minute: "* 9 * * *" instead of "0 9 * * *". */
+function everyMinuteRemark(minute: string, others: readonly string[]): string {
+  const once = ['0', ...others].join(' ');
+  return `${minute} in the minute means 60 rotations in each hour that the other fields name; use "${once}" for one`;
 }
 
 /** For cron-parser, a step restricts a field too. */

@@ -31,6 +31,12 @@ describe('a cron expression', () => {
     ['0 9 31 * *', ['is left out in months without a day 31']],
     ['0 9 29 2 *', ['is due once in 4 years on average']],
     ['* * * * *', ['is due every minute']],
+    [
+      '* 9 * * *',
+      ['* in the minute means 60 rotations in each hour that the other fields name; use "0 9 * * *" for one'],
+    ],
+    ['*/1 9,18 * * MON', ['use "0 9,18 * * MON" for one']],
+    ['0-59 * 1 * *', ['use "0 * 1 * *" for one']],
   ])('%s is remarked on', (text, expected) => {
     expect(cronProblem(text)).toBe(null);
     expect(cronRemarks(text)).toEqual(expected.map((part) => expect.stringContaining(part)));
