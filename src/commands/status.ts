@@ -1,5 +1,4 @@
 /** `invite-rotator status`: the state of every group and instance, or everything about one, as text or as JSON. */
-import { setTimeout as sleep } from 'node:timers/promises';
 import { unknownGroup } from '../client/requests.ts';
 import type { Config } from '../config/config.ts';
 import { didYouMean } from '../config/nearMiss.ts';
@@ -124,10 +123,23 @@ async function watch(show: () => Promise<void>, isTerminal: boolean): Promise<nu
     process.once('exit', restore);
     await print(`${hideCursor}${clear}`);
   }
-  const resized = () => new Promise<boolean>((resolve) => process.stdout.once('resize', () => resolve(false)));
   for (;;) {
     // A Redis that does not answer must not hold up the end.
     if (await Promise.race([stopped, show().then(() => false)])) return 0;
-    if (await Promise.race([stopped, sleep(refreshMs, false), resized()])) return 0;
+    if (await Promise.race([stopped, nextRefresh().then(() => false)])) return 0;
   }
+}
+
+/** In a moment, or at once when the terminal's size changes. */
+function nextRefresh(): Promise<void> {
+  const { stdout } = process;
+  return new Promise((resolve) => {
+    const done = () => {
+      clearTimeout(timer);
+      stdout.off('resize', done);
+      resolve();
+    };
+    const timer = setTimeout(done, refreshMs);
+    stdout.on('resize', done);
+  });
 }
