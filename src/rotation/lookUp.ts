@@ -12,7 +12,6 @@ import { type FailedCall, judgeFailure, openGate } from '../budget/gate.ts';
 import { errorCodes } from '../contract/errorCodes.ts';
 import type { LinkReason } from '../contract/event.ts';
 import type { GroupRecord } from '../groups/record.ts';
-import { rememberedMs } from '../groups/revisions.ts';
 import { redisTime } from '../redis/database.ts';
 import { type CallFailure, type CallOutcome, type Failure, isFailure } from '../ryze/outcome.ts';
 import { policies } from '../ryze/policy.ts';
@@ -37,14 +36,14 @@ interface Question {
   readonly past: JobProgress;
 }
 
-/** A worker that asks and dies is replaced after this time: more than a call takes. */
+/** A worker that asks and dies is replaced after this time. With a longer time-out of calls, two may ask. */
 const askingMs = 45_000;
 /** How long to wait for the answer to another job's question. */
 const askedPollMs = 250;
 /** For how long an answer without a group holds. */
 const notFoundMs = 60_000;
-/** For how long it is remembered that a link is of a group that no file has. */
-const foreignMs = 10 * 60_000;
+/** For how long it is remembered which group a link is of, if the group's record does not learn the link. */
+const foundMs = 10 * 60_000;
 /** How long to wait for another process to act first. */
 const elsewhereMs = 5_000;
 /** Times that a call may have to ask for another slot. */
@@ -187,7 +186,7 @@ async function learn(
     const ended = transition(started.record, { kind: 'ended', attempt, outcome: read }, nowMs, settleTimeMs);
     return { record: ended.record, events: ended.events, result: ended };
   });
-  await redis.set(keys.link(code), jid, 'PX', record.entry === null ? foreignMs : rememberedMs, 'NX');
+  await redis.set(keys.link(code), jid, 'PX', foundMs, 'NX');
   if (events.length > 0) deps.onCommitted(record.entry?.queues ?? []);
   return { status: 'found', jid, published: events[0]?.reason ?? null };
 }
