@@ -1,9 +1,12 @@
 /**
  * Which configuration file the data of an embedded Redis belongs to. A start in another directory has other data, and
  * a start with another file takes over data that is not about its groups. Neither is what a person usually wants, so each
- * is noticed: the data folder remembers its file.
+ * is noticed: the data folder remembers its file, and a note in the system's folder for temporary files remembers the data
+ * folder of each file. Without that note, only the usual folders are searched.
  */
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { existsSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { z } from 'zod';
 import { RedisStartError } from '../redis/errors.ts';
@@ -11,6 +14,7 @@ import { isEmbeddedRunning } from './embedded.ts';
 
 const noteName = 'configuration.json';
 const noteSchema = z.object({ file: z.string() });
+const folderSchema = z.object({ folder: z.string() });
 
 /**
  * What to warn of before `file` is used with the data in `dataDir`, or null. Throws a `RedisStartError` if a worker for
@@ -22,7 +26,7 @@ export function findMismatch(dataDir: string, file: string): string | null {
   if (served !== null && served !== file)
     return `the data in ${folder} was used with ${served} so far: is ${file} meant?`;
   if (served !== null || existsSync(join(folder, 'appendonlydir'))) return null;
-  const other = usualFolders(file).find((one) => one !== folder && servedFile(one) === file);
+  const other = [...notedFolder(file), ...usualFolders(file)].find((one) => one !== folder && servedFile(one) === file);
   if (other === undefined) return null;
   if (!isEmbeddedRunning(other)) {
     return `the data for ${file} so far is in ${other}, and this start begins with none: start in ${dirname(other)} to use it`;
@@ -34,6 +38,31 @@ export function findMismatch(dataDir: string, file: string): string | null {
 
 export function rememberServedFile(dataDir: string, file: string): void {
   writeFileSync(join(dataDir, noteName), `${JSON.stringify({ file })}\n`, { mode: 0o600 });
+  const path = folderNote(file);
+  try {
+    const draft = `${path}.${process.pid}`;
+    writeFileSync(draft, JSON.stringify({ folder: resolve(dataDir) }), { mode: 0o600, flag: 'wx' });
+    renameSync(draft, path);
+  } catch {
+    // The file system is read-only.
+  }
+}
+
+/** The data folder of the last start with this file, if a note says so. */
+function notedFolder(file: string): string[] {
+  const path = folderNote(file);
+  try {
+    // Anybody may write to that folder.
+    if (statSync(path).uid !== process.getuid?.()) return [];
+    return [folderSchema.parse(JSON.parse(readFileSync(path, 'utf8'))).folder];
+  } catch {
+    return [];
+  }
+}
+
+function folderNote(file: string): string {
+  const name = createHash('sha256').update(file).digest('hex').slice(0, 16);
+  return join(tmpdir(), `invite-rotator-${process.getuid?.() ?? 0}-${name}.data.json`);
 }
 
 /** Where a start beside the file, or in the folder above `config/`, keeps its data. */

@@ -2,12 +2,15 @@
 import { mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { expect, it, onTestFinished } from 'vitest';
+import { afterEach, expect, it, onTestFinished, vi } from 'vitest';
 import { findMismatch, rememberServedFile } from '../../src/localRedis/servedFile.ts';
+
+afterEach(() => vi.unstubAllEnvs());
 
 function makeProject() {
   const root = realpathSync(mkdtempSync(join(tmpdir(), 'invite-rotator-served-')));
   onTestFinished(() => rmSync(root, { recursive: true, force: true }));
+  vi.stubEnv('TMPDIR', root);
   const [project, elsewhere] = [join(root, 'project'), join(root, 'elsewhere')];
   for (const folder of [project, elsewhere]) mkdirSync(join(folder, 'data'), { recursive: true });
   const file = join(project, 'config', 'rotation.yaml');
@@ -36,6 +39,16 @@ it('notices a start without data whose file has data in the folder of its projec
   expect(findMismatch(elsewhere, '/other.yaml')).toBeNull();
   mkdirSync(join(elsewhere, 'appendonlydir'));
   expect(findMismatch(elsewhere, file)).toBeNull();
+});
+
+it('notices it too when the data is in neither folder of the project', () => {
+  const { data, elsewhere } = makeProject();
+  rememberServedFile(data, '/etc/rotation.yaml');
+  const expected = `the data for /etc/rotation.yaml so far is in ${data}, and this start begins with none`;
+  expect(findMismatch(elsewhere, '/etc/rotation.yaml')).toMatch(expected);
+  expect(findMismatch(elsewhere, '/etc/other.yaml')).toBeNull();
+  rmSync(join(data, 'configuration.json'));
+  expect(findMismatch(elsewhere, '/etc/rotation.yaml')).toBeNull();
 });
 
 it('ignores a damaged note', () => {
