@@ -116,8 +116,10 @@ function lengthOf({ fromMinute, toMinute }: Pick<Window, 'fromMinute' | 'toMinut
   return toMinute > fromMinute ? toMinute - fromMinute : toMinute + dayMinutes - fromMinute;
 }
 
-/** Four weeks of rotations show how often a window lets a group rotate. */
-const shownWeeks = 4;
+/** So many weeks of rotations show how often a window lets a group rotate; more if there are few in them. */
+const shownWeeks = { few: 4, many: 52 };
+/** Fewer may fall into those weeks by chance. */
+const minShown = 8;
 
 /** Resets a week that a schedule asks for; its window may allow fewer. */
 function meanWeekly(schedule: Schedule): number {
@@ -140,11 +142,17 @@ function countWeekly(schedule: Schedule): number {
   const periodMinutes = weekMinutes / mean;
   // So short a period fills every opening.
   if (periodMinutes < 10) return Math.min(mean, window.days.length * Math.ceil(lengthOf(window) / periodMinutes));
-  const endMs = monday + shownWeeks * weekMinutes * minuteMs;
-  let shown = 0;
-  for (let at = slideIntoWindow(schedule, monday); at < endMs; at = nextDue(schedule, at)) shown += 1;
-  // So few may fall into these weeks by chance.
-  return shown < 2 * shownWeeks ? Math.min(mean, window.days.length) : Math.min(mean, shown / shownWeeks);
+  const few = countIn(schedule, shownWeeks.few);
+  if (few >= minShown) return Math.min(mean, few / shownWeeks.few);
+  return Math.min(mean, countIn(schedule, shownWeeks.many) / shownWeeks.many);
+}
+
+/** Rotations in that many weeks. */
+function countIn(schedule: Schedule, weeks: number): number {
+  const endMs = monday + weeks * weekMinutes * minuteMs;
+  let count = 0;
+  for (let at = slideIntoWindow(schedule, monday); at < endMs; at = nextDue(schedule, at)) count += 1;
+  return count;
 }
 
 /** Times in which one or several windows are open. */

@@ -72,6 +72,12 @@ describe('what must be done inside windows', () => {
     expect(messages(ten, 51, weekly)[0]).toContain('inside 02:00-02:05 mon (UTC), 51 groups need 10.2 calls a minute');
     expect(messages(ten, 51, 'every: 7d, window: { from: "02:00", to: "02:05" }')).toEqual([]);
   });
+  it('counts only the rotations that the days allow', () => {
+    // From each Saturday, three days lead to the next one.
+    const weekend = 'every: 3d, window: { from: "02:00", to: "02:05", days: [sat, sun] }';
+    expect(messages(ten, 100, weekend)).toEqual([]);
+    expect(messages(ten, 101, weekend)[0]).toContain('101 groups need 10.1 calls a minute (101 in 10m a week)');
+  });
   it('counts one rotation for each opening, if the period is shorter', () => {
     expect(messages(ten, 50, 'every: 1h, window: { from: "02:00", to: "02:05" }')).toEqual([]);
     expect(messages(ten, 51, 'every: 1h, window: { from: "02:00", to: "02:05" }')).toHaveLength(1);
