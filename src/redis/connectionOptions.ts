@@ -10,10 +10,10 @@ import { SelectingRedis } from './selectingClient.ts';
 import { addressOptions, commonOptions, reconnectPauseMs } from './target.ts';
 
 /**
- * An address as in `REDIS_URL` (`redis://`, `rediss://` or `unix://`), ioredis's options, or an ioredis client with
- * `maxRetriesPerRequest: null`.
+ * An address as in `REDIS_URL` (`redis://`, `rediss://` or `unix://`), ioredis's options (with such an address as `url`, as
+ * in BullMQ), or an ioredis client with `maxRetriesPerRequest: null`.
  */
-export type Connection = string | RedisOptions | Redis | Cluster;
+export type Connection = string | (RedisOptions & { readonly url?: string }) | Redis | Cluster;
 
 export interface Opened {
   readonly redis: RedisClient;
@@ -28,6 +28,7 @@ const silenceMs = 15_000;
 /** For the reply to QUIT. */
 const quitMs = 500;
 
+const expected = 'expected a URL, options of ioredis, or a client of ioredis';
 const prefixReason = "BullMQ's keys begin with the option prefix";
 
 /** Throws a `TypeError` if the connection cannot do what the library promises. */
@@ -65,9 +66,12 @@ export function openConnection(connection: Connection): Opened {
       checkClient(connection);
       return connection;
     }
-    const { commandTimeout: _, keyPrefix, ...rest } = connection;
+    // JavaScript passes a variable that is not set.
+    if (typeof connection !== 'object' || connection === null) throw new TypeError(`connection: ${expected}`);
+    const { commandTimeout: _, keyPrefix, url, ...rest } = connection;
     if (keyPrefix) throw new TypeError(`connection: leave keyPrefix out: ${prefixReason}`);
-    return own(new SelectingRedis({ ...rest, ...options }));
+    const address = url === undefined ? {} : addressOptionsOf(url);
+    return own(new SelectingRedis({ ...rest, ...address, ...options }));
   }
 
   const redis = open();
@@ -102,7 +106,12 @@ async function end(client: RedisClient): Promise<void> {
 
 /** Not by its class: the client may come from another copy of ioredis. */
 function isClient(connection: Connection): connection is Redis | Cluster {
-  return typeof connection === 'object' && 'duplicate' in connection && typeof connection.duplicate === 'function';
+  return (
+    typeof connection === 'object' &&
+    connection !== null &&
+    'duplicate' in connection &&
+    typeof connection.duplicate === 'function'
+  );
 }
 
 /** The options with which a client cannot keep the library's promises, and what to do about each. */
@@ -125,7 +134,7 @@ const unsuitable: readonly [option: keyof RedisOptions, isWrong: (value: unknown
 function checkClient(client: Redis | Cluster): void {
   // A client of node-redis has a `duplicate` as well.
   if (typeof client.defineCommand !== 'function' || typeof client.evalsha !== 'function') {
-    throw new TypeError('connection: expected a URL, options of ioredis, or a client of ioredis');
+    throw new TypeError(`connection: ${expected}`);
   }
   if (client.status === 'end') throw new TypeError('connection: this client has been closed');
   const options: Partial<RedisOptions> = client.isCluster

@@ -46,6 +46,12 @@ for (const [name, open] of Object.entries(openers)) {
         expect(() => open(text)).toThrow(TypeError);
         expect(() => open(text)).toThrow(why);
         expect(() => open(text)).not.toThrow('hunter2');
+        expect(() => open({ url: text })).toThrow(why);
+      }
+    });
+    it('refuses a variable that is not set', () => {
+      for (const unset of [undefined, null]) {
+        expect(() => open(unset as unknown as Connection)).toThrow('expected a URL, options of ioredis, or a client');
       }
     });
     it('refuses a cluster whose keys have a prefix', () => {
@@ -67,11 +73,13 @@ for (const [name, open] of Object.entries(openers)) {
 
 it('uses the database that the address names, and no other if there is none of that number', async () => {
   const { port } = new URL(inject('redisUrl'));
-  const at = (rest: string) => {
-    const client = createRotationClient({ connection: `redis://127.0.0.1:${port}${rest}`, prefix: 'test-nobody' });
+  const open = (connection: Connection) => {
+    const client = createRotationClient({ connection, prefix: 'test-nobody' });
     onTestFinished(() => client.close());
     return client.current('vip');
   };
+  const at = (rest: string) => open(`redis://127.0.0.1:${port}${rest}`);
+  await expect(open({ url: `redis://127.0.0.1:${port}/1` })).rejects.toMatchObject({ code: 'invalid_request' });
   await expect(at('/1')).rejects.toMatchObject({ code: 'invalid_request' });
   await expect(at('?db=1')).rejects.toMatchObject({ code: 'invalid_request' });
   for (const rest of ['/99', '?db=99']) {
