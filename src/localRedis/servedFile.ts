@@ -4,11 +4,10 @@
  * is noticed: the data folder remembers its file, and a note in the system's folder for temporary files remembers the data
  * folder of each file. Without that note, only the usual folders are searched.
  */
-import { createHash } from 'node:crypto';
-import { existsSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { z } from 'zod';
+import { readNote, writeNote } from '../note.ts';
 import { RedisStartError } from '../redis/errors.ts';
 import { isEmbeddedRunning } from './embedded.ts';
 
@@ -38,31 +37,13 @@ export function findMismatch(dataDir: string, file: string): string | null {
 
 export function rememberServedFile(dataDir: string, file: string): void {
   writeFileSync(join(dataDir, noteName), `${JSON.stringify({ file })}\n`, { mode: 0o600 });
-  const path = folderNote(file);
-  try {
-    const draft = `${path}.${process.pid}`;
-    writeFileSync(draft, JSON.stringify({ folder: resolve(dataDir) }), { mode: 0o600, flag: 'wx' });
-    renameSync(draft, path);
-  } catch {
-    // The file system is read-only.
-  }
+  writeNote('data', file, { folder: resolve(dataDir) });
 }
 
 /** The data folder of the last start with this file, if a note says so. */
 function notedFolder(file: string): string[] {
-  const path = folderNote(file);
-  try {
-    // Anybody may write to that folder.
-    if (statSync(path).uid !== process.getuid?.()) return [];
-    return [folderSchema.parse(JSON.parse(readFileSync(path, 'utf8'))).folder];
-  } catch {
-    return [];
-  }
-}
-
-function folderNote(file: string): string {
-  const name = createHash('sha256').update(file).digest('hex').slice(0, 16);
-  return join(tmpdir(), `invite-rotator-${process.getuid?.() ?? 0}-${name}.data.json`);
+  const note = readNote('data', file, folderSchema);
+  return note === null ? [] : [note.folder];
 }
 
 /** Where a start beside the file, or in the folder above `config/`, keeps its data. */
