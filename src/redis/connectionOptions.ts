@@ -70,7 +70,7 @@ export function openConnection(connection: Connection): Opened {
     if (typeof connection !== 'object' || connection === null) throw new TypeError(`connection: ${expected}`);
     const { commandTimeout: _, keyPrefix, url, ...rest } = connection;
     if (keyPrefix) throw new TypeError(`connection: leave keyPrefix out: ${prefixReason}`);
-    const address = url === undefined ? {} : addressOptionsOf(url);
+    const address = url === undefined ? {} : addressOptionsOf(url, rest.db);
     return own(new SelectingRedis({ ...rest, ...address, ...options }));
   }
 
@@ -85,9 +85,10 @@ export function openConnection(connection: Connection): Opened {
   };
 }
 
-function addressOptionsOf(url: string): RedisOptions {
+/** `db`: where the address names none. */
+function addressOptionsOf(url: string, db: number | null = null): RedisOptions {
   const parsed = parseRedisUrl(url);
-  if (parsed.ok) return addressOptions(parsed.address);
+  if (parsed.ok) return addressOptions({ ...parsed.address, db: parsed.address.db ?? db });
   throw new TypeError(`connection: the address ${parsed.message}`);
 }
 

@@ -80,6 +80,8 @@ it('uses the database that the address names, and no other if there is none of t
   };
   const at = (rest: string) => open(`redis://127.0.0.1:${port}${rest}`);
   await expect(open({ url: `redis://127.0.0.1:${port}/1` })).rejects.toMatchObject({ code: 'invalid_request' });
+  const other = { url: `redis://127.0.0.1:${port}`, db: 99 };
+  await expect(open(other)).rejects.toMatchObject({ message: 'it has no database of that number' });
   await expect(at('/1')).rejects.toMatchObject({ code: 'invalid_request' });
   await expect(at('?db=1')).rejects.toMatchObject({ code: 'invalid_request' });
   for (const rest of ['/99', '?db=99']) {
