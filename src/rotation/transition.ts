@@ -260,13 +260,18 @@ function giveUp(record: GroupRecord, work: Work, failure: Failure, nowMs: number
   // A failed one-off does not move the schedule, unless it leaves behind a link that may be dead.
   const moves = work.kind === 'scheduled' || (record.uncertain !== null && retryAt < (record.dueAt ?? 0));
   const dueAt = record.dueAt !== null && moves ? retryAt : record.dueAt;
-  const readDueAt = work.kind !== 'request' && record.adopt ? retryAt : record.readDueAt;
+  const reads = work.kind !== 'request' && record.adopt;
+  const readDueAt = reads ? retryAt : record.readDueAt;
+  // Otherwise the settler would read again at once, without end.
+  const owedAt = record.verificationOwedAt;
+  const verificationOwedAt = reads && owedAt !== null ? Math.max(owedAt, retryAt) : owedAt;
   const nextAttemptAt = work.kind === 'verification' ? readDueAt : dueAt;
   const { code, message, httpStatus } = failure;
   const failed = {
     ...record,
     dueAt,
     readDueAt,
+    verificationOwedAt,
     failures: record.failures + 1,
     failure: { code, message, httpStatus, at: nowMs, since, count, nextAttemptAt },
   };

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { newRecord } from '../../src/groups/record.ts';
+import { newRecord, settleAt } from '../../src/groups/record.ts';
 import { unknown } from '../support/outcomes.ts';
 import {
   attempt,
@@ -63,6 +63,16 @@ describe('giving up', () => {
   });
   it('before a first rotation also postpones the first read', () => {
     expect(giveUp(unread, scheduled, error).record).toMatchObject({ dueAt: t + 300_000, readDueAt: t + 300_000 });
+  });
+  it('on the first read after Redis was emptied, leaves nothing to be settled before the next try', () => {
+    const lost = { ...unread, verificationOwedAt: t - 1 };
+    for (const work of [verification, scheduled]) {
+      expect(settleAt(giveUp(lost, work, error).record)).toBe(t + 300_000);
+    }
+    expect(settleAt(giveUp({ ...unread, verificationOwedAt: t + hourMs }, verification, error).record)).toBe(
+      t + hourMs,
+    );
+    expect(settleAt(giveUp(lost, request(), error).record)).toBe(t - 1);
   });
   it('publishes nothing for a WhatsApp group whose id names another one', () => {
     const { record, events } = giveUp({ ...settled, removedAt: t, replaced: true }, scheduled, error);
