@@ -57,8 +57,9 @@ export async function waitForAll(waiting: Waiting, pushed: readonly Pushed[]): P
     const ends = await Promise.all(
       pushed.map(async (one) => {
         const end = await waitForOne(waiting, one, progress);
-        if (end !== 'waiting') pending.delete(one.oneOff);
-        progress.step(end !== 'failed');
+        if (end === 'waiting') return end;
+        pending.delete(one.oneOff);
+        progress.step(end === 'done');
         return end;
       }),
     );

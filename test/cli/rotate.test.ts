@@ -64,6 +64,7 @@ describe('on a terminal', () => {
     expect(await waiting.ended).toBe(130);
     const shown = waiting.shown();
     expect(shown).toContain('1 request stays queued (vip)');
+    expect(shown).not.toContain('1 of 1 done');
     expect(shown.lastIndexOf('\x1b[?25h')).toBeGreaterThan(shown.lastIndexOf('\x1b[?25l'));
     expect(shown).not.toMatch(/^ +at /m);
   });
