@@ -129,14 +129,15 @@ function schemaFrom(file: string): string {
 }
 
 function report(file: string, { config }: InitOptions, { instance, groups }: Found): string {
-  const command = (name: string) => `invite-rotator ${name}${config === undefined ? '' : ` --config ${config}`}`;
+  const command = (name: string) =>
+    `invite-rotator ${name}${config === undefined ? '' : ` --config ${forShell(config)}`}`;
   const count = groups.length === 1 ? '1 group' : `${groups.length} groups`;
   const steps =
     groups.length > 0
       ? ['remove the groups whose links are to stay as they are']
       : [
           instance === null ? 'put the name of your instance into the file' : null,
-          `set ${tokenEnv}, then append your groups: ${command('groups --yaml')} >> ${file}`,
+          `set ${tokenEnv}, then append your groups: ${command('groups --yaml')} >> ${forShell(file)}`,
           'remove the example',
         ].filter((step) => step !== null);
   steps.push(
@@ -145,4 +146,9 @@ function report(file: string, { config }: InitOptions, { instance, groups }: Fou
   );
   const title = groups.length > 0 ? `Wrote ${file} with ${count} of ${instance}.` : `Wrote ${file} with an example.`;
   return `${title}\nNext:\n${steps.map((step, i) => `${i + 1}. ${step}\n`).join('')}`;
+}
+
+/** A path as one word of a command that people copy. */
+function forShell(path: string): string {
+  return /^[\w@%+=:,./-]+$/.test(path) ? path : `'${path.replaceAll("'", `'\\''`)}'`;
 }

@@ -56,12 +56,13 @@ it.each([
   ['when RyzeAPI refuses', { RYZE_TOKEN: 'wrong' }, 'No groups were listed: Invalid token (unauthorized): '],
 ])('writes an example %s, and says what to do next', async (_, env, why) => {
   const { standIn, folder, ends } = await makeOnlineRig({ groups });
-  const file = join(folder, 'a/b/mine.yaml');
+  const file = join(folder, "a/b o'b/mine.yaml");
   const { code, stdout, stderr } = await ends(['init', '--config', file, '--base-url', standIn.url], env);
   expect(code).toBe(0);
   expect(stderr).toContain(why);
   expect(stdout).toContain('put the name of your instance into the file');
-  expect(stdout).toContain(`invite-rotator groups --yaml --config ${file} >> ${file}`);
+  const quoted = `'${file.replace("'", `'\\''`)}'`;
+  expect(stdout).toContain(`invite-rotator groups --yaml --config ${quoted} >> ${quoted}`);
   expect(parse(readFileSync(file, 'utf8'))).toMatchObject({ groups: [{ id: 'example', enabled: false }] });
   expect((await loadConfig(file)).ok).toBe(true);
 });
