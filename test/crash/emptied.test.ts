@@ -99,6 +99,8 @@ it('publishes the live link of a group whose reset was in flight when Redis was 
   await server.redis.flushall();
   const newest = () => rig.events.slice(before).findLast(({ group }) => group === 'g0');
   await until('the live link', () => newest()?.inviteCode === rig.standIn.codeOf(jids[0]!), { withinMs: 20_000 });
+  // Redis has lost the lock of the call in flight with everything else.
+  await until('its answer', () => rig.standIn.log.of({ endpoint: 'reset' })[0]?.end);
   expect(await rig.rotate('g0')).toBe('completed');
   await until('the live link', () => newest()?.inviteCode === rig.standIn.codeOf(jids[0]!));
   expect(rig.standIn.log.maxResetsInFlight(jids[0]!)).toBe(1);
