@@ -112,14 +112,18 @@ export function createRequester(db: Database, duplicate: () => RedisClient): Req
       position: null,
     };
     if (link === null) return null;
-    const replaced = found.code === null ? null : ((await findLink(db, found.code))?.replaced ?? null);
+    const replaced = await replacementOf(found.code);
     if (replaced === null && !isAnswered(record, asked, nowMs)) return null;
     return { status: 'satisfied', group: found.entry.group, ...link, ...replacedFields(replaced) };
   }
 
   async function targetOf({ recordId, entry, code }: FoundGroup): Promise<Target> {
-    const replaced = code === null ? null : ((await findLink(db, code))?.replaced ?? null);
-    return { group: entry.group, instance: entry.instance, recordId, code, replaced };
+    return { group: entry.group, instance: entry.instance, recordId, code, replaced: await replacementOf(code) };
+  }
+
+  /** How the link that names a group was replaced. Null: it was not, or the group has another kind of name. */
+  async function replacementOf(code: string | null): Promise<Replacement | null> {
+    return code === null ? null : ((await findLink(db, code))?.replaced ?? null);
   }
 
   /** The instance with the most groups, because its phone is the most likely to be a member of any. */
