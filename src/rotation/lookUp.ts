@@ -8,7 +8,7 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
-import { type FailedCall, judgeFailure, openGate } from '../budget/gate.ts';
+import type { FailedCall } from '../budget/gate.ts';
 import { errorCodes } from '../contract/errorCodes.ts';
 import type { LinkReason } from '../contract/event.ts';
 import type { GroupRecord } from '../groups/record.ts';
@@ -16,7 +16,7 @@ import { redisTime } from '../redis/database.ts';
 import { type CallFailure, type CallOutcome, type Failure, isFailure } from '../ryze/outcome.ts';
 import { policies } from '../ryze/policy.ts';
 import { isReplaced } from './revision.ts';
-import { retryDelayMs } from './rotate.ts';
+import { elsewhereMs, hasNewToken, judge, retryDelayMs } from './rotate.ts';
 import { transition } from './transition.ts';
 import type { JobProgress, JobResult, RotationDependencies, Transition } from './types.ts';
 
@@ -44,8 +44,6 @@ const askedPollMs = 250;
 const notFoundMs = 60_000;
 /** For how long it is remembered which group a link is of, if the group's record does not learn the link. */
 const foundMs = 10 * 60_000;
-/** How long to wait for another process to act first. */
-const elsewhereMs = 5_000;
 /** Times that a call may have to ask for another slot. */
 const maxSteps = 5;
 
@@ -130,16 +128,9 @@ async function afterFailure(
   // Its bucket is closed by now: asking for the next slot says for how long.
   if (scope === 'token') return null;
   if (evidence !== null) {
-    if (blamesToken && deps.refreshToken(instance) !== token) {
-      const opened = await openGate(deps, instance);
-      if (opened !== null) deps.onGateOpened(instance, opened);
-      return null;
-    }
-    const { verdict, change, gate } = await judgeFailure(deps, instance, evidence);
-    if (change === 'closed') deps.onGateClosed(instance, gate);
-    if (change === 'extended') deps.onGateExtended(instance, gate);
+    if (blamesToken && (await hasNewToken(deps, instance, token))) return null;
     // The gate is closed by now: asking for the next slot says for how long.
-    if (verdict === 'paused') return null;
+    if ((await judge(deps, instance, evidence)).verdict === 'paused') return null;
   }
   return retried || isOfInstance(failure) ? retryOrGiveUp(deps, failure, past) : { status: 'notFound', failure };
 }

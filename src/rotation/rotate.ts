@@ -22,7 +22,7 @@ const maxSteps = 25;
 /** For how long a failure is doubted. */
 const doubtMs = 2_000;
 /** How long to wait for another process to act first. */
-const elsewhereMs = 5_000;
+export const elsewhereMs = 5_000;
 
 const elsewhere: JobResult = { status: 'wait', ms: elsewhereMs, why: 'elsewhere' };
 /** The group's id names another WhatsApp group by now: the job finds that one when it runs again. */
@@ -186,12 +186,8 @@ async function afterFailure(
   const { scope, retried, blamesToken } = policies[failure.code];
   // Its bucket is closed by now: asking for the next slot says for how long.
   if (scope === 'token') return null;
-  if (blamesToken && deps.refreshToken(instance.name) !== token) {
-    const opened = await openGate(deps, instance.name);
-    if (opened !== null) deps.onGateOpened(instance.name, opened);
-    return null;
-  }
-  const judged = evidence === null ? null : await judge(run, instance.name, evidence);
+  if (blamesToken && (await hasNewToken(deps, instance.name, token))) return null;
+  const judged = evidence === null ? null : await judge(deps, instance.name, evidence);
   // The gate is closed by now: asking for the next slot says for how long.
   if (judged?.verdict === 'paused') return null;
   if (work.kind === 'verification' && (sent !== 'adopt' || retried)) {
@@ -227,7 +223,16 @@ export function retryDelayMs(tries: number, retry: RetryConfig, random: () => nu
   return Math.round(random() * bound);
 }
 
-async function judge({ deps }: Run, instance: string, evidence: FailedCall) {
+/** Whether the instance has another token by now. If so, its gate is open again. */
+export async function hasNewToken(deps: RotationDependencies, instance: string, token: string): Promise<boolean> {
+  if (deps.refreshToken(instance) === token) return false;
+  const opened = await openGate(deps, instance);
+  if (opened !== null) deps.onGateOpened(instance, opened);
+  return true;
+}
+
+/** Judges whose failure it is, and reports what that does to the instance's gate. */
+export async function judge(deps: RotationDependencies, instance: string, evidence: FailedCall) {
   const judgement = await judgeFailure(deps, instance, evidence);
   if (judgement.change === 'closed') deps.onGateClosed(instance, judgement.gate);
   if (judgement.change === 'extended') deps.onGateExtended(instance, judgement.gate);
