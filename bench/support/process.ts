@@ -7,6 +7,8 @@ export interface Child {
   readonly pid: number;
   /** Sends SIGTERM and waits until the process has ended. */
   stop(): Promise<void>;
+  /** Sends SIGKILL and waits until the process has ended. */
+  kill(): Promise<void>;
 }
 
 const running = new Set<ReturnType<typeof spawn>>();
@@ -34,11 +36,9 @@ export async function startChild(
       onLine(line);
     });
   });
-  return {
-    pid: child.pid ?? 0,
-    async stop() {
-      child.kill('SIGTERM');
-      await ended;
-    },
+  const end = async (signal: NodeJS.Signals) => {
+    child.kill(signal);
+    await ended;
   };
+  return { pid: child.pid ?? 0, stop: () => end('SIGTERM'), kill: () => end('SIGKILL') };
 }
