@@ -3,6 +3,7 @@
  * line is wider than it; with `rows`, there are no more lines than it has. Pure.
  */
 import { styleText } from 'node:util';
+import { type GroupState, groupStates } from '../groups/states.ts';
 import { type Cause, causesOf } from '../status/attention.ts';
 import {
   budgetText,
@@ -16,7 +17,7 @@ import {
   remarksText,
   span,
 } from '../status/format.ts';
-import { type GroupState, groupStates, type Status } from '../status/status.ts';
+import type { Status } from '../status/status.ts';
 import { plainTable } from './table.ts';
 import { fitText, oneLine, wrapText } from './textWidth.ts';
 

@@ -1,8 +1,8 @@
 /**
  * Reads and writes group records and registrations. A change is a pure function of what it reads, saved by
  * compare-and-set: if anything that it has read was changed meanwhile, it is computed again. Records, their places in
- * the planner's indexes, their events, the history of their links and the index of links are written in one atomic step.
- * Publishing the events is the outbox's job.
+ * the planner's indexes and in those of the status, their events, the history of their links and the index of links are
+ * written in one atomic step. Publishing the events is the outbox's job.
  */
 import type { LinkEvent } from '../contract/event.ts';
 import type { Database } from '../redis/database.ts';
@@ -21,6 +21,7 @@ import {
   verifyAt,
 } from './record.ts';
 import { parseHistory, rememberedMs, withRevisions } from './revisions.ts';
+import { statusScores } from './statusIndexes.ts';
 
 const loadLua = loadScript('load', import.meta.url);
 const saveLua = loadScript('save', import.meta.url);
@@ -161,10 +162,10 @@ export function createGroupStore({ redis, keys }: Database): GroupStore {
         if (after.removedAt !== null) writes.push(['EXPIRE', key, String(historyMs / 1_000)]);
         else if (reindex) writes.push(['PERSIST', key]);
       }
-      const [from, to] = [indexTimes(record, keys), indexTimes(after ?? newRecord, keys)];
+      const [from, to] = [indexScores(record, keys), indexScores(after ?? newRecord, keys)];
       for (const index of from.keys()) if (!to.has(index)) writes.push(['ZREM', index, recordId]);
-      for (const [index, atMs] of to) {
-        if (reindex || from.get(index) !== atMs) writes.push(['ZADD', index, String(atMs), recordId]);
+      for (const [index, score] of to) {
+        if (reindex || from.get(index) !== score) writes.push(['ZADD', index, String(score), recordId]);
       }
       for (const queue of after?.entry?.queues ?? []) {
         for (const event of eventsOf.get(recordId) ?? [])
@@ -243,18 +244,28 @@ export function createGroupStore({ redis, keys }: Database): GroupStore {
     registration: async (group) => parseRegistration(await redis.hget(keys.registered, group)),
 
     async forget(groups) {
-      if (groups.length > 0) await redis.hdel(keys.registered, ...groups);
+      for (const some of inChunks(groups)) await redis.hdel(keys.registered, ...some);
     },
 
     async registrations(groups) {
-      if (groups === undefined) {
-        const all = Object.entries(await redis.hgetall(keys.registered));
-        return new Map(all.map(([group, json]) => [group, parseRegistration(json)]));
+      const known = new Map<string, Registration | null>();
+      for (const some of inChunks(groups ?? (await redis.hkeys(keys.registered)))) {
+        const found = await redis.hmget(keys.registered, ...some);
+        for (const [i, group] of some.entries()) {
+          // One that was deleted meanwhile is not among all.
+          if (groups !== undefined || found[i] != null) known.set(group, parseRegistration(found[i]));
+        }
       }
-      const found = groups.length === 0 ? [] : await redis.hmget(keys.registered, ...groups);
-      return new Map(groups.map((group, i) => [group, parseRegistration(found[i])]));
+      return known;
     },
   };
+}
+
+/** Registrations read at once: so many block neither Redis nor this process. */
+const chunk = 500;
+
+function* inChunks<T>(items: readonly T[]): Generator<readonly T[]> {
+  for (let from = 0; from < items.length; from += chunk) yield items.slice(from, from + chunk);
 }
 
 /** The code by which the file names a group whose WhatsApp group is not known yet. */
@@ -265,6 +276,11 @@ function codeInFile({ entry, jid, duplicateOf }: GroupRecord): string | null {
 
 function isNewLink({ type }: LinkEvent): boolean {
   return type === 'link.rotated' || type === 'link.changed';
+}
+
+/** The record's scores in all indexes, by the index's key. */
+function indexScores(record: GroupRecord, keys: Keys): ReadonlyMap<string, number> {
+  return new Map([...indexTimes(record, keys), ...statusScores(record, keys)]);
 }
 
 /** The record's times in the planner's indexes, by the index's key. Pure. */

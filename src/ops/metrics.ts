@@ -4,7 +4,8 @@
  * every process shows the same values.
  */
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
-import { type GroupStatus, groupStates, type Status } from '../status/status.ts';
+import { groupStates } from '../groups/states.ts';
+import type { GroupStatus, Status } from '../status/status.ts';
 import type { Observer } from './observer.ts';
 import { type Health, judge, readinessReasons } from './readiness.ts';
 

@@ -3,6 +3,8 @@
  * the groups, most urgent first. Rendered on the server; works without scripts and loads nothing else. Everything from
  * outside is escaped.
  */
+
+import { type GroupState, groupStates } from '../groups/states.ts';
 import { type Cause, causesOf } from '../status/attention.ts';
 import {
   budgetText,
@@ -15,14 +17,7 @@ import {
   remarksText,
   span,
 } from '../status/format.ts';
-import {
-  type GroupState,
-  type GroupStatus,
-  groupStates,
-  type InstanceStatus,
-  type Status,
-  type WorkerStatus,
-} from '../status/status.ts';
+import type { GroupStatus, InstanceStatus, Status, WorkerStatus } from '../status/status.ts';
 import { type Html, html } from '../web/html.ts';
 import {
   bar,

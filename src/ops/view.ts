@@ -1,6 +1,8 @@
 /** Which groups the status page lists: its query, and the addresses of other views. Pure. */
+
+import { type GroupState, groupStates } from '../groups/states.ts';
 import type { Filter } from '../status/attention.ts';
-import { type GroupState, type GroupStatus, groupStates, type Status } from '../status/status.ts';
+import type { GroupStatus, Status } from '../status/status.ts';
 
 export interface View {
   /** Words; a group is listed if it contains each of them, in any case. */

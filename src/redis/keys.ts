@@ -39,6 +39,18 @@ export function makeKeys(prefix: string) {
     verifications: (instance: string) => `${root}:verifications:${instance}`,
     /** Sorted set, record id of an unsettled attempt by the time at which it can be settled. */
     unsettled: `${root}:unsettled`,
+    /** Sorted set, record id by its state (`groups/states.ts`). */
+    states: (instance: string) => `${root}:states:${instance}`,
+    /** Sorted set, record id by the start of its link, of groups that have a schedule. */
+    linkStarts: (instance: string) => `${root}:link-starts:${instance}`,
+    /** The same by the time at which the link is two periods old. */
+    linkPeriods: (instance: string) => `${root}:link-periods:${instance}`,
+    /** String: present once all groups that older versions stored have been counted. */
+    statesIndexed: `${root}:states-indexed`,
+    /** String: how far the recount of the groups' states has come (`groups/recount.ts`). */
+    recount: `${root}:recount`,
+    /** String with expiry: a worker recounts now. */
+    recounting: `${root}:recounting`,
     /** Sorted set, slot id by the time at which the slot is free again. `bucket`: hash of a token. */
     slots: (bucket: string) => `${root}:slots:${bucket}`,
     /** Hash: what is known of the server's own count for this token. */

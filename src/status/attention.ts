@@ -3,9 +3,10 @@
  * token.
  */
 import { plannerQueue, rotationsQueue } from '../contract/queueNames.ts';
+import type { GroupState } from '../groups/states.ts';
 import { adviceFor } from '../ryze/policy.ts';
 import { consumerAdvice, growsUnconsumed, plural, publishAdvice, unreadableAdvice } from './format.ts';
-import { type GroupState, type GroupStatus, type InstanceStatus, type Status, totalOf } from './status.ts';
+import { type GroupStatus, type InstanceStatus, type Status, totalOf } from './status.ts';
 
 export interface Cause {
   /** The same as long as the cause lasts. */

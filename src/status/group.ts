@@ -4,10 +4,11 @@ import { scheduleText } from '../config/scheduleText.ts';
 import type { LinkReason } from '../contract/event.ts';
 import { type Revision, readHistory } from '../groups/history.ts';
 import { type GroupRecord, newRecord } from '../groups/record.ts';
+import type { GroupState } from '../groups/states.ts';
 import { createGroupStore, RecordError, readable } from '../groups/store.ts';
 import { redactCodes } from '../log.ts';
 import type { Database } from '../redis/database.ts';
-import { type GroupState, type GroupStatus, groupStatus, unreadableStatus } from './status.ts';
+import { type GroupStatus, groupStatus, unreadableStatus } from './status.ts';
 
 /** One revision of the link. */
 export interface HistoryEntry {

@@ -19,31 +19,10 @@ import { type LinkReason, linkEvent } from '../contract/event.ts';
 import { queuesOf, rotationsQueue } from '../contract/queueNames.ts';
 import { readLiveWorkers, type WorkerNote } from '../groups/files.ts';
 import { type GroupRecord, newRecord } from '../groups/record.ts';
+import { type GroupState, groupStates, stateAt, stateScore } from '../groups/states.ts';
+import { periodOf } from '../groups/statusIndexes.ts';
 import { createGroupStore, RecordError, readable } from '../groups/store.ts';
 import { type Database, redisTime } from '../redis/database.ts';
-import { nextDue } from '../schedule/schedule.ts';
-
-/** Most urgent first. */
-export const groupStates = [
-  /** This version cannot read the group's record in Redis. */
-  'unreadable_record',
-  /** A reset had no answer, so the link may have changed. */
-  'uncertain',
-  /** The same WhatsApp group as another. */
-  'duplicate',
-  /** The last rotation failed. */
-  'failing',
-  /** The rotation has been due for longer than the planner needs. */
-  'overdue',
-  'rotating',
-  /** The API has never shown the link, or failed to show it several times in a row. */
-  'unverified',
-  /** No link has been published yet. */
-  'new',
-  'fresh',
-  'disabled',
-] as const;
-export type GroupState = (typeof groupStates)[number];
 
 export interface GroupStatus {
   readonly group: string;
@@ -122,11 +101,6 @@ export interface Status {
   /** Live workers, the longest-running first. */
   readonly workers: readonly WorkerStatus[];
 }
-
-/** A tick, a call and some waiting may pass between the due time and the rotation. */
-const overdueAfterMs = 60_000;
-/** Occasional failed reads are normal. */
-const unverifiedAfter = 3;
 
 export async function readStatus(db: Database, config: Config): Promise<Status> {
   const queues = openQueues(db);
@@ -227,9 +201,9 @@ export function groupStatus(group: GroupConfig, record: GroupRecord, nowMs: numb
     title: group.title,
     instance: group.instance,
     jid: record.jid ?? (group.identifier.kind === 'jid' ? group.identifier.jid : null),
-    state: stateOf(group, record, nowMs),
+    state: stateAt(stateScore(record, group.enabled), nowMs),
     linkAgeMs: rotatedAt === null ? null : nowMs - rotatedAt,
-    periodMs: group.enabled && rotatedAt !== null ? periodFrom(group, rotatedAt) : null,
+    periodMs: group.enabled && rotatedAt !== null ? periodOf(group.schedule, rotatedAt) : null,
     revision,
     linkBy: reason,
     nextRotationAt: dueAt === null || !group.enabled ? null : new Date(dueAt).toISOString(),
@@ -243,33 +217,6 @@ export function groupStatus(group: GroupConfig, record: GroupRecord, nowMs: numb
     unverified,
     duplicateOf,
   };
-}
-
-/** Evaluating a cron expression takes a tenth of a millisecond, so each group's period is kept until its link changes. */
-const periods = new WeakMap<GroupConfig, { readonly fromMs: number; readonly periodMs: number }>();
-
-function periodFrom(group: GroupConfig, fromMs: number): number {
-  const known = periods.get(group);
-  if (known?.fromMs === fromMs) return known.periodMs;
-  const periodMs = nextDue(group.schedule, fromMs) - fromMs;
-  periods.set(group, { fromMs, periodMs });
-  return periodMs;
-}
-
-function stateOf(group: GroupConfig, record: GroupRecord, nowMs: number): GroupState {
-  const { attempt } = record;
-  const isLeased = attempt !== null && attempt.leaseUntil > nowMs;
-  // The process that made this reset is gone: the reset may have taken effect.
-  const isAbandoned = attempt?.call === 'reset' && !isLeased;
-  if (record.uncertain !== null || isAbandoned) return 'uncertain';
-  if (record.duplicateOf !== null) return 'duplicate';
-  if (isLeased) return 'rotating';
-  if (record.failure !== null) return 'failing';
-  if (!group.enabled) return 'disabled';
-  if (record.dueAt !== null && record.dueAt + overdueAfterMs < nowMs) return 'overdue';
-  const isNeverShown = record.link === null && record.unverified > 0;
-  if (isNeverShown || record.unverified >= unverifiedAfter) return 'unverified';
-  return record.revision === null ? 'new' : 'fresh';
 }
 
 async function instanceStatus(

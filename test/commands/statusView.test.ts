@@ -5,7 +5,8 @@ import { renderGroup } from '../../src/commands/statusOfGroup.ts';
 import { renderStatus } from '../../src/commands/statusView.ts';
 import { plainTable } from '../../src/commands/table.ts';
 import { fitText, textWidth, wrapText } from '../../src/commands/textWidth.ts';
-import { groupStates, type Status } from '../../src/status/status.ts';
+import { groupStates } from '../../src/groups/states.ts';
+import type { Status } from '../../src/status/status.ts';
 import { badDay, detail, group, healthy, instance } from '../ops/samples.ts';
 
 const file = { file: '/etc/rotation.yaml', hash: 'abc' };

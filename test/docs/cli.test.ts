@@ -4,8 +4,8 @@ import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { expect, it } from 'vitest';
+import { groupStates } from '../../src/groups/states.ts';
 import { judge, readinessReasons } from '../../src/ops/readiness.ts';
-import { groupStates } from '../../src/status/status.ts';
 import { well } from '../ops/samples.ts';
 import { cli } from '../support/cli.ts';
 

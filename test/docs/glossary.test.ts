@@ -11,9 +11,10 @@ import { createScanner } from 'typescript/unstable/ast/scanner';
 import { describe, expect, it } from 'vitest';
 import { renderStatus } from '../../src/commands/statusView.ts';
 import { errorCodes } from '../../src/contract/errorCodes.ts';
+import { groupStates } from '../../src/groups/states.ts';
 import { createMetrics } from '../../src/ops/metrics.ts';
 import { renderPage } from '../../src/ops/page.ts';
-import { groupStates, type Status } from '../../src/status/status.ts';
+import type { Status } from '../../src/status/status.ts';
 import { badDay, group, instance, well } from '../ops/samples.ts';
 import { cli } from '../support/cli.ts';
 

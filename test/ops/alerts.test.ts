@@ -3,8 +3,8 @@ import { readFileSync } from 'node:fs';
 import { expect, it } from 'vitest';
 import { parse } from 'yaml';
 import { errorCodes } from '../../src/contract/errorCodes.ts';
+import { groupStates } from '../../src/groups/states.ts';
 import { createMetrics } from '../../src/ops/metrics.ts';
-import { groupStates } from '../../src/status/status.ts';
 import { healthy, instance, well } from './samples.ts';
 
 interface Rule {

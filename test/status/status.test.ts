@@ -2,9 +2,10 @@ import { Queue } from 'bullmq';
 import { expect, it, onTestFinished } from 'vitest';
 import type { GroupConfig } from '../../src/config/config.ts';
 import { type GroupRecord, newRecord } from '../../src/groups/record.ts';
+import type { GroupState } from '../../src/groups/states.ts';
 import type { Schedule } from '../../src/schedule/schedule.ts';
 import { weekdays } from '../../src/schedule/window.ts';
-import { type GroupState, groupStatus, readStatus } from '../../src/status/status.ts';
+import { groupStatus, readStatus } from '../../src/status/status.ts';
 import { configOf, jid, line, registryRig } from '../groups/registryRig.ts';
 import { eventOf } from '../support/event.ts';
 
