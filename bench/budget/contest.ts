@@ -77,37 +77,48 @@ export async function setStage(limit: Limit, groups: number): Promise<Stage> {
   };
 }
 
-/** The program itself; `onDenied` counts the slots that were not granted. */
+/** The program itself, with this file. Ready once it has started. */
+export async function startProgram(
+  { folder, redisPath }: Stage,
+  yaml: string,
+  env: Readonly<Record<string, string>> = {},
+  onLine: (line: string) => void = () => {},
+): Promise<Child> {
+  const file = join(folder, 'rotation.yaml');
+  writeFileSync(file, yaml);
+  const cli = fileURLToPath(new URL('../../../dist/cli.js', import.meta.url));
+  return await startChild(
+    [cli, 'start'],
+    { TOKEN: token, REDIS_URL: `unix://${redisPath}`, ROTATOR_CONFIG: file, ...env },
+    onLine,
+    (line) => line.includes('"started"'),
+  );
+}
+
+/** `onDenied` counts the slots that were not granted. */
 export async function startRotator(
-  { folder, redisPath, standIn }: Stage,
+  stage: Stage,
   limit: Limit,
   groups: { readonly due: number; readonly resting: number },
   concurrency: number,
   onDenied: () => void = () => {},
 ): Promise<Child> {
-  const file = join(folder, 'rotation.yaml');
   const entries = Array.from({ length: groups.due + groups.resting }, (_, i) => {
     const firstSeen = i < groups.due ? 'rotate' : 'wait';
     return `  - { id: g${i}, identifier: ${jidOf(i)}, firstSeen: ${firstSeen} }`;
   });
   const rateLimit = `max: ${limit.max}, per: ${limit.perMs}ms, reserve: ${limit.max / 10}`;
-  writeFileSync(
-    file,
-    `api: { baseUrl: "${standIn.url}" }
+  return await startProgram(
+    stage,
+    `api: { baseUrl: "${stage.standIn.url}" }
 instances: [{ name: bot, tokenEnv: TOKEN, concurrency: ${concurrency}, rateLimit: { ${rateLimit} } }]
 defaults: { every: 30d }
 groups:\n${entries.join('\n')}
 verify: off\n`,
-  );
-  const cli = fileURLToPath(new URL('../../../dist/cli.js', import.meta.url));
-  const env = { TOKEN: token, REDIS_URL: `unix://${redisPath}`, LOG_LEVEL: 'trace', ROTATOR_CONFIG: file };
-  return await startChild(
-    [cli, 'start'],
-    env,
+    { LOG_LEVEL: 'trace' },
     (line) => {
       if (line.includes('"budget.denied"')) onDenied();
     },
-    (line) => line.includes('"started"'),
   );
 }
 

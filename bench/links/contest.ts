@@ -1,11 +1,9 @@
 /** One contender in one run: a real worker process, a real consumer, a real Redis and the stand-in for RyzeAPI. */
-import { writeFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { type Job, Queue, Worker } from 'bullmq';
 import { consumeLinks } from '../../src/client/consumer.ts';
-import { jidOf, type Stage, setStage, token } from '../budget/contest.ts';
+import { jidOf, type Stage, setStage, startProgram, token } from '../budget/contest.ts';
 import { type Child, startChild } from '../support/process.ts';
 import { causeOf, type DeadSpan, deadSpans } from './deadTime.ts';
 import { type Cause, type Plan, type Step, settleTimeMs, timeoutMs } from './plan.ts';
@@ -150,28 +148,16 @@ function plainOn({ redisPath, standIn }: Stage): Start {
     );
 }
 
-function rotatorOn({ folder, redisPath, standIn }: Stage, groups: number): Start {
-  const file = join(folder, 'rotation.yaml');
+function rotatorOn(stage: Stage, groups: number): Start {
   const entries = Array.from({ length: groups }, (_, i) => `  - { id: g${i}, identifier: ${jidOf(i)} }`);
   const rateLimit = `max: ${limit.max}, per: ${limit.perMs}ms, reserve: ${limit.max / 10}`;
-  writeFileSync(
-    file,
-    `api: { baseUrl: "${standIn.url}", timeout: ${timeoutMs}ms, settleTime: ${settleTimeMs}ms }
+  const yaml = `api: { baseUrl: "${stage.standIn.url}", timeout: ${timeoutMs}ms, settleTime: ${settleTimeMs}ms }
 instances: [{ name: bot, tokenEnv: TOKEN, concurrency: ${concurrency}, rateLimit: { ${rateLimit} } }]
 defaults: { every: 30d, firstSeen: wait }
 verify: { every: ${hourMs}ms }
 ops: off
-groups:\n${entries.join('\n')}\n`,
-  );
-  const cli = fileURLToPath(new URL('../../../dist/cli.js', import.meta.url));
-  const env = { TOKEN: token, REDIS_URL: `unix://${redisPath}`, ROTATOR_CONFIG: file };
-  return () =>
-    startChild(
-      [cli, 'start'],
-      env,
-      () => {},
-      (line) => line.includes('"started"'),
-    );
+groups:\n${entries.join('\n')}\n`;
+  return () => startProgram(stage, yaml);
 }
 
 interface Observed {

@@ -13,6 +13,7 @@ import { createGroupStore, type GroupStore } from '../../src/groups/store.ts';
 import { startEmbeddedRedis } from '../../src/localRedis/embedded.ts';
 import { tick } from '../../src/planner/planner.ts';
 import { createDatabase } from '../../src/redis/database.ts';
+import { counted, repeated, timed } from '../support/measure.ts';
 
 export interface TickCosts {
   readonly groups: number;
@@ -57,7 +58,7 @@ export async function measureTicks(count: number): Promise<TickCosts> {
 
     const run = () => tick({ ...db, store, budget, config: edited, tokenOf: () => 'a-token', queueOf: () => queue });
     for (let i = 0; i < 5; i++) await run();
-    const idle = await repeated(redis, run, async () => {});
+    const idle = await repeated(redis, ticks, run);
     let next = 0;
     const makeDue = async () => {
       await queue.drain(true);
@@ -68,7 +69,7 @@ export async function measureTicks(count: number): Promise<TickCosts> {
         }));
       }
     };
-    const busy = await repeated(redis, run, makeDue);
+    const busy = await repeated(redis, ticks, run, makeDue);
     return {
       groups: count,
       parseMs,
@@ -109,33 +110,6 @@ async function adoptAll(store: GroupStore, { groups }: Config): Promise<void> {
       ),
     );
   }
-}
-
-/** The median of many runs. */
-async function repeated(redis: Redis, run: () => Promise<unknown>, prepare: () => Promise<void>) {
-  const times: number[] = [];
-  let commands = 0;
-  for (let i = 0; i < ticks; i++) {
-    await prepare();
-    const [used, [ms]] = await counted(redis, () => timed(run));
-    times.push(ms);
-    commands = Math.max(commands, used);
-  }
-  return { ms: times.sort((a, b) => a - b)[Math.floor(ticks / 2)] ?? 0, commands };
-}
-
-async function timed<T>(run: () => Promise<T> | T): Promise<readonly [number, T]> {
-  const from = performance.now();
-  const result = await run();
-  return [performance.now() - from, result];
-}
-
-/** Commands that clients sent during the run, without those inside scripts. */
-async function counted<T>(redis: Redis, run: () => Promise<T>): Promise<readonly [number, T]> {
-  const total = async () => Number(/total_commands_processed:(\d+)/.exec(await redis.info('stats'))?.[1]);
-  const before = await total();
-  const result = await run();
-  return [(await total()) - before - 1, result];
 }
 
 function heapMb(): number {
