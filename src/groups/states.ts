@@ -80,6 +80,9 @@ function scoreOf(number: number, atMs: number | null): number {
   return number * rankSize + Math.min(Math.max(atMs ?? never, 0), never);
 }
 
+/** Of a group whose record this version cannot read. */
+export const unreadableScore = scoreOf(steady.unreadable_record, 0);
+
 /** Of the record of a group that has this entry, or would have it. */
 export function stateScore(record: GroupRecord, enabled: boolean): number {
   const { attempt, uncertain, duplicateOf, failure, dueAt } = record;

@@ -102,9 +102,11 @@ interface Snapshot {
 /** Compared by `save.lua`: a key, a hash field, and the value that was read; '' for none. */
 type Check = [key: string, field: string, seen: string];
 /** Written by `save.lua`. */
-type Write = [command: string, key: string, ...args: string[]];
+export type Write = [command: string, key: string, ...args: string[]];
 
-export function createGroupStore({ redis, keys }: Database): GroupStore {
+export function createGroupStore(db: Database): GroupStore {
+  const { redis, keys } = db;
+
   async function load(recordId: string): Promise<Snapshot> {
     const key = keys.group(recordId);
     const [version, json, nowMs] = (await runScript(redis, loadLua, [key], [])) as [number, string, number];
@@ -136,7 +138,7 @@ export function createGroupStore({ redis, keys }: Database): GroupStore {
         checks.push([keys.group(recordId), 'version', version === 0 ? '' : String(version)]);
       }
       const writes = [...writesOf(change, seen), ...(await historyWrites(change, seen))];
-      if (await save(checks, writes)) return change.result;
+      if (await save(db, checks, writes)) return change.result;
       if (conflicts === maxConflicts) {
         throw new RecordError(`group ${[...seen.keys()].join(', ')}: changed in Redis ${conflicts} times in a row`);
       }
@@ -215,18 +217,6 @@ export function createGroupStore({ redis, keys }: Database): GroupStore {
     return [...expiring, ...writes];
   }
 
-  /** False if something that was read has changed; then nothing was written. */
-  async function save(checks: readonly Check[], writes: readonly Write[]): Promise<boolean> {
-    if (writes.length === 0) return true;
-    const names = [...new Set([...checks.map(([key]) => key), ...writes.map(([, key]) => key)])];
-    const numbers = new Map(names.map((name, i) => [name, i + 1]));
-    const args = [
-      JSON.stringify(checks.map(([key, ...rest]) => [numbers.get(key), ...rest])),
-      JSON.stringify(writes.map(([command, key, ...rest]) => [command, numbers.get(key), ...rest])),
-    ];
-    return (await runScript(redis, saveLua, names, args)) === 1;
-  }
-
   return {
     load,
     edit,
@@ -259,6 +249,18 @@ export function createGroupStore({ redis, keys }: Database): GroupStore {
       return known;
     },
   };
+}
+
+/** False if something that was read has changed; then nothing was written. */
+export async function save({ redis }: Database, checks: readonly Check[], writes: readonly Write[]): Promise<boolean> {
+  if (writes.length === 0) return true;
+  const names = [...new Set([...checks.map(([key]) => key), ...writes.map(([, key]) => key)])];
+  const numbers = new Map(names.map((name, i) => [name, i + 1]));
+  const args = [
+    JSON.stringify(checks.map(([key, ...rest]) => [numbers.get(key), ...rest])),
+    JSON.stringify(writes.map(([command, key, ...rest]) => [command, numbers.get(key), ...rest])),
+  ];
+  return (await runScript(redis, saveLua, names, args)) === 1;
 }
 
 /** Registrations read at once: so many block neither Redis nor this process. */

@@ -9,6 +9,7 @@ import { randomUUID } from 'node:crypto';
 import { pausedQueues } from '../bullmq/counts.ts';
 import { plannerQueue, queuesOf } from '../contract/queueNames.ts';
 import { indexLinks } from '../groups/history.ts';
+import { recount, recountEveryMs } from '../groups/recount.ts';
 import { tickMs } from '../planner/headroom.ts';
 import type { Setback } from '../rotation/rewound.ts';
 import type { Base } from './base.ts';
@@ -30,7 +31,7 @@ export function createReconciler(base: Base, registration: GroupRegistration, sc
   let setback: Setback | null = null;
   let paused: readonly string[] = [];
   let timers: readonly Repeated[] = [];
-  let isStopped = false;
+  const stopping = new AbortController();
 
   async function noticeLosses(): Promise<void> {
     await noticeEmptied();
@@ -82,6 +83,13 @@ export function createReconciler(base: Base, registration: GroupRegistration, sc
     }
   }
 
+  /** Mistakes are expected after an older version has written records. */
+  async function recountStates(): Promise<void> {
+    const entries = await recount(base, stopping.signal);
+    if (entries === 0) return;
+    log.info({ event: 'states.corrected', entries }, `the status counted ${entries} entries wrongly: corrected`);
+  }
+
   const steps = [
     reportPaused,
     registration.reconcile,
@@ -97,13 +105,15 @@ export function createReconciler(base: Base, registration: GroupRegistration, sc
     /** Notes what Redis holds now, and compares from then on. */
     async start(): Promise<void> {
       await noticeLosses();
-      if (isStopped) return;
-      timers = [repeat(noticeMs, noticeLosses, onError), repeat(tickMs, reconcile, onError)];
+      if (stopping.signal.aborted) return;
+      const recounting = repeat(recountEveryMs, recountStates, onError);
+      timers = [repeat(noticeMs, noticeLosses, onError), repeat(tickMs, reconcile, onError), recounting];
+      recounting.now();
     },
     /** Queues that somebody has paused. */
     paused: () => paused,
     async stop(): Promise<void> {
-      isStopped = true;
+      stopping.abort();
       for (const timer of timers) await timer.stop();
     },
   };
