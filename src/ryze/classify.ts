@@ -15,7 +15,8 @@
  *   501                                                server_error, final     rejected  only in the envelope
  *   text of WhatsApp's throttling under any status     throttled               unknown   yes
  *   428: the session is gone                           instance_disconnected   unknown   no
- *   any status, text about time or connection          server_error            unknown   no
+ *   any status, text about time or connection          server_error; with 429  unknown   no
+ *   (also if it begins like a documented refusal)      as above
  *   401, 403, 404, other 4xx, in the envelope          as their kind says      unknown   yes
  *   408, 409, 425, 499                                 server_error            unknown   no
  *   4xx, not in the envelope                           bad_response            unknown   no: a proxy's page, not the API
@@ -51,7 +52,7 @@ const throttling = /rate-?overlimit|too many (requests|attempts)|429: rate|slow 
 const disconnected = /instance is not connected/i;
 /** A call that ended with these words may still be in progress behind the server that sent them. */
 const ofTimeOrConnection =
-  /time[d-]?\s?-?out|timeout|deadline|connection|disconnect|websocket|socket|closed|context canceled/i;
+  /time[ds]?[\s_-]*out|\btime(?:s|d)?\b|deadline|expired|too long|(?:no|without an?) (?:answer|response|reply)|not respond|connect|network|socket|stream|closed|hang up|\bEOF\b|broken pipe|\bpeer\b|unreachable|gateway|upstream|cancell?ed|aborted|interrupted|E(?:CONN|HOST|NET|PIPE)/i;
 /** Statuses of servers that stopped waiting for the end of the call. */
 const unfinished: readonly number[] = [408, 409, 425, 499];
 
@@ -76,14 +77,19 @@ export function classifyAnswer(
 
 /** An answer in RyzeAPI's own error envelope. */
 function classifyEnvelope(status: number, text: string, remaining: number | null): Classified {
-  if (status === 429) return rejected(limited.test(text) || remaining === 0 ? 'rate_limited' : 'throttled');
-  if (status === 501) return { ...rejected('server_error'), final: true };
+  const isUnfinished = unfinished.includes(status) || ofTimeOrConnection.test(text.replace(disconnected, ''));
+  if (status === 429) {
+    if (limited.test(text)) return rejected('rate_limited');
+    const code = remaining === 0 ? 'rate_limited' : 'throttled';
+    return isUnfinished ? unknown(code, false) : rejected(code);
+  }
+  if (status === 501 && !isUnfinished) return { ...rejected('server_error'), final: true };
   const refusal = refusals.find((one) => one.statuses.includes(status) && one.text.test(text));
-  if (refusal !== undefined) return rejected(refusal.code);
+  if (refusal !== undefined && !isUnfinished) return rejected(refusal.code);
 
-  if (throttling.test(text)) return unknown('throttled', true);
+  if (throttling.test(text)) return unknown('throttled', !isUnfinished);
   if (status === 428 || disconnected.test(text)) return unknown('instance_disconnected', false);
-  if (unfinished.includes(status) || ofTimeOrConnection.test(text)) return unknown('server_error', false);
+  if (isUnfinished) return unknown('server_error', false);
   if (status >= 500) return unknown('server_error', true);
   if (status === 401 || status === 403) return unknown('unauthorized', true);
   if (status === 404) return unknown('group_not_found', true);
