@@ -45,9 +45,12 @@ const maxBytes = 64 * 1024;
 const maxListBytes = 32 * 1024 * 1024;
 const minListTimeoutMs = 60_000;
 
-const text = z.string().nullish();
-/** Anything but `success: false`. */
-const success = z.literal(true).optional();
+/** Anything else than a text counts as missing. */
+const text = z.string().nullish().catch(null);
+const success = z
+  .unknown()
+  .refine((value) => value !== false && value !== 'false' && value !== 0)
+  .optional();
 const link = { inviteCode: text, inviteLink: text };
 
 /** Both answers, reduced to what this program reads. A reset has taken effect even if its answer lacks something. */
@@ -168,13 +171,14 @@ async function ask<T>(pool: Dispatcher, origin: string, question: Question<T>): 
   const { status, body } = got;
   const rateLimit = readRateLimit(got.headers, Date.now());
   const unusable = (message: string): CallFailure => ({ ...unusableAnswer(status, message), rateLimit });
-  if (body === null) return unusable(`the answer (HTTP ${status}) was cut off or too long`);
+  const isSuccess = status >= 200 && status < 300;
+  if (body === null && isSuccess) return unusable(`the answer (HTTP ${status}) was cut off, too long or unreadable`);
   const redirect = readRedirect(status, got.headers, origin + path);
   if (redirect !== null) return unusable(`the server redirects to ${redirect}: correct "api.baseUrl"`);
-  const parsed = status >= 200 && status < 300 ? schema.safeParse(jsonOrNull(body)) : null;
+  const parsed = isSuccess ? schema.safeParse(jsonOrNull(body)) : null;
   if (parsed?.success) return { kind: 'answer', data: parsed.data, status, rateLimit };
   const retryAfterMs = readRetryAfter(got.headers, Date.now());
-  return { ...classifyAnswer(status, body, rateLimit?.remaining ?? null, secrets), retryAfterMs, rateLimit };
+  return { ...classifyAnswer(status, body ?? '', rateLimit?.remaining ?? null, secrets), retryAfterMs, rateLimit };
 }
 
 /** From the link, the code, or both if they agree. null: the answer shows neither. */
@@ -185,21 +189,18 @@ function readInviteCode(shown: { inviteLink?: string | null; inviteCode?: string
   const inviteLink = shown.inviteLink?.trim() || null;
   const inviteCode = shown.inviteCode?.trim() || null;
   const fromLink = inviteLink === null ? null : inviteCodeOf(inviteLink);
-  if (inviteLink !== null && fromLink === null) {
-    return { inviteCode: null, problem: 'the answer has no usable invite link' };
-  }
-  if (inviteCode !== null && !isInviteCode(inviteCode)) {
-    return { inviteCode: null, problem: 'the answer has no usable invite code' };
-  }
-  if (fromLink !== null && inviteCode !== null && fromLink !== inviteCode) {
+  const fromCode = inviteCode === null || isInviteCode(inviteCode) ? inviteCode : inviteCodeOf(inviteCode);
+  if (fromLink !== null && fromCode !== null && fromLink !== fromCode) {
     return { inviteCode: null, problem: 'the link and the code in the answer do not match' };
   }
-  return { inviteCode: fromLink ?? inviteCode };
+  const read = fromLink ?? fromCode;
+  if (read !== null || (inviteLink === null && inviteCode === null)) return { inviteCode: read };
+  return { inviteCode: null, problem: `the answer has no usable invite ${inviteLink === null ? 'code' : 'link'}` };
 }
 
-function jsonOrNull(body: string): unknown {
+function jsonOrNull(body: string | null): unknown {
   try {
-    return JSON.parse(body);
+    return JSON.parse(body ?? '');
   } catch {
     return null;
   }

@@ -4,10 +4,11 @@
  * instead of passing it on to the next one.
  */
 import type { IncomingHttpHeaders } from 'node:http';
+import { brotliDecompressSync, gunzipSync, inflateSync } from 'node:zlib';
 import type { Dispatcher } from 'undici';
 
 type Exchange =
-  /** `body`: null if it was longer than allowed or broke off. */
+  /** `body`: null if it was longer than allowed, broke off or cannot be decompressed. */
   | { readonly status: number; readonly headers: IncomingHttpHeaders; readonly body: string | null }
   /** No answer. `left`: the request was given to a connection, so it may have arrived. */
   | { readonly status: null; readonly timedOut: boolean; readonly left: boolean; readonly error: unknown };
@@ -58,7 +59,7 @@ export function exchange(
         }
       },
       onResponseEnd() {
-        if (head !== null) end({ ...head, body: Buffer.concat(chunks).toString('utf8') });
+        if (head !== null) end({ ...head, body: readBody(head.headers, Buffer.concat(chunks), maxBytes) });
       },
       onResponseError(_controller, error) {
         end(head === null ? { status: null, timedOut: false, left, error } : { ...head, body: null });
@@ -71,4 +72,18 @@ export function exchange(
       end({ status: null, timedOut: false, left, error });
     }
   });
+}
+
+/** No compression is asked for, but a proxy may compress what it passes on. */
+const decompress = { gzip: gunzipSync, 'x-gzip': gunzipSync, deflate: inflateSync, br: brotliDecompressSync };
+
+/** As text, without a byte order mark. */
+function readBody(headers: IncomingHttpHeaders, bytes: Buffer, maxBytes: number): string | null {
+  const encoding = headers['content-encoding']?.trim().toLowerCase() ?? '';
+  const decode = Object.hasOwn(decompress, encoding) ? decompress[encoding as keyof typeof decompress] : null;
+  try {
+    return new TextDecoder().decode(decode?.(bytes, { maxOutputLength: maxBytes }) ?? bytes);
+  } catch {
+    return null;
+  }
 }

@@ -170,9 +170,9 @@ function isRandom(text: string): boolean {
 }
 
 /** What programs print in place of a missing value. */
-const NO_VALUE = /^(?:undefined|null|nan|none|nil|redacted|true|false|object)+$/i;
-/** WhatsApp's codes mix cases or contain digits. */
-const PLAIN_WORD = /^(?:[a-z_-]+|[A-Z_-]+)$/;
+const NO_VALUE = /^(?:(?:undefined|null|nan|none|nil|redacted|true|false|object)[_-]*)+$/i;
+/** WhatsApp's codes mix cases, or letters and digits. */
+const PLAIN_WORD = /^(?:[A-Z]?[a-z_-]+|[A-Z_-]+|[0-9_-]+)$/;
 
 /** Whether a server may mean this as an invite code. Real ones have 22 letters and digits, those in its documentation nine. */
 export function isInviteCode(text: string): boolean {

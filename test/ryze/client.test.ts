@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { createServer as createHttpServer } from 'node:http';
 import { createServer, type Server, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { brotliCompressSync, deflateSync, gzipSync } from 'node:zlib';
 import fc from 'fast-check';
 import { expect, it, onTestFinished } from 'vitest';
 import { type StandInOptions, startStandIn } from '../../dev/standin/standIn.ts';
@@ -24,10 +25,10 @@ async function withStandIn(options: Partial<StandInOptions> = {}, timeoutMs = 50
 }
 
 /** A server that always sends the same answer. */
-async function answering(status: number, body: object) {
+async function answering(status: number, body: object | Buffer, headers: Record<string, string> = {}) {
   const server = createHttpServer((_request, response) => {
-    response.statusCode = status;
-    response.end(JSON.stringify(body));
+    response.writeHead(status, headers);
+    response.end(Buffer.isBuffer(body) ? body : JSON.stringify(body));
   }).listen(0, '127.0.0.1');
   await once(server, 'listening');
   onTestFinished(() => void server.close());
@@ -115,12 +116,54 @@ const usable: [number, object][] = [
   [202, { success: true, groupJid: jid, inviteCode: 'NEW123XYZ' }],
   [200, { inviteCode: 'NEW123XYZ', inviteLink: null }],
   [200, { success: true, groupJid: '', inviteCode: ' NEW123XYZ ', inviteLink: '' }],
+  [206, { success: 'true', inviteCode: 'NEW123XYZ' }],
+  [200, { success: null, groupJid: 5, inviteCode: 7, inviteLink: links[0] }],
+  [200, { success: 1, groupJid: jid, inviteCode: 'undefined', inviteLink: links[0] }],
+  [200, { success: true, groupJid: jid, inviteCode: 'NEW123XYZ', inviteLink: 'https://chat.whatsapp.com/undefined' }],
+  [200, { success: true, groupJid: jid, inviteCode: ['x'], inviteLink: links[2] }],
+  [200, { success: true, groupJid: jid, inviteCode: links[3] }],
 ];
 it.each(usable)('accepts every form of success: %i %j', async (status, body) => {
   const { url } = await answering(status, body);
   const client = createRyzeClient({ baseUrl: url, timeoutMs: 500 });
   onTestFinished(() => client.close());
   expect(await client.resetLink(call)).toMatchObject({ kind: 'reset', jid, inviteCode: 'NEW123XYZ' });
+});
+
+const sound = Buffer.from(JSON.stringify({ success: true, groupJid: jid, inviteCode: 'NEW123XYZ' }));
+const packed: [string, Buffer, Record<string, string>][] = [
+  ['with a byte order mark', Buffer.concat([Buffer.from('\ufeff'), sound]), {}],
+  ['with another charset', sound, { 'content-type': 'text/html; charset=iso-8859-1' }],
+  ['compressed by gzip', gzipSync(sound), { 'content-encoding': 'GZIP' }],
+  ['compressed by deflate', deflateSync(sound), { 'content-encoding': 'deflate' }],
+  ['compressed by brotli', brotliCompressSync(sound), { 'content-encoding': 'br' }],
+  ['with an encoding that every object has', sound, { 'content-encoding': 'constructor' }],
+];
+it.each(packed)('accepts a success %s', async (_how, body, headers) => {
+  const { url } = await answering(200, body, headers);
+  const client = createRyzeClient({ baseUrl: url, timeoutMs: 500 });
+  onTestFinished(() => client.close());
+  expect(await client.resetLink(call)).toMatchObject({ kind: 'reset', jid, inviteCode: 'NEW123XYZ' });
+});
+
+it.each([
+  ['is not compressed as it says', sound, { 'content-encoding': 'gzip' }],
+  ['is very long once it is decompressed', gzipSync(Buffer.alloc(1_000_000, ' ')), { 'content-encoding': 'gzip' }],
+])('survives a success that %s', async (_how, body, headers) => {
+  const { url } = await answering(200, body, headers);
+  const client = createRyzeClient({ baseUrl: url, timeoutMs: 500 });
+  onTestFinished(() => client.close());
+  expect(await client.resetLink(call)).toMatchObject({ code: 'bad_response', kind: 'unknown', over: false });
+});
+
+it.each([
+  [429, 'throttled', 'rejected'],
+  [500, 'server_error', 'unknown'],
+])('classifies a very long answer by its status: %i', async (status, code, kind) => {
+  const { url } = await answering(status, Buffer.alloc(100_000, 'x'));
+  const client = createRyzeClient({ baseUrl: url, timeoutMs: 500 });
+  onTestFinished(() => client.close());
+  expect(await client.resetLink(call)).toMatchObject({ code, kind, over: false, httpStatus: status });
 });
 
 const noCodes = [
@@ -132,6 +175,10 @@ const noCodes = [
   'REDACTED',
   '[object Object]',
   'invitecode',
+  'Unknown',
+  'null-null',
+  'NaN_NaN',
+  '120363406289005073',
   'x y',
 ];
 it.each(noCodes)('rejects %j as an invite code', async (inviteCode) => {
@@ -185,18 +232,21 @@ it('survives any answer, and returns no link that the answer does not contain', 
     fc.string({ maxLength: 200 }),
   );
   const header = fc.string({ maxLength: 20 }).map((value) => value.replace(/[^\x20-\x7e]/g, ''));
-  const limits = fc.record({
-    'x-ratelimit-limit': header,
-    'x-ratelimit-remaining': header,
-    'x-ratelimit-reset': header,
-  });
+  const headers = fc.record(
+    {
+      ...{ 'x-ratelimit-limit': header, 'x-ratelimit-remaining': header, 'x-ratelimit-reset': header },
+      ...{ 'retry-after': header, location: fc.oneof(header, fc.webUrl()), date: header, 'content-type': header },
+      'content-encoding': fc.constantFrom('gzip', 'deflate', 'br', 'identity', 'zstd', '__proto__'),
+    },
+    { requiredKeys: [] },
+  );
   const status = fc.oneof(
     fc.constantFrom(200, 201, 400, 401, 403, 404, 408, 429, 500, 503),
     fc.integer({ min: 200, max: 599 }),
   );
   await fc.assert(
-    fc.asyncProperty(status, limits, answer, fc.boolean(), async (code, headers, body, resets) => {
-      next = { status: code, headers, body: [204, 205, 304].includes(code) ? '' : body };
+    fc.asyncProperty(status, headers, answer, fc.boolean(), async (code, sent, body, resets) => {
+      next = { status: code, headers: sent, body: [204, 205, 304].includes(code) ? '' : body };
       const before = requests;
       const outcome = await (resets ? client.resetLink(call) : client.groupInfo(call));
       expect(requests).toBe(before + 1);
