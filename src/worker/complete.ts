@@ -15,7 +15,7 @@ import { DelayedError, type Job, type Queue, UnrecoverableError, WaitingError } 
 import { z } from 'zod';
 import { errorCodes } from '../contract/errorCodes.ts';
 import { rotationsQueue } from '../contract/queueNames.ts';
-import type { RotationResult } from '../contract/request.ts';
+import { type RotationResult, requestJob } from '../contract/request.ts';
 import { knownLink } from '../groups/record.ts';
 import { replacedFields } from '../groups/revisions.ts';
 import type { JobProgress, JobResult } from '../rotation/types.ts';
@@ -25,8 +25,10 @@ import type { JobLock } from './watchedWorker.ts';
 const storedProgress = z
   .object({
     tries: z.int().nonnegative(),
-    /** BullMQ's count of runs that ended. A job that is run again, from a dashboard say, starts over. */
+    /** How often the job had ended before. One that is run again, from a dashboard say, starts over. */
     run: z.int().nonnegative().default(0),
+    /** Set when this run ends: how often the job had stalled by then. */
+    ended: z.int().nonnegative().nullable().default(null),
     doubted: z
       .object({
         code: z.enum(errorCodes),
@@ -37,12 +39,34 @@ const storedProgress = z
       .nullable()
       .default(null),
   })
-  .catch({ tries: 0, run: 0, doubted: null });
+  .catch({ tries: 0, run: 0, ended: null, doubted: null });
 
-/** What earlier runs of the job noted. */
+/**
+ * How often the job has ended before. Whoever runs it again may have reset BullMQ's own count. A job that has stalled
+ * since it was about to end has not ended: its worker was killed.
+ */
+export function runOf(job: Job): number {
+  const { run, ended } = storedProgress.parse(job.progress);
+  const hasEnded = ended !== null && job.stalledCounter <= ended;
+  return Math.max(job.attemptsMade, hasEnded ? run + 1 : run);
+}
+
+/** What earlier starts of this run noted. */
 export function progressOf(job: Job): JobProgress {
-  const { run, ...progress } = storedProgress.parse(job.progress);
-  return run === job.attemptsMade ? progress : { tries: 0, doubted: null };
+  const { run, tries, doubted } = storedProgress.parse(job.progress);
+  return run === runOf(job) ? { tries, doubted } : { tries: 0, doubted: null };
+}
+
+/** Must be called before anything is done for a one-off, so that its run is known even if its worker dies. */
+export async function startRun(job: Job): Promise<void> {
+  const { run } = storedProgress.parse(job.progress);
+  if (run !== runOf(job)) await job.updateProgress({ ...progressOf(job), run: runOf(job) });
+}
+
+/** Notes that a one-off is about to end. It ends even if that cannot be noted: it may have been removed. */
+async function endRun(job: Job): Promise<void> {
+  const ending = { ...progressOf(job), run: runOf(job), ended: job.stalledCounter };
+  await job.updateProgress(ending).catch(() => {});
 }
 
 /** Whether a delayed job waits for a slot, rather than for its next try. */
@@ -57,6 +81,8 @@ export async function complete(
   lock: JobLock,
   result: JobResult,
 ): Promise<RotationResult | null> {
+  const isDelayed = result.status === 'wait' || result.status === 'retry' || result.status === 'doubted';
+  if (job.name === requestJob && !isDelayed) await endRun(job);
   switch (result.status) {
     case 'rotated':
     case 'recovered':
@@ -73,7 +99,7 @@ export async function complete(
     case 'retry':
     case 'doubted':
       if (result.progress !== undefined && !isDeepStrictEqual(result.progress, progressOf(job))) {
-        await job.updateProgress({ ...result.progress, run: job.attemptsMade });
+        await job.updateProgress({ ...result.progress, run: runOf(job) });
       }
       if (result.status === 'wait' && pausesQueue(queue, result)) return await putBack(queue, job, lock, result.ms);
       await job.moveToDelayed(Date.now() + result.ms, lock.token);

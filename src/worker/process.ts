@@ -1,11 +1,11 @@
 /** Runs one job of a `rotations-<instance>` queue: reads it, rotates its group, and completes it by the result. */
 import type { Job, Queue } from 'bullmq';
-import type { RotationResult } from '../contract/request.ts';
+import { type RotationResult, requestJob } from '../contract/request.ts';
 import { RecordError } from '../groups/store.ts';
 import { isConnectionError } from '../redis/errors.ts';
 import { rotate, unknownGroup } from '../rotation/rotate.ts';
 import type { JobProgress, JobResult } from '../rotation/types.ts';
-import { complete, progressOf } from './complete.ts';
+import { complete, progressOf, startRun } from './complete.ts';
 import { type JobDependencies, readJob, type Task } from './readJob.ts';
 import { publishRefusal } from './refuse.ts';
 import { reportResult } from './report.ts';
@@ -27,6 +27,7 @@ export async function processJob(
   let group = '';
   let result: JobResult;
   try {
+    if (job.name === requestJob) await startRun(job);
     const read = await readJob(deps, instance, job, past);
     if ('work' in read) {
       group = read.name;

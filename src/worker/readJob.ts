@@ -14,6 +14,7 @@ import { redisTime } from '../redis/database.ts';
 import { unknownGroup } from '../rotation/rotate.ts';
 import type { JobProgress, JobResult, OneOff, RotationDependencies, Work } from '../rotation/types.ts';
 import { readIdentifier } from '../ryze/identifier.ts';
+import { runOf } from './complete.ts';
 import type { InstanceOwner } from './leftovers.ts';
 import { findByLink, type LinkJob } from './readLink.ts';
 
@@ -107,12 +108,13 @@ async function readRequest(
   const queue = rotationsQueue(instance);
   const pushedAt = requestedAt ?? job.timestamp;
   // A job that is run again, from a dashboard say, needs a link that is newer than its own times.
-  const isRerun = job.attemptsMade > 0;
+  const run = runOf(job);
+  const isRerun = run > 0;
   const time = requestedAt == null || isRerun ? null : await checkTime(deps, requestedAt, job.timestamp);
   if (time !== null && typeof time === 'object') return time;
   const request: OneOff = {
     kind: 'request',
-    identity: identityOf({ queue, jobId: job.id, timestamp: job.timestamp, run: job.attemptsMade }),
+    identity: identityOf({ queue, jobId: job.id, timestamp: job.timestamp, run }),
     requestedAt: time,
     attemptsSeen: null,
     position: isRerun ? null : await positionOf(deps, queue, job),

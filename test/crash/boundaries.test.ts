@@ -120,6 +120,7 @@ it('rotates once, whenever it dies in a one-off', timeout, async () => {
       ['peek', 1],
       ['addStandardJob', 1],
       ['ack', 1],
+      ['updateProgress', 1],
       ['moveToFinished', 1],
     ],
     deaths: [{ api: 'arrival' }, { api: 'effect' }],

@@ -121,6 +121,47 @@ it('starts over when a dashboard retries a one-off, failed or completed', async 
   await until('another link', () => resets(rig).length === 2);
 });
 
+it.each([
+  ['its attempts', { resetAttemptsMade: true }],
+  ['everything', { resetAttemptsMade: true, resetAttemptsStarted: true }],
+])('starts over when a one-off is retried with %s reset', async (_what, options) => {
+  const { rig } = await started(vip);
+  await rig.adopted('vip');
+  const queue = rig.queue('bot');
+  // One of these is answered by the reset of the other.
+  await queue.pause();
+  const jobs = [await queue.add('rotate', { group: 'vip' }), await queue.add('rotate', { group: 'vip' })];
+  await queue.resume();
+  await Promise.all(jobs.map(ended));
+  expect(resets(rig)).toHaveLength(1);
+  for (const { id } of [...jobs, ...jobs]) {
+    await sleep(1_050);
+    const before = resets(rig).length;
+    const job = (await queue.getJob(id!))!;
+    await job.retry('completed', options);
+    await until('it to end again', () => job.isCompleted());
+    const { returnvalue } = (await queue.getJob(id!))!;
+    expect(returnvalue).toMatchObject({ status: 'rotated', inviteCode: rig.standIn.codeOf(jids[0]!) });
+    expect(resets(rig)).toHaveLength(before + 1);
+  }
+});
+
+it('starts over when a failed one-off is retried with its attempts reset', async () => {
+  const { rig } = await started(vip);
+  await rig.adopted('vip');
+  rig.standIn.faults.next({ kind: 'serverError', effect: false }, { endpoint: 'reset' }, 4);
+  const job = await rig.queue('bot').add('rotate', { group: 'vip' });
+  await ended(job);
+  expect(await job.isFailed()).toBe(true);
+  rig.standIn.faults.next({ kind: 'serverError', effect: false }, { endpoint: 'reset' }, 2);
+  await (await rig.queue('bot').getJob(job.id!))!.retry('failed', { resetAttemptsMade: true });
+  await until('the link', () => job.isCompleted());
+  expect([await rig.later('vip', 0), await rig.later('vip', 1)]).toMatchObject([
+    { type: 'rotation.failed' },
+    { type: 'link.rotated' },
+  ]);
+});
+
 it('completes a scheduled job that is queued once more silently', async () => {
   const { rig } = await started(vip, { groups: [{ jid: jids[0]!, admins: [], members: ['bot'] }] });
   await rig.adopted('vip');
