@@ -1,8 +1,8 @@
 #!/usr/bin/env node
 /** The command line: names, options, help and exit codes. Loads only the command that runs, from `commands/`. */
 import { Command, CommanderError } from 'commander';
-import { CommandError, defaultConfigFile } from './commands/context.ts';
 import { end, endAtSignals, endSoon, Interrupted, OutputError, signalCodes } from './commands/output.ts';
+import { CommandError, defaultConfigFile } from './commands/usage.ts';
 import { didYouMean } from './config/nearMiss.ts';
 import { ConfigError } from './config/problems.ts';
 import { redactSecrets } from './log.ts';

@@ -5,9 +5,9 @@
  * line that looks like an invite link or is a registered secret.
  */
 import { fstatSync, writeSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { Writable } from 'node:stream';
-import { type Logger, pino, stdSerializers, stdTimeFunctions } from 'pino';
+import type { Logger } from 'pino';
+import { pino, pinoPretty } from './packages.ts';
 
 export type { Logger } from 'pino';
 
@@ -48,7 +48,7 @@ export function redactCodes(text: string, codes: readonly string[]): string {
 /** An error's text only: ioredis's errors also have the failed command, with records and events as arguments. */
 function errorForLog(error: unknown): unknown {
   if (!(error instanceof Error)) return error;
-  const { type, message, stack } = stdSerializers.err(error);
+  const { type, message, stack } = pino().stdSerializers.err(error);
   return { type, message, stack };
 }
 
@@ -63,11 +63,11 @@ export const logLevels = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 's
 
 export function createLog({ level, to }: LogOptions): Logger {
   const stream = to.isTTY ? pretty(to) : to;
-  return pino(
+  return pino().pino(
     {
       level,
       base: null,
-      timestamp: stdTimeFunctions.isoTime,
+      timestamp: pino().stdTimeFunctions.isoTime,
       redact: { paths: secretFields.flatMap((field) => [field, `*.${field}`]), censor: '[redacted]' },
       serializers: { err: errorForLog },
       hooks: { streamWrite: redactSecrets },
@@ -76,10 +76,13 @@ export function createLog({ level, to }: LogOptions): Logger {
   );
 }
 
-/** Loaded only if needed: a service without a terminal starts faster. */
 function pretty(to: NodeJS.WritableStream): NodeJS.WritableStream {
-  const { build } = createRequire(import.meta.url)('pino-pretty') as typeof import('pino-pretty');
-  return build({ destination: to, ignore: 'pid,hostname,event', translateTime: 'SYS:HH:MM:ss', sync: true });
+  return pinoPretty().build({
+    destination: to,
+    ignore: 'pid,hostname,event',
+    translateTime: 'SYS:HH:MM:ss',
+    sync: true,
+  });
 }
 
 /** How much a slow reader may leave unread. */

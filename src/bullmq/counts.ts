@@ -1,4 +1,7 @@
-/** What a queue holds, and whether its workers can take jobs from it. */
+/**
+ * What a queue holds, and whether its workers can take jobs from it. Counts read BullMQ's lists themselves, so that a
+ * command that only shows numbers does not load BullMQ.
+ */
 import type { Queue } from 'bullmq';
 import type { RedisClient } from '../redis/scripts.ts';
 import { limiter } from './options.ts';
@@ -16,19 +19,26 @@ export interface EventCounts extends JobCounts {
   readonly failed: number;
 }
 
-export async function countEvents(queue: Queue): Promise<EventCounts> {
-  const [counts, failed] = await Promise.all([countJobs(queue), queue.getFailedCount()]);
+/** Names the keys of a queue, as BullMQ's `Queue` does. */
+export type QueueKeys = Pick<Queue, 'toKey'>;
+
+export function queueKeys({ prefix }: { readonly prefix: string }, queue: string): QueueKeys {
+  return { toKey: (part) => `${prefix}:${queue}:${part}` };
+}
+
+export async function countEvents(redis: RedisClient, queue: QueueKeys): Promise<EventCounts> {
+  const [counts, failed] = await Promise.all([countJobs(redis, queue), redis.zcard(queue.toKey('failed'))]);
   return { ...counts, failed };
 }
 
-export async function countJobs(queue: Queue): Promise<JobCounts> {
-  const {
-    wait = 0,
-    prioritized = 0,
-    active = 0,
-    delayed = 0,
-  } = await queue.getJobCounts('wait', 'prioritized', 'active', 'delayed');
-  return { waiting: wait + prioritized, active, delayed };
+export async function countJobs(redis: RedisClient, queue: QueueKeys): Promise<JobCounts> {
+  const [plain, prioritized, active, delayed] = await Promise.all([
+    redis.llen(queue.toKey('wait')),
+    redis.zcard(queue.toKey('prioritized')),
+    redis.llen(queue.toKey('active')),
+    redis.zcard(queue.toKey('delayed')),
+  ]);
+  return { waiting: plain + prioritized, active, delayed };
 }
 
 /** When the oldest and the newest waiting job were added, by their producers' clocks. */
@@ -38,7 +48,7 @@ export interface WaitingTimes {
 }
 
 /** Null if no job waits. */
-export async function waitingTimes(redis: RedisClient, queue: Queue): Promise<WaitingTimes | null> {
+export async function waitingTimes(redis: RedisClient, queue: QueueKeys): Promise<WaitingTimes | null> {
   const list = queue.toKey('wait');
   const ids = await Promise.all([redis.lindex(list, -1), redis.lindex(list, 0)]);
   const times = await Promise.all(ids.map((id) => (id === null ? null : redis.hget(queue.toKey(id), 'timestamp'))));
@@ -59,7 +69,7 @@ const scoreBits = 0x1000;
 
 /** Whether the queue has a job that a worker should be taking now. `nowMs`: by Redis's clock. */
 export async function isRunnable(redis: RedisClient, queue: Queue, nowMs: number): Promise<boolean> {
-  const { waiting, delayed } = await countJobs(queue);
+  const { waiting, delayed } = await countJobs(redis, queue);
   if (waiting === 0 && (delayed === 0 || !(await isOverdue(redis, queue, nowMs)))) return false;
   const [isPaused, limitedForMs, isMaxed] = await Promise.all([
     queue.isPaused(),
@@ -69,7 +79,7 @@ export async function isRunnable(redis: RedisClient, queue: Queue, nowMs: number
   return !isPaused && limitedForMs <= 0 && !isMaxed;
 }
 
-async function isOverdue(redis: RedisClient, queue: Queue, nowMs: number): Promise<boolean> {
+async function isOverdue(redis: RedisClient, queue: QueueKeys, nowMs: number): Promise<boolean> {
   const latest = (nowMs - lateMs) * scoreBits;
   return (await redis.zcount(queue.toKey('delayed'), '-inf', latest)) > 0;
 }

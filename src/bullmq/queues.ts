@@ -64,8 +64,6 @@ export function openQueues({ queueName, onError, ...options }: QueuesOptions) {
   };
 }
 
-export type Queues = ReturnType<typeof openQueues>;
-
 type WorkerSettings = OpenOptions & Omit<WorkerOptions, 'connection' | 'prefix' | keyof typeof lockOptions>;
 
 /** Opens a worker that holds its jobs as `lockOptions` say. */

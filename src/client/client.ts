@@ -11,7 +11,8 @@ import { type Connection, openConnection } from '../redis/connectionOptions.ts';
 import { createDatabase } from '../redis/database.ts';
 import { createCalls, retryTransient, untilReady } from './calls.ts';
 import { RotationError } from './error.ts';
-import { createRequester, type OneOff, type RequestFields, type Target, unknownGroup } from './requests.ts';
+import { createRequester, type OneOff, type RequestFields, type Target } from './requests.ts';
+import { unknownGroup } from './unknownGroup.ts';
 
 export interface RotationClientOptions {
   /**

@@ -8,7 +8,6 @@
 import { randomUUID } from 'node:crypto';
 import { openQueues } from '../bullmq/queues.ts';
 import { createJobWaiter, type JobWaiter, NoResultError } from '../bullmq/wait.ts';
-import { didYouMean } from '../config/nearMiss.ts';
 import { rotationsQueue } from '../contract/queueNames.ts';
 import {
   identityOf,
@@ -26,7 +25,7 @@ import { createGroupStore, RecordError, readable } from '../groups/store.ts';
 import { type Database, redisTime } from '../redis/database.ts';
 import type { RedisClient } from '../redis/scripts.ts';
 import { isAnswered } from '../rotation/decide.ts';
-import { inviteLinkOf, isJid, readIdentifier } from '../ryze/identifier.ts';
+import { inviteLinkOf } from '../ryze/identifier.ts';
 import { RotationError } from './error.ts';
 
 /** Where a request for a group goes. */
@@ -210,17 +209,4 @@ export function createRequester(db: Database, duplicate: () => RedisClient): Req
       queues.close().catch(() => {});
     },
   };
-}
-
-/**
- * `where`: says what the group is missing from. `ids`: the groups that there are. A link is not repeated, and no group is
- * suggested for it.
- */
-export function unknownGroup(name: string, where: string, ids: readonly string[]): string {
-  if (codeIn(name) !== null) return 'unknown link: no registered group has or had it';
-  const identifier = readIdentifier(name);
-  // No id has these characters.
-  if ('problem' in identifier && /[./@\s]/.test(name)) return `unknown group: the name ${identifier.problem}`;
-  const hint = isJid(name) ? '' : didYouMean(name, ids);
-  return `unknown group ${JSON.stringify(name.slice(0, 64))}: it is ${where}${hint}`;
 }

@@ -1,9 +1,9 @@
 /** `invite-rotator check`: validates the file and prints the plan. Needs no Redis, and no token without `--online`. */
+import type { Config } from '../config/config.ts';
 import { formatRate } from '../config/demand.ts';
 import { formatDurationUp } from '../config/duration.ts';
 import { type FirstStart, makePlan, type Plan, type PlannedInstance, type Preview, previewOf } from '../config/plan.ts';
 import type { Remark } from '../config/remarks.ts';
-import { askOnline, failureLines, renderOnline } from './checkOnline.ts';
 import { compareWithRedis, comparisonLines } from './compare.ts';
 import { CommandError, type CommonOptions, durationOption, readConfig } from './context.ts';
 import { print } from './output.ts';
@@ -30,12 +30,20 @@ export async function check(options: CheckOptions): Promise<number> {
   const plan = makePlan(config, nowMs);
   const comparison = await compareWithRedis(config);
   if (!options.json) await print(`${[renderPlan(plan), '', ...comparisonLines(comparison)].join('\n')}\n`);
-  const online = options.online ? await askOnline(config) : null;
-  const failures = online === null ? [] : failureLines(online);
-  if (options.json) {
-    await print(`${JSON.stringify({ ...plan, comparison, ...(online !== null && { online }) })}\n`);
+  if (options.online) return await checkOnline(config, options, { ...plan, comparison });
+  if (options.json) await print(`${JSON.stringify({ ...plan, comparison })}\n`);
+  return 0;
+}
+
+/** `offline`: what was found without RyzeAPI. */
+async function checkOnline(config: Config, { json }: CheckOptions, offline: object): Promise<number> {
+  const { askOnline, failureLines, renderOnline } = await import('./checkOnline.ts');
+  const online = await askOnline(config);
+  const failures = failureLines(online);
+  if (json) {
+    await print(`${JSON.stringify({ ...offline, online })}\n`);
     for (const line of failures) process.stderr.write(`${line}\n`);
-  } else if (online !== null) await print(`\n${renderOnline(config, online)}\n`);
+  } else await print(`\n${renderOnline(config, online)}\n`);
   return failures.length === 0 ? 0 : 1;
 }
 

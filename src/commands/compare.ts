@@ -3,7 +3,6 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Config } from '../config/config.ts';
 import { editsOf, type FileEdits } from '../groups/edits.ts';
 import { groupsFile } from '../groups/files.ts';
-import { connectRedis } from '../redis/connection.ts';
 import { createDatabase } from '../redis/database.ts';
 import { withoutCommand } from '../redis/errors.ts';
 import { runningRedis } from './redisTarget.ts';
@@ -25,6 +24,8 @@ export async function compareWithRedis(config: Config): Promise<Comparison> {
   const signal = AbortSignal.timeout(reachMs);
   try {
     const target = runningRedis(config.redis, process.env);
+    // Loaded only if there is a Redis.
+    const { connectRedis } = await import('../redis/connection.ts');
     const redis = await connectRedis(target, { signal, refusedForMs: 0 });
     try {
       const edits = await Promise.race([

@@ -5,40 +5,16 @@
  */
 
 import { hostname, userInfo } from 'node:os';
-import { resolve } from 'node:path';
 import type { Config } from '../config/config.ts';
 import { durationHint, parseDuration } from '../config/duration.ts';
 import { loadConfig, loadRedisConfig } from '../config/load.ts';
 import { ConfigError, describeValue } from '../config/problems.ts';
 import type { ConfigRules } from '../config/schema.ts';
-import { connectRedis } from '../redis/connection.ts';
-import { createDatabase, type Database } from '../redis/database.ts';
-import { writeProblem } from '../redis/inspect.ts';
-import { createRefusals } from '../redis/outage.ts';
+import type { Database } from '../redis/database.ts';
 import { endSoon, ignoreSignals, type StopSignal } from './output.ts';
-import { runningRedis } from './redisTarget.ts';
+import { CommandError, type CommonOptions, configFile } from './usage.ts';
 
-/** A failure whose message is printed without a stack trace. */
-export class CommandError extends Error {
-  override readonly name = 'CommandError';
-  readonly exitCode: 1 | 2;
-
-  constructor(exitCode: 1 | 2, message: string) {
-    super(message);
-    this.exitCode = exitCode;
-  }
-}
-
-export interface CommonOptions {
-  readonly config?: string;
-  readonly json?: boolean;
-}
-
-export const defaultConfigFile = 'config/rotation.yaml';
-
-export function configFile(options: CommonOptions): string {
-  return resolve(options.config ?? (process.env.ROTATOR_CONFIG || defaultConfigFile));
-}
+export { CommandError, type CommonOptions, configFile };
 
 /** Reads and validates the file. Throws a `ConfigError` that lists every problem. */
 export async function readConfig(options: CommonOptions, rules: ConfigRules = {}): Promise<Config> {
@@ -72,12 +48,25 @@ interface RedisUse {
 /** Long enough for a failover, short enough for a person at a terminal. */
 const commandRefusedForMs = 10_000;
 
+/** Loaded only by commands that reach their use of Redis. */
+function redisModules() {
+  return Promise.all([
+    import('./redisTarget.ts'),
+    import('../redis/connection.ts'),
+    import('../redis/outage.ts'),
+    import('../redis/database.ts'),
+    import('../redis/inspect.ts'),
+  ]);
+}
+
 /** Calls `run` with a connection to the worker's Redis, and closes it afterwards. */
 export async function withRedis<T>(
   config: Config['redis'],
   run: (db: Database) => Promise<T>,
   { writes = false, refusedForMs = commandRefusedForMs }: RedisUse = {},
 ): Promise<T> {
+  const [{ runningRedis }, { connectRedis }, { createRefusals }, { createDatabase }, { writeProblem }] =
+    await redisModules();
   const refusals = createRefusals((change) => {
     if (change !== null) process.stderr.write(`Redis refuses commands: ${change.why}; waiting\n`);
   });

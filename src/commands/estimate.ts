@@ -1,8 +1,7 @@
 /** How long one-offs will take, before they are pushed: by the limit of each token, and by what is queued already. */
 import { capacityOfBucket } from '../budget/budget.ts';
 import { readGate } from '../budget/gate.ts';
-import { countJobs } from '../bullmq/counts.ts';
-import { openQueues } from '../bullmq/queues.ts';
+import { countJobs, queueKeys } from '../bullmq/counts.ts';
 import type { Config, InstanceConfig } from '../config/config.ts';
 import { rotationsQueue } from '../contract/queueNames.ts';
 import { type Database, redisTime } from '../redis/database.ts';
@@ -30,29 +29,24 @@ export async function estimate(
   instances: readonly string[],
   config: Config | null,
 ): Promise<number | null> {
-  const queues = openQueues(db);
-  try {
-    const nowMs = await redisTime(db);
-    const shares = await Promise.all(
-      [...countOf(instances)].map(async ([name, requests]): Promise<Share | null> => {
-        const instance = config?.instances.find((one) => one.name === name);
-        if (instance === undefined) return null;
-        const [bucket, gate, jobs] = await Promise.all([
-          db.redis.hget(db.keys.buckets, name),
-          readGate(db, name, nowMs),
-          countJobs(queues.queueOf(rotationsQueue(name))),
-        ]);
-        const ahead = jobs.waiting + jobs.active + jobs.delayed;
-        return { instance, bucket, requests, ahead, pausedMs: gate?.opensInMs ?? 0 };
-      }),
-    );
-    const known = shares.filter((share) => share !== null);
-    if (known.length < shares.length) return null;
-    const times = await Promise.all(byToken(known).map((sharing) => timeOf(db, sharing)));
-    return Math.max(...times, 0);
-  } finally {
-    await queues.close();
-  }
+  const nowMs = await redisTime(db);
+  const shares = await Promise.all(
+    [...countOf(instances)].map(async ([name, requests]): Promise<Share | null> => {
+      const instance = config?.instances.find((one) => one.name === name);
+      if (instance === undefined) return null;
+      const [bucket, gate, jobs] = await Promise.all([
+        db.redis.hget(db.keys.buckets, name),
+        readGate(db, name, nowMs),
+        countJobs(db.redis, queueKeys(db, rotationsQueue(name))),
+      ]);
+      const ahead = jobs.waiting + jobs.active + jobs.delayed;
+      return { instance, bucket, requests, ahead, pausedMs: gate?.opensInMs ?? 0 };
+    }),
+  );
+  const known = shares.filter((share) => share !== null);
+  if (known.length < shares.length) return null;
+  const times = await Promise.all(byToken(known).map((sharing) => timeOf(db, sharing)));
+  return Math.max(...times, 0);
 }
 
 async function timeOf(db: Database, sharing: readonly Share[]): Promise<number> {

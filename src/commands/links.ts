@@ -1,5 +1,5 @@
 /** `invite-rotator links`: the current links, without taking anything off a queue. */
-import { unknownGroup } from '../client/requests.ts';
+import { unknownGroup } from '../client/unknownGroup.ts';
 import { findGroup } from '../groups/jids.ts';
 import { type GroupRecord, isScheduled, knownLink } from '../groups/record.ts';
 import { createGroupStore, type GroupStore, RecordError, readable } from '../groups/store.ts';

@@ -1,5 +1,5 @@
 /** A progress bar on standard error, for work that takes minutes. */
-import { MultiBar, Presets } from 'cli-progress';
+import { cliProgress } from '../packages.ts';
 import { span } from '../status/format.ts';
 import { print } from './output.ts';
 
@@ -21,6 +21,7 @@ const tickMs = 1_000;
 export function showProgress(total: number, takesMs: number | null = null): Progress {
   if (!process.stderr.isTTY) return { step() {}, write: writePlain, stop() {} };
   const barsize = Math.min(Math.max(process.stderr.columns - textWidth, 10), 40);
+  const { MultiBar, Presets } = cliProgress();
   const bars = new MultiBar({ format, barsize, stream: process.stderr, hideCursor: true }, Presets.shades_classic);
   const startedAt = performance.now();
   const leftText = () => {

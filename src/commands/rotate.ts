@@ -5,7 +5,8 @@
 import { setMaxListeners } from 'node:events';
 import { pausedQueues } from '../bullmq/counts.ts';
 import { RotationError } from '../client/error.ts';
-import { createRequester, type OneOff, type Requester, type Target, unknownGroup } from '../client/requests.ts';
+import { createRequester, type OneOff, type Requester, type Target } from '../client/requests.ts';
+import { unknownGroup } from '../client/unknownGroup.ts';
 import type { Config, GroupConfig } from '../config/config.ts';
 import { loadConfig } from '../config/load.ts';
 import { rotationsQueue } from '../contract/queueNames.ts';

@@ -1,5 +1,5 @@
 /** `invite-rotator status`: the state of every group and instance, or everything about one, as text or as JSON. */
-import { unknownGroup } from '../client/requests.ts';
+import { unknownGroup } from '../client/unknownGroup.ts';
 import type { Config } from '../config/config.ts';
 import { didYouMean } from '../config/nearMiss.ts';
 import { plannerQueue, rotationsQueue } from '../contract/queueNames.ts';
@@ -7,7 +7,6 @@ import { codeIn, findGroup } from '../groups/jids.ts';
 import { createGroupStore } from '../groups/store.ts';
 import type { Database } from '../redis/database.ts';
 import { readGroup } from '../status/group.ts';
-import { readOneOffs } from '../status/oneOffs.ts';
 import { readStatus, type Status } from '../status/status.ts';
 import { CommandError, type CommonOptions, readConfig, stopSignal, withRedis } from './context.ts';
 import { print } from './output.ts';
@@ -86,6 +85,7 @@ async function readOne(db: Database, config: Config, id: string): ReturnType<Rea
   if (detail === null) throw new CommandError(2, unknownName(config, id));
   const { instance } = detail;
   const instances = config.instances.filter((one) => one.name === instance);
+  const { readOneOffs } = await import('../status/oneOffs.ts');
   const [queued, { instances: statuses }] = await Promise.all([
     readOneOffs(db, detail),
     readStatus(db, { ...config, groups: [], instances }),

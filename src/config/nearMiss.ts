@@ -2,7 +2,7 @@
  * Suggestions for misspelt names. A suggestion is made only for a near miss, because a wrong one is worse than none: it
  * may name another group. Every part of the program that suggests a name uses this.
  */
-import { distance } from 'fastest-levenshtein';
+import { levenshtein } from '../packages.ts';
 
 const maxMistakes = 2;
 
@@ -32,7 +32,7 @@ export function nearest(word: string, known: readonly string[]): string | null {
   for (const candidate of known) {
     const letters = lettersOf(candidate);
     if (Math.abs(letters.length - wanted.length) >= fewest) continue;
-    const mistakes = isSwap(wanted, letters) ? 1 : distance(wanted, letters);
+    const mistakes = isSwap(wanted, letters) ? 1 : levenshtein().distance(wanted, letters);
     if (mistakes >= fewest || mistakes * 3 > Math.max(wanted.length, letters.length)) continue;
     if (hasOtherNumber(wanted, letters)) continue;
     best = candidate;

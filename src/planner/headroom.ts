@@ -54,7 +54,7 @@ export async function readHeadroom(
     const [gate, capacity, counts, ownVerifications] = await Promise.all([
       readGate(db, name, nowMs),
       budget.capacity(instance, tokenOf(name), tickMs),
-      countJobs(queueOf(name)),
+      countJobs(db.redis, queueOf(name)),
       countVerifications(queueOf(name)),
     ]);
     const unfinished = counts.waiting + counts.active;
@@ -99,7 +99,10 @@ export async function promoteWaiting(
     const { callable } = await budget.capacity(instance, tokenOf(instance.name), tickMs);
     if (callable === 0) continue;
     const queue = queueOf(instance.name);
-    const [gate, counts] = await Promise.all([readGate(db, instance.name, await redisTime(db)), countJobs(queue)]);
+    const [gate, counts] = await Promise.all([
+      readGate(db, instance.name, await redisTime(db)),
+      countJobs(db.redis, queue),
+    ]);
     const idle = callable - counts.waiting - counts.active;
     if (gate !== null || idle <= 0) continue;
     const delayed = await queue.getDelayed(0, maxDelayed - 1);

@@ -1,5 +1,4 @@
 /** What kind of server Redis is: what keeps the program from working with it, and what puts data at risk. */
-import { Cluster } from 'ioredis';
 import type { RedisClient } from './scripts.ts';
 
 export interface Inspection {
@@ -15,7 +14,7 @@ const minVersion = [6, 2] as const;
 
 /** In a cluster: the first problem of any primary, and each warning once. */
 export async function inspectRedis(client: RedisClient): Promise<Inspection> {
-  const isCluster = client instanceof Cluster;
+  const isCluster = 'nodes' in client;
   const servers = isCluster ? client.nodes('master') : [client];
   const all = await Promise.all(servers.map((server) => inspectServer(server, isCluster)));
   return {
@@ -43,7 +42,7 @@ export async function inspectServer(server: Server, isNode = false): Promise<Ins
 
 /** Why a command that writes cannot use this server, or null. A cluster's client finds the primary itself. */
 export async function writeProblem(client: RedisClient): Promise<string | null> {
-  return client instanceof Cluster ? null : replicaProblem(await client.info('replication'));
+  return 'nodes' in client ? null : replicaProblem(await client.info('replication'));
 }
 
 function replicaProblem(info: string): string | null {

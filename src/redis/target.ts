@@ -1,7 +1,8 @@
 /** The address and login of a Redis, as text and as ioredis's options, and what all connections have in common. */
-import { Redis, type RedisOptions } from 'ioredis';
+import type { Redis, RedisOptions } from 'ioredis';
 import { describeAddress, parseRedisUrl, type RedisAddress } from '../config/redisUrl.ts';
 import { registerSecret } from '../log.ts';
+import { ioredis } from '../packages.ts';
 import { RedisSettingsError } from './errors.ts';
 
 export interface NodeAddress {
@@ -47,7 +48,7 @@ export function reconnectPauseMs(attempts: number): number {
 
 /** The reply to one command on a connection of its own, or why there is none. */
 export async function askOnce<T>(server: RedisOptions, command: (client: Redis) => Promise<T>): Promise<T | Error> {
-  const client = new Redis({ ...server, lazyConnect: true, retryStrategy: null, enableReadyCheck: false });
+  const client = new (ioredis().Redis)({ ...server, lazyConnect: true, retryStrategy: null, enableReadyCheck: false });
   const errors: Error[] = [];
   client.on('error', (error) => errors.push(error));
   try {

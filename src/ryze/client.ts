@@ -5,7 +5,6 @@
 import type { Dispatcher } from 'undici';
 import { z } from 'zod';
 import { classifyAnswer, classifyBrokenConnection, noAnswerInTime, unusableAnswer } from './classify.ts';
-import { openDispatcher } from './dispatcher.ts';
 import { exchange } from './exchange.ts';
 import { readRateLimit, readRedirect, readRetryAfter } from './headers.ts';
 import { inviteCodeOf, isInviteCode, isJid } from './identifier.ts';
@@ -94,7 +93,12 @@ export function createRyzeClient({
   proxies = readProxies(process.env),
 }: ClientOptions): RyzeClient & RyzeLists {
   const base = new URL(baseUrl);
-  const dispatcher = openDispatcher(proxies, timeoutMs);
+  /** Opened at the first call: loading undici takes as long as loading BullMQ. */
+  let opened: Promise<Dispatcher> | null = null;
+  const dispatcher = () => {
+    opened ??= import('./dispatcher.ts').then(({ openDispatcher }) => openDispatcher(proxies, timeoutMs));
+    return opened;
+  };
   const prefix = `${base.pathname.replace(/\/+$/, '')}/api`;
 
   async function call(
@@ -104,7 +108,14 @@ export function createRyzeClient({
   ): Promise<CallOutcome> {
     const secrets = isJid(identifier) ? [token] : [token, identifier];
     const schema = kind === 'reset' ? resetBody : infoBody;
-    const answer = await ask(dispatcher, base.origin, { ...request, token, schema, secrets, timeoutMs, maxBytes });
+    const answer = await ask(await dispatcher(), base.origin, {
+      ...request,
+      token,
+      schema,
+      secrets,
+      timeoutMs,
+      maxBytes,
+    });
     if (isFailure(answer)) return answer;
     const { data, status, rateLimit } = answer;
     const unusable = (message: string): CallFailure => ({ ...unusableAnswer(status, message), rateLimit });
@@ -132,7 +143,7 @@ export function createRyzeClient({
       timeoutMs,
       maxBytes: maxListBytes,
     } as const;
-    const answer = await ask(dispatcher, base.origin, question);
+    const answer = await ask(await dispatcher(), base.origin, question);
     return isFailure(answer) ? answer : { kind: 'listed', list: answer.data, rateLimit: answer.rateLimit };
   }
 
@@ -154,7 +165,7 @@ export function createRyzeClient({
       const query = name === undefined ? '' : `?instanceName=${encodeURIComponent(name)}`;
       return list(token, `${prefix}/instance/list${query}`, instancesBody, timeoutMs);
     },
-    close: () => dispatcher.close(),
+    close: async () => (await opened)?.close(),
   };
 }
 

@@ -8,7 +8,8 @@
  * - Any other expression names times of day, each once a day: in the first pass of a repeated hour. A skipped time occurs
  *   later by the length of the change (02:30 becomes 03:30).
  */
-import { type CronExpression, CronExpressionParser } from 'cron-parser';
+import type { CronExpression } from 'cron-parser';
+import { cronParser } from '../packages.ts';
 import { dayMs, midnightOf, minuteMs, momentOf, momentsOf, readingAt, steadyOffsetMs } from './wallClock.ts';
 
 interface Pattern {
@@ -79,9 +80,13 @@ function isField(field: string, index: number): boolean {
   return parses(fieldNames.map((_, other) => (other === index ? field : '*')).join(' '));
 }
 
+function parse(cron: string): CronExpression {
+  return cronParser().CronExpressionParser.parse(cron, { tz: 'UTC' });
+}
+
 function parses(cron: string): boolean {
   try {
-    CronExpressionParser.parse(cron, { tz: 'UTC' });
+    parse(cron);
     return true;
   } catch {
     return false;
@@ -104,7 +109,7 @@ export const cronProblem = memoize((cron): string | null => {
 });
 
 const patternOf = memoize((cron): Pattern => {
-  const expression = CronExpressionParser.parse(cron, { tz: 'UTC' });
+  const expression = parse(cron);
   const { month, hour, minute } = expression.fields;
   return {
     expression,

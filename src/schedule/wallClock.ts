@@ -3,14 +3,14 @@
  * shows the same, in milliseconds since 1970. A clock change makes some readings occur twice or never; `cron.ts` and
  * `window.ts` decide what that means for a schedule.
  */
-import { IANAZone } from 'luxon';
+import { luxon } from '../packages.ts';
 
 export const minuteMs = 60_000;
 export const dayMs = 86_400_000;
 
 /** A name such as `America/Sao_Paulo` or `UTC`, not an offset such as `+03:00`. */
 export function isTimezone(name: string): boolean {
-  return /^[A-Za-z]/.test(name) && IANAZone.isValidZone(name);
+  return /^[A-Za-z]/.test(name) && luxon().IANAZone.isValidZone(name);
 }
 
 /** What the clock shows at a moment. */
@@ -65,5 +65,5 @@ function offsetsAround(timezone: string, first: number, last: number): readonly 
 
 /** How far the zone's clock is ahead of UTC. */
 function offsetMs(timezone: string, atMs: number): number {
-  return IANAZone.create(timezone).offset(atMs) * minuteMs;
+  return luxon().IANAZone.create(timezone).offset(atMs) * minuteMs;
 }

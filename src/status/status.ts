@@ -11,9 +11,9 @@ import {
   type EventCounts,
   type JobCounts,
   pausedQueues,
+  queueKeys,
   waitingTimes,
 } from '../bullmq/counts.ts';
-import { openQueues, type Queues } from '../bullmq/queues.ts';
 import type { Config, GroupConfig, InstanceConfig } from '../config/config.ts';
 import { type LinkReason, linkEvent } from '../contract/event.ts';
 import { queuesOf, rotationsQueue } from '../contract/queueNames.ts';
@@ -103,15 +103,6 @@ export interface Status {
 }
 
 export async function readStatus(db: Database, config: Config): Promise<Status> {
-  const queues = openQueues(db);
-  try {
-    return await read(db, queues, config);
-  } finally {
-    await queues.close();
-  }
-}
-
-async function read(db: Database, queues: Queues, config: Config): Promise<Status> {
   const { redis, prefix, keys } = db;
   const nowMs = await redisTime(db);
   const store = createGroupStore(db);
@@ -126,12 +117,12 @@ async function read(db: Database, queues: Queues, config: Config): Promise<Statu
     Object.fromEntries(await Promise.all(config.results.queues.map(async (queue) => [queue, await readOne(queue)])));
   const [groups, instances, lastTick, paused, outbox, resultsByState, backlog, workers] = await Promise.all([
     Promise.all(config.groups.map(readGroup)),
-    Promise.all(config.instances.map((instance) => instanceStatus(db, queues, instance, nowMs))),
+    Promise.all(config.instances.map((instance) => instanceStatus(db, instance, nowMs))),
     redis.get(keys.lastTick),
     pausedQueues(redis, prefix, queuesOf(config)),
     byResultsQueue((queue) => redis.llen(keys.outbox(queue))),
-    byResultsQueue((queue) => countEvents(queues.queueOf(queue))),
-    byResultsQueue((queue) => readBacklog(db, queues, queue, nowMs)),
+    byResultsQueue((queue) => countEvents(redis, queueKeys(db, queue))),
+    byResultsQueue((queue) => readBacklog(db, queue, nowMs)),
     readLiveWorkers(db),
   ]);
   const order = (group: GroupStatus) => groupStates.indexOf(group.state);
@@ -157,9 +148,10 @@ function workerStatus({ startedAt, config, ...note }: WorkerNote): WorkerStatus 
   return { ...note, startedAt: new Date(startedAt).toISOString(), config: { hash: config.hash, since } };
 }
 
-async function readBacklog({ redis, keys }: Database, queues: Queues, queue: string, nowMs: number): Promise<Backlog> {
+async function readBacklog(db: Database, queue: string, nowMs: number): Promise<Backlog> {
+  const { redis, keys } = db;
   const [times, unpublished] = await Promise.all([
-    waitingTimes(redis, queues.queueOf(queue)),
+    waitingTimes(redis, queueKeys(db, queue)),
     redis.lindex(keys.outbox(queue), 0),
   ]);
   const committedAt = unpublished === null ? null : eventTime(unpublished);
@@ -219,16 +211,11 @@ export function groupStatus(group: GroupConfig, record: GroupRecord, nowMs: numb
   };
 }
 
-async function instanceStatus(
-  db: Database,
-  queues: Queues,
-  instance: InstanceConfig,
-  nowMs: number,
-): Promise<InstanceStatus> {
+async function instanceStatus(db: Database, instance: InstanceConfig, nowMs: number): Promise<InstanceStatus> {
   const [bucket, gate, queue] = await Promise.all([
     db.redis.hget(db.keys.buckets, instance.name),
     readGate(db, instance.name, nowMs),
-    countJobs(queues.queueOf(rotationsQueue(instance.name))),
+    countJobs(db.redis, queueKeys(db, rotationsQueue(instance.name))),
   ]);
   const capacity = bucket === null ? null : await capacityOfBucket(db, bucket, instance, 0);
   return {

@@ -89,7 +89,7 @@ export function createLeftovers(deps: LeftoversDependencies) {
       if (own.has(name)) continue;
       const known = note(name, announced);
       const queue = queueOf(name);
-      const { waiting, active, delayed } = await countJobs(queue);
+      const { waiting, active, delayed } = await countJobs(redis, queue);
       const jobs = waiting + active + delayed;
       if (jobs === 0 && Number(announced) < nowMs - historyMs) await forget(name);
       if (jobs === 0 || !(isUnclaimed(known) || (await hasOwn(deps, own, queue, name)))) continue;

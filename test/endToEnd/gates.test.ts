@@ -67,7 +67,7 @@ verify: off`;
   await rig.adopted('vip', 'other', 'mover');
   await rig.queue('bot').pause();
   await rig.lapse('mover', Date.now());
-  await until('the scheduled job', async () => (await countJobs(rig.queue('bot'))).waiting === 1);
+  await until('the scheduled job', async () => (await countJobs(rig.redis, rig.queue('bot'))).waiting === 1);
   rig.edit(both('bot2'));
   await until('the move', async () => (await rig.record('mover')).entry?.instance === 'bot2');
   rig.standIn.setConnection('bot2', 'disconnected');

@@ -1,0 +1,23 @@
+/**
+ * Packages that most commands never use. Each is loaded at its first use. A package that a module imports is loaded by
+ * every command that loads the module, whether it is used or not.
+ */
+import { createRequire } from 'node:module';
+
+const load = createRequire(import.meta.url);
+
+export const cliProgress = once(() => load('cli-progress') as typeof import('cli-progress'));
+export const cronParser = once(() => load('cron-parser') as typeof import('cron-parser'));
+export const ioredis = once(() => load('ioredis') as typeof import('ioredis'));
+export const levenshtein = once(() => load('fastest-levenshtein') as typeof import('fastest-levenshtein'));
+export const luxon = once(() => load('luxon') as typeof import('luxon'));
+export const pino = once(() => load('pino') as typeof import('pino'));
+export const pinoPretty = once(() => load('pino-pretty') as typeof import('pino-pretty'));
+
+function once<T>(loadPackage: () => T): () => T {
+  let loaded: T | undefined;
+  return () => {
+    loaded ??= loadPackage();
+    return loaded;
+  };
+}
