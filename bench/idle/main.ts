@@ -1,14 +1,16 @@
 /**
  * `npm run bench:idle`: measures the time from start to ready and the memory at rest of the program with 1,000 groups, and
- * of a process with one bare BullMQ worker.
+ * of a process with one bare BullMQ worker. With `-- --instances`: see `instances.ts`.
  */
-import { readFileSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { jidOf, type Stage, setStage, token } from '../budget/contest.ts';
+import { residentMb } from '../support/measure.ts';
 import { type Child, startChild } from '../support/process.ts';
 import { markdownTable } from '../support/table.ts';
+import { measureInstances } from './instances.ts';
 
 const groups = 1_000;
 const starts = 9;
@@ -83,20 +85,19 @@ async function measure(start: (stage: Stage) => Promise<Started>): Promise<Costs
     }
     const { child } = await start(stage);
     await sleep(restMs);
-    const residentMb = residentOf(child.pid);
+    const atRestMb = residentMb(child.pid);
     await child.stop();
     const [firstMs = 0, ...again] = readyMs;
-    return { firstMs, againMs: again.sort((a, b) => a - b)[Math.floor(again.length / 2)] ?? 0, residentMb };
+    return { firstMs, againMs: again.sort((a, b) => a - b)[Math.floor(again.length / 2)] ?? 0, residentMb: atRestMb };
   } finally {
     await stage.close();
   }
 }
 
-/** Resident memory as Linux reports it, in units of 1,000,000 bytes. */
-function residentOf(pid: number): number {
-  return (Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) * 1_024) / 1e6;
+if (process.argv.includes('--instances')) {
+  await measureInstances();
+  process.exit();
 }
-
 const bare = await measure(startBare);
 const ours = await measure(startOurs);
 const row = (name: string, costs: Costs) => [

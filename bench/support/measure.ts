@@ -1,4 +1,5 @@
 /** Measures what a step costs: its time, and the Redis commands for it. */
+import { readFileSync } from 'node:fs';
 import type { Redis } from 'ioredis';
 
 export async function timed<T>(run: () => Promise<T> | T): Promise<readonly [number, T]> {
@@ -31,4 +32,15 @@ export async function repeated(
     commands = Math.max(commands, used);
   }
   return { ms: times.sort((a, b) => a - b)[Math.floor(runs / 2)] ?? 0, commands };
+}
+
+/** Processor time that a process has used, ms. Linux counts it in hundredths of a second. */
+export function cpuMs(pid: number): number {
+  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? [];
+  return (Number(fields[11]) + Number(fields[12])) * 10;
+}
+
+/** Resident memory of a process as Linux reports it, in units of 1,000,000 bytes. */
+export function residentMb(pid: number): number {
+  return (Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) * 1_024) / 1e6;
 }
