@@ -3,8 +3,10 @@
  * command that only shows numbers does not load BullMQ.
  */
 import type { Queue } from 'bullmq';
-import type { RedisClient } from '../redis/scripts.ts';
+import { loadScript, type RedisClient, runScript } from '../redis/scripts.ts';
 import { limiter } from './options.ts';
+
+const countsLua = loadScript('counts', import.meta.url);
 
 export interface JobCounts {
   /** With or without a priority. */
@@ -56,10 +58,40 @@ export async function waitingTimes(redis: RedisClient, queue: QueueKeys): Promis
   return oldest === null || newest === null ? null : { oldestAt: Number(oldest), newestAt: Number(newest) };
 }
 
+export interface QueueState extends JobCounts {
+  /** Somebody has paused it. */
+  readonly isPaused: boolean;
+  /** The job that is taken next, and the one that has been active for longest: unchanged while nothing happens. */
+  readonly heads: string;
+}
+
+/** Queues read by one command, which blocks Redis for about a millisecond. */
+const chunk = 200;
+const kinds = ['wait', 'prioritized', 'active', 'delayed', 'meta'] as const;
+
+/** The states of the queues that hold a job or are paused: a process may have a thousand queues, most of them empty. */
+export async function readQueues(
+  redis: RedisClient,
+  prefix: string,
+  queues: readonly string[],
+): Promise<ReadonlyMap<string, QueueState>> {
+  const states = new Map<string, QueueState>();
+  for (let from = 0; from < queues.length; from += chunk) {
+    const some = queues.slice(from, from + chunk);
+    const keys = some.flatMap((queue) => kinds.map((kind) => `${prefix}:${queue}:${kind}`));
+    type Row = [number, number, number, number, number, string];
+    for (const row of (await runScript(redis, countsLua, keys, [])) as Row[]) {
+      const [i, waiting, active, delayed, paused, heads] = row;
+      states.set(some[i] ?? '', { waiting, active, delayed, isPaused: paused === 1, heads });
+    }
+  }
+  return states;
+}
+
 /** Those of the queues that are paused, for example with a dashboard. This program never resumes them. */
 export async function pausedQueues(redis: RedisClient, prefix: string, queues: readonly string[]): Promise<string[]> {
-  const paused = await Promise.all(queues.map((queue) => redis.hexists(`${prefix}:${queue}:meta`, 'paused')));
-  return queues.filter((_, i) => paused[i] === 1);
+  const states = await readQueues(redis, prefix, queues);
+  return queues.filter((queue) => states.get(queue)?.isPaused);
 }
 
 /** Workers look for delayed jobs at least this often, so a delayed job may be taken this late. */

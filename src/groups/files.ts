@@ -51,10 +51,18 @@ const note = z.object({
   startedAt: z.int(),
   /** The configuration file in force: its hash, and since when. */
   config: z.object({ hash: z.string(), since: z.int() }),
+  /**
+   * The instances that it may be chosen to serve: the digest of the list of its file's instances, and those of them whose
+   * tokens it cannot read. Absent while it starts or stops, and from workers that serve every instance of their file.
+   */
+  serves: z.object({ instances: z.string(), unable: z.array(z.string()) }).optional(),
 });
 export type WorkerNote = z.infer<typeof note>;
 
 export interface WorkerFiles {
+  /** This worker, and its member of the set of workers; `member` is null before the first announcement and after the last. */
+  readonly worker: string;
+  readonly member: string | null;
   /** Announces the file: at the start, after an edit, and periodically. */
   announce(file: GroupsFile): Promise<FileRank>;
   /** Those of the ids that at least one of the files has. */
@@ -67,6 +75,7 @@ export interface WorkerFiles {
 export function createWorkerFiles({ redis, keys }: Database, describe?: () => WorkerNote): WorkerFiles {
   const worker = randomUUID();
   let announced: { readonly digest: string; readonly generation: number } | null = null;
+  let member: string | null = null;
 
   async function storeIds({ digest, groups }: GroupsFile): Promise<void> {
     const key = keys.fileIds(digest);
@@ -79,9 +88,15 @@ export function createWorkerFiles({ redis, keys }: Database, describe?: () => Wo
   }
 
   return {
+    worker,
+    get member() {
+      return member;
+    },
     async announce(file) {
       await storeIds(file);
       const { digest } = file;
+      // Before it is stored: a heartbeat that is sent after it must not store the one before.
+      member = `${worker} ${digest}`;
       const [generation, isNew, newestLive, newest, ...others] = (await runScript(
         redis,
         announceLua,
@@ -107,8 +122,10 @@ export function createWorkerFiles({ redis, keys }: Database, describe?: () => Wo
     },
 
     async withdraw() {
-      if (announced === null) return;
-      await redis.zrem(keys.workers, `${worker} ${announced.digest}`);
+      if (member === null) return;
+      const removed = member;
+      member = null;
+      await redis.zrem(keys.workers, removed);
       await redis.hdel(keys.workerNotes, worker);
     },
   };
@@ -121,14 +138,14 @@ export async function readLiveWorkers(db: Database): Promise<WorkerNote[]> {
   const members = await redis.zrangebyscore(keys.workers, nowMs - deadAfterMs, '+inf');
   if (members.length === 0) return [];
   const notes = await redis.hmget(keys.workerNotes, ...members.map((member) => member.split(' ')[0] ?? ''));
-  return notes.flatMap(parseNote).sort((a, b) => a.startedAt - b.startedAt || a.pid - b.pid);
+  return notes.flatMap((json) => parseNote(json) ?? []).sort((a, b) => a.startedAt - b.startedAt || a.pid - b.pid);
 }
 
-function parseNote(json: string | null): WorkerNote[] {
+export function parseNote(json: string | null): WorkerNote | null {
   try {
-    return [note.parse(JSON.parse(json ?? ''))];
+    return note.parse(JSON.parse(json ?? ''));
   } catch {
-    return [];
+    return null;
   }
 }
 

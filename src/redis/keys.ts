@@ -31,6 +31,8 @@ export function makeKeys(prefix: string) {
     workers: `${root}:workers`,
     /** Hash, worker → JSON: what that worker says about itself (`groups/files.ts`). */
     workerNotes: `${root}:worker-notes`,
+    /** String with expiry, JSON: the names of a file's instances (`groups/members.ts`). */
+    instanceList: (digest: string) => `${root}:instances-of:${digest}`,
     /** Set with expiry: the ids of a file's groups. */
     fileIds: (digest: string) => `${root}:file:${digest}`,
     /** Sorted set, record id by the time at which the planner handles it next. */

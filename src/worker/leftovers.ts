@@ -8,7 +8,8 @@
  * one of its own instances. An instance whose queue stays empty is forgotten after 30 days.
  */
 import type { Queue } from 'bullmq';
-import { countJobs } from '../bullmq/counts.ts';
+import { readQueues } from '../bullmq/counts.ts';
+import { rotationsQueue } from '../contract/queueNames.ts';
 import { parseRequest, requestJob } from '../contract/request.ts';
 import { findGroup } from '../groups/jids.ts';
 import { historyMs } from '../groups/record.ts';
@@ -41,7 +42,7 @@ interface Absent {
 }
 
 export function createLeftovers(deps: LeftoversDependencies) {
-  const { redis, keys, log, queueOf, config } = deps;
+  const { redis, prefix, keys, log, queueOf, config } = deps;
   let own: ReadonlySet<string> = new Set();
   let isMigrated = false;
   const absent = new Map<string, Absent>();
@@ -85,14 +86,20 @@ export function createLeftovers(deps: LeftoversDependencies) {
     await announce();
     const nowMs = await redisTime(deps);
     const serve: string[] = [];
-    for (const [name, announced] of pairs(await redis.zrange(keys.instances, '0', '-1', 'WITHSCORES'))) {
-      if (own.has(name)) continue;
+    const all = pairs(await redis.zrange(keys.instances, '0', '-1', 'WITHSCORES')).filter(([name]) => !own.has(name));
+    const states = await readQueues(
+      redis,
+      prefix,
+      all.map(([name]) => rotationsQueue(name)),
+    );
+    for (const [name, announced] of all) {
       const known = note(name, announced);
-      const queue = queueOf(name);
-      const { waiting, active, delayed } = await countJobs(redis, queue);
+      const { waiting, active, delayed } = states.get(rotationsQueue(name)) ?? { waiting: 0, active: 0, delayed: 0 };
       const jobs = waiting + active + delayed;
       if (jobs === 0 && Number(announced) < nowMs - historyMs) await forget(name);
-      if (jobs === 0 || !(isUnclaimed(known) || (await hasOwn(deps, own, queue, name)))) continue;
+      if (jobs === 0) continue;
+      const queue = queueOf(name);
+      if (!(isUnclaimed(known) || (await hasOwn(deps, own, queue, name)))) continue;
       serve.push(name);
       if (!served.has(name)) await begin(name, queue, jobs);
     }

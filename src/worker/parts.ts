@@ -13,6 +13,7 @@ import type { JobDependencies } from './readJob.ts';
 import { createReconciler } from './reconcile.ts';
 import { createRegistration } from './registerGroups.ts';
 import { reportRecovered } from './report.ts';
+import { createSharing } from './sharing.ts';
 import { createScheduler, runTick, watchTicks } from './ticks.ts';
 import { createLimitReports } from './tokens.ts';
 import { createWorkers } from './workers.ts';
@@ -26,7 +27,9 @@ export type Parts = ReturnType<typeof createParts>;
 
 export function createParts({ redisTrouble = () => null, ...options }: PartsOptions) {
   const base = createBase(options);
-  const registration = createRegistration({ ...base, describe: describeWorker(base) });
+  const describeSelf = describeWorker(base);
+  const describe = (): WorkerNote => ({ ...describeSelf(), ...sharing.serves() });
+  const registration = createRegistration({ ...base, describe });
   const leftovers = createLeftovers(base);
   const pauses = createPauses(base);
   const ticks = watchTicks();
@@ -36,9 +39,10 @@ export function createParts({ redisTrouble = () => null, ...options }: PartsOpti
     processJob: (instance, queue, job, lock) => processJob(jobs, queue, instance, job, lock),
     plan: () => runTick(base, registration, ticks),
   });
+  const sharing = createSharing(base, { files: registration.files, workers, describe });
   const reconciler = createReconciler(base, registration, scheduler);
   const health = createHealth(base, { workers, ticks, paused: reconciler.paused, redisTrouble });
-  return { ...base, registration, leftovers, pauses, scheduler, workers, reconciler, health };
+  return { ...base, registration, leftovers, pauses, scheduler, workers, sharing, reconciler, health };
 }
 
 /** What this worker says about itself. */

@@ -137,6 +137,8 @@ export function createRegistration(
   }
 
   return {
+    /** This worker in the set of workers. */
+    files,
     /** Registers what differs from what Redis holds. */
     register,
     /** Announces that this worker lives and which file it has; registers if Redis may lack something of that. */

@@ -5,7 +5,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
 import { unlessAborted } from '../abort.ts';
+import { lockOptions } from '../bullmq/options.ts';
 import type { Config, InstanceConfig } from '../config/config.ts';
+import { beatMs } from '../groups/liveness.ts';
 import type { Health } from '../ops/readiness.ts';
 import { tickMs } from '../planner/headroom.ts';
 import { settle, settleEveryMs } from '../planner/settler.ts';
@@ -32,7 +34,7 @@ export interface Service {
 
 export async function startService({ signal, ...options }: ServiceOptions): Promise<Service> {
   const parts = createParts(options);
-  const { reload, workers, health, reconciler } = parts;
+  const { reload, workers, sharing, health, reconciler } = parts;
   health.start();
   try {
     await unlessAborted(prepare(parts), signal);
@@ -42,9 +44,10 @@ export async function startService({ signal, ...options }: ServiceOptions): Prom
     throw error;
   }
   // From here on a job may be in the middle of a reset, so the start can no longer be aborted.
-  await workers.serve(reload.inForce.instances);
+  sharing.start();
   workers.startPlanner();
   const timers = startTimers(parts);
+  timers.sharing.now();
 
   let closed: Promise<void> | null = null;
   return {
@@ -65,19 +68,22 @@ export async function startService({ signal, ...options }: ServiceOptions): Prom
 }
 
 /** Reconciles Redis with the file before the first job runs. */
-async function prepare({ clocks, registration, scheduler, leftovers, reconciler }: Parts): Promise<void> {
+async function prepare({ clocks, registration, scheduler, leftovers, reconciler, sharing }: Parts): Promise<void> {
   await clocks.follow();
   await registration.register();
   await scheduler.setUp();
   await leftovers.announce();
   await reconciler.start();
+  await sharing.prepare();
 }
 
 /** Half a tick: an edit is noticed within two ticks, whatever else runs. */
 const reloadEveryMs = tickMs / 2;
+const neglectEveryMs = 10_000;
 
 function startTimers(parts: Parts) {
-  const { reload, workers, leftovers, clocks, log } = parts;
+  const { reload, workers, sharing, leftovers, clocks, log } = parts;
+  const onSharingError = reporter(log, 'sharing.failed', 'cannot share instances with other workers now; will retry');
   const edits = {
     apply: (next: Config, before: Config) => applyEdit(parts, next, before),
     onTokensRead: () => applyTokens(parts),
@@ -87,6 +93,13 @@ function startTimers(parts: Parts) {
       reloadEveryMs,
       () => reload.look(edits),
       reporter(log, 'config.unread', 'cannot apply the configuration file; will retry'),
+    ),
+    sharing: repeat(beatMs, sharing.look, onSharingError),
+    neglected: repeat(neglectEveryMs, sharing.lookForNeglected, onSharingError),
+    stalled: repeat(
+      lockOptions.stalledInterval,
+      workers.recoverStalled,
+      reporter(log, 'stalled.failed', 'cannot look for the jobs of dead workers; will retry'),
     ),
     leftovers: repeat(
       lookEveryMs,
@@ -118,11 +131,11 @@ async function publishAll({ redis, keys, outbox }: Parts): Promise<void> {
 
 /** Changes everything that runs to an edited configuration. May be repeated after a failure. */
 async function applyEdit(parts: Parts, next: Config, before: Config): Promise<void> {
-  const { api, registration, leftovers, workers, pauses, scheduler } = parts;
+  const { api, registration, leftovers, sharing, pauses, scheduler } = parts;
   if (!isDeepStrictEqual(next.api, before.api)) api.use(next);
   await registration.register();
   await leftovers.announce();
-  await workers.serve(next.instances);
+  sharing.apply();
   for (const instance of next.instances) {
     await pauses.reopen(instance.name);
     await promoteDelayed(parts, before, instance);
@@ -149,7 +162,9 @@ const hungCloseMs = 5_000;
 const idleLookMs = 100;
 
 async function stop(parts: Parts, timers: readonly Repeated[]): Promise<void> {
-  const { health, reconciler, workers, registration, api } = parts;
+  const { health, reconciler, workers, sharing, registration, api } = parts;
+  // Not awaited: Redis may be away.
+  sharing.withdraw().catch(() => {});
   for (const timer of [health, reconciler, ...timers]) await timer.stop();
   await Promise.race([workers.close(), idle(parts)]);
   await publishAll(parts);

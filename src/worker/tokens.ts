@@ -10,16 +10,21 @@ export interface Tokens {
   of(instance: string): string;
   /** Reads one instance's token again; if that fails, returns its last value. `onProblem`: called once for each new problem. */
   refresh(instance: InstanceConfig, onProblem: (problem: string) => void): string;
+  /** Those of the instances whose tokens could not be read when that was tried last. Tries again. */
+  unreadable(instances: readonly InstanceConfig[]): string[];
 }
 
 export function createTokens(env: NodeJS.ProcessEnv): Tokens {
   const tokens = new Map<string, string>();
   /** By instance: of its last refresh. */
   const problems = new Map<string, string | null>();
+  const unreadable = new Set<string>();
 
   function read(instance: InstanceConfig): string | null {
     const result = readSecret(instance.token, env);
+    unreadable.delete(instance.name);
     if (!result.ok) {
+      unreadable.add(instance.name);
       const kept = tokens.has(instance.name) ? '; the token that was read before stays in force' : '';
       return `instance ${instance.name}: ${result.message}${kept}`;
     }
@@ -43,6 +48,8 @@ export function createTokens(env: NodeJS.ProcessEnv): Tokens {
       problems.set(instance.name, problem);
       return of(instance.name);
     },
+    unreadable: (instances) =>
+      instances.filter((instance) => unreadable.has(instance.name) && read(instance) !== null).map(({ name }) => name),
   };
 }
 

@@ -41,7 +41,7 @@ export function openWatchedWorker(options: WatchedWorkerOptions) {
   let worker = open(initial);
 
   function open(concurrency: number): Worker {
-    const settings = { concurrency, limiter, maximumRateLimitDelay, ...requestRetention };
+    const settings = { concurrency, limiter, maximumRateLimitDelay, skipStalledCheck: true, ...requestRetention };
     const opened = openWorker(queue.name, take, { ...connection, ...settings });
     opened.on('error', onError);
     return opened;
@@ -82,6 +82,8 @@ export function openWatchedWorker(options: WatchedWorkerOptions) {
       worker.concurrency = concurrency;
     },
     jobsRunning: () => running.size,
+    /** Takes back the jobs of dead workers. Must be called every `stalledInterval` while the queue has active jobs. */
+    recoverStalled: async () => void (await worker.getBackend().moveStalledJobsToWait()),
     /**
      * Must be called regularly. `isWaiting`: a job waits that this worker should be taking. `isOutage`: Redis is down,
      * so no worker can take any, and the time does not count.

@@ -4,7 +4,7 @@
  */
 import type { Job, Queue } from 'bullmq';
 import { readGate } from '../budget/gate.ts';
-import { isRunnable } from '../bullmq/counts.ts';
+import { isRunnable, readQueues } from '../bullmq/counts.ts';
 import type { InstanceConfig } from '../config/config.ts';
 import { plannerQueue } from '../contract/queueNames.ts';
 import { redisTime } from '../redis/database.ts';
@@ -79,6 +79,19 @@ export function createWorkers(base: Base, { processJob, plan }: WorkerTasks) {
     );
   }
 
+  /** With the planner's, whose instance is null. */
+  function all(): { instance: string | null; worker: WatchedWorker }[] {
+    const own = [...workers].map(([instance, worker]) => ({ instance, worker }));
+    return planner === null ? own : [...own, { instance: null, worker: planner }];
+  }
+
+  const readStates = (watched: readonly { worker: WatchedWorker }[]) =>
+    readQueues(
+      redis,
+      prefix,
+      watched.map(({ worker }) => worker.queue.name),
+    );
+
   /** Whether a job waits although its queue is neither paused nor rate-limited and its instance's gate is open. */
   async function isWaiting(queue: Queue, instance: string | null): Promise<boolean> {
     const nowMs = await redisTime(base);
@@ -88,7 +101,8 @@ export function createWorkers(base: Base, { processJob, plan }: WorkerTasks) {
 
   return {
     /**
-     * Serves these instances: opens, adjusts and closes workers. Resolves when the jobs of closed workers have ended.
+     * Serves these instances: opens, adjusts and closes workers at once. Resolves when the jobs of closed workers have
+     * ended.
      */
     async serve(instances: readonly InstanceConfig[]): Promise<void> {
       served = new Map(instances.map(({ name, concurrency }) => [name, concurrency]));
@@ -105,11 +119,20 @@ export function createWorkers(base: Base, { processJob, plan }: WorkerTasks) {
     /** Reopens workers that hang. `isOutage`: Redis cannot be used now. */
     async watch(isOutage: () => boolean): Promise<void> {
       const startedAt = performance.now();
-      const watched = [...workers].map(([instance, worker]) => ({ instance, worker }));
-      const all = planner === null ? watched : [...watched, { instance: null, worker: planner }];
-      const waiting = await Promise.all(all.map(({ instance, worker }) => isWaiting(worker.queue, instance)));
+      const watched = all();
+      const states = await readStates(watched);
+      const waiting = await Promise.all(
+        watched.map(({ instance, worker: { queue } }) => states.has(queue.name) && isWaiting(queue, instance)),
+      );
       const isDown = isOutage() || performance.now() - startedAt > slowMs;
-      for (const [i, { worker }] of all.entries()) worker.watch(waiting[i] === true, isDown);
+      for (const [i, { worker }] of watched.entries()) worker.watch(waiting[i] === true, isDown);
+    },
+    /** Takes back the jobs of dead workers. Must be called every `stalledInterval`. */
+    async recoverStalled(): Promise<void> {
+      const watched = all();
+      const states = await readStates(watched);
+      const active = watched.filter(({ worker }) => (states.get(worker.queue.name)?.active ?? 0) > 0);
+      await Promise.all(active.map(({ worker }) => worker.recoverStalled()));
     },
     /** Instances of the file in force whose jobs have waited for a minute without one being taken. */
     stuck: () => [...served.keys()].filter((instance) => workers.get(instance)?.isStuck()),
@@ -117,7 +140,8 @@ export function createWorkers(base: Base, { processJob, plan }: WorkerTasks) {
     jobsRunning: () => [...open].reduce((sum, worker) => sum + worker.jobsRunning(), 0),
     /** Resolves when the running jobs have ended. */
     async close(): Promise<void> {
-      await Promise.all([planner?.close(), close([...workers.keys()])]);
+      workers.clear();
+      await Promise.all([planner?.close(), ...[...open].map((worker) => worker.close())]);
     },
   };
 }

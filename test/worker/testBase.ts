@@ -1,4 +1,4 @@
-/** The base of a worker's parts, with a configuration file of one instance and one group. */
+/** The base of a worker's parts, with a configuration file of one group. */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -9,19 +9,29 @@ import { createBase } from '../../src/worker/base.ts';
 import { createTokens } from '../../src/worker/tokens.ts';
 import { testLog } from './logged.ts';
 
-export async function testBase(redis: RedisClient, prefix: string) {
+interface TestBaseOptions {
+  /** Default: `bot`. The first one has the group. */
+  readonly instances?: readonly string[];
+  readonly env?: NodeJS.ProcessEnv;
+}
+
+export async function testBase(
+  redis: RedisClient,
+  prefix: string,
+  { instances = ['bot'], env = {} }: TestBaseOptions = {},
+) {
   const folder = mkdtempSync(join(tmpdir(), 'invite-rotator-worker-'));
   onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
   const file = join(folder, 'rotation.yaml');
   writeFileSync(
     file,
-    `instances: [{ name: bot, tokenEnv: TOKEN }]
-groups: [{ id: vip, identifier: 120363406289005073@g.us, every: 1h }]
+    `instances: [${instances.map((name) => `{ name: ${name}, tokenEnv: TOKEN }`).join(', ')}]
+groups: [{ id: vip, identifier: 120363406289005073@g.us, every: 1h, instance: ${instances[0]} }]
 redis: { prefix: ${prefix} }`,
   );
   const watched = await watchConfig(file);
   if (!watched.ok) throw new Error('the file is broken');
   const { log, logged } = testLog();
-  const base = createBase({ watcher: watched.watcher, tokens: createTokens({}), redis, log });
+  const base = createBase({ watcher: watched.watcher, tokens: createTokens(env), redis, log });
   return { base, logged };
 }
