@@ -34,7 +34,8 @@ export interface Outcome {
 }
 
 export const token = 'token-of-the-benchmark';
-const latency = { minMs: 20, maxMs: 400 };
+/** Of the server's answers. */
+const usualLatency = { minMs: 20, maxMs: 400 };
 const calls = 450;
 const trickling = 10;
 /** Enough to have a whole window's calls in flight within one round trip. */
@@ -52,12 +53,16 @@ export function jidOf(i: number): string {
   return `1203634062890${String(i).padStart(5, '0')}@g.us`;
 }
 
-export async function setStage(limit: Limit, groups: number): Promise<Stage> {
+export async function setStage(
+  limit: Limit,
+  groups: number,
+  { latency = usualLatency, instances = ['bot'] } = {},
+): Promise<Stage> {
   const folder = mkdtempSync(join(tmpdir(), 'invite-rotator-bench-'));
   const embedded = await startEmbeddedRedis({ dataDir: folder, env: process.env, say: (line) => console.error(line) });
   const redis = new Redis({ path: embedded.path, maxRetriesPerRequest: null });
   const standIn = await startStandIn({
-    instances: ['bot'],
+    instances,
     tokens: [{ token }],
     groups: Array.from({ length: groups }, (_, i) => ({ jid: jidOf(i) })),
     limit: { window: limit.window, perMs: limit.perMs, limit: limit.max },
