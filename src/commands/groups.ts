@@ -3,9 +3,9 @@
  * them. `--yaml` prints entries for the others, ready to append.
  */
 import type { Config, GroupConfig } from '../config/config.ts';
-import { readConfigText } from '../config/load.ts';
 import { didYouMean } from '../config/nearMiss.ts';
 import { idsFor, type NewGroup, renderEntries, surroundingsOf } from '../config/newEntries.ts';
+import { readSource } from '../config/sources.ts';
 import { type Asked, type Askers, openAskers } from '../online/asker.ts';
 import type { ListedGroup } from '../ryze/lists.ts';
 import { isFailure } from '../ryze/outcome.ts';
@@ -149,8 +149,8 @@ function toJson(listings: readonly Listing[], { byJid, unresolved }: InFile) {
 }
 
 async function printYaml(config: Config, listings: readonly Listing[], { byJid, unresolved }: InFile): Promise<void> {
-  const read = await readConfigText(config.file);
-  const fit = surroundingsOf(read.ok ? read.text : '');
+  const read = await readSource(config.file);
+  const fit = surroundingsOf(read.ok ? read.value.text : '');
   const namesInstance = config.instances.length > 1;
   const missing = new Map<string, NewGroup>();
   for (const { instance, groups: listed } of listings) {

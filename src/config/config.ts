@@ -81,10 +81,12 @@ export interface RedisConfig {
 }
 
 export interface Config {
-  /** Absolute path of the file. */
+  /** Absolute path of the main file. */
   readonly file: string;
-  /** Identifies the file's text: the first 12 digits that `sha256sum` prints for it. */
+  /** Identifies the text: the first 12 digits that `sha256sum` prints for the file; with `include`, of all files. */
   readonly hash: string;
+  /** The entries of `include`, and how many files each of them names. */
+  readonly included: readonly { readonly pattern: string; readonly files: number }[];
   readonly api: {
     readonly baseUrl: string;
     /** For one whole call. */

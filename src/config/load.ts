@@ -1,38 +1,32 @@
 /**
- * Reads a configuration file: bytes, UTF-8, YAML, schema. Returns either the configuration or every problem, sorted by
- * position. A file that cannot be read is a problem too, not an exception.
+ * Reads a configuration: bytes, UTF-8, YAML, schema. Returns either the configuration or every problem, sorted by file
+ * and position. A file that cannot be read is a problem too, not an exception.
  */
 import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
 import { z } from 'zod';
-import type { Config, RedisConfig } from './config.ts';
-import { describeIssue, findingsOf, formatPath, type Problem } from './problems.ts';
+import type { RedisConfig } from './config.ts';
+import type { Loaded } from './explain.ts';
+import { parseSources } from './parse.ts';
+import { parse } from './parser.ts';
+import { describeIssue, findingsOf, formatPath } from './problems.ts';
 import { redisSchema, toRedisConfig } from './redisSchema.ts';
-import { type ConfigRules, configSchema } from './schema.ts';
+import type { ConfigRules } from './schema.ts';
+import { readSource, readSources } from './sources.ts';
 import { section } from './values.ts';
 import { readYaml } from './yaml.ts';
 
-export type Loaded<T = Config> =
-  | { readonly ok: true; readonly config: T }
-  | { readonly ok: false; readonly problems: readonly Problem[] };
-
-export type LoadedText =
-  | { readonly ok: true; readonly text: string }
-  | { readonly ok: false; readonly problems: readonly Problem[] };
-
-/** Enough for about 200,000 groups. */
-const maxBytes = 32 * 1024 * 1024;
-
-const reasons: Readonly<Record<string, string>> = {
-  ENOENT: 'there is no such file: run "invite-rotator init", or name the file with --config or ROTATOR_CONFIG',
-  EISDIR: 'cannot be read: it is a folder',
-  EACCES: 'cannot be read: permission denied',
-};
+export type { Loaded } from './explain.ts';
 
 /** `file`: an absolute path. */
 export async function loadConfig(file: string, rules: ConfigRules = {}): Promise<Loaded> {
-  const read = await readConfigText(file);
-  return read.ok ? parseConfig(read.text, file, rules) : read;
+  const read = await readSources(file);
+  return read.ok ? await parse({ sources: read.value, rules, known: new Map() }) : read;
+}
+
+/** Of one text that includes no others. `file`: an absolute path, for messages and for relative paths in the text. */
+export function parseConfig(text: string, file: string, rules: ConfigRules = {}): Loaded {
+  const main = { file, text, digest: createHash('sha256').update(text).digest('hex') };
+  return parseSources({ sources: { main, included: [], inclusions: [], problems: [] }, rules, known: new Map() });
 }
 
 /**
@@ -40,12 +34,12 @@ export async function loadConfig(file: string, rules: ConfigRules = {}): Promise
  * number of groups, and a problem elsewhere does not matter.
  */
 export async function loadRedisConfig(file: string): Promise<Loaded<RedisConfig>> {
-  const read = await readConfigText(file);
+  const read = await readSource(file);
   if (!read.ok) return read;
-  const schema = z.object({ redis: section(redisSchema) }).transform(({ redis }) => toRedisConfig(redis, file));
-  const cut = parse(redisSection(read.text), file, schema);
+  const { text } = read.value;
+  const cut = parseRedis(redisSection(text), file);
   // A section that is wrong on its own may use an anchor of another one.
-  return cut.ok ? cut : parse(read.text, file, schema);
+  return cut.ok ? cut : parseRedis(text, file);
 }
 
 /** The lines of the section `redis`, with their line numbers; the whole text if the section cannot be cut out. */
@@ -58,46 +52,14 @@ function redisSection(text: string): string {
   return '\n'.repeat(start) + lines.slice(start, end === -1 ? lines.length : end).join('\n');
 }
 
-export async function readConfigText(file: string): Promise<LoadedText> {
-  const refuse = (message: string): LoadedText => ({
-    ok: false,
-    problems: [{ file, line: 1, column: 1, path: '', message }],
-  });
-  const chunks: Buffer[] = [];
-  try {
-    // Reads at most one byte too many, because the file may be a pipe or a device without an end.
-    for await (const chunk of createReadStream(file, { end: maxBytes })) chunks.push(chunk as Buffer);
-  } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code ?? 'unknown error';
-    return refuse(reasons[code] ?? `cannot be read: ${code}`);
-  }
-  const bytes = Buffer.concat(chunks);
-  if (bytes.length > maxBytes) return refuse(`is larger than ${maxBytes / 1024 / 1024} MiB`);
-  try {
-    return { ok: true, text: new TextDecoder('utf-8', { fatal: true }).decode(bytes) };
-  } catch {
-    return refuse('is not UTF-8 text');
-  }
-}
-
-/** `file`: an absolute path, used in messages and to resolve relative paths in the file. */
-export function parseConfig(text: string, file: string, rules: ConfigRules = {}): Loaded {
-  return parse(text, file, configSchema(file, hashOf(text), rules));
-}
-
-function hashOf(text: string): string {
-  return createHash('sha256').update(text).digest('hex').slice(0, 12);
-}
-
-function parse<T>(text: string, file: string, schema: z.ZodType<T>): Loaded<T> {
-  const yaml = readYaml(text);
-  const problems: Problem[] = yaml.faults.map((fault) => ({ file, ...fault, path: '' }));
-  if (yaml.values !== null) {
-    const parsed = schema.safeParse(yaml.values.root, { error: describeIssue, reportInput: true });
-    if (parsed.success && problems.length === 0) return { ok: true, config: parsed.data };
-    for (const finding of findingsOf(parsed.error?.issues ?? [])) {
-      problems.push({ file, ...yaml.placeOf(finding), path: formatPath(finding.path), message: finding.message });
-    }
+function parseRedis(text: string, file: string): Loaded<RedisConfig> {
+  const schema = z.object({ redis: section(redisSchema) }).transform(({ redis }) => toRedisConfig(redis, file));
+  const { faults, values, placeOf } = readYaml(text);
+  const problems = faults.map((fault) => ({ file, ...fault, path: '' }));
+  const parsed = values && schema.safeParse(values.root, { error: describeIssue, reportInput: true });
+  if (parsed?.success && problems.length === 0) return { ok: true, config: parsed.data };
+  for (const finding of findingsOf(parsed?.error?.issues ?? [])) {
+    problems.push({ file, ...placeOf(finding), path: formatPath(finding.path), message: finding.message });
   }
   return { ok: false, problems: problems.sort((a, b) => a.line - b.line || a.column - b.column) };
 }

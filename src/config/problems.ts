@@ -56,9 +56,11 @@ export function findingsOf(issues: readonly z.core.$ZodIssue[], at: Path = []): 
       const messages = issue.message.split('\n');
       return issue.keys.map((key, index) => ({ path: [...path, key], message: messages[index] ?? '', isKey: true }));
     }
-    // The file has a map, so the problems with the map are more helpful than those with `off`.
-    if (issue.code === 'invalid_union' && typeof issue.input === 'object' && !Array.isArray(issue.input)) {
-      return findingsOf(issue.errors.at(-1) ?? [], path);
+    if (issue.code === 'invalid_union' && typeof issue.input === 'object') {
+      const inner = issue.errors.at(-1) ?? [];
+      // The file has a map or a list, so the problems with that are more helpful than those with a text.
+      const isOfKind = !Array.isArray(issue.input) || inner.every(({ code }) => code !== 'invalid_type');
+      if (isOfKind) return findingsOf(inner, path);
     }
     const isMissing = issue.code !== 'custom' && issue.input === undefined;
     return [{ path, message: isMissing ? 'is required' : issue.message, isKey: false }];

@@ -13,10 +13,10 @@ import { formatDuration, formatDurationUp } from './duration.ts';
 import { scheduleText, windowText } from './scheduleText.ts';
 
 export interface Remark {
-  readonly about: 'groups' | 'instance';
-  /** The instance, or the first of the groups. */
+  readonly about: 'groups' | 'instance' | 'include';
+  /** The instance, the pattern, or the first of the groups. */
   readonly names: readonly string[];
-  /** How many groups it is about; 1 for an instance. */
+  /** How many groups it is about; 1 for an instance or a pattern. */
   readonly count: number;
   readonly message: string;
 }
@@ -24,7 +24,10 @@ export interface Remark {
 /** Groups named in one remark. */
 const maxNamed = 5;
 
-export function remarksOf(config: Pick<Config, 'instances' | 'groups' | 'verify'>, nowMs: number): Remark[] {
+export function remarksOf(
+  config: Pick<Config, 'included' | 'instances' | 'groups' | 'verify'>,
+  nowMs: number,
+): Remark[] {
   const onGroups = new Map<string, { names: string[]; count: number }>();
   for (const groups of bySchedule(config.groups).values()) {
     const [first] = groups;
@@ -39,7 +42,14 @@ export function remarksOf(config: Pick<Config, 'instances' | 'groups' | 'verify'
     const names = [demand.instances.map(({ name }) => name).join(', ')];
     return messages.map((message) => ({ about: 'instance', names, count: 1, message }) as const);
   });
-  return [...[...onGroups].map(([message, of]) => ({ about: 'groups', ...of, message }) as const), ...onInstances];
+  const onPatterns = config.included.flatMap(({ pattern, files }) =>
+    files === 0 ? [{ about: 'include', names: [pattern], count: 1, message: 'no file has such a name' } as const] : [],
+  );
+  return [
+    ...onPatterns,
+    ...[...onGroups].map(([message, of]) => ({ about: 'groups', ...of, message }) as const),
+    ...onInstances,
+  ];
 }
 
 function bySchedule(groups: readonly GroupConfig[]): Map<string, GroupConfig[]> {

@@ -1,12 +1,14 @@
 /**
- * The configuration file as one zod schema: its sections, and what must hold between them. One parse reports every
- * problem, and gives the configuration if there is none. The JSON Schema for editors comes from `fileSchema`.
+ * The configuration as one zod schema: the sections of its files, and what must hold between them. One parse reports
+ * every problem, and gives the configuration if there is none. `assemble` is the shorter way for files that are valid
+ * each. The JSON Schemas for editors come from `fileSchema` and `includedSchema`.
  */
 import { z } from 'zod';
 import { identifierText, parseIdentifier } from '../ryze/identifier.ts';
 import type { Config, GroupConfig, InstanceConfig } from './config.ts';
 import { checkDemand } from './demand.ts';
 import { type Defaults, defaultsSchema, type GroupKeys, groupSchema, resolveGroup } from './groupSchema.ts';
+import { includeSchema } from './include.ts';
 import { didYouMean } from './nearMiss.ts';
 import { formatPath, type Path, truncate } from './problems.ts';
 import { redisSchema, toRedisConfig } from './redisSchema.ts';
@@ -36,11 +38,15 @@ import {
   unlessOff,
 } from './values.ts';
 
-export const fileSchema = map({
+const sections = map({
   api: section(apiSchema),
   instances: list(instanceSchema).describe('RyzeAPI instances: WhatsApp numbers'),
   defaults: section(defaultsSchema).describe('Any key of a group but id, identifier and title'),
-  groups: list(groupSchema).describe('Groups whose invite links are rotated'),
+  groups: z
+    .array(groupSchema)
+    .nullish()
+    .transform((groups) => groups ?? []),
+  include: includeSchema,
   retry: section(retrySchema),
   verify: section(unlessOff(verifySchema)).describe('Reads links back when budget is idle; "off" turns it off'),
   results: section(resultsSchema),
@@ -49,42 +55,78 @@ export const fileSchema = map({
   join: section(joinSchema).describe('Stable addresses, served by `invite-rotator join`'),
   shutdownTimeout: duration(0, hourMs).prefault('40s').describe('After a signal, work in flight may take this long'),
 });
+const groupList = list(groupSchema).describe('Groups whose invite links are rotated');
 
-type FileKeys = z.output<typeof fileSchema>;
+/** For editors. */
+export const fileSchema = sections
+  .extend({ groups: groupList.optional() })
+  .meta({ anyOf: [{ required: ['groups'] }, { required: ['include'] }] });
+
+const mainFileOnly = 'belongs into the main file: an included file has only "groups"';
+
+/** A file that the main file includes. Its list may be empty, because programs write such files. */
+export const includedSchema = map(
+  { groups: z.array(groupSchema).describe(`${groupList.description}`) },
+  Object.fromEntries(Object.keys(sections.shape).map((key) => [key, mainFileOnly])),
+);
+
+/** The keys of all files: those of the main file, with the groups of every file. */
+export type FileKeys = z.output<typeof sections>;
 type InstanceKeys = z.output<typeof instanceSchema>;
-
-/** Of a file that may lack groups, for commands that find out which ones there are. */
-const newFileSchema = fileSchema.extend({
-  groups: z
-    .array(groupSchema)
-    .nullish()
-    .transform((groups) => groups ?? []),
-});
 
 export interface ConfigRules {
   /** False: the list of groups may be missing or empty. */
   readonly needsGroups?: boolean;
 }
 
-/** `file`: the absolute path of the file. Relative paths in it start at its folder. `hash`: of its text. */
-export function configSchema(file: string, hash: string, { needsGroups = true }: ConfigRules = {}) {
-  return (needsGroups ? fileSchema : newFileSchema)
-    .superRefine((keys, context) => checkSections(keys, context.issues, file, reportTo(context)), {
+/** What a configuration needs besides the keys. */
+export interface Origin {
+  /** The absolute path of the main file. Relative paths in it start at its folder. */
+  readonly file: string;
+  /** Of the texts. */
+  readonly hash: string;
+  readonly included: Config['included'];
+}
+
+/** The keys of the main file alone. It may have no groups. */
+export const mainSchema = sections;
+
+/** The configuration of valid files; null if they do not fit together. */
+export function assemble(keys: FileKeys, origin: Origin): Config | null {
+  let fits = true;
+  checkSections(keys, [], origin.file, formatPath, () => {
+    fits = false;
+  });
+  return fits ? deepFreeze(toConfig(keys, origin)) : null;
+}
+
+/**
+ * Of the keys of all files together. `nameOf`: how a message names the place of a value, for the report of another one.
+ */
+export function configSchema(origin: Origin, needsGroups: boolean, nameOf: (path: Path, from: Path) => string) {
+  return (needsGroups ? sections.extend({ groups: groupList }) : sections)
+    .superRefine((keys, context) => checkSections(keys, context.issues, origin.file, nameOf, reportTo(context)), {
       when: ({ value }) => isMap(value),
     })
-    .transform((keys) => deepFreeze(toConfig(keys, file, hash)));
+    .transform((keys) => deepFreeze(toConfig(keys, origin)));
 }
 
 /** Checks what is valid, so that a problem in one section does not hide those in others. */
-function checkSections(keys: FileKeys, issues: readonly Issue[], file: string, report: Report): void {
+function checkSections(
+  keys: FileKeys,
+  issues: readonly Issue[],
+  file: string,
+  nameOf: (path: Path, from: Path) => string,
+  report: Report,
+): void {
   const issuesAt = indexIssues(issues);
   const instances = entriesOf<InstanceKeys>(keys.instances, (index) => issuesAt('instances', index));
   const groups = entriesOf<GroupKeys>(keys.groups, (index) => issuesAt('groups', index));
   const defaults = partlyValid(isMap(keys.defaults) ? keys.defaults : {}, issuesAt('defaults'));
 
-  checkUnique(['instances', 'name'], keys.instances, (name) => name, report);
-  checkUnique(['groups', 'id'], keys.groups, (id) => id, report);
-  checkUnique(['groups', 'identifier'], keys.groups, identityOf, report);
+  checkUnique(['instances', 'name'], keys.instances, (name) => name, nameOf, report);
+  checkUnique(['groups', 'id'], keys.groups, (id) => id, nameOf, report);
+  checkUnique(['groups', 'identifier'], keys.groups, identityOf, nameOf, report);
 
   // The name of an instance counts also if something else about it is wrong.
   const names = [...new Set(textsOf(keys.instances, 'name').filter((name) => name !== null))];
@@ -114,11 +156,14 @@ function checkUnique(
   [section, key]: readonly [string, string],
   entries: unknown,
   identity: (text: string) => string | null,
+  nameOf: (path: Path, from: Path) => string,
   report: Report,
 ): void {
   const identities = textsOf(entries, key).map((text) => (text === null ? null : identity(text)));
-  for (const { index, first } of duplicatesIn(identities))
-    report([section, index, key], `is the same as ${formatPath([section, first, key])}`);
+  for (const { index, first } of duplicatesIn(identities)) {
+    const path = [section, index, key];
+    report(path, `is the same as ${nameOf([section, first, key], path)}`);
+  }
 }
 
 function checkInstance(path: Path, instance: string | undefined, names: readonly string[], report: Report): void {
@@ -142,13 +187,14 @@ function checkGroup(
   }
 }
 
-function toConfig(keys: FileKeys, file: string, hash: string): Config {
+function toConfig(keys: FileKeys, { file, hash, included }: Origin): Config {
   const { api, retry, verify, ops, join } = keys;
   const onlyInstance = onlyOne(keys.instances.map(({ name }) => name));
   const groups = keys.groups.flatMap((group) => resolveGroup(group, keys.defaults, onlyInstance) ?? []);
   return {
     file,
     hash,
+    included,
     api: { baseUrl: api.baseUrl, timeoutMs: api.timeout, settleTimeMs: api.settleTime },
     instances: keys.instances.flatMap((instance) => toInstance(instance, file) ?? []),
     groups,
@@ -163,7 +209,7 @@ function toConfig(keys: FileKeys, file: string, hash: string): Config {
   };
 }
 
-function indexGroups(groups: readonly GroupConfig[]): Pick<Config, 'groupsById' | 'groupsByJid'> {
+export function indexGroups(groups: readonly GroupConfig[]): Pick<Config, 'groupsById' | 'groupsByJid'> {
   const byJid = groups.flatMap((group) =>
     group.identifier.kind === 'jid' ? [[group.identifier.jid, group] as const] : [],
   );
@@ -213,7 +259,7 @@ function textsOf(list: unknown, key: string): (string | null)[] {
   });
 }
 
-function deepFreeze<T>(value: T): T {
+export function deepFreeze<T>(value: T): T {
   if (typeof value === 'object' && value !== null && !Object.isFrozen(value)) {
     Object.freeze(value);
     for (const inner of Object.values(value)) deepFreeze(inner);

@@ -1,13 +1,16 @@
 /**
- * Notices edits of the configuration file. It polls the path instead of watching a file descriptor, so editors that
- * replace the file, symbolic links that move (Kubernetes ConfigMaps) and network disks all work. After a broken edit, the
- * last valid configuration stays current, and the edit is reported once.
+ * Notices edits of the configuration: of the main file, and of files that it includes, which also come and go. It polls
+ * paths instead of watching file descriptors, so editors that replace files, symbolic links that move (Kubernetes
+ * ConfigMaps) and network disks all work. After a broken edit, the last valid configuration stays current, and the edit
+ * is reported once.
  */
-import { createHash } from 'node:crypto';
 import { stat } from 'node:fs/promises';
 import type { Config } from './config.ts';
-import { type Loaded, type LoadedText, parseConfig, readConfigText } from './load.ts';
+import { type Inclusion, inclusionsIn } from './include.ts';
+import type { Parsed } from './parse.ts';
+import { parse } from './parser.ts';
 import type { Problem } from './problems.ts';
+import { digestOf, filesNamedBy, readSources, type Sources } from './sources.ts';
 
 export type Poll =
   /** No edit, or one that changes no setting. */
@@ -20,8 +23,8 @@ export interface ConfigWatcher {
   /** The last valid configuration, with the hash of the last valid text. */
   readonly current: Config;
   /**
-   * One call at a time. An edit counts once the file has not changed for `stableMs`, because it may be read while it is
-   * being written. `atOnce`: a person says that the edit is complete.
+   * One call at a time. An edit counts once no file has changed, appeared or vanished for `stableMs`, because files may be
+   * read while they are being written. `atOnce`: a person says that the edit is complete.
    */
   poll(options?: { readonly atOnce?: boolean }): Promise<Poll>;
   /** Whether the file was edited since it was last read. Safe to call at any time. */
@@ -42,23 +45,28 @@ export type Watched =
   | { readonly ok: true; readonly watcher: ConfigWatcher }
   | { readonly ok: false; readonly problems: readonly Problem[] };
 
-/** Reads the file, which must be valid, and watches it from then on. `file`: an absolute path. */
+/** Reads the files, which must be valid, and watches them from then on. `file`: the absolute path of the main file. */
 export async function watchConfig(file: string, options: WatchOptions = {}): Promise<Watched> {
-  const read = await readConfigText(file);
-  const loaded = parse(read, file);
-  return loaded.ok ? { ok: true, watcher: createWatcher(loaded.config, digestOf(read), options) } : loaded;
+  const read = await readSources(file);
+  if (!read.ok) return read;
+  const parsed = await parse({ sources: read.value, rules: {}, known: new Map() });
+  return parsed.ok ? { ok: true, watcher: createWatcher(parsed, read.value, options) } : parsed;
 }
 
-/** `initialDigest`: of the text that `initial` was read from. */
+type Valid = Extract<Parsed, { ok: true }>;
+
+/** `first`: what `sources` holds. */
 function createWatcher(
-  initial: Config,
-  initialDigest: string,
+  first: Valid,
+  sources: Sources,
   { stableMs = 10_000, clock = () => performance.now() }: WatchOptions,
 ): ConfigWatcher {
-  const { file } = initial;
-  let current = initial;
-  let read = initialDigest;
-  /** Null: the next poll reads the file in any case. */
+  const { file } = first.config;
+  let valid = first;
+  let read = digestOf(sources);
+  /** The entries of `include` in the text that was read last. */
+  let inclusions: readonly Inclusion[] = inclusionsIn(sources.main.text);
+  /** Null: the next poll reads the files in any case. */
   let seen: string | null = null;
   let broken = false;
   /** An edit that may not be complete yet. */
@@ -70,61 +78,66 @@ function createWatcher(
     return clock() - edit.since < stableMs;
   }
 
+  const isSeen = (stamp: string | null) => stamp !== null && stamp === seen && edit === null;
+
   async function poll({ atOnce = false }: { readonly atOnce?: boolean } = {}): Promise<Poll> {
-    const stamp = await stampOf(file);
-    if (stamp !== null && stamp === seen && edit === null) return { status: 'unchanged' };
-    const content = await readConfigText(file);
-    const digest = digestOf(content);
+    // Before the texts: a file that changes while it is read looks changed at the next poll.
+    const stamp = await stampOf(file, inclusions);
+    if (isSeen(stamp)) return { status: 'unchanged' };
+    const content = await readSources(file);
+    const digest = digestOfRead(content);
+    if (content.ok) inclusions = content.value.inclusions;
     seen = stamp;
     if (digest !== read && !atOnce && isSettling(digest)) return { status: 'unchanged' };
     edit = null;
     if (digest === read) return { status: 'unchanged' };
     read = digest;
-    const loaded = parse(content, file);
+    const parsed = content.ok ? await parse({ sources: content.value, rules: {}, known: valid.known }) : content;
     const wasBroken = broken;
-    broken = !loaded.ok;
-    if (!loaded.ok) return { status: 'broken', problems: loaded.problems };
-    const isSame = settingsOf(loaded.config) === settingsOf(current);
-    current = loaded.config;
+    broken = !parsed.ok;
+    if (!parsed.ok) return { status: 'broken', problems: parsed.problems };
+    const isSame = parsed.settings === valid.settings;
+    // The same groups stay the same objects, so that comparing them costs nothing.
+    valid = isSame ? { ...parsed, config: { ...valid.config, hash: parsed.config.hash } } : parsed;
     if (isSame && !wasBroken) return { status: 'unchanged' };
-    return { status: 'changed', config: current };
+    return { status: 'changed', config: valid.config };
   }
 
   return {
     get current() {
-      return current;
+      return valid.config;
     },
     poll,
     async isEdited() {
-      const stamp = await stampOf(file);
-      if (stamp !== null && stamp === seen && edit === null) return false;
-      return digestOf(await readConfigText(file)) !== read;
+      if (isSeen(await stampOf(file, inclusions))) return false;
+      return digestOfRead(await readSources(file)) !== read;
     },
   };
 }
 
-/** Everything but the hash of the text: comments change only that. */
-function settingsOf(config: Config): string {
-  return JSON.stringify({ ...config, hash: undefined });
+/** Identifies the texts, or the reason why they could not be read. */
+function digestOfRead(read: Awaited<ReturnType<typeof readSources>>): string {
+  return read.ok ? digestOf(read.value) : JSON.stringify(read.problems);
 }
 
-function parse(read: LoadedText, file: string): Loaded {
-  return read.ok ? parseConfig(read.text, file) : read;
+/** Differs between versions of the files, without reading them; null if only reading can tell. */
+async function stampOf(main: string, inclusions: readonly Inclusion[]): Promise<string | null> {
+  const { files, problems } = await filesNamedBy(inclusions, main);
+  if (problems.length > 0) return null;
+  const stamps: string[] = [];
+  for (const file of [main, ...files]) {
+    const stamp = await stampOfFile(file);
+    if (stamp === null) return null;
+    stamps.push(stamp);
+  }
+  return stamps.join('\n');
 }
 
-/** Identifies the text, or the reason why it could not be read. The text itself may be large. */
-function digestOf(read: LoadedText): string {
-  return createHash('sha256')
-    .update(read.ok ? read.text : JSON.stringify(read.problems))
-    .digest('hex');
-}
-
-/** Differs between versions of a file, without reading them; null if only reading can tell. */
-async function stampOf(file: string): Promise<string | null> {
+async function stampOfFile(file: string): Promise<string | null> {
   try {
     const { dev, ino, size, mtimeMs, ctimeMs } = await stat(file);
     if (Math.abs(Date.now() - Math.max(mtimeMs, ctimeMs)) < freshMs) return null;
-    return `${dev} ${ino} ${size} ${mtimeMs} ${ctimeMs}`;
+    return `${file} ${dev} ${ino} ${size} ${mtimeMs} ${ctimeMs}`;
   } catch {
     return null;
   }

@@ -19,6 +19,7 @@ it('the JSON Schema knows every key, and refuses unknown ones', () => {
     'instances',
     'defaults',
     'groups',
+    'include',
     'retry',
     'verify',
     'results',
@@ -27,9 +28,13 @@ it('the JSON Schema knows every key, and refuses unknown ones', () => {
     'join',
     'shutdownTimeout',
   ]);
-  expect(schema).toMatchObject({ additionalProperties: false, required: ['instances', 'groups'] });
+  expect(schema).toMatchObject({ additionalProperties: false, required: ['instances'] });
+  expect(schema.anyOf).toEqual([{ required: ['groups'] }, { required: ['include'] }]);
   const group = schema.properties.groups.items;
   expect(group).toMatchObject({ additionalProperties: false, required: ['id', 'identifier'] });
   expect(group.properties.every.pattern).toContain('ms|s|m|h|d');
   expect(group.properties.window.properties.days.items.enum).toContain('mon');
+  const included = JSON.parse(jsonSchemas['config/groups.schema.json']);
+  expect(included).toMatchObject({ additionalProperties: false, required: ['groups'] });
+  expect(included.properties.groups.items).toEqual(group);
 });

@@ -322,6 +322,7 @@ describe('a good file', () => {
     expect(config(head)).toEqual({
       file,
       hash: expect.stringMatching(/^[0-9a-f]{12}$/),
+      included: [],
       api: { baseUrl: 'https://ryzeapi.cloud', timeoutMs: 30_000, settleTimeMs: 90_000 },
       instances: [
         {

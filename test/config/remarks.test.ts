@@ -118,7 +118,10 @@ describe('a whole file', () => {
       ...{ firstSeen: 'spread' as const, enabled, title: null },
     })) as GroupConfig[];
   const remarks = (of: GroupConfig[], { paceMs = 0, verifyMs = 86_400_000 } = {}) =>
-    remarksOf({ instances: [{ ...instance, paceMs }], groups: of, verify: { everyMs: verifyMs } } as never, nowMs);
+    remarksOf(
+      { included: [], instances: [{ ...instance, paceMs }], groups: of, verify: { everyMs: verifyMs } } as never,
+      nowMs,
+    );
 
   it('has one remark for all groups with a schedule, and none for disabled ones', () => {
     expect(remarks(groups(8, cron('0 9 31 * *')))).toEqual([
@@ -150,4 +153,14 @@ describe('a whole file', () => {
       'reading back 300 links every 1m needs 300.0 reads a minute, and rotations leave 89.8: links are read back less often',
     );
   });
+});
+
+it('remarks on a pattern that names no file', () => {
+  const included = [
+    { pattern: 'groups/*.yaml', files: 0 },
+    { pattern: 'teams/*.yaml', files: 2 },
+  ];
+  expect(remarksOf({ included, instances: [], groups: [], verify: null }, 0)).toEqual([
+    { about: 'include', names: ['groups/*.yaml'], count: 1, message: 'no file has such a name' },
+  ]);
 });

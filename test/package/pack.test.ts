@@ -46,6 +46,7 @@ it('contains what users need, and nothing else', () => {
   expect(paths.filter((path) => path.startsWith('config/')).sort()).toEqual([
     'config/alerts.yaml',
     'config/demo.yaml',
+    'config/groups.schema.json',
     'config/rotation.example.yaml',
     'config/rotation.schema.json',
   ]);

@@ -1,0 +1,124 @@
+/**
+ * Reads the texts of a configuration: the main file, and those that it includes. What cannot be read is a problem, not an
+ * exception.
+ */
+import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { dirname, relative } from 'node:path';
+import { filesOf, type Inclusion, inclusionsIn } from './include.ts';
+import { formatPath, type Problem } from './problems.ts';
+import type { Origin } from './schema.ts';
+
+/** A file that was read. */
+export interface Source {
+  /** Absolute path. */
+  readonly file: string;
+  readonly text: string;
+  /** SHA-256 of its bytes, in hexadecimal digits. */
+  readonly digest: string;
+}
+
+export interface Sources {
+  readonly main: Source;
+  /** Each file once, in the order of `include`, sorted by name. */
+  readonly included: readonly Source[];
+  /** The entries of `include`, and how many files each of them names. */
+  readonly inclusions: readonly (Inclusion & { readonly files: number })[];
+  /** What is wrong with `include` and the files that it names. */
+  readonly problems: readonly Problem[];
+}
+
+type Read<T> = { readonly ok: true; readonly value: T } | { readonly ok: false; readonly problems: readonly Problem[] };
+
+/** Enough for about 200,000 groups. */
+const maxBytes = 32 * 1024 * 1024;
+
+const noMain = 'there is no such file: run "invite-rotator init", or name the file with --config or ROTATOR_CONFIG';
+
+const cannotRead = (code: string) =>
+  code === 'EISDIR'
+    ? 'cannot be read: it is a folder'
+    : code === 'EACCES'
+      ? 'cannot be read: permission denied'
+      : `cannot be read: ${code}`;
+
+/** `file`: the absolute path of the main file. */
+export async function readSources(file: string): Promise<Read<Sources>> {
+  const main = await readSource(file);
+  if (!main.ok) return main;
+  const inclusions = inclusionsIn(main.value.text);
+  const named = await filesNamedBy(inclusions, file);
+  const included: Source[] = [];
+  const problems = [...named.problems];
+  for (const path of named.files) {
+    const read = await readSource(path, 'cannot be read: there is no such file');
+    if (read.ok) included.push(read.value);
+    else problems.push(...read.problems);
+  }
+  return { ok: true, value: { main: main.value, included, inclusions: named.inclusions, problems } };
+}
+
+export async function readSource(file: string, missing = noMain): Promise<Read<Source>> {
+  const refuse = (message: string) =>
+    ({ ok: false, problems: [{ file, line: 1, column: 1, path: '', message }] }) as const;
+  const hash = createHash('sha256');
+  const decoder = new TextDecoder('utf-8', { fatal: true });
+  let size = 0;
+  let text = '';
+  try {
+    // Reads at most one byte too many, because the file may be a pipe or a device without an end.
+    for await (const chunk of createReadStream(file, { end: maxBytes })) {
+      const bytes = chunk as Buffer;
+      size += bytes.length;
+      hash.update(bytes);
+      text += decoder.decode(bytes, { stream: true });
+    }
+    if (size > maxBytes) return refuse(`is larger than ${maxBytes / 1024 / 1024} MiB`);
+    return { ok: true, value: { file, text: text + decoder.decode(), digest: hash.digest('hex') } };
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code ?? 'unknown error';
+    if (code === 'ERR_ENCODING_INVALID_ENCODED_DATA') return refuse('is not UTF-8 text');
+    return refuse(code === 'ENOENT' ? missing : cannotRead(code));
+  }
+}
+
+interface Named {
+  /** Absolute paths. */
+  readonly files: readonly string[];
+  readonly inclusions: Sources['inclusions'];
+  readonly problems: readonly Problem[];
+}
+
+/** The files that the main file includes. A pattern may name none, because a program may not have written one yet. */
+export async function filesNamedBy(inclusions: readonly Inclusion[], main: string): Promise<Named> {
+  const files = new Set<string>();
+  const counts: (Inclusion & { files: number })[] = [];
+  const problems: Problem[] = [];
+  for (const inclusion of inclusions) {
+    const { pattern, path, line, column } = inclusion;
+    const named = (await filesOf(pattern, dirname(main)))?.filter((file) => file !== main) ?? null;
+    for (const file of named ?? []) files.add(file);
+    counts.push({ ...inclusion, files: named?.length ?? 0 });
+    if (named !== null) continue;
+    const what = pattern.includes('*') ? `folder "${dirname(pattern)}"` : `file "${pattern}"`;
+    const message = `there is no ${what} (paths start at the folder of this file)`;
+    problems.push({ file: main, line, column, path: formatPath(path), message });
+  }
+  return { files: [...files], inclusions: counts, problems };
+}
+
+/** Of one file, the digest of its bytes; of several, one over all of them and their names, wherever the folder is. */
+export function digestOf({ main, included, problems }: Sources): string {
+  if (included.length === 0 && problems.length === 0) return main.digest;
+  const hash = createHash('sha256').update(main.digest);
+  for (const { file, digest } of included) hash.update(JSON.stringify([relative(dirname(main.file), file), digest]));
+  return hash.update(JSON.stringify(problems)).digest('hex');
+}
+
+export function originOf(sources: Sources): Origin {
+  return {
+    file: sources.main.file,
+    hash: digestOf(sources).slice(0, 12),
+    included: sources.inclusions.map(({ pattern, files }) => ({ pattern, files })),
+  };
+}
