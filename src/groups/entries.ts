@@ -39,6 +39,7 @@ export function withEntry(
   const lastResetAt = old === null ? record.rotatedAt : record.lastResetAt;
   const sameId = old === null || (old.group === entry.group && !record.replaced);
   const comesBack = old !== null && (record.removedAt !== null || record.replaced);
+  const forgottenUntil = isLost(record, desired) ? nowMs + (desired.settlesInMs ?? 0) : null;
   const adopt = record.adopt || !sameId || record.replaced || (old === null && record.revision === null);
   return {
     ...record,
@@ -54,7 +55,8 @@ export function withEntry(
     lastResetAt,
     dueAt: dueAtOf({ ...record, lastResetAt }, desired, nowMs),
     adopt,
-    verificationOwedAt: isLost(record, desired) ? nowMs + (desired.settlesInMs ?? 0) : record.verificationOwedAt,
+    verificationOwedAt: forgottenUntil ?? record.verificationOwedAt,
+    resetsFrom: forgottenUntil ?? record.resetsFrom,
     readDueAt: (adopt && record.readDueAt === null) || comesBack ? nowMs : record.readDueAt,
   };
 }

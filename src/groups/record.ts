@@ -141,6 +141,8 @@ export const groupRecord = z.looseObject({
   uncertain: uncertain.nullable(),
   /** A call may have taken effect late, so a read that begins at this time or later is owed. */
   verificationOwedAt: time.nullable(),
+  /** No reset begins before this time: Redis had lost the record, and a forgotten reset may still be in flight. */
+  resetsFrom: time.nullable().default(null),
   /** When the link was last read, or a read was last tried. */
   verifiedAt: time.nullable(),
   /** Consecutive reads that failed or showed no link. */

@@ -39,7 +39,9 @@ export function decide(record: GroupRecord, work: Work, nowMs: number): Step {
       if (record.duplicateOf !== null) return { do: 'finish', as: 'duplicate' };
       if (isBurst(record, nowMs)) return { do: 'wait', ms: (record.resetBegunAt ?? 0) + burstMs - nowMs, why: 'burst' };
   }
-  return { do: record.adopt ? 'adopt' : 'reset' };
+  if (record.adopt) return { do: 'adopt' };
+  const waitMs = (record.resetsFrom ?? 0) - nowMs;
+  return waitMs > 0 ? { do: 'wait', ms: waitMs, why: 'settling' } : { do: 'reset' };
 }
 
 function decideVerification(record: GroupRecord, nowMs: number): Step {

@@ -54,6 +54,9 @@ export async function resolveGroup(
         dueAt: target.entry === null ? own.dueAt : claimed.dueAt,
         // This very read is the one that was due.
         readDueAt: own.readDueAt,
+        // Redis has lost the record, so a forgotten reset may be in flight.
+        verificationOwedAt: own.verificationOwedAt ?? claimed.verificationOwedAt,
+        resetsFrom: own.resetsFrom ?? claimed.resetsFrom,
         attempt: target.attempt ?? own.attempt,
       },
       { kind: 'read', jid, inviteCode },

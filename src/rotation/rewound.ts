@@ -17,7 +17,7 @@ export function rewound(
   { beforeMs, nowMs }: Setback,
   { leaseMs, settleTimeMs }: { readonly leaseMs: number; readonly settleTimeMs: number },
 ): GroupRecord {
-  const { attempt, uncertain, verificationOwedAt, readDueAt } = record;
+  const { attempt, uncertain, verificationOwedAt, resetsFrom, readDueAt } = record;
   const isAhead = (ms: number) => ms > nowMs;
   const settledAt = nowMs + settleTimeMs;
   const after: GroupRecord = {
@@ -36,12 +36,14 @@ export function rewound(
             readAt: Math.min(uncertain.readAt, nowMs),
           },
     verificationOwedAt: verificationOwedAt === null ? null : Math.min(verificationOwedAt, settledAt),
+    resetsFrom: resetsFrom === null ? null : Math.min(resetsFrom, settledAt),
     readDueAt: readDueAt !== null && isAhead(readDueAt) && readDueAt <= beforeMs ? nowMs : readDueAt,
   };
   const isSame =
     after.attempt === attempt &&
     after.uncertain === uncertain &&
     after.verificationOwedAt === verificationOwedAt &&
+    after.resetsFrom === resetsFrom &&
     after.readDueAt === readDueAt;
   return isSame ? record : after;
 }

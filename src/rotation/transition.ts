@@ -83,7 +83,10 @@ function expire(record: GroupRecord, nowMs: number, settleTimeMs: number): Group
 }
 
 function start(record: GroupRecord, attempt: Attempt): GroupRecord {
-  return { ...record, attempts: record.attempts + 1, attempt };
+  // Cleared as soon as it is over: it must not be in the future again if the clock is set back.
+  const { resetsFrom } = record;
+  const isOver = resetsFrom !== null && attempt.begunAt >= resetsFrom;
+  return { ...record, attempts: record.attempts + 1, attempt, resetsFrom: isOver ? null : resetsFrom };
 }
 
 function renew(record: GroupRecord, leaseUntil: number): GroupRecord {
@@ -144,7 +147,10 @@ function uncertainOf({ begunAt, request, covers }: Attempt, openUntil: number | 
 }
 
 /** A reset may have had an effect, but no longer owns the record: the link is read at once. */
-function staleReset(record: GroupRecord, attempt: Attempt, nowMs: number): GroupRecord {
+function staleReset(record: GroupRecord, stale: Attempt, nowMs: number): GroupRecord {
+  // If Redis was emptied since, jobs and attempts count from 1 again: those of the same numbers are newer.
+  const isForgotten = record.entry === null || record.resetsFrom !== null;
+  const attempt = isForgotten ? { ...stale, covers: null } : stale;
   const owed = { ...record, verificationOwedAt: Math.max(record.verificationOwedAt ?? 0, nowMs) };
   const { uncertain } = record;
   // Also while another call is in flight: a link that is seen after that call may be this reset's.

@@ -205,6 +205,14 @@ describe('a fenced reset', () => {
     expect(decide(record, verification, t + 60_000)).toEqual({ do: 'readBack' });
     expect(record.verificationOwedAt).toBe(t + 60_000);
   });
+  it('answers no one-off by its counts once Redis has forgotten it', () => {
+    const covers = { queue: 'rotations-bot', lastJob: 9, attempt: 9 };
+    const counted = (record: GroupRecord) =>
+      apply(record, { kind: 'ended', attempt: attempt({ covers }), outcome: made }, t + 60_000).record.uncertain
+        ?.covers;
+    expect(counted(taken)).toEqual(covers);
+    expect([counted(newRecord), counted({ ...taken, resetsFrom: t + 90_000 })]).toEqual([null, null]);
+  });
   it('changes nothing if it had no effect', () => {
     expect(late(taken, rejected)).toEqual({ record: taken, events: [], fenced: true });
   });
@@ -348,6 +356,12 @@ describe('a periodic verification', () => {
     expect(record).toMatchObject({ attempt: null, uncertain: { begunAt: t }, link: { code: 'OLD' } });
     expect(events).toEqual([]);
   });
+});
+
+it('an attempt that starts later ends the wait for a forgotten reset', () => {
+  const lost = { ...settled, resetsFrom: t + 5 };
+  expect(begin(lost, attempt({ begunAt: t + 4 })).resetsFrom).toBe(t + 5);
+  expect(begin(lost, attempt({ begunAt: t + 5 })).resetsFrom).toBeNull();
 });
 
 it('an attempt without effect changes only the count of attempts', () => {

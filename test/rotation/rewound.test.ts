@@ -35,6 +35,10 @@ it('waits a whole settle time for a call that may still take effect, and reads a
   expect(after({ uncertain: { ...uncertain, openUntil: null } }).uncertain?.openUntil).toBeNull();
 });
 
+it('waits no longer than a settle time for a reset that Redis has forgotten', () => {
+  expect(after({ resetsFrom: t + settleTimeMs }).resetsFrom).toBe(nowMs + settleTimeMs);
+});
+
 it('reads at once if a read was due', () => {
   expect(after({ readDueAt: t - 1 }).readDueAt).toBe(nowMs);
   expect(after({ readDueAt: t + 1 }).readDueAt).toBe(t + 1);

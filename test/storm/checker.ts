@@ -111,8 +111,7 @@ function oneAtATime(history: History): string[] {
     const wrong: string[] = [];
     let openUntil = Number.NEGATIVE_INFINITY;
     for (const { begin, end } of resets.sort((a, b) => a.begin - b.begin)) {
-      // An emptied Redis has lost the attempts in flight.
-      if (begin < openUntil && !isForgotten(history, openUntil - 2 * settleMs, begin))
+      if (begin < openUntil)
         wrong.push(`${jid}: a reset started ${Math.round(openUntil - begin)} ms before another one ended`);
       // A call without an answer can have no effect after the settle time.
       openUntil = Math.max(openUntil, Math.min(end ?? Number.POSITIVE_INFINITY, begin + settleMs));
