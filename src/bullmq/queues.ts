@@ -1,6 +1,7 @@
 /** Opens BullMQ's queues and workers. Every queue of this program is opened here. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
+  type BulkJobOptions,
   createRedisBackend,
   type Job,
   type JobsOptions,
@@ -11,6 +12,7 @@ import {
 } from 'bullmq';
 import type { RedisClock } from '../redis/clock.ts';
 import type { RedisClient } from '../redis/scripts.ts';
+import { type Attributes, tracing } from '../tracing/spans.ts';
 import { lockOptions } from './options.ts';
 import { onRedisTime } from './redisTime.ts';
 
@@ -33,6 +35,7 @@ export function openQueue(name: string, { redis, prefix, clock, jobOptions, onEr
   const options = {
     ...{ connection: redis, prefix, defaultJobOptions: jobOptions },
     ...{ skipWaitingForReady: true, skipVersionCheck: true, skipMetasUpdate: true },
+    ...telemetryOption(),
   };
   const queue = new Queue(name, options, backendOf(clock));
   queue.on('error', onError ?? (() => {}));
@@ -68,8 +71,43 @@ type WorkerSettings = OpenOptions & Omit<WorkerOptions, 'connection' | 'prefix' 
 
 /** Opens a worker that holds its jobs as `lockOptions` say. */
 export function openWorker(name: string, process: Processor, { redis, clock, ...settings }: WorkerSettings): Worker {
-  const options = { connection: redis, ...lockOptions, ...settings };
+  const options = { connection: redis, ...lockOptions, ...settings, ...telemetryOption() };
   return new CalmWorker(name, process, options, backendOf(clock));
+}
+
+function telemetryOption() {
+  const telemetry = tracing()?.telemetry;
+  return telemetry === undefined ? {} : { telemetry };
+}
+
+export interface TracedJob {
+  readonly name: string;
+  readonly data: unknown;
+  readonly opts: BulkJobOptions;
+  /** What its trace is about. */
+  readonly about: Attributes;
+  /** The trace that it continues, as it was stored. Null: it starts one. */
+  readonly context: string | null;
+}
+
+/** Adds jobs together. Each has a span of its own. */
+export async function addTraced(queue: Queue, operation: string, jobs: readonly TracedJob[]): Promise<void> {
+  const traces = tracing();
+  const spans = jobs.map(({ about, context }) => traces?.produce(queue.name, operation, context, about));
+  let failure: unknown;
+  try {
+    await queue.addBulk(
+      jobs.map(({ name, data, opts }, i) => {
+        const metadata = spans[i]?.context;
+        return { name, data, opts: metadata === undefined ? opts : { ...opts, telemetry: { metadata } } };
+      }),
+    );
+  } catch (error) {
+    failure = error;
+    throw error;
+  } finally {
+    for (const span of spans) span?.end(failure);
+  }
 }
 
 function backendOf(clock: RedisClock | undefined) {

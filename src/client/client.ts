@@ -9,6 +9,7 @@ import { replacedFields } from '../groups/revisions.ts';
 import { createGroupStore } from '../groups/store.ts';
 import { type Connection, openConnection } from '../redis/connectionOptions.ts';
 import { createDatabase } from '../redis/database.ts';
+import { flushTraces } from '../tracing/spans.ts';
 import { createCalls, retryTransient, untilReady } from './calls.ts';
 import { RotationError } from './error.ts';
 import { createRequester, type OneOff, type RequestFields, type Target } from './requests.ts';
@@ -147,7 +148,7 @@ export function createRotationClient({ connection, prefix = 'bull' }: RotationCl
     async close() {
       calls.close();
       requester.close();
-      await opened.close();
+      await Promise.all([opened.close(), flushTraces()]);
     },
   };
 }

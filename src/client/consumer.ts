@@ -11,6 +11,7 @@ import { type LinkEvent, linkEvent, type NewLinkEvent, type RotationFailedEvent 
 import { type Connection, openDedicated } from '../redis/connectionOptions.ts';
 import { createDatabase } from '../redis/database.ts';
 import { withoutCommand } from '../redis/errors.ts';
+import { flushTraces, inSpan } from '../tracing/spans.ts';
 import { createBackOff, createDelivery, type RetryOptions } from './delivery.ts';
 import { retryFailedEvents, startEventWorker } from './eventWorker.ts';
 
@@ -54,8 +55,12 @@ export function consumeLinks(options: ConsumeLinksOptions): LinkConsumer {
   const delivery = createDelivery(db, queue);
   const running = new Set<Promise<void>>();
 
-  async function call(userFunction: () => Promise<void> | void): Promise<void> {
-    const run = (async () => await userFunction())();
+  async function call(
+    { type, group, instance, revision, reason }: LinkEvent,
+    userFunction: () => Promise<void> | void,
+  ): Promise<void> {
+    const attributes = { event: type, group, instance, revision, reason };
+    const run = inSpan(`handle ${type}`, { attributes }, async () => await userFunction());
     running.add(run);
     await run.finally(() => running.delete(run));
   }
@@ -66,10 +71,10 @@ export function consumeLinks(options: ConsumeLinksOptions): LinkConsumer {
 
   /** Resolves with 0 when the event is finished, or with the delay after which to take it again. */
   async function handle(event: LinkEvent): Promise<number> {
-    if (event.type !== 'rotation.failed') return await delivery.deliver(event, () => call(() => handler(event)));
+    if (event.type !== 'rotation.failed') return await delivery.deliver(event, () => call(event, () => handler(event)));
     // At its first delivery a failure is reported even if a newer link exists.
     const isDropped = backOff.hasFailed(event.id) && (await delivery.isOutdated(event));
-    if (!isDropped) await call(() => onFailed?.(event));
+    if (!isDropped) await call(event, () => onFailed?.(event));
     return 0;
   }
 
@@ -95,7 +100,7 @@ export function consumeLinks(options: ConsumeLinksOptions): LinkConsumer {
     async close() {
       retrying.stop();
       await worker.close();
-      await close();
+      await Promise.all([close(), flushTraces()]);
     },
   };
 }

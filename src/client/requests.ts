@@ -26,6 +26,7 @@ import { type Database, redisTime } from '../redis/database.ts';
 import type { RedisClient } from '../redis/scripts.ts';
 import { isAnswered } from '../rotation/decide.ts';
 import { inviteLinkOf } from '../ryze/identifier.ts';
+import { inSpan } from '../tracing/spans.ts';
 import { RotationError } from './error.ts';
 
 /** Where a request for a group goes. */
@@ -178,9 +179,10 @@ export function createRequester(db: Database, duplicate: () => RedisClient): Req
       return { ...target, jobId: randomUUID(), request };
     },
 
-    async push({ jobId, instance, request }) {
+    async push({ group, jobId, instance, request }) {
       // The job has Redis's time too: this machine's clock may be wrong, and the worker compares the two.
-      await queues.queueOf(instance).add(requestJob, request, { jobId, timestamp: request.requestedAt });
+      const add = () => queues.queueOf(instance).add(requestJob, request, { jobId, timestamp: request.requestedAt });
+      await inSpan('request rotation', { attributes: { group, instance } }, add);
       waiters.get(instance)?.pushed(jobId);
     },
 

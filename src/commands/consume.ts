@@ -5,6 +5,7 @@ import type { Config } from '../config/config.ts';
 import { didYouMean } from '../config/nearMiss.ts';
 import { linkEvent } from '../contract/event.ts';
 import type { Database } from '../redis/database.ts';
+import { flushTraces } from '../tracing/spans.ts';
 import { CommandError, type CommonOptions, readConfig, stopSignal, withRedis } from './context.ts';
 import { print } from './output.ts';
 
@@ -45,7 +46,11 @@ export async function consume(options: ConsumeOptions): Promise<number> {
       await worker.close();
     }
   };
-  return await withRedis(config.redis, run, { writes: true, refusedForMs: Number.POSITIVE_INFINITY });
+  try {
+    return await withRedis(config.redis, run, { writes: true, refusedForMs: Number.POSITIVE_INFINITY });
+  } finally {
+    await flushTraces();
+  }
 }
 
 /** A queue that no worker fills would be waited on forever. One of another kind would lose its jobs. */

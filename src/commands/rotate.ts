@@ -16,6 +16,7 @@ import { openConnection } from '../redis/connectionOptions.ts';
 import type { Database } from '../redis/database.ts';
 import { refusalOf, withoutCommand } from '../redis/errors.ts';
 import { pausedText } from '../status/format.ts';
+import { flushTraces } from '../tracing/spans.ts';
 import { confirm, isInteractive, terminal } from './confirm.ts';
 import {
   CommandError,
@@ -89,7 +90,11 @@ export async function rotate(names: readonly string[], options: RotateOptions): 
     }
   };
   const work = withRedis(redisConfig, act, { writes: true });
-  return await Promise.race([work, abortedWithoutPush(limit.signal, pushed, () => isPushed)]);
+  try {
+    return await Promise.race([work, abortedWithoutPush(limit.signal, pushed, () => isPushed)]);
+  } finally {
+    await flushTraces();
+  }
 }
 
 interface Requests extends Database {

@@ -22,6 +22,7 @@ import { describeTarget, type RedisTarget } from '../redis/target.ts';
 import { readProxies } from '../ryze/proxies.ts';
 import { readGroup } from '../status/group.ts';
 import { readStatus } from '../status/status.ts';
+import { flushTraces, listenToTraces, type TraceListener } from '../tracing/spans.ts';
 import { version } from '../version.ts';
 import { type Service, startService } from '../worker/service.ts';
 import { createTokens, type Tokens } from '../worker/tokens.ts';
@@ -64,6 +65,7 @@ async function run(options: CommonOptions, stopped: Run['stopped'], signal: Abor
   // An invalid one ends the start before anything is opened.
   readProxies(process.env);
   const log = openServiceLog();
+  listenToTraces(logTraces(log));
   const reloads = new Set<() => void>();
   process.on('SIGHUP', () => {
     for (const reload of reloads) reload();
@@ -124,7 +126,7 @@ async function serve(redis: RedisClient, server: string, outage: Outage, run: Ru
   }, service.config.shutdownTimeoutMs);
   // The pages stay open until the work is done, so that they show that the worker is stopping.
   await Promise.race([service.close(), unfinishable(service, outage)]);
-  await pages?.close();
+  await Promise.all([pages?.close(), flushTraces()]);
   removeNote();
   clearTimeout(timeout);
 }
@@ -149,6 +151,15 @@ async function collectGarbage(): Promise<void> {
   session.connect();
   await session.post('HeapProfiler.collectGarbage');
   session.disconnect();
+}
+
+/** Work does not depend on the traces either. */
+function logTraces(log: Logger): TraceListener {
+  return {
+    unavailable: (problem) => log.warn({ event: 'traces.unavailable' }, problem),
+    failed: (problem) => log.warn({ event: 'traces.failed' }, problem),
+    recovered: () => log.info({ event: 'traces.recovered' }, 'the collector takes traces again'),
+  };
 }
 
 /** Work does not depend on the pages: if they cannot be opened, that is only logged. */

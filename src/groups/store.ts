@@ -9,6 +9,7 @@ import type { Database } from '../redis/database.ts';
 import type { Keys } from '../redis/keys.ts';
 import { loadScript, runScript } from '../redis/scripts.ts';
 import { isJid } from '../ryze/identifier.ts';
+import { withTrace } from '../tracing/spans.ts';
 import {
   type GroupRecord,
   groupRecord,
@@ -171,7 +172,7 @@ export function createGroupStore(db: Database): GroupStore {
       }
       for (const queue of after?.entry?.queues ?? []) {
         for (const event of eventsOf.get(recordId) ?? [])
-          writes.push(['RPUSH', keys.outbox(queue), JSON.stringify(event)]);
+          writes.push(['RPUSH', keys.outbox(queue), JSON.stringify(withTrace(event))]);
       }
     }
     for (const [group, registration] of Object.entries(registrations ?? {})) {

@@ -9,10 +9,11 @@
 import { randomUUID } from 'node:crypto';
 import type { Queue } from 'bullmq';
 import { eventOptions } from '../bullmq/options.ts';
-import { openQueues } from '../bullmq/queues.ts';
-import { type LinkEvent, linkEvent } from '../contract/event.ts';
+import { addTraced, openQueues, type TracedJob } from '../bullmq/queues.ts';
+import { linkEvent } from '../contract/event.ts';
 import type { Database } from '../redis/database.ts';
 import { loadScript, runScript } from '../redis/scripts.ts';
+import { traceOf } from '../tracing/spans.ts';
 
 const peekLua = loadScript('peek', import.meta.url);
 const ackLua = loadScript('ack', import.meta.url);
@@ -80,9 +81,7 @@ export function createOutbox({ redis, keys, prefix, onError }: OutboxOptions): O
       if (events.length > 0) {
         // If this process was frozen beyond its lease, another publisher has published these and perhaps newer ones.
         if (performance.now() - readAt > leaseMs / 2) return published;
-        await queues
-          .queueOf(name)
-          .addBulk(events.map((event) => ({ name: event.type, data: event, opts: { jobId: event.id } })));
+        await addTraced(queues.queueOf(name), 'publish', events);
       }
       const left = Number(
         await runScript(redis, ackLua, outboxKeys, [publisher, events.length, waiting[events.length - 1] ?? '']),
@@ -112,12 +111,15 @@ export function createOutbox({ redis, keys, prefix, onError }: OutboxOptions): O
  * The oldest events up to the second one of any group. Redis may refuse one of several jobs that are added together
  * and accept it later, and the order within a group must not depend on that.
  */
-function firstOfEachGroup(waiting: readonly string[]): readonly LinkEvent[] {
-  const events = new Map<string, LinkEvent>();
+function firstOfEachGroup(waiting: readonly string[]): readonly TracedJob[] {
+  const events = new Map<string, TracedJob>();
   for (const json of waiting) {
-    const event = linkEvent.parse(JSON.parse(json));
-    if (events.has(event.group)) break;
-    events.set(event.group, event);
+    const stored: unknown = JSON.parse(json);
+    const event = linkEvent.parse(stored);
+    const { group, instance, type, revision, reason } = event;
+    if (events.has(group)) break;
+    const about = { 'messaging.message.id': event.id, event: type, group, instance, revision, reason };
+    events.set(group, { name: type, data: event, opts: { jobId: event.id }, about, context: traceOf(stored) });
   }
   return [...events.values()];
 }

@@ -7,6 +7,7 @@
 import type { JobsOptions, Queue } from 'bullmq';
 import { z } from 'zod';
 import { releasedRetention } from '../bullmq/options.ts';
+import { addTraced } from '../bullmq/queues.ts';
 import { loadScript, type RedisClient, runScript } from '../redis/scripts.ts';
 
 const postponeLua = loadScript('postpone', import.meta.url);
@@ -30,7 +31,7 @@ const priorities = { opinion: 5, scheduled: 10, owed: 10, idle: 20 };
 export interface PlannerJob {
   readonly instance: string;
   readonly name: string;
-  readonly data: object;
+  readonly data: { readonly record: string; readonly group: string; readonly dueAt?: number };
   readonly opts: JobsOptions;
 }
 
@@ -77,9 +78,14 @@ export function linkReadJob(kind: ReadKind, { instance, recordId, group }: Targe
   };
 }
 
-/** Adds each job to its instance's queue. BullMQ ignores a job while another one has its id. */
+/** Adds each job to its instance's queue, as the start of a trace. BullMQ ignores a job while another one has its id. */
 export async function release(queueOf: (instance: string) => Queue, jobs: readonly PlannerJob[]): Promise<void> {
-  for (const [instance, own] of groupBy(jobs, (job) => job.instance)) await queueOf(instance).addBulk(own);
+  for (const [instance, own] of groupBy(jobs, (job) => job.instance)) {
+    const traced = own.map(({ name, data, opts }) => {
+      return { name, data, opts, about: { work: name, group: data.group, instance }, context: null };
+    });
+    await addTraced(queueOf(instance), 'release', traced);
+  }
 }
 
 /** Periodic verifications that wait on a queue. */

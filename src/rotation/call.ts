@@ -17,6 +17,7 @@ import { rotationsQueue } from '../contract/queueNames.ts';
 import type { Attempt, Entry, GroupRecord } from '../groups/record.ts';
 import { unusableAnswer } from '../ryze/classify.ts';
 import { type CallOutcome, isFailure } from '../ryze/outcome.ts';
+import { inSpan } from '../tracing/spans.ts';
 import { decide, owns } from './decide.ts';
 import { resolveGroup } from './resolve.ts';
 import { transition } from './transition.ts';
@@ -71,13 +72,8 @@ export async function makeCall(
   const { recordId, instance, token } = target;
   const { budget } = deps;
   const sinceAsked = stopwatch();
-  const grant = await budget.acquire(instance, token, purposeOf(work, call), waiterOf(recordId, work), {
-    group: recordId,
-    call: kindOf(call),
-  });
+  const grant = await takeSlot(deps, target, work, call);
   if (!grant.granted) return { kind: 'denied', why: grant.why, waitMs: grant.waitMs };
-  // A timer may fire a millisecond early.
-  if (grant.startsInMs > 0) await sleep(grant.startsInMs + 1);
 
   const sinceRecorded = stopwatch();
   const started = await startAttempt(deps, target, work, call);
@@ -96,7 +92,12 @@ export async function makeCall(
   const tookMs = performance.now() - sentAt;
   stopRenewing();
 
-  const stored = await storeOutcome(deps, target, started, answer);
+  const stored = await inSpan('commit', { attributes: { group: target.entry.group } }, async (span) => {
+    const result = await storeOutcome(deps, target, started, answer);
+    const [event] = result.kind === 'stored' ? result.events : [];
+    span.set({ outcome: result.kind, event: event?.type, reason: event?.reason, revision: event?.revision });
+    return result;
+  });
   const outcome = stored.kind === 'stored' ? stored.outcome : answer;
   // A group that failed in this way before says nothing of the instance, and neither does an attempt that was overtaken.
   const isNews = stored.kind === 'stored' && isFailure(outcome) && stored.record.failure?.code !== outcome.code;
@@ -104,6 +105,21 @@ export async function makeCall(
   if (settled.opened !== null) deps.onGateOpened(instance.name, settled.opened);
   deps.onLimitSeen(instance, { limit: outcome.rateLimit?.limit ?? null, foreign: settled.foreign });
   return stored.kind === 'stored' ? { ...stored, evidence: settled.evidence } : stored;
+}
+
+/** Waits until the slot begins, if there is one. */
+async function takeSlot({ budget }: RotationDependencies, target: Target, work: Work, call: Call) {
+  const { recordId, entry, instance, token } = target;
+  const purpose = purposeOf(work, call);
+  const attributes = { group: entry.group, instance: instance.name, purpose };
+  return await inSpan('wait for slot', { attributes }, async (span) => {
+    const about = { group: recordId, call: kindOf(call) } as const;
+    const grant = await budget.acquire(instance, token, purpose, waiterOf(recordId, work), about);
+    if (!grant.granted) span.event('slot denied', { why: grant.why, wait_ms: grant.waitMs });
+    // A timer may fire a millisecond early.
+    else if (grant.startsInMs > 0) await sleep(grant.startsInMs + 1);
+    return grant;
+  });
 }
 
 function purposeOf(work: Work, call: Call): Purpose {

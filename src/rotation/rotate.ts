@@ -12,6 +12,7 @@ import type { GroupRecord } from '../groups/record.ts';
 import { replacementOf } from '../groups/revisions.ts';
 import { type CallFailure, type Failure, isFailure } from '../ryze/outcome.ts';
 import { policies } from '../ryze/policy.ts';
+import { inSpan } from '../tracing/spans.ts';
 import { type CallResult, makeCall, type Target } from './call.ts';
 import { decide } from './decide.ts';
 import { transition } from './transition.ts';
@@ -265,7 +266,10 @@ function progressOf({ past, refusal, hasWorked, isAcquitted }: Run): JobProgress
 }
 
 async function giveUp(run: Run, failure: Failure): Promise<JobResult> {
-  const { entry } = await apply(run, { kind: 'gaveUp', work: run.work, failure });
+  const attributes = { outcome: 'gaveUp', event: 'rotation.failed' };
+  const { entry } = await inSpan('commit', { attributes }, () =>
+    apply(run, { kind: 'gaveUp', work: run.work, failure }),
+  );
   run.deps.onCommitted(entry?.queues ?? []);
   return { status: 'gaveUp', failure };
 }

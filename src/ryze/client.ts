@@ -4,6 +4,7 @@
  */
 import type { Dispatcher } from 'undici';
 import { z } from 'zod';
+import { inSpan } from '../tracing/spans.ts';
 import { classifyAnswer, classifyBrokenConnection, noAnswerInTime, unusableAnswer } from './classify.ts';
 import { exchange } from './exchange.ts';
 import { readRateLimit, readRedirect, readRetryAfter } from './headers.ts';
@@ -62,6 +63,8 @@ interface Question<T> {
   readonly token: string;
   readonly method: 'GET' | 'POST';
   readonly path: string;
+  /** The path without what it carries. */
+  readonly template: string;
   readonly body?: string;
   /** Of an answer that is a success. */
   readonly schema: z.ZodType<T>;
@@ -104,7 +107,7 @@ export function createRyzeClient({
   async function call(
     kind: 'reset' | 'read',
     { token, identifier }: RyzeCall,
-    request: Pick<Question<unknown>, 'method' | 'path' | 'body'>,
+    request: Pick<Question<unknown>, 'method' | 'path' | 'template' | 'body'>,
   ): Promise<CallOutcome> {
     const secrets = isJid(identifier) ? [token] : [token, identifier];
     const schema = kind === 'reset' ? resetBody : infoBody;
@@ -131,6 +134,7 @@ export function createRyzeClient({
   async function list<T>(
     token: string,
     path: string,
+    template: string,
     schema: z.ZodType<T>,
     timeoutMs: number,
   ): Promise<ListOutcome<T>> {
@@ -138,6 +142,7 @@ export function createRyzeClient({
       token,
       method: 'GET',
       path,
+      template,
       schema,
       secrets: [token],
       timeoutMs,
@@ -150,20 +155,22 @@ export function createRyzeClient({
   return {
     resetLink(asked) {
       const path = `${prefix}/group/resetLink/${encodeURIComponent(asked.instance)}`;
-      return call('reset', asked, { method: 'POST', path, body: JSON.stringify({ identifier: asked.identifier }) });
+      const body = JSON.stringify({ identifier: asked.identifier });
+      return call('reset', asked, { method: 'POST', path, template: '/api/group/resetLink/{instance}', body });
     },
     groupInfo(asked) {
       const [instance, identifier] = [asked.instance, asked.identifier].map(encodeURIComponent);
       const path = `${prefix}/group/info/${instance}?identifier=${identifier}&participants=false`;
-      return call('read', asked, { method: 'GET', path });
+      return call('read', asked, { method: 'GET', path, template: '/api/group/info/{instance}' });
     },
     listGroups({ instance, token }) {
       const path = `${prefix}/group/list/${encodeURIComponent(instance)}?includeMembers=false`;
-      return list(token, path, groupsBody, Math.max(timeoutMs, minListTimeoutMs));
+      const template = '/api/group/list/{instance}';
+      return list(token, path, template, groupsBody, Math.max(timeoutMs, minListTimeoutMs));
     },
     listInstances({ token, name }) {
       const query = name === undefined ? '' : `?instanceName=${encodeURIComponent(name)}`;
-      return list(token, `${prefix}/instance/list${query}`, instancesBody, timeoutMs);
+      return list(token, `${prefix}/instance/list${query}`, '/api/instance/list', instancesBody, timeoutMs);
     },
     close: async () => (await opened)?.close(),
   };
@@ -171,6 +178,20 @@ export function createRyzeClient({
 
 /** One request, and its answer if that is a success in the expected form. Everything else is classified. */
 async function ask<T>(pool: Dispatcher, origin: string, question: Question<T>): Promise<Answer<T> | CallFailure> {
+  const { method, template } = question;
+  const { hostname, port, protocol } = new URL(origin);
+  const server = { 'server.address': hostname, 'server.port': Number(port) || (protocol === 'https:' ? 443 : 80) };
+  const attributes = { 'http.request.method': method, 'url.template': template, ...server };
+  return await inSpan(`${method} ${template}`, { kind: 'client', attributes }, async (span) => {
+    const answer = await send(pool, origin, question);
+    const status = isFailure(answer) ? answer.httpStatus : answer.status;
+    span.set({ 'http.response.status_code': status });
+    if (isFailure(answer)) span.fail(answer.code);
+    return answer;
+  });
+}
+
+async function send<T>(pool: Dispatcher, origin: string, question: Question<T>): Promise<Answer<T> | CallFailure> {
   const { token, method, path, body: sent, schema, secrets, timeoutMs } = question;
   const headers: Record<string, string> = { token, accept: 'application/json' };
   if (sent !== undefined) headers['content-type'] = 'application/json';

@@ -5,6 +5,7 @@ import { RecordError } from '../groups/store.ts';
 import { isConnectionError } from '../redis/errors.ts';
 import { rotate, unknownGroup } from '../rotation/rotate.ts';
 import type { JobProgress, JobResult } from '../rotation/types.ts';
+import { type Attributes, currentSpan } from '../tracing/spans.ts';
 import { complete, progressOf, startRun } from './complete.ts';
 import { type JobDependencies, readJob, type Task } from './readJob.ts';
 import { publishRefusal } from './refuse.ts';
@@ -43,7 +44,21 @@ export async function processJob(
   } catch (error) {
     result = afterError(deps, group, past, error);
   }
-  return await complete(queue, job, lock, limitWait(result, instance));
+  result = limitWait(result, instance);
+  traceResult(job, { instance, group: group || null }, result);
+  return await complete(queue, job, lock, result);
+}
+
+/** `queued_ms`: from the push until this run took the job, with all earlier runs. */
+function traceResult({ timestamp, processedOn = timestamp }: Job, about: Attributes, result: JobResult): void {
+  const span = currentSpan();
+  span.set({ ...about, outcome: result.status, queued_ms: Math.max(processedOn - timestamp, 0) });
+  if (result.status === 'wait') span.event('delayed', { why: result.why, wait_ms: result.ms });
+  if (result.status === 'retry' || result.status === 'doubted') {
+    span.event('delayed', { why: result.failure.code, wait_ms: result.ms });
+  }
+  if (result.status === 'gaveUp') span.fail(result.failure.code);
+  if (result.status === 'refused') span.fail(result.oneOff === undefined ? 'internal' : 'invalid_request');
 }
 
 async function runTask(

@@ -5,6 +5,7 @@ import { transition } from '../rotation/transition.ts';
 import type { JobResult } from '../rotation/types.ts';
 import { isJid } from '../ryze/identifier.ts';
 import type { Failure } from '../ryze/outcome.ts';
+import { withTrace } from '../tracing/spans.ts';
 import type { JobDependencies } from './readJob.ts';
 
 export async function publishRefusal(
@@ -53,6 +54,6 @@ async function publishUnknown(
     linkUncertain: false,
   };
   const queues = resultsQueues();
-  for (const queue of queues) await redis.rpush(keys.outbox(queue), JSON.stringify(event));
+  for (const queue of queues) await redis.rpush(keys.outbox(queue), JSON.stringify(withTrace(event)));
   onCommitted(queues);
 }

@@ -1,0 +1,89 @@
+/** The collector's troubles are not the program's, and without `OTEL_*` variables there is no OpenTelemetry at all. */
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { expect, it } from 'vitest';
+import { readTraceSettings } from '../../src/tracing/environment.ts';
+import { logged, run } from '../support/cli.ts';
+import { makeCliRig } from '../support/cliRig.ts';
+import { startCollector } from '../support/collector.ts';
+import { until } from '../support/until.ts';
+
+it('works on while the collector hangs or fails, and reports each outage once', async () => {
+  const collector = await startCollector({ status: null });
+  const rig = await makeCliRig('ops: off\n');
+  const env = { ...rig.env, ...collector.env, OTEL_EXPORTER_OTLP_TIMEOUT: '300' };
+  const worker = run(['start'], { env });
+  await logged(worker, 'started');
+  expect(await run(['rotate', 'vip', '--wait'], { env }).ended).toBe(0);
+  await logged(worker, 'traces.failed');
+  collector.answer(500);
+  expect(await run(['rotate', 'vip', '--wait'], { env }).ended).toBe(0);
+  await until('answers', () => collector.requests.filter(({ answer }) => answer === 500).length > 1);
+  collector.answer(200);
+  expect(await run(['rotate', 'vip'], { env }).ended).toBe(0);
+  await logged(worker, 'traces.recovered');
+  collector.answer(null);
+  expect(await run(['rotate', 'vip', '--wait'], { env }).ended).toBe(0);
+  worker.child.kill('SIGTERM');
+  expect(await worker.ended).toBe(0);
+  const lines = worker.json().filter(({ event }) => String(event).startsWith('traces.'));
+  expect(lines.map(({ event }) => event).slice(0, 2)).toEqual(['traces.failed', 'traces.recovered']);
+});
+
+it('loads OpenTelemetry only if the environment asks for traces', async () => {
+  const collector = await startCollector();
+  const rig = await makeCliRig('ops: off\n');
+  const hook = join(rig.folder, 'loaded.mjs');
+  writeFileSync(
+    hook,
+    `import Module from 'node:module';
+import { writeFileSync } from 'node:fs';
+process.on('exit', () => writeFileSync(process.env.LOADED, Object.keys(Module._cache).join('\\n')));\n`,
+  );
+  const loaded = async (env: Record<string, string>) => {
+    const list = join(rig.folder, 'loaded.txt');
+    const hooked = { ...rig.env, NODE_OPTIONS: `--import ${pathToFileURL(hook).href}`, LOADED: list };
+    const command = run(['rotate', 'vip'], { env: { ...hooked, ...env } });
+    expect(await command.ended).toBe(0);
+    const paths = readFileSync(list, 'utf8').split('\n');
+    expect(paths.some((path) => path.includes('/bullmq/'))).toBe(true);
+    return { otel: paths.filter((path) => /opentelemetry|bullmq-otel/.test(path)).length, stderr: command.stderr };
+  };
+  expect(await loaded({ OTEL_SERVICE_NAME: 'rotations', OTEL_TRACES_SAMPLER: 'always_on' })).toEqual({
+    otel: 0,
+    stderr: '',
+  });
+  expect(await loaded({ ...collector.env, OTEL_SDK_DISABLED: 'true' })).toEqual({ otel: 0, stderr: '' });
+  const grpc = await loaded({ ...collector.env, OTEL_EXPORTER_OTLP_PROTOCOL: 'grpc' });
+  expect(grpc.otel).toBe(0);
+  expect(grpc.stderr).toContain('no traces: OTEL_EXPORTER_OTLP_PROTOCOL: "grpc" is not supported');
+  expect(collector.requests).toEqual([]);
+  // OTLP's default protocol.
+  const asked = await loaded({ ...collector.env, OTEL_EXPORTER_OTLP_PROTOCOL: '' });
+  expect(asked.otel).toBeGreaterThan(10);
+  expect(collector.requests[0]?.headers['content-type']).toBe('application/x-protobuf');
+});
+
+it.each([
+  [{}, null],
+  [{ OTEL_SERVICE_NAME: 'rotations', OTEL_TRACES_EXPORTER: '' }, null],
+  [{ OTEL_EXPORTER_OTLP_ENDPOINT: 'http://localhost:4318', OTEL_TRACES_EXPORTER: 'none' }, null],
+  [{ OTEL_EXPORTER_OTLP_ENDPOINT: 'http://localhost:4318', OTEL_SDK_DISABLED: 'TRUE' }, null],
+  [{ OTEL_EXPORTER_OTLP_ENDPOINT: 'http://localhost:4318' }, { protocol: 'http/protobuf' }],
+  [{ OTEL_TRACES_EXPORTER: 'otlp' }, { protocol: 'http/protobuf' }],
+  [
+    { OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: 'http://localhost/v1/traces', OTEL_EXPORTER_OTLP_PROTOCOL: 'http/json' },
+    { protocol: 'http/json' },
+  ],
+  [
+    { OTEL_TRACES_EXPORTER: 'console' },
+    { problem: 'OTEL_TRACES_EXPORTER: "console" is not supported: use otlp or none' },
+  ],
+  [
+    { OTEL_EXPORTER_OTLP_ENDPOINT: 'localhost:4318' },
+    { problem: 'OTEL_EXPORTER_OTLP_ENDPOINT: expected an address such as http://localhost:4318' },
+  ],
+])('reads %j', (env, settings) => {
+  expect(readTraceSettings(env)).toEqual(settings);
+});
