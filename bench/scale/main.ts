@@ -65,7 +65,7 @@ console.log(
 );
 
 const { costs, kept } = await measureRotations();
-console.log('\nRotations as fast as one worker makes them; Redis, worker, consumer and server share the cores\n');
+console.log('\nCalls as fast as one worker makes them; Redis, worker, consumer and server share the cores\n');
 console.log(
   markdownTable(
     [

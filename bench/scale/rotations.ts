@@ -64,7 +64,9 @@ export async function measureRotations(): Promise<{ readonly costs: readonly Rot
     received = 0;
   };
   try {
+    const started = await usage(stage.redis);
     await delivered(groups);
+    const reads = difference(started, await usage(stage.redis));
     await sleep(1_000);
     const resting = await usage(stage.redis);
     await sleep(restMs);
@@ -77,7 +79,7 @@ export async function measureRotations(): Promise<{ readonly costs: readonly Rot
     };
     const oneOffs = await measure('one-offs', () => push(queues));
     const scheduled = await measure('scheduled rotations', () => makeDue(stage));
-    return { costs: [oneOffs, scheduled], kept: await readKept(stage) };
+    return { costs: [costOf('first reads', reads, idle), oneOffs, scheduled], kept: await readKept(stage) };
   } finally {
     await consumer.close();
     await Promise.all(queues.map((queue) => queue.close()));
