@@ -3,7 +3,7 @@
  * trusted: sizes are limited, unknown keys are dropped, and an error says what is expected.
  */
 import { z } from 'zod';
-import { linkReasons, requestInfo } from './event.ts';
+import { linkReasons, type RequestInfo, requestInfo } from './event.ts';
 
 /** The name of a one-off's job. */
 export const requestJob = 'rotate';
@@ -52,6 +52,21 @@ export function parseRequest(data: unknown): { ok: true; request: RotationReques
     ok: false,
     message: `bad request (${problems.join('; ')}): expected {"group": "<id, JID, invite code or link>", "reason"?, "requestId"?, "requestedBy"?}`,
   };
+}
+
+const namedGroup = z.object({
+  group: rotationRequest.shape.group,
+  requestId: rotationRequest.shape.requestId.catch(null),
+  requestedBy: rotationRequest.shape.requestedBy.catch(null),
+  reason: rotationRequest.shape.reason.catch(null),
+});
+
+/** The group that a request names, and what it says about itself, even if it is not valid. Null: it names none. */
+export function parseNamed(data: unknown): { readonly group: string; readonly request: RequestInfo } | null {
+  const parsed = namedGroup.safeParse(data);
+  if (!parsed.success) return null;
+  const { group, requestId = null, requestedBy = null, reason = null } = parsed.data;
+  return { group, request: { requestId, requestedBy, reason } };
 }
 
 /** What a one-off's job returns. */

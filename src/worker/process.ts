@@ -37,12 +37,10 @@ export async function processJob(
       result = read;
       if (read.status === 'retry') reportResult(deps, { group: 'unknown', instance, work: 'request' }, read);
     }
-    if (result.status === 'refused' && result.oneOff !== undefined) {
-      const { message, failure = { code: 'invalid_request', message, httpStatus: null } } = result;
-      await publishRefusal(deps, instance, result.oneOff, failure);
-    }
+    if (result.status === 'refused') await publishRefusal(deps, instance, job, result);
   } catch (error) {
     result = afterError(deps, group, past, error);
+    if (result.status === 'refused') await publishRefusal(deps, instance, job, result).catch(() => {});
   }
   result = limitWait(result, instance);
   traceResult(job, { instance, group: group || null }, result);

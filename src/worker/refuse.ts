@@ -1,6 +1,10 @@
 /** The failure event of a one-off that names a group and is not served: every accepted one-off gets an event. */
 
+import type { Job } from 'bullmq';
 import type { RotationFailedEvent } from '../contract/event.ts';
+import { parseNamed, requestJob } from '../contract/request.ts';
+import { findGroup } from '../groups/jids.ts';
+import { RecordError, readable } from '../groups/store.ts';
 import { transition } from '../rotation/transition.ts';
 import type { JobResult } from '../rotation/types.ts';
 import { isJid } from '../ryze/identifier.ts';
@@ -8,19 +12,47 @@ import type { Failure } from '../ryze/outcome.ts';
 import { withTrace } from '../tracing/spans.ts';
 import type { JobDependencies } from './readJob.ts';
 
+type Refused = JobResult & { readonly status: 'refused' };
+
+/** Publishes nothing for a job that is no one-off, or that names no group. */
 export async function publishRefusal(
   deps: JobDependencies,
   instance: string,
-  { name, work, recordId }: NonNullable<(JobResult & { status: 'refused' })['oneOff']>,
+  job: Job,
+  { message, failure, ...refused }: Refused,
+): Promise<void> {
+  if (job.name !== requestJob) return;
+  const oneOff = refused.oneOff ?? (await namedBy(deps, job));
+  if (oneOff === null) return;
+  await publish(deps, instance, oneOff, failure ?? { code: 'invalid_request', message, httpStatus: null });
+}
+
+/** Of a one-off that was refused before its group was looked for. */
+async function namedBy({ store }: JobDependencies, job: Job): Promise<NonNullable<Refused['oneOff']> | null> {
+  const named = parseNamed(job.data);
+  if (named === null) return null;
+  const { group: name, request } = named;
+  const found = await readable(findGroup(store, name));
+  const recordId = found === null || found instanceof RecordError ? null : found.recordId;
+  const none = { identity: '', requestedAt: null, attemptsSeen: null, position: null, link: null };
+  return { name, work: { ...none, kind: 'request', request }, recordId };
+}
+
+async function publish(
+  deps: JobDependencies,
+  instance: string,
+  { name, work, recordId }: NonNullable<Refused['oneOff']>,
   failure: Failure,
 ): Promise<void> {
   if (recordId === null) return await publishUnknown(deps, instance, name, work.request, failure);
-  const queues = await deps.store.update<readonly string[] | null>(recordId, (stored, nowMs) => {
+  const updated = deps.store.update<readonly string[] | null>(recordId, (stored, nowMs) => {
     if (stored.entry === null) return { record: null, result: null };
     const { record, events } = transition(stored, { kind: 'refused', work, failure }, nowMs, deps.settleTimeMs);
     return { record, events, result: stored.entry.queues };
   });
-  if (queues === null) return await publishUnknown(deps, instance, name, work.request, failure);
+  const queues = await readable(updated);
+  if (queues === null || queues instanceof RecordError)
+    return await publishUnknown(deps, instance, name, work.request, failure);
   deps.onCommitted(queues);
 }
 

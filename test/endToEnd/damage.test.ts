@@ -40,6 +40,7 @@ it('delays no other group, is reported, and starts over once it is deleted', asy
   expect(told).toMatchObject({ group: 'damaged', msg: expect.stringContaining(rig.keys.group(damagedRecord)) });
   expect(await statesOf(rig)).toEqual({ damaged: 'unreadable_record', sound: 'fresh' });
   await expect(rig.ask('bot', { group: 'damaged' })).rejects.toThrow(/^internal: group \S+: its record in Redis/);
+  expect(await rig.later('damaged')).toMatchObject({ type: 'rotation.failed', reason: 'request', inviteLink: null });
   expect(rig.standIn.log.of({ endpoint: 'reset', jid: jids[0]! })).toEqual([]);
 
   await rig.redis.del(rig.keys.group(damagedRecord));

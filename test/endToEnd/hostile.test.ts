@@ -43,12 +43,13 @@ it('refuses hostile jobs at once, without a call, and distinguishes them from it
   expect(rig.standIn.log.all).toHaveLength(1);
   // If a job named a group, an event reports the failure, in the order of `bad`, without the text from the job.
   const unknown = await until('an event for each unknown group', () =>
-    rig.events.length > 6 ? rig.events.slice(1) : null,
+    rig.events.length > 7 ? rig.events.slice(1) : null,
   );
   for (const event of unknown) {
-    expect(event).toMatchObject({ type: 'rotation.failed', inviteLink: null, error: { code: 'invalid_request' } });
-    expect(event.group).toMatch(/^(unknown|constructor)$/);
+    expect(event).toMatchObject({ type: 'rotation.failed', error: { code: 'invalid_request' } });
+    expect(event.group).toMatch(/^(unknown|constructor|vip)$/);
   }
+  expect(rig.laterOf('vip')).toMatchObject([{ id: expect.stringMatching(/^vip\.\d+\.failed\.1$/) }]);
   expect(rig.logged.filter(({ event }) => event === 'rotation.rotated')).toEqual([]);
   expect(({} as { group?: unknown }).group).toBeUndefined();
 });

@@ -205,6 +205,23 @@ it('refuses impossible request times, and ignores those that are far from the pu
   await expect(rig.ask('bot', { group: 'vip', requestedAt: now + 3_600_000 })).rejects.toThrow(
     /requestedAt: is \d+ s in the future/,
   );
+  // Each names a group, so each has an event, with what it says of itself as far as that is valid.
+  await expect(rig.ask('bot', { group: 'vip', requestId: 'r1', reason: 7 })).rejects.toThrow(/^bad request \(reason/);
+  await expect(rig.ask('bot', { group: jids[0], requestId: 'x'.repeat(201), reason: 'why' })).rejects.toThrow(
+    'bad request',
+  );
+  await expect(rig.ask('bot', { group: ['vip'] })).rejects.toThrow(/^bad request \(group/);
+  const failed = await until('the events', () => {
+    const seen = rig.laterOf('vip').filter(({ type }) => type === 'rotation.failed');
+    return seen.length === 4 ? seen : null;
+  });
+  expect(failed.map(({ request }) => [request?.requestId, request?.reason])).toEqual([
+    [null, null],
+    [null, null],
+    ['r1', null],
+    [null, 'why'],
+  ]);
+  expect(failed.map(({ id }) => id.replace(/^.*\.failed\./, ''))).toEqual(['1', '2', '3', '4']);
   const old = (await rig.ask('bot', { group: 'vip', requestedAt: now - 3_600_000 })) as Result;
   expect(old.status).toBe('rotated');
   expect(old.inviteCode).not.toBe(first.inviteCode);
