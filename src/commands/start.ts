@@ -21,7 +21,7 @@ import type { RedisClient } from '../redis/scripts.ts';
 import { describeTarget, type RedisTarget } from '../redis/target.ts';
 import { readProxies } from '../ryze/proxies.ts';
 import { readGroup } from '../status/group.ts';
-import { readStatus } from '../status/status.ts';
+import { createStatusReader } from '../status/status.ts';
 import { flushTraces, listenToTraces, type TraceListener } from '../tracing/spans.ts';
 import { version } from '../version.ts';
 import { type Service, startService } from '../worker/service.ts';
@@ -171,14 +171,27 @@ async function openPages(
 ): Promise<OpsServer | null> {
   const { ops, redis: settings } = service.config;
   if (ops === null) return null;
-  const db = createDatabase(redis, settings.prefix);
-  const status = () => readStatus(db, service.config);
+  // Of their own, so that a long list delays no rotation. Its errors are those of the other connection, which are logged.
+  const { duplicate }: { duplicate(): RedisClient } = redis;
+  const own = duplicate.call(redis);
+  own.on('error', () => {});
+  const db = createDatabase(own, settings.prefix);
+  const status = createStatusReader(db, () => service.config);
   const group = (id: string) => readGroup(db, service.config, id);
+  const instances = () => service.config.instances.map(({ name }) => name);
   try {
-    const server = await startOpsServer({ ...ops, metrics, health: () => service.health(), status, group, log });
+    const parts = { metrics, health: () => service.health(), status, group, instances, log };
+    const server = await startOpsServer({ ...ops, ...parts });
     log.info({ event: 'ops.listening', url: server.url }, `status page, health and metrics at ${server.url}`);
-    return server;
+    return {
+      url: server.url,
+      async close() {
+        await server.close();
+        own.disconnect();
+      },
+    };
   } catch (error) {
+    own.disconnect();
     const { code } = error as NodeJS.ErrnoException;
     const why = code === 'EADDRINUSE' ? 'is in use' : `is not available (${code})`;
     log.error(

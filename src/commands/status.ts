@@ -60,7 +60,7 @@ async function readerOf(db: Database, config: Config, name: string): Promise<Rea
   const group = await findId(db, config, name);
   if (group !== null) return () => readOne(db, config, group);
   if (config.instances.some((instance) => instance.name === name)) {
-    return readerOfAll(db, config, (all) => ofInstance(all, name));
+    return readerOfAll(db, ofInstance(config, name), (all) => ({ ...all, paused: pausedOf(all, name) }));
   }
   throw new CommandError(2, unknownName(config, name));
 }
@@ -94,13 +94,16 @@ async function readOne(db: Database, config: Config, id: string): ReturnType<Rea
   return { json: view, text: ({ columns }) => renderGroup(view, columns) };
 }
 
-function ofInstance(all: Status, name: string): Status {
+function ofInstance(config: Config, name: string): Config {
   return {
-    ...all,
-    groups: all.groups.filter(({ instance }) => instance === name),
-    instances: all.instances.filter(({ instance }) => instance === name),
-    paused: all.paused.filter((queue) => queue === rotationsQueue(name) || queue === plannerQueue),
+    ...config,
+    groups: config.groups.filter(({ instance }) => instance === name),
+    instances: config.instances.filter((instance) => instance.name === name),
   };
+}
+
+function pausedOf({ paused }: Status, name: string): string[] {
+  return paused.filter((queue) => queue === rotationsQueue(name) || queue === plannerQueue);
 }
 
 const clear = '\x1b[2J';

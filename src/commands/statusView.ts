@@ -80,12 +80,9 @@ function cut(lines: readonly string[], height: number): string[] {
 }
 
 /** `300 groups: 2 failing, 298 fresh.` */
-function totalsText({ groups }: Status): string {
-  const counts = groupStates
-    .map((state) => ({ state, count: groups.filter((group) => group.state === state).length }))
-    .filter(({ count }) => count > 0);
-  if (counts.length === 0) return 'No groups.';
-  return `${plural(groups.length, 'group')}: ${counts.map(({ state, count }) => `${count} ${state}`).join(', ')}.`;
+function totalsText({ totals: { groups, states } }: Status): string {
+  const counts = groupStates.filter((state) => states[state] > 0).map((state) => `${states[state]} ${state}`);
+  return counts.length === 0 ? 'No groups.' : `${plural(groups, 'group')}: ${counts.join(', ')}.`;
 }
 
 const maxWorkers = 5;
@@ -117,9 +114,9 @@ function queueTexts({ lastTickAgeMs, resultsByState, results }: Status): string[
 
 const maxNamed = 5;
 
-function causeText({ text, since, waiting, groups, advice }: Cause): string {
+function causeText({ text, since, waiting, groups, count, advice }: Cause): string {
   const names = groups.slice(0, maxNamed).map(({ group, note }) => (note === '' ? group : `${group} (${note})`));
-  const more = groups.length > maxNamed ? ` and ${groups.length - maxNamed} more` : '';
+  const more = count > names.length ? ` and ${count - names.length} more` : '';
   const details = [
     since === null ? '' : `since ${since.slice(0, 19)}Z`,
     waiting ?? '',

@@ -1,7 +1,7 @@
 /** Counts and lists groups by state, from the indexes of `statusIndexes.ts`. Reads no record. */
 import type { Database } from '../redis/database.ts';
 import { loadScript, runScript } from '../redis/scripts.ts';
-import { type Segment, segmentsAt } from './states.ts';
+import { type Segment, segmentsAt, timeOf } from './states.ts';
 import { statusKeys } from './statusIndexes.ts';
 
 const countLua = loadScript('count', import.meta.url);
@@ -54,4 +54,20 @@ export async function countGroups(
     }
   }
   return all;
+}
+
+/** Record ids of a segment, the most urgent first. */
+export async function listSegment(
+  { redis, keys }: Database,
+  instance: string,
+  { min, max }: Segment,
+  { skip, limit }: { readonly skip: number; readonly limit: number },
+): Promise<string[]> {
+  return await redis.zrangebyscore(keys.states(instance), min, max, 'LIMIT', skip, limit);
+}
+
+/** The time of the first group of a segment: since when the longest-lasting has been in its state. Null: it is empty. */
+export async function firstTime({ redis, keys }: Database, instance: string, { min, max }: Segment) {
+  const [, score] = await redis.zrangebyscore(keys.states(instance), min, max, 'WITHSCORES', 'LIMIT', 0, 1);
+  return score === undefined ? null : timeOf(Number(score));
 }

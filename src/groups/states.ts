@@ -120,6 +120,11 @@ export function stateAt(score: number, nowMs: number): GroupState {
   return (score % rankSize) + of.graceMs < nowMs ? of.then : of.until;
 }
 
+/** The time within a score. */
+export function timeOf(score: number): number {
+  return score % rankSize;
+}
+
 /** A range of scores, both ends included, whose groups are in one state. */
 export interface Segment {
   readonly state: GroupState;

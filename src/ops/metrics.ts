@@ -5,17 +5,22 @@
  */
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import { groupStates } from '../groups/states.ts';
-import type { GroupStatus, Status } from '../status/status.ts';
+import type { StatusOfAll } from '../status/status.ts';
 import type { Observer } from './observer.ts';
 import { type Health, judge, readinessReasons } from './readiness.ts';
 
 const prefix = 'invite_rotator_';
+const outcomes = ['rotated', 'recovered', 'satisfied', 'failed'];
+const endpoints = ['resetLink', 'info'];
 
 export interface Metrics {
   readonly observer: Observer;
   readonly contentType: string;
-  /** In Prometheus's text format. `status`: null if Redis cannot be read; its gauges are then omitted. */
-  render(status: Status | null, health: Health): Promise<string>;
+  /**
+   * In Prometheus's text format. `status`: null if Redis cannot be read; its gauges are then omitted. `instances`: of the
+   * file in force. Their counters exist from the start.
+   */
+  render(status: StatusOfAll | null, health: Health, instances: readonly string[]): Promise<string>;
 }
 
 export function createMetrics(version: string): Metrics {
@@ -96,9 +101,19 @@ export function createMetrics(version: string): Metrics {
     tickAge.set((health.tickAgeMs ?? Number.POSITIVE_INFINITY) / 1000);
   }
 
-  function show(status: Status): void {
-    const byInstance = new Map<string, GroupStatus[]>(status.instances.map(({ instance }) => [instance, []]));
-    for (const group of status.groups) byInstance.get(group.instance)?.push(group);
+  for (const outcome of ['applied', 'broken']) reloads.inc({ outcome }, 0);
+
+  /** Without a first value, a rate over the first event is unknown. */
+  function startCounters(instances: readonly string[]): void {
+    for (const instance of instances) {
+      for (const outcome of outcomes) rotations.inc({ instance, outcome }, 0);
+      for (const endpoint of endpoints) calls.inc({ instance, endpoint, status: '200' }, 0);
+      drifts.inc({ instance }, 0);
+      unverified.inc({ instance }, 0);
+    }
+  }
+
+  function show(status: StatusOfAll): void {
     for (const { instance, budget, gate, queue } of status.instances) {
       if (budget !== null) {
         budgetUsed.set({ instance }, budget.used);
@@ -106,18 +121,12 @@ export function createMetrics(version: string): Metrics {
       }
       if (gate !== null) gates.set({ instance, reason: gate.reason }, 1);
       for (const [state, jobs] of Object.entries(queue)) queued.set({ instance, state }, jobs);
-      const own = byInstance.get(instance) ?? [];
-      for (const state of groupStates) {
-        groups.set({ instance, state }, own.filter((group) => group.state === state).length);
-      }
-      let [oldestMs, highestRatio] = [0, 0];
-      for (const { linkAgeMs, periodMs } of own) {
-        if (linkAgeMs === null || periodMs === null) continue;
-        oldestMs = Math.max(oldestMs, linkAgeMs);
-        highestRatio = Math.max(highestRatio, linkAgeMs / periodMs);
-      }
-      ages.set({ instance }, oldestMs / 1000);
-      ratios.set({ instance }, highestRatio);
+      const own = status.totals.instances[instance];
+      // Numbers that are too low would end an alert.
+      if (own === undefined || !status.totals.complete) continue;
+      for (const state of groupStates) groups.set({ instance, state }, own.states[state]);
+      ages.set({ instance }, (own.oldestLinkAgeMs ?? 0) / 1000);
+      ratios.set({ instance }, own.oldestLinkAgePeriods);
     }
     for (const [queue, { oldestAgeMs, growingMs }] of Object.entries(status.backlog)) {
       oldest.set({ queue }, (oldestAgeMs ?? 0) / 1000);
@@ -144,8 +153,9 @@ export function createMetrics(version: string): Metrics {
       reload: (outcome) => reloads.inc({ outcome }),
     },
     contentType: registry.contentType,
-    async render(status, health) {
+    async render(status, health, instances) {
       showHealth(health);
+      startCounters(instances);
       for (const gauge of fromStatus) gauge.reset();
       if (status !== null) show(status);
       return await registry.metrics();

@@ -17,7 +17,9 @@ import {
   remarksText,
   span,
 } from '../status/format.ts';
-import type { GroupStatus, InstanceStatus, Status, WorkerStatus } from '../status/status.ts';
+import type { GroupStatus } from '../status/groupStatus.ts';
+import type { View } from '../status/list.ts';
+import type { InstanceStatus, Status, WorkerStatus } from '../status/status.ts';
 import { type Html, html } from '../web/html.ts';
 import {
   bar,
@@ -32,9 +34,8 @@ import {
   timeAs,
 } from './document.ts';
 import { type Health, judge, type Readiness, type Reason } from './readiness.ts';
-import { filteredView, groupsIn, hrefOf, type View } from './view.ts';
+import { filteredView, hrefOf } from './view.ts';
 
-const groupsPerPage = 100;
 /** Groups named for one cause; the others are behind a link. */
 const groupsPerCause = 8;
 
@@ -74,7 +75,7 @@ function titleOf(problems: number, { ready }: Readiness): string {
 
 function readinessCauses(health: Health, { reasons, details }: Readiness): Cause[] {
   const cause = (key: string, text: string, advice: string): Cause => ({
-    ...{ key, text, advice, since: null, waiting: null, groups: [], filter: null },
+    ...{ key, text, advice, since: null, waiting: null, groups: [], count: 0, filter: null },
   });
   const causes = reasons.map((reason) => cause(reason, `Not ready (${reason})`, notReady[reason](health)));
   if (!details.includes('config_broken')) return causes;
@@ -100,45 +101,47 @@ function attention(causes: readonly Cause[], at: string | null): Html {
   }</section>`;
 }
 
-function causeItem({ key, text, advice, since, waiting, groups, filter }: Cause, at: string | null): Html {
+function causeItem({ key, text, advice, since, waiting, groups, count, filter }: Cause, at: string | null): Html {
   const lasts = since === null || at === null ? null : span(Math.max(Date.parse(at) - Date.parse(since), 0));
   const facts = [
     ...(since === null ? [] : [html`Since ${time(since)}${lasts === null ? '' : ` (${lasts})`}`]),
     ...(waiting === null ? [] : [html`${waiting}`]),
   ];
-  const rest = groups.length - groupsPerCause;
+  const shown = groups.slice(0, groupsPerCause);
+  const rest = count - shown.length;
   const all =
-    filter === null || groups.length === 1
+    filter === null || count === 1
       ? html``
       : html`<a data-view href="${hrefOf(filteredView(filter))}">${rest > 0 ? `and ${rest} more` : filter.instance === undefined ? 'show in the list' : 'show its groups'}</a>`;
   return html`<li id="cause-${key}"><div class="head"><b>${prose(text)}</b>
 ${facts.length === 0 ? '' : html`<span class="quiet">${facts.map((fact, i) => html`${i > 0 ? ' · ' : ''}${fact}`)}</span>`}</div>
 <div>${sentence(advice)}</div>
-<div class="groups">${groups.slice(0, groupsPerCause).map(({ group, note }) => html`<span data-key="${group}">${groupLink(group)}${note === '' ? '' : html` <span class="quiet">(${prose(note)})</span>`}</span>`)}${all}</div></li>`;
+<div class="groups">${shown.map(({ group, note }) => html`<span data-key="${group}">${groupLink(group)}${note === '' ? '' : html` <span class="quiet">(${prose(note)})</span>`}</span>`)}${all}</div></li>`;
 }
 
 function content(status: Status, view: View): Html {
-  const { groups, instances, workers } = status;
+  const { groups, instances, workers, totals } = status;
+  const { number, pages } = status.page;
   const nowMs = Date.parse(status.at);
-  const listed = groupsIn(status, view);
-  const pages = Math.max(Math.ceil(listed.length / groupsPerPage), 1);
-  const page = Math.min(view.page, pages);
   // Addresses on the page repeat no link either.
   const repeated = isLink(view.search) ? { ...view, search: '' } : view;
-  const counts = new Map<GroupState, number>();
-  for (const { state } of groups) counts.set(state, (counts.get(state) ?? 0) + 1);
-  const shown = listed.slice((page - 1) * groupsPerPage, page * groupsPerPage);
-  return html`<ul id="states" aria-label="Groups by state">${groupStates.map((state) => stateCount(state, counts.get(state) ?? 0, repeated))}</ul>
+  return html`<ul id="states" aria-label="Groups by state">${groupStates.map((state) => stateCount(state, totals.states[state], repeated))}</ul>
 <p class="quiet">As of ${time(status.at)}. ${plannerText(status.lastTickAgeMs)}
 ${Object.entries(status.resultsByState).map(([queue, counts]) => html`${prose(eventsText(queue, counts))} `)}</p>
 <h2>Instances</h2>
 ${table({ id: 'instances', caption: 'Instances', keyOf: ({ instance }) => instance }, instanceColumns, instances)}
 <h2 id="list">Groups</h2>
-<p><span id="found" role="status">${listed.length} of ${groups.length} groups${pages > 1 ? `, page ${page} of ${pages}` : ''}</span>${filterText(view)}</p>
-${table({ id: 'groups', caption: 'Groups', keyOf: ({ group }) => group }, groupColumns(nowMs), shown)}
-<nav id="pages" aria-label="Pages of the list">${pageLinks(repeated, page, pages)}</nav>
+<p><span id="found" role="status">${foundText(status)}</span>${filterText(view)}</p>
+${table({ id: 'groups', caption: 'Groups', keyOf: ({ group }) => group }, groupColumns(nowMs), groups)}
+<nav id="pages" aria-label="Pages of the list">${pageLinks(repeated, number, pages)}</nav>
 <h2>Workers</h2>
 ${workersSection(workers, nowMs)}`;
+}
+
+function foundText({ totals, page: { number, pages, found, isCut } }: Status): string {
+  const counted = totals.complete ? '' : ' (still counting)';
+  const more = isCut ? ' at first; more match' : '';
+  return `${found} of ${totals.groups} groups${counted}${more}${pages > 1 ? `, page ${number} of ${pages}` : ''}`;
 }
 
 function stateCount(state: GroupState, count: number, view: View): Html {

@@ -7,14 +7,14 @@ import { unlessAborted } from '../abort.ts';
 import type { Logger } from '../log.ts';
 import { isConnectionError } from '../redis/errors.ts';
 import type { GroupDetail } from '../status/group.ts';
-import type { Status } from '../status/status.ts';
+import type { StatusReader } from '../status/status.ts';
 import { listen, urlOf } from '../web/listen.ts';
 import { securityPolicy } from './document.ts';
 import { renderGroupPage } from './groupPage.ts';
 import type { Metrics } from './metrics.ts';
 import { renderPage } from './page.ts';
 import { type Health, judge } from './readiness.ts';
-import { viewOf } from './view.ts';
+import { addressOf, viewOf } from './view.ts';
 
 export interface OpsOptions {
   readonly host: string;
@@ -23,7 +23,9 @@ export interface OpsOptions {
   readonly metrics: Metrics;
   readonly health: () => Health;
   /** Rejects while Redis cannot be read. */
-  readonly status: () => Promise<Status>;
+  readonly status: StatusReader;
+  /** Names of the instances of the file in force. */
+  readonly instances: () => readonly string[];
   /** Null if there is no group of this id. Rejects while Redis cannot be read. */
   readonly group: (id: string) => Promise<GroupDetail | null>;
   readonly log: Logger;
@@ -41,18 +43,17 @@ interface GroupRoute {
   Querystring: Record<string, unknown>;
 }
 
-/** Reading every group takes time, so a reading is shared by all requests that arrive within this time. */
-const sharedForMs = 2_000;
+/** Groups on a page for people, and in an answer for programs. */
+const pageSizes = { html: 100, json: 500 };
 /** How long a request waits for Redis. */
 const timeoutMs = 3_000;
 
 export async function startOpsServer(options: OpsOptions): Promise<OpsServer> {
   const { host, port, metrics, health, log } = options;
-  const read = shared(options.status);
-  const status = () => unlessAborted(read(), AbortSignal.timeout(timeoutMs));
-  const group = (id: string) => unlessAborted(options.group(id), AbortSignal.timeout(timeoutMs));
-  const statusOrNull = () =>
-    status().catch((error: Error) => {
+  const inTime = <T>(reading: Promise<T>) => unlessAborted(reading, AbortSignal.timeout(timeoutMs));
+  const group = (id: string) => inTime(options.group(id));
+  const orNull = <T>(reading: Promise<T>) =>
+    inTime(reading).catch((error: Error) => {
       report(error);
       return null;
     });
@@ -77,14 +78,23 @@ export async function startOpsServer(options: OpsOptions): Promise<OpsServer> {
   });
   app.setNotFoundHandler((_request, reply) => reply.code(404).type('text/plain').send('Not found.\n'));
 
-  type Answer = (reply: FastifyReply) => unknown;
-  const readiness: Answer = (reply) => {
+  type Query = Readonly<Record<string, unknown>>;
+  type Answer = (reply: FastifyReply, query: Query) => unknown;
+  const readiness = (reply: FastifyReply) => {
     const judged = judge(health());
     return reply.code(judged.ready ? 200 : 503).send(judged);
   };
   const measures: Answer = async (reply) =>
-    reply.type(metrics.contentType).send(await metrics.render(await statusOrNull(), health()));
-  const statusJson: Answer = async (reply) => reply.send(await status());
+    reply
+      .type(metrics.contentType)
+      .send(await metrics.render(await orNull(options.status.readAll()), health(), options.instances()));
+  const statusJson: Answer = async (reply, query) => {
+    const view = viewOf(query);
+    const status = await inTime(options.status.read(view, pageSizes.json));
+    const { number, pages } = status.page;
+    const next = number < pages ? addressOf({ ...view, page: number + 1 }, query) : null;
+    return reply.send({ ...status, page: { ...status.page, next } });
+  };
   const formats = new Map<unknown, Answer>([
     ['json', statusJson],
     ['metrics', measures],
@@ -111,24 +121,25 @@ export async function startOpsServer(options: OpsOptions): Promise<OpsServer> {
 
   app.get('/healthz', () => ({ alive: true }));
   app.get('/readyz', (_request, reply) => readiness(reply));
-  app.get('/metrics', (_request, reply) => measures(reply));
-  app.get('/api/status', (_request, reply) => statusJson(reply));
+  app.get('/metrics', (_request, reply) => measures(reply, {}));
+  app.get<{ Querystring: Query }>('/api/status', ({ query }, reply) => statusJson(reply, query));
   app.get<{ Params: { id: string } }>('/api/groups/:id', ({ params }, reply) => groupJson(params.id, reply));
   app.get<GroupRoute>('/groups/:id', ({ params, query }, reply) =>
     query.format === 'json' ? groupJson(params.id, reply) : groupPage(params.id, '../', reply),
   );
   // All that the page links to is found under its own address too: behind a prefix, it does not know where the rest is.
-  app.get<{ Querystring: Record<string, unknown> }>('/', async ({ query }, reply) => {
+  app.get<{ Querystring: Query }>('/', async ({ query }, reply) => {
     if (typeof query.group === 'string') {
       return await (query.format === 'json' ? groupJson(query.group, reply) : groupPage(query.group, '', reply));
     }
     const answer = formats.get(query.format);
-    if (answer !== undefined) return answer(reply);
-    const shown = await statusOrNull();
+    if (answer !== undefined) return answer(reply, query);
+    const view = viewOf(query);
+    const shown = await orNull(options.status.read(view, pageSizes.html));
     return await reply
       .code(shown === null ? 503 : 200)
       .type(htmlType)
-      .send(renderPage(shown, health(), viewOf(query)));
+      .send(renderPage(shown, health(), view));
   });
 
   await app.ready();
@@ -141,24 +152,5 @@ export async function startOpsServer(options: OpsOptions): Promise<OpsServer> {
       app.server.closeAllConnections();
       await app.close();
     },
-  };
-}
-
-/** Calls `read` once for all callers that arrive while it runs or shortly after. */
-function shared<T>(read: () => Promise<T>): () => Promise<T> {
-  let last: { readonly value: Promise<T>; endedAt: number } | null = null;
-  return () => {
-    if (last !== null && performance.now() - last.endedAt < sharedForMs) return last.value;
-    const reading = { value: read(), endedAt: Number.POSITIVE_INFINITY };
-    last = reading;
-    reading.value.then(
-      () => {
-        reading.endedAt = performance.now();
-      },
-      () => {
-        last = null;
-      },
-    );
-    return reading.value;
   };
 }

@@ -1,19 +1,7 @@
 /** Which groups the status page lists: its query, and the addresses of other views. Pure. */
-
-import { type GroupState, groupStates } from '../groups/states.ts';
+import { groupStates } from '../groups/states.ts';
 import type { Filter } from '../status/attention.ts';
-import type { GroupStatus, Status } from '../status/status.ts';
-
-export interface View {
-  /** Words; a group is listed if it contains each of them, in any case. */
-  readonly search: string;
-  /** From 1. */
-  readonly page: number;
-  /** Only groups in this state. Null or absent: all. */
-  readonly state?: GroupState | null;
-  /** Only groups of this instance. Null or absent: all. */
-  readonly instance?: string | null;
-}
+import type { View } from '../status/list.ts';
 
 const maxSearch = 200;
 
@@ -45,29 +33,8 @@ export function filteredView({ q = '', state, instance }: Filter): View {
   return { search: q, page: 1, state: state ?? null, instance: instance ?? null };
 }
 
-/** What a group is searched by, in lower case. Kept for as long as the reading that it belongs to is shown. */
-const texts = new WeakMap<GroupStatus, string>();
-
-function textOf(group: GroupStatus): string {
-  const known = texts.get(group);
-  if (known !== undefined) return known;
-  const { title, jid, instance, state, lastError, duplicateOf } = group;
-  const parts = [group.group, title ?? '', instance, state, jid ?? '', lastError?.code ?? '', lastError?.message ?? ''];
-  const text = [...parts, duplicateOf ?? ''].join('\n').toLowerCase();
-  texts.set(group, text);
-  return text;
-}
-
-/** The groups that a view lists, on all of its pages. */
-export function groupsIn(
-  { groups }: Pick<Status, 'groups'>,
-  { search, state, instance }: View,
-): readonly GroupStatus[] {
-  const words = search.toLowerCase().split(/\s+/).filter(Boolean);
-  return groups.filter(
-    (group) =>
-      (!state || group.state === state) &&
-      (!instance || group.instance === instance) &&
-      words.every((word) => textOf(group).includes(word)),
-  );
+/** The same for an answer in a format that the query asks for. */
+export function addressOf(view: View, { format }: Readonly<Record<string, unknown>>): string {
+  const href = hrefOf(view);
+  return typeof format === 'string' ? `${href}&format=${encodeURIComponent(format)}` : href;
 }

@@ -6,7 +6,8 @@ import { plannerQueue, rotationsQueue } from '../contract/queueNames.ts';
 import type { GroupState } from '../groups/states.ts';
 import { adviceFor } from '../ryze/policy.ts';
 import { consumerAdvice, growsUnconsumed, plural, publishAdvice, unreadableAdvice } from './format.ts';
-import { type GroupStatus, type InstanceStatus, type Status, totalOf } from './status.ts';
+import { type InstanceStatus, type Status, totalOf } from './status.ts';
+import type { Problem } from './summary.ts';
 
 export interface Cause {
   /** The same as long as the cause lasts. */
@@ -18,7 +19,10 @@ export interface Cause {
   readonly since: string | null;
   /** Jobs that wait because of it, as text. Null if none do. */
   readonly waiting: string | null;
+  /** Some of the groups concerned. */
   readonly groups: readonly { readonly group: string; readonly note: string }[];
+  /** All of them. */
+  readonly count: number;
   /** Which groups of the list are concerned. Null if it is not about groups. */
   readonly filter: Filter | null;
 }
@@ -30,16 +34,14 @@ export interface Filter {
   readonly q?: string;
 }
 
-const noGroups = { groups: [], filter: null } as const;
+const noGroups = { groups: [], count: 0, filter: null } as const;
 
 /** The causes that only a person can remove. Empty if nothing needs attention. */
 export function causesOf(status: Status): Cause[] {
   return [
     ...status.paused.map((queue) => pausedQueue(queue, status)),
     ...status.instances.flatMap((instance) => pausedInstance(instance, status)),
-    ...failingGroups(status.groups),
-    ...unreadableGroups(status.groups),
-    ...duplicates(status.groups),
+    ...status.problems.map(problem),
     ...Object.keys(status.outbox).flatMap((queue) => unpublished(queue, status)),
     ...Object.keys(status.resultsByState).flatMap((queue) => unconsumed(queue, status)),
     ...differentFiles(status),
@@ -74,63 +76,44 @@ function pausedInstance(status: InstanceStatus, { at }: Status): Cause[] {
       since: gate.closedForMs === null ? null : earlier(at, gate.closedForMs),
       waiting: waitText(jobsWaiting(status), 'job'),
       groups: [],
+      count: 0,
       filter: { instance },
     },
   ];
 }
 
-/** The codes of most groups first. */
-function failingGroups(groups: readonly GroupStatus[]): Cause[] {
-  const byCode = new Map<string, GroupStatus[]>();
-  for (const group of groups) {
-    if (group.state !== 'failing' || group.lastError === null) continue;
-    const { code } = group.lastError;
-    byCode.get(code)?.push(group) ?? byCode.set(code, [group]);
+function problem({ state, code, groups: count, since, examples }: Problem): Cause {
+  const groups = examples.map(({ group, duplicateOf }) => ({
+    group,
+    note: state === 'duplicate' ? `same WhatsApp group as ${duplicateOf}` : '',
+  }));
+  const cause = { since, waiting: null, groups, count };
+  if (state === 'failing') {
+    const why = code ?? 'unknown';
+    return {
+      ...cause,
+      key: `failing-${why}`,
+      text: `${plural(count, 'group')} ${count === 1 ? 'is' : 'are'} failing (${why})`,
+      advice: code === null ? '' : adviceFor(code),
+      filter: code === null ? { state } : { state, q: code },
+    };
   }
-  const causes = [...byCode].map(
-    ([code, failing]): Cause => ({
-      key: `failing-${code}`,
-      text: `${plural(failing.length, 'group')} ${failing.length === 1 ? 'is' : 'are'} failing (${code})`,
-      advice: adviceFor(code),
-      since: failing.map(({ lastError }) => lastError?.since ?? '').toSorted()[0] ?? null,
-      waiting: null,
-      groups: failing.map(({ group }) => ({ group, note: '' })),
-      filter: { state: 'failing', q: code },
-    }),
-  );
-  return causes.toSorted((a, b) => b.groups.length - a.groups.length);
-}
-
-function unreadableGroups(all: readonly GroupStatus[]): Cause[] {
-  const groups = all.filter(({ state }) => state === 'unreadable_record');
-  if (groups.length === 0) return [];
-  return [
-    {
-      key: 'unreadable_record',
-      text: `${plural(groups.length, 'group')} ${groups.length === 1 ? 'is' : 'are'} paused (unreadable_record)`,
-      advice: unreadableAdvice,
-      since: null,
-      waiting: null,
-      groups: groups.map(({ group }) => ({ group, note: '' })),
-      filter: { state: 'unreadable_record' },
-    },
-  ];
-}
-
-function duplicates(all: readonly GroupStatus[]): Cause[] {
-  const groups = all.filter(({ state }) => state === 'duplicate');
-  if (groups.length === 0) return [];
-  return [
-    {
-      key: 'duplicate',
-      text: `${plural(groups.length, 'group')} ${groups.length === 1 ? 'is a duplicate' : 'are duplicates'} of another`,
-      advice: 'remove one of the two from the file',
-      since: null,
-      waiting: null,
-      groups: groups.map(({ group, duplicateOf }) => ({ group, note: `same WhatsApp group as ${duplicateOf}` })),
-      filter: { state: 'duplicate' },
-    },
-  ];
+  const are = count === 1 ? 'is' : 'are';
+  return state === 'duplicate'
+    ? {
+        ...cause,
+        key: state,
+        text: `${plural(count, 'group')} ${count === 1 ? 'is a duplicate' : 'are duplicates'} of another`,
+        advice: 'remove one of the two from the file',
+        filter: { state },
+      }
+    : {
+        ...cause,
+        key: state,
+        text: `${plural(count, 'group')} ${are} paused (${state})`,
+        advice: unreadableAdvice,
+        filter: { state },
+      };
 }
 
 function unpublished(queue: string, { at, outbox, backlog }: Status): Cause[] {

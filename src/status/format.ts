@@ -5,7 +5,8 @@
 import type { EventCounts } from '../bullmq/counts.ts';
 import type { LinkReason } from '../contract/event.ts';
 import type { GroupState } from '../groups/states.ts';
-import { type Backlog, type GroupStatus, type InstanceStatus, totalOf } from './status.ts';
+import type { GroupStatus } from './groupStatus.ts';
+import { type Backlog, type InstanceStatus, totalOf } from './status.ts';
 
 export const publishAdvice = 'if this lasts, the log says why (publish.failed)';
 export const unreadableAdvice =

@@ -8,7 +8,7 @@ import type { GroupState } from '../groups/states.ts';
 import { createGroupStore, RecordError, readable } from '../groups/store.ts';
 import { redactCodes } from '../log.ts';
 import type { Database } from '../redis/database.ts';
-import { type GroupStatus, groupStatus, unreadableStatus } from './status.ts';
+import { type GroupStatus, groupStatus, unreadableStatus } from './groupStatus.ts';
 
 /** One revision of the link. */
 export interface HistoryEntry {

@@ -14,45 +14,15 @@ import {
   queueKeys,
   waitingTimes,
 } from '../bullmq/counts.ts';
-import type { Config, GroupConfig, InstanceConfig } from '../config/config.ts';
-import { type LinkReason, linkEvent } from '../contract/event.ts';
+import type { Config, InstanceConfig } from '../config/config.ts';
+import { linkEvent } from '../contract/event.ts';
 import { queuesOf, rotationsQueue } from '../contract/queueNames.ts';
 import { readLiveWorkers, type WorkerNote } from '../groups/files.ts';
-import { type GroupRecord, newRecord } from '../groups/record.ts';
-import { type GroupState, groupStates, stateAt, stateScore } from '../groups/states.ts';
-import { periodOf } from '../groups/statusIndexes.ts';
-import { createGroupStore, RecordError, readable } from '../groups/store.ts';
 import { type Database, redisTime } from '../redis/database.ts';
-
-export interface GroupStatus {
-  readonly group: string;
-  /** Its name for people. Null if the file has none. */
-  readonly title: string | null;
-  readonly instance: string;
-  /** Null while only a code or link is known. */
-  readonly jid: string | null;
-  readonly state: GroupState;
-  /** Time since the link was stored. Null if there is none. */
-  readonly linkAgeMs: number | null;
-  /** Time from the start of the current link to the next scheduled rotation. Null without a link or a schedule. */
-  readonly periodMs: number | null;
-  readonly revision: number | null;
-  /** Why the current link was published. Null if none was, or if that is not recorded. */
-  readonly linkBy: LinkReason | null;
-  readonly nextRotationAt: string | null;
-  /** The last failure, if the group has not succeeded since. `count`: failures in a row, `since` the first of them. */
-  readonly lastError: {
-    readonly code: string;
-    readonly message: string;
-    readonly at: string;
-    readonly since: string;
-    readonly count: number;
-  } | null;
-  /** Reads in a row that failed or whose answer contained no link. */
-  readonly unverified: number;
-  /** The id under which the same WhatsApp group is rotated. */
-  readonly duplicateOf: string | null;
-}
+import type { GroupStatus } from './groupStatus.ts';
+import { type List, listOf, readList, type View } from './list.ts';
+import { loadFromFile } from './load.ts';
+import { readIndexed, readSummary, type Summary, summaryOf } from './summary.ts';
 
 export interface InstanceStatus {
   readonly instance: string;
@@ -83,10 +53,14 @@ export interface WorkerStatus {
   readonly config: { readonly hash: string; readonly since: string };
 }
 
-export interface Status {
+/** What a status says of all groups, whichever of them it lists. */
+export type StatusOfAll = Omit<Status, keyof List>;
+
+export interface Status extends Summary, List {
   readonly at: string;
   /** Time since the planner last ran. Null if it never did. */
   readonly lastTickAgeMs: number | null;
+  /** One page of them, the most urgent first. */
   readonly groups: readonly GroupStatus[];
   readonly instances: readonly InstanceStatus[];
   /** Paused BullMQ queues. */
@@ -102,22 +76,86 @@ export interface Status {
   readonly workers: readonly WorkerStatus[];
 }
 
+/** With every group on one page. */
 export async function readStatus(db: Database, config: Config): Promise<Status> {
-  const { redis, prefix, keys } = db;
   const nowMs = await redisTime(db);
-  const store = createGroupStore(db);
-  const known = await store.registrations(config.groups.map(({ id }) => id));
-  const readGroup = async (group: GroupConfig) => {
-    const loaded = await readable(store.load(known.get(group.id)?.recordId ?? group.id));
-    return loaded instanceof RecordError
-      ? unreadableStatus(group, loaded, nowMs)
-      : groupStatus(group, loaded.record, nowMs);
+  const all = await loadFromFile(db, config.groups, nowMs);
+  const list = listOf(all, { search: '', page: 1 }, Math.max(all.length, 1));
+  return { ...(await readRest(db, config, nowMs)), ...summaryOf(all, namesOf(config)), ...list };
+}
+
+/** With one page of the groups, from the indexes if there are many groups. */
+export interface StatusReader {
+  readAll(): Promise<StatusOfAll>;
+  read(view: View, size: number): Promise<Status>;
+}
+
+/** More groups than this are counted and listed by the indexes. Fewer are all read, so that no number is out of date. */
+const few = 500;
+
+/** What all views share is read once for all callers that arrive while it is read or shortly after. */
+const sharedForMs = 2_000;
+
+export function createStatusReader(db: Database, config: () => Config): StatusReader {
+  const read = shared(sharedForMs, async () => {
+    const current = config();
+    const nowMs = await redisTime(db);
+    const rest = readRest(db, current, nowMs);
+    if (current.groups.length <= few) {
+      const all = await loadFromFile(db, current.groups, nowMs);
+      const list = (view: View, size: number) => Promise.resolve(listOf(all, view, size));
+      return { ...(await rest), ...summaryOf(all, namesOf(current)), list };
+    }
+    const indexed = await readIndexed(db, current, nowMs);
+    const list = (view: View, size: number) => readList(db, current, indexed, { view, size });
+    return { ...(await rest), ...(await readSummary(db, current, indexed)), list };
+  });
+  return {
+    readAll: read,
+    async read(view, size) {
+      const { list, ...rest } = await read();
+      return { ...rest, ...(await list(view, size)) };
+    },
   };
+}
+
+/** Calls `read` once for all callers that arrive while it runs or within this time after it. */
+function shared<T>(forMs: number, read: () => Promise<T>): () => Promise<T> {
+  let last: { readonly value: Promise<T>; endedAt: number } | null = null;
+  return () => {
+    if (last !== null && performance.now() - last.endedAt < forMs) return last.value;
+    const reading = { value: read(), endedAt: Number.POSITIVE_INFINITY };
+    last = reading;
+    reading.value.then(
+      () => {
+        reading.endedAt = performance.now();
+      },
+      () => {
+        if (last === reading) last = null;
+      },
+    );
+    return reading.value;
+  };
+}
+
+function namesOf({ instances }: Config): string[] {
+  return instances.map(({ name }) => name);
+}
+
+/** Instances read at once. */
+const atOnce = 50;
+
+/** All but the groups. */
+async function readRest(
+  db: Database,
+  config: Config,
+  nowMs: number,
+): Promise<Omit<Status, keyof Summary | keyof List>> {
+  const { redis, prefix, keys } = db;
   const byResultsQueue = async <T>(readOne: (queue: string) => Promise<T>): Promise<Record<string, T>> =>
     Object.fromEntries(await Promise.all(config.results.queues.map(async (queue) => [queue, await readOne(queue)])));
-  const [groups, instances, lastTick, paused, outbox, resultsByState, backlog, workers] = await Promise.all([
-    Promise.all(config.groups.map(readGroup)),
-    Promise.all(config.instances.map((instance) => instanceStatus(db, instance, nowMs))),
+  const [instances, lastTick, paused, outbox, resultsByState, backlog, workers] = await Promise.all([
+    readInstances(db, config.instances, nowMs),
     redis.get(keys.lastTick),
     pausedQueues(redis, prefix, queuesOf(config)),
     byResultsQueue((queue) => redis.llen(keys.outbox(queue))),
@@ -125,14 +163,11 @@ export async function readStatus(db: Database, config: Config): Promise<Status> 
     byResultsQueue((queue) => readBacklog(db, queue, nowMs)),
     readLiveWorkers(db),
   ]);
-  const order = (group: GroupStatus) => groupStates.indexOf(group.state);
-  groups.sort((a, b) => order(a) - order(b) || (a.group < b.group ? -1 : 1));
   const totals = Object.entries(resultsByState).map(([queue, counts]) => [queue, totalOf(counts)]);
   return {
     at: new Date(nowMs).toISOString(),
     // Negative if Redis's clock was set back since.
     lastTickAgeMs: lastTick === null ? null : Math.max(nowMs - Number(lastTick), 0),
-    groups,
     instances,
     paused,
     outbox,
@@ -141,6 +176,19 @@ export async function readStatus(db: Database, config: Config): Promise<Status> 
     backlog,
     workers: workers.map(workerStatus),
   };
+}
+
+async function readInstances(
+  db: Database,
+  instances: readonly InstanceConfig[],
+  nowMs: number,
+): Promise<InstanceStatus[]> {
+  const read: InstanceStatus[] = [];
+  for (let from = 0; from < instances.length; from += atOnce) {
+    const some = instances.slice(from, from + atOnce);
+    read.push(...(await Promise.all(some.map((instance) => instanceStatus(db, instance, nowMs)))));
+  }
+  return read;
 }
 
 function workerStatus({ startedAt, config, ...note }: WorkerNote): WorkerStatus {
@@ -174,41 +222,6 @@ const outboxEntry = z.preprocess((json) => {
 function eventTime(json: string): number | null {
   const { data } = outboxEntry.safeParse(json);
   return data === undefined || data.type === 'rotation.failed' ? null : Date.parse(data.rotatedAt);
-}
-
-export function unreadableStatus(group: GroupConfig, { message }: RecordError, nowMs: number): GroupStatus {
-  const at = new Date(nowMs).toISOString();
-  return {
-    ...groupStatus(group, newRecord, nowMs),
-    state: 'unreadable_record',
-    lastError: { code: 'unreadable_record', message, at, since: at, count: 1 },
-  };
-}
-
-/** Pure. */
-export function groupStatus(group: GroupConfig, record: GroupRecord, nowMs: number): GroupStatus {
-  const { rotatedAt, revision, reason, dueAt, failure, unverified, duplicateOf } = record;
-  return {
-    group: group.id,
-    title: group.title,
-    instance: group.instance,
-    jid: record.jid ?? (group.identifier.kind === 'jid' ? group.identifier.jid : null),
-    state: stateAt(stateScore(record, group.enabled), nowMs),
-    linkAgeMs: rotatedAt === null ? null : nowMs - rotatedAt,
-    periodMs: group.enabled && rotatedAt !== null ? periodOf(group.schedule, rotatedAt) : null,
-    revision,
-    linkBy: reason,
-    nextRotationAt: dueAt === null || !group.enabled ? null : new Date(dueAt).toISOString(),
-    lastError: failure && {
-      code: failure.code,
-      message: failure.message,
-      at: new Date(failure.at).toISOString(),
-      since: new Date(failure.since ?? failure.at).toISOString(),
-      count: failure.count,
-    },
-    unverified,
-    duplicateOf,
-  };
 }
 
 async function instanceStatus(db: Database, instance: InstanceConfig, nowMs: number): Promise<InstanceStatus> {

@@ -7,20 +7,20 @@ import { plainTable } from '../../src/commands/table.ts';
 import { fitText, textWidth, wrapText } from '../../src/commands/textWidth.ts';
 import { groupStates } from '../../src/groups/states.ts';
 import type { Status } from '../../src/status/status.ts';
-import { badDay, detail, group, healthy, instance } from '../ops/samples.ts';
+import { badDay, detail, group, healthy, instance, statusOf } from '../ops/samples.ts';
 
 const file = { file: '/etc/rotation.yaml', hash: 'abc' };
 const lastError = {
   ...{ code: 'not_admin', message: `Não é admin 群组\n\x1b[31m${'e\u0301'.repeat(40)}`, count: 3 },
   ...{ at: healthy.at, since: healthy.at },
 };
-const many: Status = {
+const many: Status = statusOf({
   ...badDay(),
   groups: [
     ...Array.from({ length: 20 }, (_, i) => group(`bad-${i}`, { state: 'failing', lastError })),
     ...Array.from({ length: 280 }, (_, i) => group(`group-${'x'.repeat(i % 50)}-${i}`)),
   ],
-};
+});
 
 describe('on a terminal', () => {
   it.each([20, 40, 60, 80, 100, 132, 200])('of %i columns, nothing is wider', (columns) => {

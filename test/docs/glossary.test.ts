@@ -15,7 +15,7 @@ import { groupStates } from '../../src/groups/states.ts';
 import { createMetrics } from '../../src/ops/metrics.ts';
 import { renderPage } from '../../src/ops/page.ts';
 import type { Status } from '../../src/status/status.ts';
-import { badDay, group, instance, well } from '../ops/samples.ts';
+import { badDay, group, instance, statusOf, well } from '../ops/samples.ts';
 import { cli } from '../support/cli.ts';
 
 /** Where a term has an ordinary meaning too, the pattern matches the private one only. */
@@ -163,7 +163,7 @@ describe('uses no private terms', () => {
 
   it('on the page, on the terminal or in the metrics, whatever is wrong', async () => {
     const lastErrorOf = (code: string) => ({ code, message: 'refused', at: badDay().at, since: badDay().at, count: 2 });
-    const status: Status = {
+    const status: Status = statusOf({
       ...badDay(),
       paused: ['rotation-planner'],
       groups: [
@@ -175,10 +175,10 @@ describe('uses no private terms', () => {
       ),
       outbox: { links: 2 },
       resultsByState: { links: { waiting: 1, active: 1, delayed: 1, failed: 1 } },
-    };
+    });
     const health = { ...well, stopping: true, redisWriteAgeMs: null, stuck: ['bot'], configBroken: true };
     const page = renderPage(status, health, { search: '', page: 1 });
-    const metrics = await createMetrics('1.2.3').render(status, health);
+    const metrics = await createMetrics('1.2.3').render(status, health, []);
     expect(
       [
         page,

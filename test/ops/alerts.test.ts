@@ -5,7 +5,7 @@ import { parse } from 'yaml';
 import { errorCodes } from '../../src/contract/errorCodes.ts';
 import { groupStates } from '../../src/groups/states.ts';
 import { createMetrics } from '../../src/ops/metrics.ts';
-import { healthy, instance, well } from './samples.ts';
+import { healthy, instance, statusOf, well } from './samples.ts';
 
 interface Rule {
   readonly alert: string;
@@ -23,7 +23,11 @@ const rules = file.groups.flatMap((group) => group.rules);
 async function shownLabels(): Promise<Map<string, Map<string, Set<string>>>> {
   const reasons = [...errorCodes, 'suspected'];
   const instances = reasons.map((reason) => instance(reason, { gate: { reason, opensInMs: 1, closedForMs: 1 } }));
-  const text = await createMetrics('1.2.3').render({ ...healthy, instances, paused: ['rotations-bot'] }, well);
+  const text = await createMetrics('1.2.3').render(
+    statusOf({ ...healthy, instances, paused: ['rotations-bot'] }),
+    well,
+    [],
+  );
   const metrics = new Map<string, Map<string, Set<string>>>();
   for (const [, name = '', list = ''] of text.matchAll(/^(invite_rotator_\w+)(?:{(.*)})? /gm)) {
     const labels = metrics.get(name) ?? new Map<string, Set<string>>();

@@ -1,7 +1,7 @@
 /** What the metrics say of links by instance, of events by queue, and of the file in force. */
 import { expect, it } from 'vitest';
 import { createMetrics } from '../../src/ops/metrics.ts';
-import { group, healthy, instance, well, worker } from './samples.ts';
+import { group, healthy, instance, statusOf, well, worker } from './samples.ts';
 
 it('reports the oldest links of each instance, however many groups there are', async () => {
   const many = Array.from({ length: 200_000 }, (_, i) => group(`g${i}`));
@@ -9,8 +9,9 @@ it('reports the oldest links of each instance, however many groups there are', a
   const late = group('late', { linkAgeMs: 8_000_000, periodMs: 4_000_000 });
   const unscheduled = group('manual', { linkAgeMs: 99_000_000, periodMs: null });
   const groups = [...many, old, late, unscheduled, group('other', { instance: 'support' })];
-  const status = { ...healthy, groups, instances: [instance('bot'), instance('support'), instance('empty')] };
-  const text = await createMetrics('1.2.3').render(status, well);
+  const instances = [instance('bot'), instance('support'), instance('empty')];
+  const status = statusOf({ ...healthy, groups, instances });
+  const text = await createMetrics('1.2.3').render(status, well, []);
   const shown = text.split('\n').filter((line) => line.startsWith('invite_rotator_oldest_link_age'));
   expect(shown).toEqual([
     'invite_rotator_oldest_link_age_seconds{instance="bot"} 9000',
@@ -27,7 +28,7 @@ it('reports for how long events grow, who lives, and which file is in force', as
   const backlog = { links: { oldestAgeMs: 3_600_000, growingMs: 1_200_000, unpublishedAgeMs: null } };
   const metrics = createMetrics('1.2.3');
   const named = async (health: typeof well) => {
-    const text = await metrics.render({ ...healthy, backlog, workers: [worker('a'), worker('b')] }, health);
+    const text = await metrics.render({ ...healthy, backlog, workers: [worker('a'), worker('b')] }, health, []);
     return text.split('\n').filter((line) => /^invite_rotator_(config_[il]|results_[og]|workers)/.test(line));
   };
   const queue = [

@@ -5,9 +5,10 @@ import { createLog } from '../../src/log.ts';
 import { createMetrics } from '../../src/ops/metrics.ts';
 import { startOpsServer } from '../../src/ops/server.ts';
 import type { GroupDetail } from '../../src/status/group.ts';
+import { listOf } from '../../src/status/list.ts';
 import type { Status } from '../../src/status/status.ts';
 import { startBrowser } from '../support/chromium.ts';
-import { detail, well } from './samples.ts';
+import { detail, statusOf, well } from './samples.ts';
 
 let browser: Browser;
 
@@ -28,7 +29,14 @@ export async function serve(
     port: 0,
     metrics: createMetrics('1.2.3'),
     health: () => health,
-    status,
+    status: {
+      readAll: async () => statusOf(await status()),
+      async read(view, size) {
+        const all = statusOf(await status());
+        return { ...all, ...listOf(all.groups, view, size) };
+      },
+    },
+    instances: () => [],
     group,
     log: createLog({ level: 'silent', to: process.stderr }),
   });

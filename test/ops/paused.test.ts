@@ -18,7 +18,9 @@ it('lists each as a problem on the page', () => {
 it('sets a metric for each until it is resumed', async () => {
   const metrics = createMetrics('1.2.3');
   const shown = async (read: typeof status) =>
-    (await metrics.render(read, health)).split('\n').filter((line) => line.startsWith('invite_rotator_queue_paused'));
+    (await metrics.render(read, health, []))
+      .split('\n')
+      .filter((line) => line.startsWith('invite_rotator_queue_paused'));
   expect(await shown(status)).toEqual(paused.map((queue) => `invite_rotator_queue_paused{queue="${queue}"} 1`));
   expect(await shown({ ...status, paused: [] })).toEqual([]);
 });

@@ -1,7 +1,10 @@
 /** A status as it is read from Redis, and the health of a worker. */
 import type { Health } from '../../src/ops/readiness.ts';
 import type { GroupDetail } from '../../src/status/group.ts';
-import type { GroupStatus, InstanceStatus, Status, WorkerStatus } from '../../src/status/status.ts';
+import type { GroupStatus } from '../../src/status/groupStatus.ts';
+import { type List, listOf } from '../../src/status/list.ts';
+import type { InstanceStatus, Status, WorkerStatus } from '../../src/status/status.ts';
+import { type Summary, summaryOf } from '../../src/status/summary.ts';
 
 const hourMs = 3_600_000;
 
@@ -86,7 +89,13 @@ export function detail(id: string, over: Partial<GroupDetail> = {}): GroupDetail
   };
 }
 
-export const healthy: Status = {
+/** With all groups on one page, and what follows from them. */
+export function statusOf<T extends Omit<Status, keyof Summary | 'page'>>(all: T): T & Summary & List {
+  const names = all.instances.map(({ instance: name }) => name);
+  return { ...all, ...summaryOf(all.groups, names), ...listOf(all.groups, { search: '', page: 1 }, 1_000_000) };
+}
+
+export const healthy: Status = statusOf({
   at: '2026-01-05T12:00:00.000Z',
   lastTickAgeMs: 2_000,
   groups: [group('vip')],
@@ -97,7 +106,7 @@ export const healthy: Status = {
   resultsByState: { 'invite-links': { waiting: 7, active: 0, delayed: 0, failed: 0 } },
   backlog: { 'invite-links': { oldestAgeMs: 5_000, growingMs: 3_000, unpublishedAgeMs: null } },
   workers: [worker('host-1')],
-};
+});
 
 /** An ordinary bad day: one instance is disconnected, and two groups need attention. */
 export function badDay(): Status {
@@ -137,7 +146,7 @@ export function badDay(): Status {
     nextRotationAt: null,
     linkAgeMs: 900 * hourMs,
   });
-  return {
+  return statusOf({
     ...healthy,
     groups: [...named, ...fresh, archive].map(({ periodMs, instance: by, ...one }) => ({
       ...one,
@@ -152,7 +161,7 @@ export function badDay(): Status {
         queue: { waiting: 12, active: 0, delayed: 0 },
       }),
     ],
-  };
+  });
 }
 
 /** The text of a page, as far as a search for a sentence needs it. */

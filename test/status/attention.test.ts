@@ -3,7 +3,7 @@ import { expect, it } from 'vitest';
 import { policies } from '../../src/ryze/policy.ts';
 import { causesOf } from '../../src/status/attention.ts';
 import type { Backlog } from '../../src/status/status.ts';
-import { badDay, group, healthy, instance, worker } from '../ops/samples.ts';
+import { badDay, group, healthy, instance, statusOf, worker } from '../ops/samples.ts';
 
 const minuteMs = 60_000;
 const lastError = (code: string, since: string) => ({ code, message: 'no', at: healthy.at, since, count: 2 });
@@ -21,7 +21,7 @@ it('puts groups that fail for the same reason together, with the first failure o
     group('e', { state: 'unreadable_record' }),
     group('f', { lastError: lastError('not_admin', '2026-01-01T09:00:00.000Z') }),
   ];
-  const causes = causesOf({ ...healthy, groups });
+  const causes = causesOf(statusOf({ ...healthy, groups }));
   expect(causes.map(({ text, since, advice }) => [text, since, advice])).toEqual([
     ['2 groups are failing (not_admin)', '2026-01-05T09:00:00.000Z', policies.not_admin.advice],
     ['1 group is failing (group_not_found)', '2026-01-05T10:00:00.000Z', policies.group_not_found.advice],

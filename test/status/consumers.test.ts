@@ -50,7 +50,7 @@ it('counts events whose handler fails, both those to be retried and those that f
     expect(text).toContain(`${name}: 3 events not consumed yet (0 waiting, 0 active, 2 delayed, 1 failed).`);
     for (const part of [retried, `${name}: 1 event failed`, advice]) expect(text).toContain(part);
   }
-  const metrics = await createMetrics('1.2.3').render(status, well);
+  const metrics = await createMetrics('1.2.3').render(status, well, []);
   expect(metrics).toContain(`invite_rotator_results_waiting{queue="${name}"} 3`);
   expect(metrics).toContain(`invite_rotator_results_jobs{queue="${name}",state="delayed"} 2`);
   expect(metrics).toContain(`invite_rotator_results_jobs{queue="${name}",state="failed"} 1`);

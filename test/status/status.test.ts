@@ -5,7 +5,8 @@ import { type GroupRecord, newRecord } from '../../src/groups/record.ts';
 import type { GroupState } from '../../src/groups/states.ts';
 import type { Schedule } from '../../src/schedule/schedule.ts';
 import { weekdays } from '../../src/schedule/window.ts';
-import { groupStatus, readStatus } from '../../src/status/status.ts';
+import { groupStatus } from '../../src/status/groupStatus.ts';
+import { readStatus } from '../../src/status/status.ts';
 import { configOf, jid, line, registryRig } from '../groups/registryRig.ts';
 import { eventOf } from '../support/event.ts';
 
