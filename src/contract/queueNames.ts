@@ -5,6 +5,11 @@ export function rotationsQueue(instance: string): string {
   return `rotations-${instance}`;
 }
 
+/** The instance of such a queue. */
+export function instanceOfQueue(queue: string): string {
+  return queue.replace(/^rotations-/, '');
+}
+
 /** The queue of the repeatable job `plan`. Internal, and separate from the others so that no gate ever stops it. */
 export const plannerQueue = 'rotation-planner';
 

@@ -48,6 +48,8 @@ const covers = z.object({
   lastJob: z.int().nonnegative(),
   /** The attempt's number. A request that saw a lower count of attempts is older. Older versions did not store it. */
   attempt: z.int().positive().optional(),
+  /** Identities of jobs that were on the queue too, and that BullMQ does not count because their producers chose their ids. */
+  others: z.array(z.string()).optional(),
 });
 export type Covers = z.infer<typeof covers>;
 

@@ -14,7 +14,7 @@ import type { FailedCall } from '../budget/gate.ts';
 import type { InstanceConfig } from '../config/config.ts';
 import type { LinkEvent } from '../contract/event.ts';
 import { rotationsQueue } from '../contract/queueNames.ts';
-import type { Attempt, Entry, GroupRecord } from '../groups/record.ts';
+import type { Attempt, Covers, Entry, GroupRecord } from '../groups/record.ts';
 import { unusableAnswer } from '../ryze/classify.ts';
 import { type CallOutcome, isFailure } from '../ryze/outcome.ts';
 import { inSpan } from '../tracing/spans.ts';
@@ -135,15 +135,15 @@ function waiterOf(recordId: string, work: Work): string {
 
 /** Records the attempt if the call is still due. Redis's clock at this moment is its start. */
 async function startAttempt(
-  { store, settleTimeMs, lastJobOn }: RotationDependencies,
-  { recordId, instance }: Target,
+  { store, settleTimeMs, ...deps }: RotationDependencies,
+  { recordId, entry, instance }: Target,
   work: Work,
   call: Call,
 ): Promise<{ readonly attempt: Attempt; readonly jid: string | null } | null> {
   const id = randomUUID();
   // A one-off may be on the queue of another instance: the reset answers the other one-offs of that queue too.
   const queue = (work.kind === 'request' ? work.position?.queue : null) ?? rotationsQueue(instance.name);
-  const pushed = call === 'reset' ? await lastJobOn(queue) : null;
+  const pushed = call === 'reset' ? await pushedTo(deps, queue, [entry.group, recordId]) : null;
   return await store.update(recordId, (stored, nowMs) => {
     // Already ours: the reply to an earlier try of this very step was lost.
     if (owns(stored, id)) return { record: null, result: { attempt: stored.attempt!, jid: stored.jid } };
@@ -161,6 +161,16 @@ async function startAttempt(
     const started = transition(record, { kind: 'started', attempt }, nowMs, settleTimeMs);
     return { record: started.record, result: { attempt, jid: record.jid } };
   });
+}
+
+/** What is on the queue before the reset begins, and is answered by it. */
+async function pushedTo(
+  { lastJobOn, uncountedOn }: Pick<RotationDependencies, 'lastJobOn' | 'uncountedOn'>,
+  queue: string,
+  names: readonly string[],
+): Promise<Covers> {
+  const [counted, others] = await Promise.all([lastJobOn(queue), uncountedOn(queue, names)]);
+  return others.length === 0 ? counted : { ...counted, others: [...others] };
 }
 
 /** Renews the lease until stopped, as long as the attempt owns the record. */

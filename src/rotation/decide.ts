@@ -73,6 +73,7 @@ export function isAnswered(
   if (revision === null) return false;
   if (record.answered.includes(work.identity)) return true;
   if (resetBegunAt === null) return false;
+  if (resetCovers?.others?.includes(work.identity)) return true;
   if (work.attemptsSeen !== null && resetCovers?.attempt !== undefined) return resetCovers.attempt > work.attemptsSeen;
   const covered = resetCovers !== null && work.position !== null;
   if (covered && isCovered(work.position, resetCovers, resetBegunAt)) return true;

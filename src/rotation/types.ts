@@ -154,6 +154,8 @@ export interface RotationDependencies extends Database {
   readonly random: () => number;
   /** How far BullMQ has counted the jobs of a queue. */
   readonly lastJobOn: (queue: string) => Promise<Pick<Covers, 'queue' | 'lastJob'>>;
+  /** Identities of the one-offs on a queue that name the group so and that BullMQ does not count. */
+  readonly uncountedOn: (queue: string, names: readonly (string | null)[]) => Promise<readonly string[]>;
   /** The instance as this process knows it, with its token. null: this process does not serve it. */
   readonly callerOf: (instance: string) => { readonly instance: InstanceConfig; readonly token: string } | null;
   /** Reads the instance's token again and returns it. */

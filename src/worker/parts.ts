@@ -1,12 +1,14 @@
 /** Creates the parts of the worker and connects them. Nothing runs yet; `service.ts` starts and stops them. */
 import { hostname } from 'node:os';
 import type { GroupConfig, InstanceConfig } from '../config/config.ts';
+import { instanceOfQueue } from '../contract/queueNames.ts';
 import type { WorkerNote } from '../groups/files.ts';
 import { codeIn } from '../groups/jids.ts';
 import { version } from '../version.ts';
 import { type Base, type BaseOptions, createBase } from './base.ts';
 import { createHealth } from './health.ts';
 import { createLeftovers } from './leftovers.ts';
+import { oneOffsWithOwnIds } from './ownIds.ts';
 import { createPauses } from './pauses.ts';
 import { processJob } from './process.ts';
 import type { JobDependencies } from './readJob.ts';
@@ -87,6 +89,7 @@ function jobDependencies(
     onLost: (recordId) => registration.registerLost([recordId]),
     resultsQueues: () => config().results.queues,
     lastJobOn: async (queue) => ({ queue, lastJob: Number((await redis.get(`${prefix}:${queue}:id`)) ?? 0) }),
+    uncountedOn: (queue, names) => oneOffsWithOwnIds(redis, base.queueOf(instanceOfQueue(queue)), names),
     callerOf(name) {
       const instance = instanceOf(name);
       return instance === null ? null : { instance, token: tokens.of(name) };

@@ -1,6 +1,7 @@
 /** Every request gets a link that is newer than it, or a failure of its own, whatever its job id is. */
+import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Job, QueueEvents } from 'bullmq';
+import { type Job, type JobsOptions, QueueEvents } from 'bullmq';
 import { expect, it, onTestFinished } from 'vitest';
 import { bot, bot2, file, group, started } from '../support/edited.ts';
 import { jids, type Rig } from '../support/rig.ts';
@@ -51,24 +52,36 @@ it('does not mistake the first jobs of an obliterated queue for old ones', async
   expect(resets(rig)).toHaveLength(4);
 });
 
-it('makes at most two resets for twenty plain one-offs within a second, and answers each with a newer link', async () => {
-  const { rig } = await started(vip, { latency: { minMs: 20, maxMs: 80 } });
-  await rig.adopted('vip');
-  const asked = await Promise.all(
-    Array.from({ length: 20 }, async (_, i) => {
-      await sleep(i * 45);
-      const pushedAt = Date.now();
-      return { pushedAt, result: (await rig.ask('bot', { group: 'vip', requestId: `r${i}` })) as Result };
-    }),
-  );
-  expect(resets(rig).length).toBeLessThanOrEqual(2);
-  const { history } = rig.standIn.group(jids[0]!);
-  for (const { pushedAt, result } of asked) {
-    const link = history.find(({ code }) => code === result.inviteCode);
-    expect(link!.from).toBeGreaterThanOrEqual(pushedAt - 5);
-  }
-  expect(asked.filter(({ result }) => result.status === 'rotated')).toHaveLength(resets(rig).length);
-});
+it.each<[string, (i: number) => JobsOptions]>([
+  ['plain', () => ({})],
+  ['delayed, prioritized or last-in', (i) => [{ delay: 200 }, { priority: 3 }, { lifo: true }][i % 3]!],
+  ['that have ids of their own, like those of flows', () => ({ jobId: randomUUID() })],
+  [
+    'that have such ids, try again and are removed',
+    (i) => ({ jobId: `leak-${i}`, attempts: 3, removeOnComplete: true }),
+  ],
+])(
+  'makes at most two resets for twenty one-offs within a second (%s), and answers each with a newer link',
+  async (_how, options) => {
+    const { rig } = await started(vip, { latency: { minMs: 20, maxMs: 80 } });
+    await rig.adopted('vip');
+    const asked = await Promise.all(
+      Array.from({ length: 20 }, async (_, i) => {
+        await sleep(i * 40);
+        const pushedAt = Date.now();
+        const data = { group: i % 2 === 0 ? 'vip' : jids[0], requestId: `r${i}` };
+        return { pushedAt, result: (await rig.ask('bot', data, 'rotate', options(i))) as Result };
+      }),
+    );
+    expect(resets(rig).length).toBeLessThanOrEqual(2);
+    const { history } = rig.standIn.group(jids[0]!);
+    for (const { pushedAt, result } of asked) {
+      const link = history.find(({ code }) => code === result.inviteCode);
+      expect(link!.from).toBeGreaterThanOrEqual(pushedAt - 5);
+    }
+    expect(asked.filter(({ result }) => result.status === 'rotated')).toHaveLength(resets(rig).length);
+  },
+);
 
 it('reports each of five failing one-offs with an event of its own', async () => {
   const { rig } = await started(vip, { groups: [{ jid: jids[0]!, admins: [], members: ['bot'] }] });

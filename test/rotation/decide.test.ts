@@ -95,6 +95,13 @@ describe('a one-off', () => {
       { do: 'wait', ms: 600, why: 'burst' },
     ],
     ['is answered by a reset that began after it was pushed', covering(7), pushed(7), t, answered],
+    [
+      'is answered where it was on the queue before a reset began, whatever its id is',
+      { resetCovers: { queue: 'rotations-bot', lastJob: 7, others: ['job-1'] } },
+      request(),
+      t,
+      answered,
+    ],
     ['is not answered where it was pushed later', covering(7), pushed(8), t, { do: 'reset' }],
     ['is not answered by what was noted of another queue', covering(7, 'other'), pushed(7), t, { do: 'reset' }],
     ['is not answered where its queue counts from 1 again', covering(7), pushed(3, { newest: 5 }), t, { do: 'reset' }],
