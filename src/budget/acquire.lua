@@ -21,10 +21,14 @@
   KEYS[8]  pace of the instance: time of its last scheduled reset
   KEYS[9]  blamed: hash of the groups whose failures closed the gate
   KEYS[10] due: sorted set of the instance's scheduled groups
+  KEYS[11] wait lists: set of the buckets that have one
+  KEYS[12] verification slots: sorted set, the slots of periodic verifications by the time at which they are given back
+  KEYS[13] give way: string that exists while periodic verification still gives way to other work
 
   ARGV[1]  slot id
   ARGV[2]  waiter: the same each time that the same work asks
-  ARGV[3]  class: 'scheduled', which leaves the reserve alone, 'oneOff' or 'readBack'
+  ARGV[3]  class: 'scheduled', which leaves the reserve alone, 'verification', which also keeps to its share and gives way
+           to whatever waits, 'oneOff' or 'readBack'
   ARGV[4]  max, requests in any `per`, as configured
   ARGV[5]  per, ms
   ARGV[6]  reserve, slots left to one-offs
@@ -32,17 +36,22 @@
   ARGV[8]  pace, ms between two scheduled resets (0: none, or this is not one)
   ARGV[9]  probe lease, ms: a probe without an answer for this long is presumed dead, and another may go
   ARGV[10] group, as the gate knows it
+  ARGV[11] bucket, the name of this token's keys
+  ARGV[12] share of the limit that periodic verifications may use
 
   Returns  {verdict, ms}; verdicts are named in budget.ts; ms: when to ask again, or when granted, from when on to send
 ]]
 local slotsKey, bucketKey, gateKey, paceKey = KEYS[1], KEYS[2], KEYS[7], KEYS[8]
 local oneOffs, scheduledWork = { key = KEYS[3], lagKey = KEYS[4] }, { key = KEYS[5], lagKey = KEYS[6] }
-local slot, waiter, scheduled, readBack = ARGV[1], ARGV[2], ARGV[3] == 'scheduled', ARGV[3] == 'readBack'
+local slot, waiter, readBack, verification = ARGV[1], ARGV[2], ARGV[3] == 'readBack', ARGV[3] == 'verification'
+local scheduled = ARGV[3] == 'scheduled' or verification
 local max, per, reserve, slotTtl = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
 local pace, probeLease = tonumber(ARGV[8]), tonumber(ARGV[9])
 local blamedKey, dueKey, group = KEYS[9], KEYS[10], ARGV[10]
+local waitListsKey, bucket = KEYS[11], ARGV[11]
+local verificationsKey, giveWayKey, share = KEYS[12], KEYS[13], tonumber(ARGV[12])
 
-local GRANTED, BUDGET, RESERVED, EXHAUSTED, PROBING, GATE, PACE, BLAMED = 0, 1, 2, 3, 4, 5, 6, 7
+local GRANTED, BUDGET, RESERVED, EXHAUSTED, PROBING, GATE, PACE, BLAMED, SHARE = 0, 1, 2, 3, 4, 5, 6, 7, 8
 -- While a probe is out, no caller asks again sooner than this.
 local PROBE_POLL = 100
 -- A blamed group yields for this long, so that another group's call may be the probe.
@@ -57,6 +66,8 @@ local LEAD = 100
 local GRACE = 2000
 -- One call removes at most this many; the others do not count.
 local BATCH = 1000
+-- While other work waits, verification makes one read in so many that its share allows.
+local GIVE_WAY = 10
 
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -181,6 +192,22 @@ if scheduled then
   ahead = ahead + oneOffs.due
 end
 
+-- A share of less than one request stands for one in a longer time. If other work uses the whole limit for long enough,
+-- one verification waits for a slot like scheduled work, so that links are still verified.
+local reads = max * share
+if verification then
+  redis.call('ZREMRANGEBYSCORE', verificationsKey, '-inf', now)
+  if redis.call('ZCARD', verificationsKey) >= math.max(math.floor(reads + 1e-9), 1) then
+    local first = redis.call('ZRANGE', verificationsKey, 0, 0, 'WITHSCORES')
+    return { SHARE, math.ceil(tonumber(first[2]) - now) }
+  end
+  local crowded = used >= ceiling or oneOffs.waiting + scheduledWork.waiting > 0
+  if crowded and not turn and redis.call('EXISTS', giveWayKey) == 1 then
+    return { SHARE, per }
+  end
+  redis.call('SET', giveWayKey, 1, 'PX', math.ceil(GIVE_WAY * per / reads))
+end
+
 local startsAt = now
 if used + ahead >= ceiling then
   local before = mine.waiting
@@ -210,6 +237,7 @@ if used + ahead >= ceiling then
     redis.call('ZADD', mine.key, turn, waiter)
     local expiry = math.max(last, turn) + mine.lag - now + slotTtl
     redis.call('PEXPIRE', mine.key, expiry)
+    redis.call('SADD', waitListsKey, bucket)
     redis.call('SET', mine.lagKey, mine.lag, 'PX', expiry)
     if scheduled and used < ceiling then
       -- Slots are reserved for waiters whose turn has come: by then they have taken them, or are gone.
@@ -231,6 +259,11 @@ end
 
 redis.call('ZADD', slotsKey, startsAt + slotTtl, slot)
 redis.call('PEXPIRE', slotsKey, slotTtl * 2)
+if verification then
+  local ttl = slotTtl + math.ceil(math.max(per / reads - per, 0))
+  redis.call('ZADD', verificationsKey, startsAt + ttl, slot)
+  redis.call('PEXPIRE', verificationsKey, ttl * 2)
+end
 if not known then
   redis.call('HDEL', bucketKey, 'known', 'foreign')
   redis.call('HSET', bucketKey, 'probe', slot, 'probeUntil', now + probeLease)

@@ -21,12 +21,13 @@ const settleLua = loadScript('settle', import.meta.url);
 const capacityLua = loadScript('capacity', import.meta.url);
 
 /** Why no slot was given, in the order of the numbers that `acquire.lua` returns, from 1. */
-const denials = ['budget', 'reserved', 'exhausted', 'probing', 'gate', 'pace', 'blamed'] as const;
+const denials = ['budget', 'reserved', 'exhausted', 'probing', 'gate', 'pace', 'blamed', 'share'] as const;
 /**
  * `budget`: the limit is used up, or the rest of it is for waiters ahead. `reserved`: only the reserve for one-offs is
  * left. `exhausted`: the server refused a call for its limit. `probing`: all calls wait for the answer of one. `gate`:
  * the instance is paused. `pace`: the phone's last scheduled reset was too recent. `blamed`: the instance is paused for
- * this group's failure, and another group's call is to show first whose failure it was.
+ * this group's failure, and another group's call is to show first whose failure it was. `share`: periodic verification has
+ * used its share of the limit, or gives way.
  */
 export type Denial = (typeof denials)[number];
 
@@ -65,6 +66,10 @@ export interface Capacity {
   readonly closedForMs: number;
   /** Waiters that could have a slot now, before their turn: those ahead of them did not come. */
   readonly callable: number;
+  /** Periodic verifications that can start now by their share of the limit. */
+  readonly verifications: number;
+  /** Of a share that is spread evenly, the verifications within the horizon. */
+  readonly verificationsSpread: number;
 }
 
 /** What the budget needs to know of an instance. */
@@ -72,9 +77,18 @@ export type BudgetedInstance = Pick<InstanceConfig, 'name' | 'rateLimit' | 'pace
 
 /**
  * What a slot is for: scheduled calls leave the reserve alone, only scheduled resets keep the pace, and a read-back comes
- * before every other call.
+ * before every other call. A periodic verification also keeps to its share of the limit, and gives way to everything that
+ * waits for a slot. If something waits all the time, a tenth of its share is left.
  */
-export type Purpose = 'oneOff' | 'readBack' | 'scheduledReset' | 'scheduledRead';
+export type Purpose = 'oneOff' | 'readBack' | 'scheduledReset' | 'scheduledRead' | 'verification';
+
+const classes = {
+  oneOff: 'oneOff',
+  readBack: 'readBack',
+  scheduledReset: 'scheduled',
+  scheduledRead: 'scheduled',
+  verification: 'verification',
+} as const satisfies Record<Purpose, string>;
 
 const waitLists = ['one-offs', 'scheduled'] as const;
 
@@ -83,6 +97,9 @@ const sendWithinMs = 5_000;
 /** A probe without an answer within this time no longer blocks other calls, whatever the state of its process. */
 const probeLeaseMs = 10_000;
 
+/** As in a file that does not say. */
+const defaultShare = 0.1;
+
 /** Names a token's bucket without revealing the token. */
 export function bucketOf(token: string): string {
   return createHash('sha256').update(token).digest('hex').slice(0, 16);
@@ -90,14 +107,16 @@ export function bucketOf(token: string): string {
 
 export type Budget = ReturnType<typeof createBudget>;
 
-/** `callTimeoutMs`: a call without an answer has certainly been counted by then. `onDenied`: called for each denial. */
-export function createBudget(
-  db: Database,
-  {
-    callTimeoutMs,
-    onDenied,
-  }: { readonly callTimeoutMs: number; readonly onDenied?: (instance: string, why: Denial) => void },
-) {
+export interface BudgetOptions {
+  /** A call without an answer has certainly been counted by then. */
+  readonly callTimeoutMs: number;
+  /** Of each token's limit, for periodic verifications. */
+  readonly verifyShare?: number;
+  /** Called for each denial. */
+  readonly onDenied?: (instance: string, why: Denial) => void;
+}
+
+export function createBudget(db: Database, { callTimeoutMs, verifyShare = defaultShare, onDenied }: BudgetOptions) {
   const { redis, keys } = db;
   /** The callers of this process that wait for a probe's answer. */
   const sleepers = new Set<() => void>();
@@ -124,7 +143,10 @@ export function createBudget(
     token: string,
     purpose: Purpose,
     waiter: string,
-    caller: Slot['caller'] = { group: waiter, call: purpose === 'scheduledRead' ? 'read' : 'reset' },
+    caller: Slot['caller'] = {
+      group: waiter,
+      call: purpose === 'scheduledRead' || purpose === 'verification' ? 'read' : 'reset',
+    },
   ): Promise<Grant> {
     const bucket = bucketOf(token);
     const { max, perMs, reserve } = rateLimit;
@@ -140,11 +162,14 @@ export function createBudget(
         keys.pace(name),
         keys.blamed(name),
         keys.due(name),
+        keys.waitLists,
+        keys.verificationSlots(bucket),
+        keys.verificationGivesWay(bucket),
       ],
       [
         id,
         waiter,
-        purpose === 'oneOff' || purpose === 'readBack' ? purpose : 'scheduled',
+        classes[purpose],
         max,
         perMs,
         reserve,
@@ -152,6 +177,8 @@ export function createBudget(
         purpose === 'scheduledReset' ? paceMs : 0,
         probeLeaseMs,
         caller.group,
+        bucket,
+        verifyShare,
       ],
     )) as [number, number];
     if (verdict === 0) return { granted: true, id, bucket, caller, startsInMs: ms, sendWithinMs };
@@ -201,6 +228,7 @@ export function createBudget(
           keys.row(instance.name, 'read'),
           keys.blamed(instance.name),
           keys.culprits(instance.name),
+          keys.verificationSlots(slot.bucket),
         ],
         [
           slot.id,
@@ -225,9 +253,10 @@ export function createBudget(
     },
 
     capacity: (instance: BudgetedInstance, token: string, horizonMs: number) =>
-      capacityOfBucket(db, bucketOf(token), instance, horizonMs),
+      capacityOfBucket(db, bucketOf(token), instance, horizonMs, verifyShare),
   };
 }
+
 /** What becomes of the slot: an unanswered call may have been counted, one that was never sent was not. */
 function endingOf(outcome: CallOutcome | null): 'answered' | 'silent' | 'refunded' {
   if (outcome === null || outcome.kind === 'notSent') return 'refunded';
@@ -257,12 +286,13 @@ export async function capacityOfBucket(
   bucket: string,
   { rateLimit }: BudgetedInstance,
   horizonMs: number,
+  verifyShare = defaultShare,
 ): Promise<Capacity> {
-  const [free, used, limit, foreign, closedForMs, callable] = (await runScript(
+  const [free, used, limit, foreign, closedForMs, callable, verifications, verificationsSpread] = (await runScript(
     redis,
     capacityLua,
-    [keys.slots(bucket), keys.bucket(bucket), ...waitListKeys(keys, bucket)],
-    [rateLimit.max, rateLimit.reserve, rateLimit.perMs, horizonMs],
-  )) as [number, number, number, number, number, number];
-  return { free, used, limit, foreign, closedForMs, callable };
+    [keys.slots(bucket), keys.bucket(bucket), ...waitListKeys(keys, bucket), keys.verificationSlots(bucket)],
+    [rateLimit.max, rateLimit.reserve, rateLimit.perMs, horizonMs, verifyShare],
+  )) as [number, number, number, number, number, number, number, number];
+  return { free, used, limit, foreign, closedForMs, callable, verifications, verificationsSpread };
 }

@@ -7,14 +7,17 @@
   KEYS[4]  lag of that list, ms
   KEYS[5]  wait list of scheduled work
   KEYS[6]  lag of that list
+  KEYS[7]  verification slots: sorted set, the slots of periodic verifications by the time at which they are given back
 
   ARGV[1]  max, requests in any `per`, as configured
   ARGV[2]  reserve, slots left to one-offs
   ARGV[3]  per, ms
   ARGV[4]  horizon, ms
+  ARGV[5]  share of the limit that periodic verifications may use
 
   Returns  {calls that can be served, used, limit in force, requests of others, ms until the bucket opens,
-           waiters that could have a slot now though their turn comes after the horizon}
+           waiters that could have a slot now though their turn comes after the horizon,
+           verifications that their share allows now, the same spread over the horizon}
 ]]
 local slotsKey, bucketKey = KEYS[1], KEYS[2]
 local oneOffs, scheduledWork = { key = KEYS[3], lagKey = KEYS[4] }, { key = KEYS[5], lagKey = KEYS[6] }
@@ -60,4 +63,8 @@ end
 if closedFor > horizon then
   free = 0
 end
-return { free, used, limit, foreign, closedFor, callable }
+-- As in acquire.lua. Spread: so that those of a whole `per` do not all start in one horizon.
+local reads = limit * tonumber(ARGV[5])
+local readable = math.max(math.floor(reads + 1e-9), 1) - redis.call('ZCOUNT', KEYS[7], '(' .. now, '+inf')
+local spread = math.ceil(reads * horizon / per)
+return { free, used, limit, foreign, closedFor, callable, math.max(readable, 0), spread }

@@ -85,6 +85,7 @@ export async function judgeFailure(
       keys.blamed(instance),
       keys.culprits(instance),
       keys.due(instance),
+      keys.gates,
     ],
     [
       group,
@@ -101,6 +102,7 @@ export async function judgeFailure(
       rows[scope].lastsMs,
       rowMs,
       culpritMs,
+      instance,
     ],
   )) as [Judgement['verdict'], 'closed' | 'extended' | '', number, number, number];
   return { verdict, change: change === '' ? null : change, gate: { reason, opensInMs, streak }, inRow };

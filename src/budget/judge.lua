@@ -12,6 +12,7 @@
   KEYS[4]  blamed: hash, group by the kind of call whose failure closed the gate or kept it closed
   KEYS[5]  culprits: hash, group by "cause kind until": its failures of that cause are its own
   KEYS[6]  due: sorted set of the instance's scheduled groups
+  KEYS[7]  gates: set of the instances that have a gate
 
   ARGV[1]  group
   ARGV[2]  kind of call: 'reset' or 'read'
@@ -27,6 +28,7 @@
   ARGV[12] ms that such a row must last
   ARGV[13] ms after which a failure belongs to no row any more
   ARGV[14] ms for which a culprit is remembered
+  ARGV[15] instance
 
   Returns  {verdict, change, ms until the gate lets a probe through, failed probes and closings in a row, groups in the
            row}; verdict: 'group', 'paused' or 'unproven'; change: 'closed', 'extended' or ''
@@ -38,6 +40,7 @@ local firstPause, maxPause, needs = tonumber(ARGV[6]), tonumber(ARGV[7]), ARGV[8
 local startedAt, slot = tonumber(ARGV[9]), ARGV[10]
 local tooMany, rowLasts = tonumber(ARGV[11]), tonumber(ARGV[12])
 local rowMs, culpritMs = tonumber(ARGV[13]), tonumber(ARGV[14])
+local gatesKey, instance = KEYS[7], ARGV[15]
 
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -112,6 +115,7 @@ local function closeForAll(nth)
   redis.call('DEL', gateKey)
   redis.call('HSET', gateKey, 'reason', reason, 'cause', cause, 'needs', needs, 'until', now + ms, 'streak', nth)
   redis.call('HSET', gateKey, 'closedAt', now, 'since', since, 'last', group)
+  redis.call('SADD', gatesKey, instance)
   keepFor(ms)
   return ms
 end

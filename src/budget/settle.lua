@@ -10,6 +10,7 @@
   KEYS[5]  row of reads: the same
   KEYS[6]  blamed: hash, group by the kind of call whose failure closed the gate or kept it closed
   KEYS[7]  culprits: hash, group by "cause kind until": its failures of that cause are its own
+  KEYS[8]  verification slots: sorted set, the slots of periodic verifications by the time at which they are given back
 
   ARGV[1]  slot id
   ARGV[2]  'answered', 'refunded' (the call was never sent), or 'silent' (no answer: the slot keeps its TTL)
@@ -33,6 +34,7 @@
 ]]
 local slotsKey, bucketKey, gateKey = KEYS[1], KEYS[2], KEYS[3]
 local resetsKey, readsKey, blamedKey, culpritsKey = KEYS[4], KEYS[5], KEYS[6], KEYS[7]
+local verificationsKey = KEYS[8]
 local slot, ending, per, took = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local limit, remaining, resetIn = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
 local exhausted, shows, slotTtl = ARGV[8] == '1', ARGV[9], tonumber(ARGV[10])
@@ -96,6 +98,7 @@ end
 
 if ending == 'refunded' then
   redis.call('ZREM', slotsKey, slot)
+  redis.call('ZREM', verificationsKey, slot)
   return { 0, opened }
 elseif ending == 'silent' then
   return { 0, opened }
@@ -107,6 +110,9 @@ if givenBackAt <= now + per then
   return { 0, opened }
 end
 redis.call('ZADD', slotsKey, now + per, slot)
+if redis.call('ZSCORE', verificationsKey, slot) then
+  redis.call('ZINCRBY', verificationsKey, now + per - givenBackAt, slot)
+end
 local latency = tonumber(redis.call('HGET', bucketKey, 'latency') or took)
 redis.call('HSET', bucketKey, 'latency', latency + (took - latency) / 8)
 

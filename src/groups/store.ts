@@ -10,17 +10,8 @@ import type { Keys } from '../redis/keys.ts';
 import { loadScript, runScript } from '../redis/scripts.ts';
 import { isJid } from '../ryze/identifier.ts';
 import { withTrace } from '../tracing/spans.ts';
-import {
-  type GroupRecord,
-  groupRecord,
-  historyMs,
-  newRecord,
-  nextDueAt,
-  parseRegistration,
-  type Registration,
-  settleAt,
-  verifyAt,
-} from './record.ts';
+import { type ChangedIndex, indexTimes, plannerIndexes } from './plannerIndexes.ts';
+import { type GroupRecord, groupRecord, historyMs, newRecord, parseRegistration, type Registration } from './record.ts';
 import { parseHistory, rememberedMs, withRevisions } from './revisions.ts';
 import { statusScores } from './statusIndexes.ts';
 
@@ -139,7 +130,7 @@ export function createGroupStore(db: Database): GroupStore {
         checks.push([keys.group(recordId), 'version', version === 0 ? '' : String(version)]);
       }
       const writes = [...writesOf(change, seen), ...(await historyWrites(change, seen))];
-      if (await save(db, checks, writes)) return change.result;
+      if (await save(db, checks, writes, changedIndexes(change, seen, writes))) return change.result;
       if (conflicts === maxConflicts) {
         throw new RecordError(`group ${[...seen.keys()].join(', ')}: changed in Redis ${conflicts} times in a row`);
       }
@@ -218,6 +209,21 @@ export function createGroupStore(db: Database): GroupStore {
     return [...expiring, ...writes];
   }
 
+  function changedIndexes(
+    { records }: Edit<unknown>,
+    seen: ReadonlyMap<string, Snapshot>,
+    writes: readonly Write[],
+  ): ChangedIndex[] {
+    const written = new Set(writes.map(([, key]) => key));
+    const instances = new Set<string>();
+    for (const [recordId, after] of Object.entries(records ?? {})) {
+      for (const record of [seen.get(recordId)?.record, after]) if (record?.entry) instances.add(record.entry.instance);
+    }
+    return [...instances]
+      .flatMap((instance) => plannerIndexes(instance, keys))
+      .filter(([, index]) => written.has(index));
+  }
+
   return {
     load,
     edit,
@@ -253,13 +259,20 @@ export function createGroupStore(db: Database): GroupStore {
 }
 
 /** False if something that was read has changed; then nothing was written. */
-export async function save({ redis }: Database, checks: readonly Check[], writes: readonly Write[]): Promise<boolean> {
+export async function save(
+  { redis }: Database,
+  checks: readonly Check[],
+  writes: readonly Write[],
+  indexes: readonly ChangedIndex[] = [],
+): Promise<boolean> {
   if (writes.length === 0) return true;
-  const names = [...new Set([...checks.map(([key]) => key), ...writes.map(([, key]) => key)])];
+  const firsts = indexes.map(([key]) => key);
+  const names = [...new Set([...checks.map(([key]) => key), ...writes.map(([, key]) => key), ...firsts])];
   const numbers = new Map(names.map((name, i) => [name, i + 1]));
   const args = [
     JSON.stringify(checks.map(([key, ...rest]) => [numbers.get(key), ...rest])),
     JSON.stringify(writes.map(([command, key, ...rest]) => [command, numbers.get(key), ...rest])),
+    JSON.stringify(indexes.map(([key, index, instance]) => [numbers.get(key), numbers.get(index), instance])),
   ];
   return (await runScript(redis, saveLua, names, args)) === 1;
 }
@@ -284,18 +297,6 @@ function isNewLink({ type }: LinkEvent): boolean {
 /** The record's scores in all indexes, by the index's key. */
 function indexScores(record: GroupRecord, keys: Keys): ReadonlyMap<string, number> {
   return new Map([...indexTimes(record, keys), ...statusScores(record, keys)]);
-}
-
-/** The record's times in the planner's indexes, by the index's key. Pure. */
-export function indexTimes(record: GroupRecord, keys: Keys): ReadonlyMap<string, number> {
-  const instance = record.entry?.instance;
-  if (instance === undefined) return new Map();
-  const times = [
-    [keys.due(instance), nextDueAt(record)],
-    [keys.verifications(instance), verifyAt(record)],
-    [keys.unsettled, settleAt(record)],
-  ] as const;
-  return new Map(times.flatMap(([index, atMs]) => (atMs === null ? [] : [[index, atMs]])));
 }
 
 export function parseRecord(recordId: string, key: string, json: string): GroupRecord {

@@ -1,20 +1,24 @@
 /**
- * How many more jobs the tokens' budgets and the instances' gates allow until the planner's next tick. Counts what is
- * queued already, so queues stay short however much is due.
+ * How many more jobs a token's budget and its instances' gates allow until the planner's next tick. Counts what is queued
+ * already, so queues stay short however much is due.
  */
 
-import type { Job, Queue } from 'bullmq';
-import type { Budget } from '../budget/budget.ts';
-import { readGate, readProbing } from '../budget/gate.ts';
-import { countJobs } from '../bullmq/counts.ts';
+import type { Queue } from 'bullmq';
+import type { Budget, Capacity } from '../budget/budget.ts';
+import { readProbing } from '../budget/gate.ts';
 import type { Config, InstanceConfig } from '../config/config.ts';
-import { type Database, redisTime } from '../redis/database.ts';
-import { countVerifications } from './jobs.ts';
+import type { Database } from '../redis/database.ts';
+import { loadScript, runScript } from '../redis/scripts.ts';
+import { verificationScores } from './jobs.ts';
+import { inLanes } from './lanes.ts';
+
+const lookAtLua = loadScript('lookAt', import.meta.url);
 
 /** Between two ticks of the planner. */
 export const tickMs = 5_000;
-/** Delayed jobs examined per instance: more than most tokens serve in a minute. */
-const maxDelayed = 200;
+/** Instances for one script: it blocks Redis for less than a millisecond. */
+const chunk = 100;
+const lanes = 20;
 
 export interface HeadroomDependencies extends Database {
   readonly budget: Budget;
@@ -28,8 +32,10 @@ export interface HeadroomDependencies extends Database {
 export interface Headroom {
   /** Calls that the token can serve until the next tick, less those that are queued, without verifications. */
   readonly free: number;
-  /** Periodic verifications that are queued. */
+  /** Periodic verifications that their share allows until the next tick, less those that are queued. */
   readonly verifications: number;
+  /** Records that are due, by instance. */
+  readonly due: ReadonlyMap<string, number>;
   /** Instances that are paused. Nothing is released to them. */
   readonly paused: ReadonlySet<string>;
   /** Instances whose gate lets one call at a time through, with the groups that should not be the probe. */
@@ -39,33 +45,86 @@ export interface Headroom {
 }
 
 export async function readHeadroom(
-  { budget, tokenOf, queueOf, ...db }: HeadroomDependencies,
-  instances: Iterable<InstanceConfig>,
+  deps: HeadroomDependencies,
+  instances: readonly InstanceConfig[],
   nowMs: number,
 ): Promise<Headroom> {
-  const paused = new Set<string>();
-  const probing = new Map<string, ReadonlySet<string>>();
-  const paced = new Map<string, number>();
-  let free = Number.POSITIVE_INFINITY;
-  let queued = 0;
-  let verifications = 0;
-  for (const instance of instances) {
-    const { name, paceMs } = instance;
-    const [gate, capacity, counts, ownVerifications] = await Promise.all([
-      readGate(db, name, nowMs),
-      budget.capacity(instance, tokenOf(name), tickMs),
-      countJobs(db.redis, queueOf(name)),
-      countVerifications(queueOf(name)),
-    ]);
-    const unfinished = counts.waiting + counts.active;
-    queued += unfinished - ownVerifications;
-    verifications += ownVerifications;
-    free = Math.min(free, capacity.free);
-    if (gate !== null && gate.opensInMs > 0) paused.add(name);
-    else if (gate !== null) probing.set(name, (await readProbing(db, name, nowMs)).blamed);
-    if (paceMs > 0) paced.set(name, Math.max(Math.ceil(tickMs / paceMs) - unfinished - counts.delayed, 0));
-  }
-  return { free: Math.max(free - queued, 0), verifications, paused, probing, paced };
+  const [seen, capacity] = await Promise.all([lookAtAll(deps, instances, nowMs), smallestCapacity(deps, instances)]);
+  const sum = (count: (one: Seen) => number) => seen.reduce((total, one) => total + count(one), 0);
+  const verifications = sum((one) => one.verifications);
+  const queued = sum(({ waiting, active }) => waiting + active) - verifications;
+  const probed = seen.filter(({ opensInMs }) => opensInMs === 0).map(({ instance }) => instance.name);
+  const probing = await inLanes(
+    probed,
+    lanes,
+    async (name) => [name, (await readProbing(deps, name, nowMs)).blamed] as const,
+  );
+  const paced = seen.flatMap(({ instance: { name, paceMs }, waiting, active, delayed }) => {
+    if (paceMs === 0) return [];
+    return [[name, Math.max(Math.ceil(tickMs / paceMs) - waiting - active - delayed, 0)] as const];
+  });
+  return {
+    free: Math.max(capacity.free - queued, 0),
+    verifications: Math.max(Math.min(capacity.verifications, capacity.verificationsSpread) - verifications, 0),
+    due: new Map(seen.map(({ instance, due }) => [instance.name, due])),
+    paused: new Set(seen.filter(({ opensInMs }) => opensInMs > 0).map(({ instance }) => instance.name)),
+    probing: new Map(probing),
+    paced: new Map(paced),
+  };
+}
+
+interface Seen {
+  readonly instance: InstanceConfig;
+  /** -1: it has no gate. */
+  readonly opensInMs: number;
+  readonly due: number;
+  /** Jobs of its queue. */
+  readonly waiting: number;
+  readonly active: number;
+  readonly delayed: number;
+  /** Of those that wait, the periodic verifications. */
+  readonly verifications: number;
+}
+
+async function lookAtAll(
+  { redis, keys, queueOf }: HeadroomDependencies,
+  instances: readonly InstanceConfig[],
+  nowMs: number,
+): Promise<Seen[]> {
+  const chunks = Array.from({ length: Math.ceil(instances.length / chunk) }, (_, i) =>
+    instances.slice(i * chunk, (i + 1) * chunk),
+  );
+  const { from, to } = verificationScores;
+  const seen = await inLanes(chunks, lanes, async (some) => {
+    const own = some.flatMap(({ name }) => {
+      const queue = queueOf(name);
+      const states = ['wait', 'prioritized', 'active', 'delayed'].map((state) => queue.toKey(state));
+      return [keys.gate(name), keys.due(name), ...states];
+    });
+    const flat = (await runScript(redis, lookAtLua, own, [nowMs, from, to])) as number[];
+    return some.map((instance, i) => {
+      const [opensInMs = -1, due = 0, waiting = 0, active = 0, delayed = 0, verifications = 0] = flat.slice(6 * i);
+      return { instance, opensInMs, due, waiting, active, delayed, verifications };
+    });
+  });
+  return seen.flat();
+}
+
+/** Instances that share a token may have different limits: the smallest one applies. */
+async function smallestCapacity(
+  { budget, tokenOf }: HeadroomDependencies,
+  instances: readonly InstanceConfig[],
+): Promise<Pick<Capacity, 'free' | 'verifications' | 'verificationsSpread'>> {
+  const byLimit = new Map(instances.map((instance) => [JSON.stringify(instance.rateLimit), instance]));
+  const capacities = await Promise.all(
+    [...byLimit.values()].map((instance) => budget.capacity(instance, tokenOf(instance.name), tickMs)),
+  );
+  const smallest = (count: (one: Capacity) => number) => Math.min(...capacities.map(count));
+  return {
+    free: smallest(({ free }) => free),
+    verifications: smallest(({ verifications }) => verifications),
+    verificationsSpread: smallest(({ verificationsSpread }) => verificationsSpread),
+  };
 }
 
 /** Those that their instance's gate lets through. A probing gate gets one, of a group that is not blamed if possible. */
@@ -82,42 +141,4 @@ export function admit<T extends { readonly instance: InstanceConfig; readonly re
     const { name } = head.instance;
     return !paused.has(name) && (!probing.has(name) || probes.has(head));
   });
-}
-
-/**
- * Promotes jobs that wait for a slot if slots are idle, because the jobs before them were removed or never came. A
- * promoted job asks the budget as usual, so promoting too many only makes them wait again. Returns their number.
- */
-export async function promoteWaiting(
-  { budget, config, tokenOf, queueOf, ...db }: HeadroomDependencies,
-  /** Whether a delayed job waits for a slot, rather than for its next try. */
-  waitsForSlot: (job: Job) => boolean,
-): Promise<number> {
-  let promoted = 0;
-  for (const instance of config.instances) {
-    // Jobs whose turn comes before the next tick need no promotion.
-    const { callable } = await budget.capacity(instance, tokenOf(instance.name), tickMs);
-    if (callable === 0) continue;
-    const queue = queueOf(instance.name);
-    const [gate, counts] = await Promise.all([
-      readGate(db, instance.name, await redisTime(db)),
-      countJobs(db.redis, queue),
-    ]);
-    const idle = callable - counts.waiting - counts.active;
-    if (gate !== null || idle <= 0) continue;
-    const delayed = await queue.getDelayed(0, maxDelayed - 1);
-    for (const job of delayed.filter(waitsForSlot).slice(0, idle)) if (await promote(job)) promoted += 1;
-  }
-  return promoted;
-}
-
-/** False if a worker has taken the job meanwhile, or if it was removed. */
-async function promote(job: Job): Promise<boolean> {
-  try {
-    await job.promote();
-    return true;
-  } catch (error) {
-    if (await job.isDelayed()) throw error;
-    return false;
-  }
 }

@@ -8,7 +8,9 @@ import type { JobsOptions, Queue } from 'bullmq';
 import { z } from 'zod';
 import { releasedRetention } from '../bullmq/options.ts';
 import { addTraced } from '../bullmq/queues.ts';
+import type { Keys } from '../redis/keys.ts';
 import { loadScript, type RedisClient, runScript } from '../redis/scripts.ts';
+import { inLanes } from './lanes.ts';
 
 const postponeLua = loadScript('postpone', import.meta.url);
 
@@ -17,7 +19,12 @@ export const verifyJob = 'verify';
 
 /** A job belongs to the record, whatever the group is called when the job runs. `group` is only for display. */
 export const scheduledData = z.object({ record: z.string(), group: z.string(), dueAt: z.int().nonnegative() });
-export const verifyData = z.object({ record: z.string(), group: z.string() });
+export const verifyData = z.object({
+  record: z.string(),
+  group: z.string(),
+  /** Why the link is read (`ReadKind`). Older versions did not store it. */
+  kind: z.string().optional(),
+});
 
 /**
  * Why a link is read. `unsettled`: a call had no answer. `opinion`: a second opinion on a paused instance. `owed`: the
@@ -25,13 +32,16 @@ export const verifyData = z.object({ record: z.string(), group: z.string() });
  */
 export type ReadKind = 'unsettled' | 'opinion' | 'owed' | 'idle';
 
+/** Commands under way at a time: enough to hide round trips, few enough not to block the event loop. */
+const lanes = 50;
+
 const priorities = { opinion: 5, scheduled: 10, owed: 10, idle: 20 };
 
 /** A job for an instance's queue. */
 export interface PlannerJob {
   readonly instance: string;
   readonly name: string;
-  readonly data: { readonly record: string; readonly group: string; readonly dueAt?: number };
+  readonly data: z.infer<typeof scheduledData> | z.infer<typeof verifyData>;
   readonly opts: JobsOptions;
 }
 
@@ -69,7 +79,7 @@ export function linkReadJob(kind: ReadKind, { instance, recordId, group }: Targe
   return {
     instance,
     name: verifyJob,
-    data: { record: recordId, group },
+    data: { record: recordId, group, kind },
     opts: {
       jobId: [kind, ...(attempts === undefined ? [] : [attempts]), recordId].join('.'),
       ...(kind === 'unsettled' ? { lifo: true } : { priority: priorities[kind] }),
@@ -80,24 +90,37 @@ export function linkReadJob(kind: ReadKind, { instance, recordId, group }: Targe
 
 /** Adds each job to its instance's queue, as the start of a trace. BullMQ ignores a job while another one has its id. */
 export async function release(queueOf: (instance: string) => Queue, jobs: readonly PlannerJob[]): Promise<void> {
-  for (const [instance, own] of groupBy(jobs, (job) => job.instance)) {
+  await inLanes([...groupBy(jobs, (job) => job.instance)], lanes, async ([instance, own]) => {
     const traced = own.map(({ name, data, opts }) => {
       return { name, data, opts, about: { work: name, group: data.group, instance }, context: null };
     });
     await addTraced(queueOf(instance), 'release', traced);
-  }
+  });
 }
 
-/** Periodic verifications that wait on a queue. */
-export async function countVerifications(queue: Queue): Promise<number> {
-  const counts = await queue.getCountsPerPriority([priorities.idle]);
-  return counts[priorities.idle] ?? 0;
+/** BullMQ's scores of periodic verifications: the priority, followed by 32 bits of a counter. */
+export const verificationScores = { from: priorities.idle * 2 ** 32, to: (priorities.idle + 1) * 2 ** 32 - 1 };
+
+/** A sorted set of records by the time at which they are handled next. */
+export interface Index {
+  readonly key: string;
+  /** Where the first time of an instance's index is. Null for an index of all instances. */
+  readonly first: { readonly key: string; readonly instance: string } | null;
+}
+
+/** The records of the instance that are due. */
+export function dueIndex({ due, firstDue }: Keys, instance: string): Index {
+  return { key: due(instance), first: { key: firstDue, instance } };
+}
+
+/** The records of the instance whose links are to be verified. */
+export function verificationIndex({ verifications, firstVerification }: Keys, instance: string): Index {
+  return { key: verifications(instance), first: { key: firstVerification, instance } };
 }
 
 /** A record in one of the planner's indexes. */
 export interface Head {
-  /** Of the index. */
-  readonly key: string;
+  readonly index: Index;
   readonly recordId: string;
   /** Its time when it was read. */
   readonly score: number;
@@ -106,13 +129,13 @@ export interface Head {
 /** The first `count` records that are due, most overdue first, after the first `skip`. */
 export async function readHead(
   redis: RedisClient,
-  key: string,
+  index: Index,
   nowMs: number,
   { count, skip = 0 }: { readonly count: number; readonly skip?: number },
 ): Promise<Head[]> {
-  const flat = await redis.zrangebyscore(key, '-inf', nowMs, 'WITHSCORES', 'LIMIT', skip, count);
+  const flat = await redis.zrangebyscore(index.key, '-inf', nowMs, 'WITHSCORES', 'LIMIT', skip, count);
   return Array.from({ length: flat.length / 2 }, (_, i) => {
-    return { key, recordId: flat[2 * i] ?? '', score: Number(flat[2 * i + 1]) };
+    return { index, recordId: flat[2 * i] ?? '', score: Number(flat[2 * i + 1]) };
   });
 }
 
@@ -124,10 +147,14 @@ export interface Postponed extends Head {
 /** Returns the records that were postponed. The others have a new time already, so another worker handles them. */
 export async function postpone(redis: RedisClient, postponed: readonly Postponed[]): Promise<ReadonlySet<string>> {
   const changed = new Set<string>();
-  for (const [key, mine] of groupBy(postponed, (one) => one.key)) {
+  const postponeIn = async (mine: readonly Postponed[], { key, first }: Index) => {
     const args = mine.flatMap(({ recordId, score, untilMs }) => [recordId, score, untilMs ?? '']);
-    for (const recordId of (await runScript(redis, postponeLua, [key], args)) as string[]) changed.add(recordId);
-  }
+    const indexKeys = first === null ? [key] : [key, first.key];
+    const done = await runScript(redis, postponeLua, indexKeys, [first?.instance ?? '', ...args]);
+    for (const recordId of done as string[]) changed.add(recordId);
+  };
+  const byIndex = [...groupBy(postponed, ({ index }) => index.key).values()];
+  await inLanes(byIndex, lanes, (mine) => postponeIn(mine, (mine[0] as Postponed).index));
   return changed;
 }
 

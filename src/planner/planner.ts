@@ -1,7 +1,8 @@
 /**
  * The planner's tick: reads what is due, most overdue first, and queues as much of it as the tokens' budgets can serve
  * until the next tick. So queues stay short, one-offs find them nearly empty, and an outage ends without a stampede.
- * The remaining budget goes to periodic verification, at least one read per tick.
+ * What is left goes to periodic verification, up to its share of the limit. Tokens are handled side by side, and an
+ * instance with nothing to do costs nothing.
  *
  * A group whose record is unreadable or gone delays no other: it is reported and looked at again later.
  *
@@ -10,15 +11,18 @@
  */
 
 import { bucketOf } from '../budget/budget.ts';
-import { readGate, readProbing } from '../budget/gate.ts';
 import type { InstanceConfig } from '../config/config.ts';
 import { type GroupRecord, nextDueAt } from '../groups/record.ts';
 import { type GroupStore, RecordError, readable } from '../groups/store.ts';
 import { redisTime } from '../redis/database.ts';
+import type { Keys } from '../redis/keys.ts';
 import { slideIntoWindow } from '../schedule/schedule.ts';
+import { type Agenda, readAgenda, refreshInstances } from './agenda.ts';
 import { admit, type Headroom, type HeadroomDependencies, readHeadroom, tickMs } from './headroom.ts';
 import {
+  dueIndex,
   type Head,
+  type Index,
   linkReadJob,
   type PlannerJob,
   type Postponed,
@@ -26,7 +30,10 @@ import {
   readHead,
   release,
   rotationJob,
+  verificationIndex,
 } from './jobs.ts';
+import { inLanes } from './lanes.ts';
+import { secondOpinions } from './opinions.ts';
 
 /** A released group is looked at again after this time, in case its job was lost. */
 export const postponeMs = 60_000;
@@ -34,8 +41,11 @@ export const postponeMs = 60_000;
 const pacedOutMs = 1_000;
 /** Groups read per instance and tick: more than any token serves in that time. */
 const headSize = 200;
-/** Groups that are candidates for a second opinion, besides the blamed ones. */
-const candidates = 50;
+/** Records read for each call that may be released, if many instances share the token. */
+const headsPerCall = 4;
+/** Tokens handled at a time: enough to hide round trips, few enough not to block the event loop. */
+const tokenLanes = 100;
+const readLanes = 50;
 
 export interface PlannerDependencies extends HeadroomDependencies {
   readonly store: GroupStore;
@@ -61,67 +71,104 @@ interface InstanceHead extends Head {
 
 export async function tick(deps: PlannerDependencies): Promise<Tick> {
   const { redis, keys, queueOf } = deps;
+  const startedAt = performance.now();
   const nowMs = await redisTime(deps);
-  const [due, unverified] = await Promise.all([
-    readHeads(deps, keys.due, nowMs),
-    readHeads(deps, keys.verifications, nowMs),
-  ]);
-
-  const plans: Plan[] = [];
-  let verifications = 0;
-  for (const instances of byBucket(deps, [...due, ...unverified])) {
-    const ofThese = (heads: InstanceHead[]) => heads.filter(({ instance }) => instances.has(instance));
-    const headroom = await readHeadroom(deps, instances, nowMs);
-    const plan = planDue(await load(deps, admit(ofThese(due), headroom).slice(0, headroom.free)), headroom, nowMs);
-    const planned = plan.rotations.length + plan.reads.length;
-    // Half of the slots that due work leaves unused. At least one read is released even with a backlog.
-    const unused = ofThese(due).length <= planned ? Math.floor((headroom.free - planned) / 2) : 0;
-    const max = Math.max(Math.max(unused, 1) - headroom.verifications, 0);
-    const verified = admit(ofThese(unverified), headroom).slice(0, max);
-    const reads = verified.map(({ recordId, instance: { name } }) =>
-      linkReadJob('idle', { instance: name, recordId, group: recordId }),
-    );
-    await release(queueOf, [...plan.rotations, ...plan.reads, ...reads]);
-    await postpone(redis, [...plan.postponed, ...verified.map((head) => ({ ...head, untilMs: nowMs + postponeMs }))]);
-    plans.push(plan);
-    verifications += reads.length;
-  }
-  const opinions = await secondOpinions(deps, nowMs);
+  const agenda = await readAgenda(deps, nowMs);
+  const done = await inLanes(byToken(deps, agenda), tokenLanes, async (instances) => {
+    // The next tick continues with those that are left, which are the most overdue ones by then.
+    return performance.now() - startedAt < tickMs ? await planToken(deps, instances, nowMs) : null;
+  });
+  const opinions = await secondOpinions(deps, agenda.gated, nowMs);
   await release(queueOf, opinions);
   await redis.set(keys.lastTick, nowMs);
+  const planned = done.filter((one) => one !== null);
   return {
-    due: due.length,
-    released: plans.flatMap(({ rotations }) => rotations).length,
-    reads: plans.flatMap(({ reads }) => reads).length,
-    verifications,
+    due: planned.reduce((sum, { due }) => sum + due, 0),
+    released: planned.reduce((sum, { rotations }) => sum + rotations.length, 0),
+    reads: planned.reduce((sum, { reads }) => sum + reads.length, 0),
+    verifications: planned.reduce((sum, { verifications }) => sum + verifications, 0),
     opinions: opinions.length,
-    unreadable: plans.flatMap(({ unreadable }) => unreadable),
-    lost: plans.flatMap(({ lost }) => lost),
+    unreadable: planned.flatMap(({ unreadable }) => unreadable),
+    lost: planned.flatMap(({ lost }) => lost),
   };
 }
 
-async function readHeads(
-  { redis, config }: PlannerDependencies,
-  key: (instance: string) => string,
-  nowMs: number,
-): Promise<InstanceHead[]> {
-  const heads = await Promise.all(
-    config.instances.map(async (instance) => {
-      const heads = await readHead(redis, key(instance.name), nowMs, { count: headSize });
-      return heads.map((head) => ({ ...head, instance }));
-    }),
-  );
-  return heads.flat().sort((a, b) => a.score - b.score);
+/** Instances with something to do, which share a token. */
+type Sharing = Pick<Agenda, 'due' | 'unverified'>;
+
+/** In the order of their most overdue records. */
+function byToken({ tokenOf }: PlannerDependencies, { due, unverified }: Agenda): Sharing[] {
+  const buckets = new Map<string, { due: InstanceConfig[]; unverified: InstanceConfig[] }>();
+  const sharing = ({ name }: InstanceConfig) => {
+    const bucket = bucketOf(tokenOf(name));
+    const known = buckets.get(bucket) ?? { due: [], unverified: [] };
+    buckets.set(bucket, known);
+    return known;
+  };
+  for (const instance of due) sharing(instance).due.push(instance);
+  for (const instance of unverified) sharing(instance).unverified.push(instance);
+  return [...buckets.values()];
 }
 
-/** The instances with something to do, grouped by the token that they share. */
-function byBucket({ tokenOf }: PlannerDependencies, heads: InstanceHead[]): Set<InstanceConfig>[] {
-  const buckets = new Map<string, Set<InstanceConfig>>();
-  for (const instance of new Set(heads.map((head) => head.instance))) {
-    const bucket = bucketOf(tokenOf(instance.name));
-    buckets.set(bucket, (buckets.get(bucket) ?? new Set()).add(instance));
-  }
-  return [...buckets.values()];
+interface PlannedToken extends Plan {
+  readonly due: number;
+  readonly verifications: number;
+}
+
+async function planToken(deps: PlannerDependencies, sharing: Sharing, nowMs: number): Promise<PlannedToken> {
+  const { redis, queueOf } = deps;
+  const headroom = await readHeadroom(deps, [...new Set([...sharing.due, ...sharing.unverified])], nowMs);
+  const countDue = ({ name }: InstanceConfig) => headroom.due.get(name) ?? 0;
+  const due = sharing.due.filter((instance) => countDue(instance) > 0);
+  const [heads, unverified] = await Promise.all([
+    readHeads(deps, dueIndex, due, { count: headroom.free, headroom, nowMs }),
+    readHeads(deps, verificationIndex, sharing.unverified, { count: headroom.verifications, headroom, nowMs }),
+  ]);
+  const plan = planDue(await load(deps, admit(heads.heads, headroom).slice(0, headroom.free)), headroom, nowMs);
+  const allDue = due.reduce((sum, instance) => sum + countDue(instance), 0);
+  // With a backlog one read is released, which comes after everything else.
+  const hasBacklog = allDue > plan.rotations.length + plan.reads.length;
+  const max = hasBacklog ? Math.min(headroom.verifications, 1) : headroom.verifications;
+  const verified = admit(unverified.heads, headroom).slice(0, max);
+  const reads = verified.map(({ recordId, instance: { name } }) =>
+    linkReadJob('idle', { instance: name, recordId, group: recordId }),
+  );
+  await release(queueOf, [...plan.rotations, ...plan.reads, ...reads]);
+  await postpone(redis, [...plan.postponed, ...verified.map((head) => ({ ...head, untilMs: nowMs + postponeMs }))]);
+  const notDue = sharing.due.filter((instance) => countDue(instance) === 0).map(({ name }) => name);
+  await refreshInstances(deps, [...notDue, ...heads.empty, ...unverified.empty]);
+  return { ...plan, due: allDue, verifications: reads.length };
+}
+
+interface Heads {
+  readonly heads: readonly InstanceHead[];
+  /** Instances in whose index nothing is due. */
+  readonly empty: readonly string[];
+}
+
+/**
+ * The most overdue records of these instances, which are sorted by their first ones: those of the first `count`
+ * instances, because any others are less overdue. Of many instances, a few of each.
+ */
+async function readHeads(
+  { redis, keys }: PlannerDependencies,
+  indexOf: (keys: Keys, instance: string) => Index,
+  instances: readonly InstanceConfig[],
+  { count, headroom, nowMs }: { readonly count: number; readonly headroom: Headroom; readonly nowMs: number },
+): Promise<Heads> {
+  const { paused, probing } = headroom;
+  const first = instances.filter(({ name }) => !paused.has(name)).slice(0, count);
+  const each = Math.min(count, Math.ceil((headsPerCall * count) / Math.max(first.length, 1)));
+  const empty: string[] = [];
+  const heads = await inLanes(first, readLanes, async (instance) => {
+    // Behind all blamed groups there may be one that is not.
+    const atLeast = (probing.get(instance.name)?.size ?? 0) + 1;
+    const size = Math.min(Math.max(each, atLeast), headSize);
+    const own = await readHead(redis, indexOf(keys, instance.name), nowMs, { count: size });
+    if (own.length === 0) empty.push(instance.name);
+    return own.map((head) => ({ ...head, instance }));
+  });
+  return { heads: heads.flat().sort((a, b) => a.score - b.score), empty };
 }
 
 interface Loaded {
@@ -204,26 +251,4 @@ function nextOf({ entry, dueAt, readDueAt }: GroupRecord, nowMs: number): Next {
   if (dueAt !== null && rotateAt <= nowMs) return { do: 'rotate', dueAt };
   if (readDueAt !== null && readDueAt <= nowMs) return { do: 'read' };
   return { do: 'wait', untilMs: Math.min(rotateAt, readDueAt ?? Number.POSITIVE_INFINITY) };
-}
-
-/**
- * Second opinions on instances whose pause is over while it is unknown whose failure it was: a read of a group that is
- * not blamed, one per instance and tick, and only if a read can open the gate.
- */
-async function secondOpinions(deps: PlannerDependencies, nowMs: number): Promise<PlannerJob[]> {
-  const { redis, keys, config } = deps;
-  const reads = await Promise.all(
-    config.instances.map(async ({ name: instance }) => {
-      const gate = await readGate(deps, instance, nowMs);
-      if (gate === null || gate.opensInMs > 0) return [];
-      const { blamed, takesRead } = await readProbing(deps, instance, nowMs);
-      if (!takesRead) return [];
-      const scheduled = await redis.zrange(keys.due(instance), '0', String(blamed.size + candidates - 1));
-      const others = scheduled.filter((recordId) => !blamed.has(recordId));
-      // Another group at each tick, since some cannot be read.
-      const recordId = others[Math.floor(nowMs / tickMs) % Math.max(others.length, 1)];
-      return recordId === undefined ? [] : [linkReadJob('opinion', { instance, recordId, group: recordId })];
-    }),
-  );
-  return reads.flat();
 }

@@ -41,7 +41,7 @@ export async function settle(deps: SettlerDependencies): Promise<number> {
 }
 
 async function settlePage({ redis, keys, store, serves, queueOf }: SettlerDependencies, nowMs: number, skip: number) {
-  const heads = await readHead(redis, keys.unsettled, nowMs, { count: pageSize, skip });
+  const heads = await readHead(redis, { key: keys.unsettled, first: null }, nowMs, { count: pageSize, skip });
   const postponed: Postponed[] = [];
   const reads = new Map<string, PlannerJob>();
   await Promise.all(

@@ -39,6 +39,10 @@ export function makeKeys(prefix: string) {
     due: (instance: string) => `${root}:due:${instance}`,
     /** Sorted set, record id by the time of its next verification. */
     verifications: (instance: string) => `${root}:verifications:${instance}`,
+    /** Sorted set, instance by the first time in its `due`. */
+    firstDue: `${root}:first-due`,
+    /** Sorted set, instance by the first time in its `verifications`. */
+    firstVerification: `${root}:first-verification`,
     /** Sorted set, record id of an unsettled attempt by the time at which it can be settled. */
     unsettled: `${root}:unsettled`,
     /** Sorted set, record id by its state (`groups/states.ts`). */
@@ -55,18 +59,26 @@ export function makeKeys(prefix: string) {
     recounting: `${root}:recounting`,
     /** Sorted set, slot id by the time at which the slot is free again. `bucket`: hash of a token. */
     slots: (bucket: string) => `${root}:slots:${bucket}`,
+    /** Sorted set: of these, the slots of periodic verifications, by the time at which their share is free again. */
+    verificationSlots: (bucket: string) => `${root}:verification-slots:${bucket}`,
+    /** String with expiry: verification gives way to other work that waits for a slot of this token. */
+    verificationGivesWay: (bucket: string) => `${root}:verification-gives-way:${bucket}`,
     /** Hash: what is known of the server's own count for this token. */
     bucket: (bucket: string) => `${root}:bucket:${bucket}`,
     /** Sorted set: work that waits for a slot of this token, by its first retry time. */
     waitList: (bucket: string, work: 'one-offs' | 'scheduled') => `${root}:wait-list:${bucket}:${work}`,
     /** String: how late that wait list is, in milliseconds. */
     waitListLag: (bucket: string, work: 'one-offs' | 'scheduled') => `${root}:wait-list-lag:${bucket}:${work}`,
+    /** Set: buckets that have a wait list. */
+    waitLists: `${root}:wait-lists`,
     /** Hash, instance → bucket of its token, for readers that know no token. */
     buckets: `${root}:buckets`,
     /** Sorted set, every instance ever configured, by the time at which a worker last had it in its file. */
     instances: `${root}:instances`,
     /** Hash: why and until when an instance is paused. */
     gate: (instance: string) => `${root}:gate:${instance}`,
+    /** Set: instances that have a gate. */
+    gates: `${root}:gates`,
     /** Sorted set, cause/group by the time of a failure: the groups that failed in a row, without a success between. */
     row: (instance: string, call: 'reset' | 'read') => `${root}:row:${call}:${instance}`,
     /** Hash, group → kind of its call: the groups whose failures closed the gate or kept it closed. */

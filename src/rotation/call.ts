@@ -125,7 +125,8 @@ async function takeSlot({ budget }: RotationDependencies, target: Target, work: 
 function purposeOf(work: Work, call: Call): Purpose {
   if (call === 'readBack') return 'readBack';
   if (work.kind === 'request') return 'oneOff';
-  return call === 'reset' ? 'scheduledReset' : 'scheduledRead';
+  if (call === 'reset') return 'scheduledReset';
+  return call === 'verify' && work.kind === 'verification' && work.isPeriodic ? 'verification' : 'scheduledRead';
 }
 
 /** Names this work in the wait list. A group has one scheduled job and one verification at a time. */

@@ -95,6 +95,8 @@ async function takeStep(run: Run): Promise<JobResult | null> {
   const call = await makeCall(deps, target, work, step.do);
   switch (call.kind) {
     case 'denied':
+      // The planner releases this verification again, when its share and other work allow it.
+      if (call.why === 'share') return { status: 'obsolete' };
       return {
         status: 'wait',
         ms: call.waitMs,

@@ -45,9 +45,9 @@ export type Work =
     }
   /**
    * A read: the first one of a group, one that settles a reset, or one that checks whether a person has changed the
-   * link.
+   * link. `isPeriodic`: the last of these, which keeps to its share of the limit.
    */
-  | { readonly kind: 'verification' };
+  | { readonly kind: 'verification'; readonly isPeriodic?: boolean };
 
 /** What a one-off asks for. */
 export type OneOff = Work & { readonly kind: 'request' };

@@ -69,7 +69,8 @@ export async function readJob(
     }
     case verifyJob: {
       const { success, data } = verifyData.safeParse(job.data);
-      return success ? ofPlanner(deps, instance, data, { kind: 'verification' }) : badData(job);
+      const isPeriodic = success && data.kind === 'idle';
+      return success ? ofPlanner(deps, instance, data, { kind: 'verification', isPeriodic }) : badData(job);
     }
   }
   const message = `unknown job name ${quote(job.name)}: expected "${requestJob}"`;

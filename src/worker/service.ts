@@ -13,6 +13,7 @@ import { tickMs } from '../planner/headroom.ts';
 import { settle, settleEveryMs } from '../planner/settler.ts';
 import { lookEveryMs } from './leftovers.ts';
 import { createParts, type Parts, type PartsOptions } from './parts.ts';
+import { createRefresh } from './refresh.ts';
 import { type Repeated, repeat, reporter } from './tasks.ts';
 
 export interface ServiceOptions extends PartsOptions {
@@ -48,6 +49,7 @@ export async function startService({ signal, ...options }: ServiceOptions): Prom
   workers.startPlanner();
   const timers = startTimers(parts);
   timers.sharing.now();
+  timers.agenda.now();
 
   let closed: Promise<void> | null = null;
   return {
@@ -105,6 +107,11 @@ function startTimers(parts: Parts) {
       lookEveryMs,
       async () => workers.serveLeftovers(await leftovers.look()),
       reporter(log, 'leftovers.failed', 'cannot check the leftover queues; will retry'),
+    ),
+    agenda: repeat(
+      tickMs,
+      createRefresh(parts),
+      reporter(log, 'agenda.failed', 'cannot check which instances have something to do; will retry'),
     ),
     clock: repeat(tickMs, clocks.follow, reporter(log, 'clock.unread', "cannot read Redis's clock now")),
     settle: repeat(

@@ -59,8 +59,10 @@ async function rewindSlots({ redis, keys, config }: Base, { nowMs }: Setback): P
     const bucket = buckets[name];
     if (bucket === undefined) continue;
     const lastMs = nowMs + slotTtlMs(api.timeoutMs, rateLimit.perMs);
-    const late = await redis.zrangebyscore(keys.slots(bucket), `(${lastMs}`, '+inf');
-    if (late.length > 0) await redis.zadd(keys.slots(bucket), 'XX', ...late.flatMap((slot) => [lastMs, slot]));
+    for (const slots of [keys.slots(bucket), keys.verificationSlots(bucket)]) {
+      const late = await redis.zrangebyscore(slots, `(${lastMs}`, '+inf');
+      if (late.length > 0) await redis.zadd(slots, 'XX', ...late.flatMap((slot) => [lastMs, slot]));
+    }
     // The server's last known count depends on the clock too: the next answer shows it again.
     await redis.del(keys.bucket(bucket));
     // So does the wait list: its waiters ask again and rejoin it.

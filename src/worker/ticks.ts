@@ -6,8 +6,9 @@
 import type { Queue } from 'bullmq';
 import { releasedRetention, tickRetention } from '../bullmq/options.ts';
 import type { Logger } from '../log.ts';
-import { promoteWaiting, tickMs } from '../planner/headroom.ts';
+import { tickMs } from '../planner/headroom.ts';
 import { tick } from '../planner/planner.ts';
+import { promoteWaiting } from '../planner/promote.ts';
 import type { Base } from './base.ts';
 import { waitsForSlot } from './complete.ts';
 import type { GroupRegistration } from './registerGroups.ts';

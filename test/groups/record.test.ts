@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
+import { indexTimes } from '../../src/groups/plannerIndexes.ts';
 import { type GroupRecord, newRecord, nextDueAt, settleAt, verifyAt } from '../../src/groups/record.ts';
-import { indexTimes } from '../../src/groups/store.ts';
 import { makeKeys } from '../../src/redis/keys.ts';
 import { attempt, entry, hourMs, settled, t, uncertain, unread } from '../rotation/samples.ts';
 

@@ -1,5 +1,6 @@
 /** The planner on a prefix of its own, with registered groups. Asserts nothing itself. */
 import { Queue } from 'bullmq';
+import type { Redis } from 'ioredis';
 import { onTestFinished } from 'vitest';
 import { createBudget } from '../../src/budget/budget.ts';
 import { parseConfig } from '../../src/config/load.ts';
@@ -8,6 +9,7 @@ import type { GroupRecord } from '../../src/groups/record.ts';
 import { syncRegistry } from '../../src/groups/registry.ts';
 import { createGroupStore } from '../../src/groups/store.ts';
 import { type Tick, tick } from '../../src/planner/planner.ts';
+import { makeKeys } from '../../src/redis/keys.ts';
 import { testRedis } from '../support/redis.ts';
 import { virtualRedis } from '../support/virtualRedis.ts';
 
@@ -23,6 +25,10 @@ export interface PlannerRigOptions {
   readonly verify?: string;
   /** Whether the groups' links are known and published, as some time after the first start. */
   readonly adopted?: boolean;
+  /** Whether each instance has a token of its own. Default: all share one. */
+  readonly ownTokens?: boolean;
+  /** A Redis of the test's own. */
+  readonly on?: Redis;
   /** Where Redis's clock starts if the test moves it. 0: the real clock. */
   readonly clockAt?: number;
 }
@@ -36,9 +42,11 @@ export async function plannerRig({
   instances = 1,
   verify = 'off',
   adopted = true,
+  ownTokens = false,
+  on,
   clockAt = 0,
 }: PlannerRigOptions = {}) {
-  const base = testRedis();
+  const base = on === undefined ? testRedis() : { redis: on, prefix: 'own', keys: makeKeys('own') };
   const { prefix } = base;
   const clock = virtualRedis(base.redis, `${prefix}:clock`);
   if (clockAt > 0) clock.setTime(clockAt);
@@ -75,6 +83,7 @@ verify: ${verify}`,
     await changeAll((_, nowMs) => ({ link, revision: 1, adopt: false, readDueAt: null, verifiedAt: nowMs }));
   }
 
+  const tokenOf = (name: string) => (ownTokens ? `token-of-${name}` : 'a-token');
   const queueOf = (name: string) => queues.get(name)!;
   return {
     ...base,
@@ -84,13 +93,14 @@ verify: ${verify}`,
     store,
     budget,
     queueOf,
+    tokenOf,
     change,
     changeAll,
     setTime: clock.setTime,
     /** Waiting jobs in the order in which a worker takes them: `[name, group]`. */
     released: async (name = 'bot0'): Promise<[string, string][]> =>
       (await queueOf(name).getJobs(['wait', 'prioritized'], 0, -1, true)).map((job) => [job.name, job.data.group]),
-    plan: (): Promise<Tick> => tick({ ...db, store, budget, config, tokenOf: () => 'a-token', queueOf }),
+    plan: (): Promise<Tick> => tick({ ...db, store, budget, config, tokenOf, queueOf }),
     /** Makes a group overdue by this time. */
     overdue: (n: number, ms: number) => change(n, (_, nowMs) => ({ dueAt: nowMs - ms })),
   };

@@ -33,7 +33,7 @@ describe('first reads', () => {
       ['owed', 10],
       ['idle', 20],
     ]);
-    expect(verifyData.parse(jobs[1]?.data)).toEqual({ record: jid(0), group: 'g0' });
+    expect(verifyData.parse(jobs[1]?.data)).toEqual({ record: jid(0), group: 'g0', kind: 'owed' });
   });
 
   it('are not delayed by the pace of an instance', async () => {
@@ -81,15 +81,19 @@ describe('periodic verification', () => {
   /** As if no link had been read for two days. */
   const unseen = (_: unknown, nowMs: number) => ({ rotatedAt: 1, verifiedAt: nowMs - 2 * dayMs });
 
-  it('uses half of the budget that due work leaves', async () => {
+  it('uses its share of the limit, spread over the ticks', async () => {
     const { plan, released, changeAll } = await plannerRig({
       count: 20,
       defaults: 'every: 1d, firstSeen: wait',
+      rateLimit: '{ max: 300, reserve: 0, per: 1m }',
       verify,
     });
     await changeAll(unseen);
-    expect(await plan()).toMatchObject({ due: 0, released: 0, verifications: 5 });
+    // A tenth of the limit is 30 a minute, and a minute has 12 ticks.
+    expect(await plan()).toMatchObject({ due: 0, released: 0, verifications: 3 });
     expect((await released()).every(isRead)).toBe(true);
+    // Those that are queued count.
+    expect(await plan()).toMatchObject({ verifications: 0 });
   });
 
   it('is off if the file says so', async () => {
