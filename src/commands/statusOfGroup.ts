@@ -8,6 +8,7 @@ import {
   queueText,
   relativeTime,
   remarksText,
+  serversText,
   span,
   stateMeaning,
 } from '../status/format.ts';
@@ -66,7 +67,7 @@ function rowsOf(group: GroupView): [string, string][] {
 
 function instanceText(name: string, status: InstanceStatus | null): string {
   if (status === null) return `${name} (not in this file)`;
-  return `${name}, ${instanceStateText(status)}; ${budgetText(status)}; jobs: ${queueText(status)}`;
+  return `${name}, ${instanceStateText(status)}; ${budgetText(status)}; jobs: ${queueText(status)}; served by ${serversText(status)}`;
 }
 
 function linkText({ revision, linkBy, linkAgeMs }: GroupView): string {

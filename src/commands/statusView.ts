@@ -15,6 +15,7 @@ import {
   queueText,
   relativeTime,
   remarksText,
+  serversText,
   span,
 } from '../status/format.ts';
 import type { Status } from '../status/status.ts';
@@ -127,12 +128,14 @@ function causeText({ text, since, waiting, groups, count, advice }: Cause): stri
 }
 
 function instanceTable({ instances }: Status, columns: number | null): string {
-  const fit = { shorten: { STATE: 20, QUEUE: 12, INSTANCE: 10 }, leaveOut: ['QUEUE', 'RATE LIMIT'] };
+  const fit = { shorten: { STATE: 20, QUEUE: 12, INSTANCE: 10 }, leaveOut: ['SERVED BY', 'QUEUE', 'RATE LIMIT'] };
   const table = plainTable(
-    ['INSTANCE', 'RATE LIMIT', 'QUEUE', 'STATE'],
+    ['INSTANCE', 'RATE LIMIT', 'QUEUE', 'STATE', 'SERVED BY'],
     columns === null ? undefined : { ...fit, width: columns },
   );
-  for (const one of instances) table.push([one.instance, budgetText(one), queueText(one), instanceStateText(one)]);
+  for (const one of instances) {
+    table.push([one.instance, budgetText(one), queueText(one), instanceStateText(one), serversText(one)]);
+  }
   return table.toString();
 }
 

@@ -106,7 +106,7 @@ function instanceLists({ redis, keys }: Database) {
   };
 }
 
-/** Which live workers serve each instance, for readers. Workers of versions that serve every instance are not named. */
+/** Which live workers serve an instance, the longest-running first, for readers. Workers of versions that serve every instance are not named. */
 export async function readServers(db: Database): Promise<(instance: string) => readonly WorkerNote[]> {
   const { redis, keys } = db;
   const oldest = (await redisTime(db)) - recentMs;
@@ -114,5 +114,8 @@ export async function readServers(db: Database): Promise<(instance: string) => r
   if (members.length === 0) return () => [];
   const notes = await redis.hmget(keys.workerNotes, ...members);
   const servers = await instanceLists(db).serversAmong(members.map((id, i) => [id, parseNote(notes[i] ?? null)]));
-  return (instance) => serversOf(instance, servers).map(({ note }) => note);
+  return (instance) =>
+    serversOf(instance, servers)
+      .map(({ note }) => note)
+      .sort((a, b) => a.startedAt - b.startedAt || a.pid - b.pid);
 }

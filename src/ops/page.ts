@@ -12,9 +12,11 @@ import {
   instanceStateText,
   outcomeText,
   plannerText,
+  plural,
   queueText,
   relativeTime,
   remarksText,
+  serversText,
   span,
 } from '../status/format.ts';
 import type { GroupStatus } from '../status/groupStatus.ts';
@@ -189,6 +191,7 @@ const instanceColumns: readonly Column<InstanceStatus>[] = [
     cell: (one) => prose(instanceStateText(one)),
     style: ({ gate }) => (gate === null ? 'good' : 'bad'),
   },
+  { name: 'Served by', cell: (one) => prose(serversText(one)) },
 ];
 
 function groupColumns(nowMs: number): readonly Column<GroupStatus>[] {
@@ -227,6 +230,11 @@ function workersSection(workers: readonly WorkerStatus[], nowMs: number): Html {
   const columns: readonly Column<WorkerStatus>[] = [
     { name: 'Worker', cell: ({ host, pid }) => html`${idText(host)} (process ${pid})` },
     { name: 'Version', cell: ({ version }) => version, style: () => 'short' },
+    {
+      name: 'Serves',
+      cell: ({ serves }) => (serves === null ? '-' : plural(serves, 'instance')),
+      style: () => 'short',
+    },
     { name: 'Runs for', cell: ({ startedAt: at }) => timeAs(at, span(Math.max(nowMs - Date.parse(at), 0))) },
     {
       name: 'Configuration',

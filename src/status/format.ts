@@ -48,6 +48,10 @@ export function queueText({ queue }: InstanceStatus): string {
   return `${queue.waiting} waiting, ${queue.active} active, ${queue.delayed} delayed`;
 }
 
+export function serversText({ servedBy }: InstanceStatus): string {
+  return servedBy.map(({ host, pid }) => `${host} (pid ${pid})`).join(', ') || '-';
+}
+
 export function instanceStateText({ gate }: InstanceStatus): string {
   if (gate === null) return 'running';
   return `${pauseText(gate)}, ${gate.opensInMs > 0 ? `next try in ${span(gate.opensInMs)}` : 'the next call is a probe'}`;

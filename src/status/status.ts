@@ -18,6 +18,7 @@ import type { Config, InstanceConfig } from '../config/config.ts';
 import { linkEvent } from '../contract/event.ts';
 import { queuesOf, rotationsQueue } from '../contract/queueNames.ts';
 import { readLiveWorkers, type WorkerNote } from '../groups/files.ts';
+import { readServers } from '../groups/members.ts';
 import { type Database, redisTime } from '../redis/database.ts';
 import type { GroupStatus } from './groupStatus.ts';
 import { type List, listOf, readList, type View } from './list.ts';
@@ -31,6 +32,8 @@ export interface InstanceStatus {
   /** Null unless the instance is paused. */
   readonly gate: { readonly reason: string; readonly opensInMs: number; readonly closedForMs: number | null } | null;
   readonly queue: JobCounts;
+  /** The live workers that serve it, the longest-running first. Workers of versions that serve everything are not named. */
+  readonly servedBy: readonly { readonly host: string; readonly pid: number }[];
 }
 
 /** How long events of a results queue have been waiting. */
@@ -51,6 +54,8 @@ export interface WorkerStatus {
   readonly startedAt: string;
   /** The configuration file in force: its hash, and since when. */
   readonly config: { readonly hash: string; readonly since: string };
+  /** How many of the instances shown it serves. Null for versions that serve everything, and while it starts or stops. */
+  readonly serves: number | null;
 }
 
 /** What a status says of all groups, whichever of them it lists. */
@@ -154,8 +159,9 @@ async function readRest(
   const { redis, prefix, keys } = db;
   const byResultsQueue = async <T>(readOne: (queue: string) => Promise<T>): Promise<Record<string, T>> =>
     Object.fromEntries(await Promise.all(config.results.queues.map(async (queue) => [queue, await readOne(queue)])));
+  const serversOf = await readServers(db);
   const [instances, lastTick, paused, outbox, resultsByState, backlog, workers] = await Promise.all([
-    readInstances(db, config.instances, nowMs),
+    readInstances(db, config.instances, serversOf, nowMs),
     redis.get(keys.lastTick),
     pausedQueues(redis, prefix, queuesOf(config)),
     byResultsQueue((queue) => redis.llen(keys.outbox(queue))),
@@ -174,26 +180,34 @@ async function readRest(
     results: Object.fromEntries(totals),
     resultsByState,
     backlog,
-    workers: workers.map(workerStatus),
+    workers: workers.map((worker) => workerStatus(worker, instances)),
   };
 }
 
 async function readInstances(
   db: Database,
   instances: readonly InstanceConfig[],
+  serversOf: (instance: string) => readonly WorkerNote[],
   nowMs: number,
 ): Promise<InstanceStatus[]> {
   const read: InstanceStatus[] = [];
   for (let from = 0; from < instances.length; from += atOnce) {
     const some = instances.slice(from, from + atOnce);
-    read.push(...(await Promise.all(some.map((instance) => instanceStatus(db, instance, nowMs)))));
+    read.push(
+      ...(await Promise.all(some.map((instance) => instanceStatus(db, instance, serversOf(instance.name), nowMs)))),
+    );
   }
   return read;
 }
 
-function workerStatus({ startedAt, config, ...note }: WorkerNote): WorkerStatus {
-  const since = new Date(config.since).toISOString();
-  return { ...note, startedAt: new Date(startedAt).toISOString(), config: { hash: config.hash, since } };
+function workerStatus(worker: WorkerNote, instances: readonly InstanceStatus[]): WorkerStatus {
+  const { host, pid, version, startedAt, config, serves } = worker;
+  const isServed = ({ servedBy }: InstanceStatus) => servedBy.some((one) => one.host === host && one.pid === pid);
+  return {
+    ...{ host, pid, version, startedAt: new Date(startedAt).toISOString() },
+    config: { hash: config.hash, since: new Date(config.since).toISOString() },
+    serves: serves === undefined ? null : instances.filter(isServed).length,
+  };
 }
 
 async function readBacklog(db: Database, queue: string, nowMs: number): Promise<Backlog> {
@@ -224,7 +238,12 @@ function eventTime(json: string): number | null {
   return data === undefined || data.type === 'rotation.failed' ? null : Date.parse(data.rotatedAt);
 }
 
-async function instanceStatus(db: Database, instance: InstanceConfig, nowMs: number): Promise<InstanceStatus> {
+async function instanceStatus(
+  db: Database,
+  instance: InstanceConfig,
+  servers: readonly WorkerNote[],
+  nowMs: number,
+): Promise<InstanceStatus> {
   const [bucket, gate, queue] = await Promise.all([
     db.redis.hget(db.keys.buckets, instance.name),
     readGate(db, instance.name, nowMs),
@@ -236,6 +255,7 @@ async function instanceStatus(db: Database, instance: InstanceConfig, nowMs: num
     budget: capacity && { used: capacity.used, limit: capacity.limit, foreign: capacity.foreign },
     gate: gate && { reason: gate.reason, opensInMs: gate.opensInMs, closedForMs: gate.closedForMs },
     queue,
+    servedBy: servers.map(({ host, pid }) => ({ host, pid })),
   };
 }
 

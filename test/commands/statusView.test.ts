@@ -68,6 +68,7 @@ describe('the configuration in force', () => {
   const worker = (host: string, hash: string) => ({
     ...{ host, pid: 7, version: '1.0.0', startedAt: '2026-01-05T09:00:00.000Z' },
     config: { hash, since: '2026-01-05T10:00:00.000Z' },
+    serves: null,
   });
   const text = (...workers: Status['workers']) =>
     renderStatus({ ...healthy, workers }, { columns: null, rows: null, ...file });

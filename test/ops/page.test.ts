@@ -21,6 +21,7 @@ it('says that nothing needs attention, and shows instances and groups', async ()
     '40 of 100 used (5 by others)',
     '3 waiting, 2 active, 1 delayed',
     'running',
+    'host-1 (pid 12), host-2 (pid 7)',
   ]);
   expect(await cellsOf(page, '#groups', 1)).toEqual(['vip', 'bot', 'fresh', '1h', 'in 1h', 'rotated on schedule', '']);
   const bar = page.locator('#groups .bar');
@@ -72,14 +73,15 @@ it('shows problems first, and lets no markup through', async () => {
 });
 
 it('names the live workers, and says which configuration file each has in force', async () => {
-  const other = worker('host-2', { config: { hash: 'ba9876543210', since: '2026-01-05T11:59:00.000Z' } });
+  const config = { hash: 'ba9876543210', since: '2026-01-05T11:59:00.000Z' };
+  const other = worker('host-2', { config, serves: null });
   const { url } = await serve(() => Promise.resolve({ ...healthy, workers: [worker('host-1'), other] }));
   const { page } = await open(url, { timezoneId: 'UTC', locale: 'en-GB' });
   const rows = await Promise.all([1, 2].map((row) => cellsOf(page, '#workers', row)));
   const differs = '; another worker has a different file';
   expect(rows).toEqual([
-    ['host-1 (process 12)', '1.2.3', '3d 4h', `0123456789ab in force since 4 Jan 2026, 18:30${differs}`],
-    ['host-2 (process 12)', '1.2.3', '3d 4h', `ba9876543210 in force since 5 Jan 2026, 11:59${differs}`],
+    ['host-1 (process 12)', '1.2.3', '2 instances', '3d 4h', `0123456789ab in force since 4 Jan 2026, 18:30${differs}`],
+    ['host-2 (process 12)', '1.2.3', '-', '3d 4h', `ba9876543210 in force since 5 Jan 2026, 11:59${differs}`],
   ]);
   expect(await page.locator('#attention').textContent()).toBe('Nothing needs attention.');
 });

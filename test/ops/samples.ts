@@ -44,6 +44,10 @@ export function instance(name: string, over: Partial<InstanceStatus> = {}): Inst
     budget: { used: 40, limit: 100, foreign: 5 },
     gate: null,
     queue: { waiting: 3, active: 2, delayed: 1 },
+    servedBy: [
+      { host: 'host-1', pid: 12 },
+      { host: 'host-2', pid: 7 },
+    ],
     ...over,
   };
 }
@@ -55,6 +59,7 @@ export function worker(host: string, over: Partial<WorkerStatus> = {}): WorkerSt
     version: '1.2.3',
     startedAt: '2026-01-02T08:00:00.000Z',
     config: { hash: '0123456789ab', since: '2026-01-04T18:30:00.000Z' },
+    serves: 2,
     ...over,
   };
 }

@@ -3,6 +3,7 @@ import { expect, it, onTestFinished, vi } from 'vitest';
 import { createWorkerFiles, groupsFile } from '../../src/groups/files.ts';
 import { readServers } from '../../src/groups/members.ts';
 import { createDatabase } from '../../src/redis/database.ts';
+import { readStatus } from '../../src/status/status.ts';
 import { createSharing } from '../../src/worker/sharing.ts';
 import { testRedis } from '../support/redis.ts';
 import { shiftedRedis } from '../support/virtualRedis.ts';
@@ -82,6 +83,11 @@ it('serves everything with one worker or two, and each instance twice with four,
         .map(({ host }) => host)
         .sort(),
     ).toEqual(serversOf(instance, four).sort());
+  }
+  const status = await readStatus(db, four[0]!.base.config());
+  expect(status.workers.map(({ serves }) => serves)).toEqual(four.map(({ served }) => served().length));
+  for (const { instance, servedBy } of status.instances) {
+    expect(servedBy).toEqual(named(instance).map(({ host, pid }) => ({ host, pid })));
   }
 });
 
