@@ -27,7 +27,7 @@ it('works on while the collector hangs or fails, and reports each outage once', 
   };
   collector.answer(500);
   await rotate();
-  await until('a failure', () => collector.requests.filter(({ answer }) => answer === 500).length > 1);
+  await until('a failure', () => collector.requests.some(({ answer }) => answer === 500));
   collector.answer(200);
   await rotate();
   await logged(worker, 'traces.recovered');
@@ -48,6 +48,11 @@ it('loads OpenTelemetry only if the environment asks for traces', async () => {
     hook,
     `import Module from 'node:module';
 import { writeFileSync } from 'node:fs';
+const resolve = Module._resolveFilename;
+Module._resolveFilename = function (name, ...rest) {
+  if (name !== process.env.MISSING) return resolve.call(this, name, ...rest);
+  throw Object.assign(new Error('not installed'), { code: 'MODULE_NOT_FOUND' });
+};
 process.on('exit', () => writeFileSync(process.env.LOADED, Object.keys(Module._cache).join('\\n')));\n`,
   );
   const loaded = async (env: Record<string, string>) => {
@@ -66,6 +71,10 @@ process.on('exit', () => writeFileSync(process.env.LOADED, Object.keys(Module._c
   const grpc = await loaded({ ...collector.env, OTEL_EXPORTER_OTLP_PROTOCOL: 'grpc' });
   expect(grpc.otel).toBe(0);
   expect(grpc.stderr).toContain('no traces: OTEL_EXPORTER_OTLP_PROTOCOL: "grpc" is not supported');
+  const missing = await loaded({ ...collector.env, MISSING: '@opentelemetry/sdk-trace-node' });
+  expect(missing.stderr).toBe(
+    'no traces: OpenTelemetry is not installed; install the optional dependencies of invite-rotator\n',
+  );
   expect(collector.requests).toEqual([]);
   // OTLP's default protocol.
   const asked = await loaded({ ...collector.env, OTEL_EXPORTER_OTLP_PROTOCOL: '' });
