@@ -64,6 +64,9 @@ export function summarize(spans: readonly DeadSpan[]): Summary {
   return { events: times.length, p50: at(0.5), p99: at(0.99), worst: at(1), stillDead };
 }
 
+/** A request that is on the wire while its worker is killed reaches the server's log within this time. */
+const onTheWireMs = 400;
+
 /**
  * A link whose worker was killed while it waited for the answer or published the link, although something else was
  * planned for it, counts as a crash.
@@ -75,5 +78,5 @@ export function causeOf(
 ): Cause {
   if (planned !== 'rotation' && planned !== 'timedOut') return planned;
   const until = Math.min(span.to, sentAt + timeoutMs);
-  return kills.some((at) => at >= sentAt && at <= until) ? 'crash' : planned;
+  return kills.some((at) => at >= sentAt - onTheWireMs && at <= until) ? 'crash' : planned;
 }

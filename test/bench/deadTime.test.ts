@@ -37,7 +37,8 @@ it('ranks a link that is still dead above all that are not, however short its ti
 
 it.each([
   ['a kill before the link is published', 1_020, 'crash'],
-  ['a kill before the call', 980, 'rotation'],
+  ['a kill while the request is on the wire', 980, 'crash'],
+  ['a kill before the call', 500, 'rotation'],
   ['a kill after the link is published', 1_060, 'rotation'],
 ])('counts %s as its cause or not', (_, killedAt, cause) => {
   const span = { code: 'B', from: 1_010, to: 1_050, isOver: true };
