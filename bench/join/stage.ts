@@ -50,7 +50,7 @@ async function writeRecords(redis: Redis, text: string, path: string): Promise<v
   const db = createDatabase(redis, parsed.config.redis.prefix);
   const store = createGroupStore(db);
   const files = createWorkerFiles(db);
-  const file = groupsFile(parsed.config);
+  const file = await groupsFile(parsed.config);
   await syncRegistry({ ...db, store, files }, file.groups, await files.announce(file));
   for (let i = 0; i < groups; i++) {
     const link = { code: `CODE${i}`, url: `https://chat.whatsapp.com/CODE${i}` };

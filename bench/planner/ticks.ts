@@ -47,7 +47,7 @@ export async function measureTicks(count: number): Promise<TickCosts> {
     const files = createWorkerFiles(db);
     /** What a worker does to apply a file. */
     const sync = async (next: Config) => {
-      const file = groupsFile(next);
+      const file = await groupsFile(next);
       return await syncRegistry({ ...db, store, files }, file.groups, await files.announce(file));
     };
     const [syncMs] = await timed(() => sync(config));

@@ -39,7 +39,7 @@ groups: [{ id: g0, identifier: ${jidOf(0)}, instance: bot0 }]`;
 /** What a worker does with a new file. */
 export async function register(db: Database, store: GroupStore, config: Config): Promise<void> {
   const files = createWorkerFiles(db);
-  const file = groupsFile(config);
+  const file = await groupsFile(config);
   await syncRegistry({ ...db, store, files }, file.groups, await files.announce(file));
 }
 

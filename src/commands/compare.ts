@@ -29,7 +29,7 @@ export async function compareWithRedis(config: Config): Promise<Comparison> {
     const redis = await connectRedis(target, { signal, refusedForMs: 0 });
     try {
       const edits = await Promise.race([
-        editsOf(createDatabase(redis, config.redis.prefix), groupsFile(config)),
+        editsOf(createDatabase(redis, config.redis.prefix), await groupsFile(config)),
         sleep(compareMs, null, { ref: false }),
       ]);
       return edits === null ? { compared: false, why: 'Redis answers too slowly' } : { compared: true, ...edits };

@@ -13,7 +13,7 @@ import { deepFreeze } from './schema.ts';
 import type { Sources } from './sources.ts';
 
 /** Characters that are parsed within a tenth of a second. */
-const maxAtOnce = 1024 * 1024;
+const maxAtOnce = 1_000_000;
 
 const builtThread = new URL('./parseThread.js', import.meta.url);
 

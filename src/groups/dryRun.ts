@@ -3,7 +3,7 @@
  * that registers. Later edits see the results of earlier ones.
  */
 import { type GroupRecord, newRecord, type Registration } from './record.ts';
-import type { Edit, GroupStore, Reader } from './store.ts';
+import { type Edit, type GroupStore, type Plan, type RecordError, readable } from './store.ts';
 
 export interface DryRun {
   readonly store: GroupStore;
@@ -14,6 +14,9 @@ export interface DryRun {
   recordAfter(recordId: string): GroupRecord | null;
   registrationAfter(group: string): Registration | null;
 }
+
+/** Records read at the same time. */
+const atOnce = 250;
 
 /** `registrations`: all of them. */
 export function dryRun(store: GroupStore, registrations: ReadonlyMap<string, Registration | null>): DryRun {
@@ -34,7 +37,7 @@ export function dryRun(store: GroupStore, registrations: ReadonlyMap<string, Reg
   }
 
   /** Edits run at the same time. One that has read what another has written meanwhile is computed again. */
-  async function edit<T>(plan: (reader: Reader) => Promise<Edit<T>>): Promise<T> {
+  async function edit<T>(plan: Plan<T>): Promise<T> {
     for (;;) {
       const seen = new Map<string, number>();
       const note = (key: string) => {
@@ -59,6 +62,14 @@ export function dryRun(store: GroupStore, registrations: ReadonlyMap<string, Reg
     }
   }
 
+  async function editAll<T>(plans: readonly Plan<T>[]): Promise<(T | RecordError)[]> {
+    const results: (T | RecordError)[] = [];
+    for (let from = 0; from < plans.length; from += atOnce) {
+      results.push(...(await Promise.all(plans.slice(from, from + atOnce).map((plan) => readable(edit(plan))))));
+    }
+    return results;
+  }
+
   function apply({ records, registrations: changed }: Edit<unknown>): void {
     const written = (key: string) => versions.set(key, (versions.get(key) ?? 0) + 1);
     for (const [recordId, record] of Object.entries(records ?? {})) {
@@ -72,7 +83,13 @@ export function dryRun(store: GroupStore, registrations: ReadonlyMap<string, Reg
   }
 
   return {
-    store: { ...store, edit, registrations: () => Promise.resolve(registrations), forget: () => Promise.resolve() },
+    store: {
+      ...store,
+      edit,
+      editAll,
+      registrations: () => Promise.resolve(registrations),
+      forget: () => Promise.resolve(),
+    },
     nowMs: () => startedAt,
     recordBefore: (recordId) => before.get(recordId) ?? null,
     recordAfter: (recordId) => after.get(recordId) ?? before.get(recordId) ?? null,

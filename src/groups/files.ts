@@ -9,6 +9,7 @@ import type { Config, GroupConfig } from '../config/config.ts';
 import { type Database, redisTime } from '../redis/database.ts';
 import { loadScript, runScript } from '../redis/scripts.ts';
 import { identifierText } from '../ryze/identifier.ts';
+import { eachInSlices, mapInSlices, sortInSlices } from '../slices.ts';
 import type { DesiredGroup } from './entries.ts';
 import type { Entry } from './record.ts';
 
@@ -115,8 +116,11 @@ export function createWorkerFiles({ redis, keys }: Database, describe?: () => Wo
       const found = new Set<string>();
       if (ids.length === 0) return found;
       for (const digest of digests) {
-        const has = await redis.smismember(keys.fileIds(digest), ...ids);
-        for (const [i, id] of ids.entries()) if (has[i] === 1) found.add(id);
+        for (let from = 0; from < ids.length; from += chunk) {
+          const some = ids.slice(from, from + chunk);
+          const has = await redis.smismember(keys.fileIds(digest), ...some);
+          for (const [i, id] of some.entries()) if (has[i] === 1) found.add(id);
+        }
       }
       return found;
     },
@@ -149,11 +153,22 @@ export function parseNote(json: string | null): WorkerNote | null {
   }
 }
 
-/** Pure. */
-export function groupsFile(config: Pick<Config, 'groups' | 'results' | 'verify'>): GroupsFile {
-  const groups = config.groups.map((group) => ({ entry: entryOf(group, config), firstSeen: group.firstSeen }));
-  const entries = groups.map(({ entry }) => entry).sort((a, b) => (a.group < b.group ? -1 : 1));
-  return { groups, digest: createHash('sha256').update(JSON.stringify(entries)).digest('hex').slice(0, 16) };
+/** Pure. Leaves time for other work while it computes. */
+export async function groupsFile(config: Pick<Config, 'groups' | 'results' | 'verify'>): Promise<GroupsFile> {
+  const groups = await mapInSlices(config.groups, (group) => ({
+    entry: entryOf(group, config),
+    firstSeen: group.firstSeen,
+  }));
+  const sorted = await sortInSlices(groups, (a, b) => (a.entry.group < b.entry.group ? -1 : 1));
+  const hash = createHash('sha256');
+  // The digest of the entries as one JSON list, as all versions compute it.
+  let before = '[';
+  await eachInSlices(sorted, ({ entry }) => {
+    hash.update(before + JSON.stringify(entry));
+    before = ',';
+  });
+  hash.update(sorted.length === 0 ? '[]' : ']');
+  return { groups, digest: hash.digest('hex').slice(0, 16) };
 }
 
 function entryOf(group: GroupConfig, { results, verify }: Pick<Config, 'results' | 'verify'>): Entry {

@@ -1,6 +1,7 @@
 /** Which WhatsApp group a name or an identifier stands for, and which group of the files owns it. */
 import type { Database } from '../redis/database.ts';
 import { isJid, parseIdentifier } from '../ryze/identifier.ts';
+import { eachInSlices } from '../slices.ts';
 import { type Entry, isRegistered } from './record.ts';
 import type { GroupStore, Reader } from './store.ts';
 
@@ -59,15 +60,24 @@ export async function ownerOf(reader: Reader, jid: string, id: string): Promise<
   return known?.removedAt === null && known.recordId === jid ? owner : null;
 }
 
+/** Codes looked up at once. */
+const atOnce = 5_000;
+
 /** JIDs by identifier: of JIDs themselves, and of codes that a read has resolved before. */
 export async function resolveIdentifiers(
   { redis, keys }: Database,
   identifiers: readonly string[],
 ): Promise<ReadonlyMap<string, string>> {
-  const codes = identifiers.filter((identifier) => !isJid(identifier));
-  const jids = codes.length === 0 ? [] : await redis.hmget(keys.resolved, ...codes);
-  return new Map([
-    ...identifiers.filter(isJid).map((jid) => [jid, jid] as const),
-    ...codes.flatMap((code, i) => (jids[i] == null ? [] : [[code, jids[i]] as const])),
-  ]);
+  const found = new Map<string, string>();
+  const codes: string[] = [];
+  await eachInSlices(identifiers, (identifier) => {
+    if (isJid(identifier)) found.set(identifier, identifier);
+    else codes.push(identifier);
+  });
+  for (let from = 0; from < codes.length; from += atOnce) {
+    const some = codes.slice(from, from + atOnce);
+    const jids = await redis.hmget(keys.resolved, ...some);
+    for (const [i, code] of some.entries()) if (jids[i] != null) found.set(code, jids[i]);
+  }
+  return found;
 }

@@ -5,10 +5,11 @@
  */
 import { setImmediate } from 'node:timers/promises';
 import type { Database } from '../redis/database.ts';
+import { directAccess, type Write } from './access.ts';
 import { parseRegistration, type Registration } from './record.ts';
 import { unreadableScore } from './states.ts';
 import { statusKeys, statusScores } from './statusIndexes.ts';
-import { parseRecord, save, type Write } from './store.ts';
+import { parseRecord, scripts } from './store.ts';
 
 /** Records read at once. */
 const pageSize = 100;
@@ -144,7 +145,7 @@ async function correctOne(db: Database, recordId: string, instance: string): Pro
     if (score === undefined) return actual[i] == null ? [] : [['ZREM', index, recordId]];
     return Number(actual[i] ?? Number.NaN) === score ? [] : [['ZADD', index, String(score), recordId]];
   });
-  const isSaved = await save(db, [[key, 'version', version ?? '']], writes);
+  const isSaved = await directAccess(db, scripts).save({ checks: [[key, 'version', version ?? '']], writes });
   return isSaved ? writes.length : 0;
 }
 

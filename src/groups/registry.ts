@@ -10,11 +10,12 @@
 import { isDeepStrictEqual } from 'node:util';
 import { type Database, redisTime } from '../redis/database.ts';
 import { isJid } from '../ryze/identifier.ts';
+import { eachInSlices, filterInSlices } from '../slices.ts';
 import { asDuplicate, asReplaced, type DesiredGroup, startedOver, withEntry, withoutEntry } from './entries.ts';
 import type { FileRank, WorkerFiles } from './files.ts';
 import { ownerOf, resolveIdentifiers } from './jids.ts';
 import { type Entry, type GroupRecord, hasEntry, historyMs, publishedOf, type Registration } from './record.ts';
-import { type Edit, type GroupStore, type Reader, RecordError, readable } from './store.ts';
+import { type GroupStore, type Plan, type Reader, RecordError } from './store.ts';
 
 export interface RegistryChanges {
   readonly added: readonly string[];
@@ -35,9 +36,6 @@ export interface RegistryDependencies extends Database {
   readonly files: Pick<WorkerFiles, 'idsIn'>;
 }
 
-/** Groups written at the same time: enough to use the connection fully, few enough not to delay other commands. */
-const chunk = 250;
-
 /** By group id. Null: not readable by this version. */
 type Registrations = ReadonlyMap<string, Registration | null>;
 
@@ -49,7 +47,7 @@ export async function syncRegistry(
 ): Promise<RegistryChanges> {
   const { store } = deps;
   const before = await readRegistrations(deps);
-  const different = desired.filter(({ entry }) => !isRegisteredAs(before.get(entry.group), entry));
+  const different = await filterInSlices(desired, ({ entry }) => !isRegisteredAs(before.get(entry.group), entry));
   const isOutdated = ({ entry }: DesiredGroup) => {
     const known = before.get(entry.group);
     return isProtected(known, rank) && known?.duplicateOf === null;
@@ -62,18 +60,21 @@ export async function syncRegistry(
 
   // Removal comes first, so that a renamed group can claim its WhatsApp group.
   const { removed, kept } = await splitMissing(deps, before, { desired, jids, rank });
-  await inChunks(removed, (id) => removeGroup(store, id, rank));
+  for (const failure of await store.editAll(removed.map((id) => removal(id, rank)))) {
+    if (failure instanceof RecordError) throw failure;
+  }
 
   const repointed = new Set(work.filter((group) => isRepointed(group, before, jids)).map(({ entry }) => entry.group));
   const duplicates: { group: string; owner: string }[] = [];
   const unreadable: { group: string; reason: string }[] = [];
-  await inChunks(work, async (one) => {
-    const group = one.entry.group;
-    const jid = jids.get(one.entry.identifier) ?? null;
-    const owner = await readable(registerGroup(store, one, { jid, repointed, rank }));
-    if (owner instanceof RecordError) unreadable.push({ group, reason: owner.message });
-    else if (owner !== null) duplicates.push({ group, owner });
-  });
+  const owners = await store.editAll(
+    work.map((one) => registering(one, { jid: jids.get(one.entry.identifier) ?? null, repointed, rank })),
+  );
+  for (const [i, { entry }] of work.entries()) {
+    const owner = owners[i] ?? null;
+    if (owner instanceof RecordError) unreadable.push({ group: entry.group, reason: owner.message });
+    else if (owner !== null) duplicates.push({ group: entry.group, owner });
+  }
 
   const isNew = (id: string) => before.get(id)?.removedAt !== null;
   const written = work.map(({ entry }) => entry.group);
@@ -108,11 +109,14 @@ export async function markLost(
 async function readRegistrations(deps: RegistryDependencies): Promise<Registrations> {
   const { store } = deps;
   const oldestMs = (await redisTime(deps)) - historyMs;
-  const all = [...(await store.registrations())];
-  const isForgotten = (known: Registration | null) => known?.removedAt != null && known.removedAt < oldestMs;
-  const forgotten = all.filter(([, known]) => isForgotten(known)).map(([id]) => id);
+  const all = new Map(await store.registrations());
+  const forgotten: string[] = [];
+  await eachInSlices(all, ([id, known]) => {
+    if (known?.removedAt != null && known.removedAt < oldestMs) forgotten.push(id);
+  });
   await store.forget(forgotten);
-  return new Map(all.filter(([, known]) => !isForgotten(known)));
+  for (const id of forgotten) all.delete(id);
+  return all;
 }
 
 /** Of the registered groups that this file lacks: those to remove, and those that another worker's file keeps. */
@@ -156,15 +160,11 @@ interface Registering {
   readonly rank: FileRank;
 }
 
-/** Returns the id of the group that owns the same WhatsApp group, or null if this one does. */
-async function registerGroup(
-  store: GroupStore,
-  desired: DesiredGroup,
-  { jid: knownJid, repointed, rank }: Registering,
-): Promise<string | null> {
+/** Results in the id of the group that owns the same WhatsApp group, or null if this one does. */
+function registering(desired: DesiredGroup, { jid: knownJid, repointed, rank }: Registering): Plan<string | null> {
   const { entry } = desired;
   const id = entry.group;
-  return await store.edit(async (reader): Promise<Edit<string | null>> => {
+  return async (reader) => {
     const known = await reader.registration(id);
     if (isProtected(known, rank)) return { result: null };
     const currentId = known?.recordId ?? id;
@@ -217,7 +217,7 @@ async function registerGroup(
       resolved: jid === null || isJid(entry.identifier) ? {} : { [entry.identifier]: jid },
       result: owner,
     };
-  });
+  };
 }
 
 /** The record gets another id. What was published under its id so far is noted in that id's registration. */
@@ -230,8 +230,8 @@ async function evictOwner(reader: Reader, record: GroupRecord, id: string): Prom
   return { [owner]: known.removedAt !== null ? noted : { ...noted, recordId: owner, evicted: true } };
 }
 
-async function removeGroup(store: GroupStore, id: string, { overridesUpTo }: FileRank): Promise<void> {
-  await store.edit(async (reader) => {
+function removal(id: string, { overridesUpTo }: FileRank): Plan<void> {
+  return async (reader) => {
     const known = await reader.registration(id);
     if (known === null) return { registrations: { [id]: null }, result: undefined };
     if (known.generation > overridesUpTo) return { result: undefined };
@@ -244,11 +244,5 @@ async function removeGroup(store: GroupStore, id: string, { overridesUpTo }: Fil
       registrations: { [id]: { ...removed, published: publishedOf(record) } },
       result: undefined,
     };
-  });
-}
-
-async function inChunks<T>(items: readonly T[], act: (item: T) => Promise<void>): Promise<void> {
-  for (let from = 0; from < items.length; from += chunk) {
-    await Promise.all(items.slice(from, from + chunk).map(act));
-  }
+  };
 }

@@ -7,16 +7,17 @@
 import type { LinkEvent } from '../contract/event.ts';
 import type { Database } from '../redis/database.ts';
 import type { Keys } from '../redis/keys.ts';
-import { loadScript, runScript } from '../redis/scripts.ts';
+import { loadScript } from '../redis/scripts.ts';
 import { isJid } from '../ryze/identifier.ts';
 import { withTrace } from '../tracing/spans.ts';
+import { type Access, type Check, directAccess, type StoredRecord, sharedAccess, type Write } from './access.ts';
 import { type ChangedIndex, indexTimes, plannerIndexes } from './plannerIndexes.ts';
 import { type GroupRecord, groupRecord, historyMs, newRecord, parseRegistration, type Registration } from './record.ts';
 import { parseHistory, rememberedMs, withRevisions } from './revisions.ts';
 import { statusScores } from './statusIndexes.ts';
 
-const loadLua = loadScript('load', import.meta.url);
-const saveLua = loadScript('save', import.meta.url);
+/** The commands that read and write records. */
+export const scripts = { load: loadScript('load', import.meta.url), save: loadScript('save', import.meta.url) };
 
 /** A change of one record. Null, or the same record, leaves it as it is. */
 export interface Change<T> {
@@ -64,8 +65,12 @@ export interface GroupStore {
   /** Changes one record, and leaves it postponed. `change` may be called more than once, so it must only compute. */
   update<T>(recordId: string, change: (record: GroupRecord, nowMs: number) => Change<T>): Promise<T>;
   /** Changes several records together. `plan` may be called more than once, so it must only read and compute. */
-  edit<T>(plan: (reader: Reader) => Promise<Edit<T>>): Promise<T>;
+  edit<T>(plan: Plan<T>): Promise<T>;
+  /** Makes many edits, each by itself, with few commands: what they read and write is sent together. */
+  editAll<T>(plans: readonly Plan<T>[]): Promise<(T | RecordError)[]>;
 }
+
+export type Plan<T> = (reader: Reader) => Promise<Edit<T>>;
 
 /** A record in Redis that this version cannot read. */
 export class RecordError extends Error {
@@ -91,21 +96,18 @@ interface Snapshot {
   readonly nowMs: number;
 }
 
-/** Compared by `save.lua`: a key, a hash field, and the value that was read; '' for none. */
-type Check = [key: string, field: string, seen: string];
-/** Written by `save.lua`. */
-export type Write = [command: string, key: string, ...args: string[]];
+/** Edits whose reads and writes are sent together: saving them stops Redis for a few milliseconds. */
+const editsAtOnce = 250;
 
 export function createGroupStore(db: Database): GroupStore {
   const { redis, keys } = db;
 
-  async function load(recordId: string): Promise<Snapshot> {
-    const key = keys.group(recordId);
-    const [version, json, nowMs] = (await runScript(redis, loadLua, [key], [])) as [number, string, number];
-    return { version, record: json === '' ? newRecord : parseRecord(recordId, key, json), nowMs };
-  }
+  const direct = directAccess(db, scripts);
+  const snapshot = (recordId: string, { version, json, nowMs }: StoredRecord): Snapshot => {
+    return { version, record: json === '' ? newRecord : parseRecord(recordId, keys.group(recordId), json), nowMs };
+  };
 
-  async function edit<T>(plan: (reader: Reader) => Promise<Edit<T>>): Promise<T> {
+  async function edit<T>(plan: Plan<T>, { load, registration, save }: Access = direct): Promise<T> {
     for (let conflicts = 0; ; conflicts++) {
       const seen = new Map<string, Snapshot>();
       const checks: Check[] = [];
@@ -116,12 +118,12 @@ export function createGroupStore(db: Database): GroupStore {
           return first.nowMs;
         },
         async record(recordId) {
-          const snapshot = seen.get(recordId) ?? (await load(recordId));
-          seen.set(recordId, snapshot);
-          return snapshot.record;
+          const known = seen.get(recordId) ?? snapshot(recordId, await load(recordId));
+          seen.set(recordId, known);
+          return known.record;
         },
         async registration(group) {
-          const json = (await redis.hget(keys.registered, group)) ?? '';
+          const json = await registration(group);
           checks.push([keys.registered, group, json]);
           return parseRegistration(json);
         },
@@ -130,7 +132,7 @@ export function createGroupStore(db: Database): GroupStore {
         checks.push([keys.group(recordId), 'version', version === 0 ? '' : String(version)]);
       }
       const writes = [...writesOf(change, seen), ...(await historyWrites(change, seen))];
-      if (await save(db, checks, writes, changedIndexes(change, seen, writes))) return change.result;
+      if (await save({ checks, writes, indexes: changedIndexes(change, seen, writes) })) return change.result;
       if (conflicts === maxConflicts) {
         throw new RecordError(`group ${[...seen.keys()].join(', ')}: changed in Redis ${conflicts} times in a row`);
       }
@@ -225,8 +227,17 @@ export function createGroupStore(db: Database): GroupStore {
   }
 
   return {
-    load,
-    edit,
+    load: async (recordId) => snapshot(recordId, await direct.load(recordId)),
+    edit: (plan) => edit(plan),
+
+    async editAll<T>(plans: readonly Plan<T>[]) {
+      const shared = sharedAccess(db, scripts);
+      const results: (T | RecordError)[] = [];
+      for (const some of inChunks(plans, editsAtOnce)) {
+        results.push(...(await Promise.all(some.map((plan) => readable(edit(plan, shared))))));
+      }
+      return results;
+    },
 
     update: (recordId, change) =>
       edit(async (reader) => {
@@ -258,30 +269,11 @@ export function createGroupStore(db: Database): GroupStore {
   };
 }
 
-/** False if something that was read has changed; then nothing was written. */
-export async function save(
-  { redis }: Database,
-  checks: readonly Check[],
-  writes: readonly Write[],
-  indexes: readonly ChangedIndex[] = [],
-): Promise<boolean> {
-  if (writes.length === 0) return true;
-  const firsts = indexes.map(([key]) => key);
-  const names = [...new Set([...checks.map(([key]) => key), ...writes.map(([, key]) => key), ...firsts])];
-  const numbers = new Map(names.map((name, i) => [name, i + 1]));
-  const args = [
-    JSON.stringify(checks.map(([key, ...rest]) => [numbers.get(key), ...rest])),
-    JSON.stringify(writes.map(([command, key, ...rest]) => [command, numbers.get(key), ...rest])),
-    JSON.stringify(indexes.map(([key, index, instance]) => [numbers.get(key), numbers.get(index), instance])),
-  ];
-  return (await runScript(redis, saveLua, names, args)) === 1;
-}
-
 /** Registrations read at once: so many block neither Redis nor this process. */
 const chunk = 500;
 
-function* inChunks<T>(items: readonly T[]): Generator<readonly T[]> {
-  for (let from = 0; from < items.length; from += chunk) yield items.slice(from, from + chunk);
+function* inChunks<T>(items: readonly T[], size = chunk): Generator<readonly T[]> {
+  for (let from = 0; from < items.length; from += size) yield items.slice(from, from + size);
 }
 
 /** The code by which the file names a group whose WhatsApp group is not known yet. */

@@ -9,6 +9,7 @@ import type { DesiredGroup } from '../groups/entries.ts';
 import { createWorkerFiles, type FileRank, type GroupsFile, groupsFile, type WorkerNote } from '../groups/files.ts';
 import { markLost, type RegistryChanges, syncRegistry } from '../groups/registry.ts';
 import type { Database } from '../redis/database.ts';
+import { eachInSlices, mapInSlices } from '../slices.ts';
 import type { Base } from './base.ts';
 import { singleFlight } from './tasks.ts';
 
@@ -34,8 +35,8 @@ export function createRegistration(
   /** What the last registration did not change because of another worker's file. */
   let deferred: Pick<RegistryChanges, 'kept' | 'outdated' | 'unreadable'> = { kept: [], outdated: [], unreadable: [] };
 
-  function fileOf(current: Config): GroupsFile {
-    if (latest?.config !== current) latest = { config: current, file: groupsFile(current) };
+  async function fileOf(current: Config): Promise<GroupsFile> {
+    if (latest?.config !== current) latest = { config: current, file: await groupsFile(current) };
     return latest.file;
   }
 
@@ -53,7 +54,7 @@ export function createRegistration(
   }
 
   async function announce(current: Config): Promise<FileRank> {
-    const announced = await files.announce(fileOf(current));
+    const announced = await files.announce(await fileOf(current));
     if (announced.others.length > 0 && !isDeepStrictEqual(announced.others, rank?.others)) {
       log.warn(
         { event: 'config.differs', file: announced.digest, others: announced.others },
@@ -74,13 +75,10 @@ export function createRegistration(
   async function sync(current: Config, announced: FileRank): Promise<void> {
     await redis.sadd(keys.outboxes, ...current.results.queues);
     await noteBuckets(current);
-    const { groups } = fileOf(current);
-    const changes = await syncRegistry(
-      deps,
-      groups.map((group) => withKnown(group, current)),
-      announced,
-    );
-    for (const group of groups) known.add(nameOf(group));
+    const { groups } = await fileOf(current);
+    const desired = await mapInSlices(groups, (group) => withKnown(group, current));
+    const changes = await syncRegistry(deps, desired, announced);
+    await eachInSlices(groups, (group) => known.add(nameOf(group)));
     report(changes, current);
     deferred = changes;
   }

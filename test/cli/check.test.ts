@@ -18,7 +18,7 @@ it('remarks on schedules, and says what saving the file would do to registered g
   if (!loaded.ok) throw new Error('the file is broken');
   const db = createDatabase(redis, prefix);
   const files = createWorkerFiles(db);
-  const groups = groupsFile(loaded.config);
+  const groups = await groupsFile(loaded.config);
   await syncRegistry({ ...db, store: createGroupStore(db), files }, groups.groups, await files.announce(groups));
 
   const same = run(['check'], { env });

@@ -17,7 +17,7 @@ function make() {
     /** The edits of a file with these groups. Fails if anything in Redis changes. */
     async edits(groups: string[], more = '') {
       const before = await dump();
-      const edits = await editsOf(db, groupsFile(configOf(groups, more)));
+      const edits = await editsOf(db, await groupsFile(configOf(groups, more)));
       expect(await dump()).toEqual(before);
       return edits;
     },

@@ -10,9 +10,9 @@ const t = 1_763_802_000_000;
 const deadMs = 21_000;
 const fileOf = (...groups: string[]) => groupsFile(configOf(groups));
 const files = {
-  one: fileOf(line('a', 1)),
-  two: fileOf(line('a', 1), line('b', 2)),
-  three: fileOf(line('c', 3)),
+  one: await fileOf(line('a', 1)),
+  two: await fileOf(line('a', 1), line('b', 2)),
+  three: await fileOf(line('c', 3)),
 };
 type Name = keyof typeof files;
 

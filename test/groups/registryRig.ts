@@ -49,7 +49,7 @@ export function registryRig(base: TestRedis = testRedis()) {
   function worker(): RegistryWorker {
     const files = createWorkerFiles(base);
     const applyConfig: RegistryWorker['apply'] = async (config) => {
-      const file = groupsFile(config);
+      const file = await groupsFile(config);
       const rank = await files.announce(file);
       return await syncRegistry({ ...base, store, files }, file.groups, rank);
     };

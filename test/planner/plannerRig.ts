@@ -64,7 +64,7 @@ verify: ${verify}`,
   const store = createGroupStore(db);
   const budget = createBudget(db, { callTimeoutMs: 1_000 });
   const files = createWorkerFiles(db);
-  const file = groupsFile(config);
+  const file = await groupsFile(config);
   await syncRegistry({ ...db, store, files }, file.groups, await files.announce(file));
   const queues = new Map(
     names.map((name) => [name, new Queue(`rotations-${name}`, { connection: base.redis, prefix })]),

@@ -23,7 +23,7 @@ function installation() {
     onTestFinished(() => base.closeQueues());
     base.tokens.load(base.config());
     const files = createWorkerFiles(base);
-    const announce = () => files.announce(groupsFile(base.config()));
+    const announce = async () => files.announce(await groupsFile(base.config()));
     const self = { host: `host${started++}`, pid: 1, version: '1.2.3', startedAt: started };
     const config = { hash: '0123456789ab', since: 1 };
     /** Each time that it changed, oldest first. */
@@ -171,9 +171,9 @@ it('relies only on workers that say what they serve: an older version serves all
     config: { hash: '', since: 1 },
   }));
   const config = { groups: [], results: { queues: ['invite-links'] }, verify: null };
-  await old.announce(groupsFile(config));
+  await old.announce(await groupsFile(config));
   const pair = await startAll(2);
-  await old.announce(groupsFile(config));
+  await old.announce(await groupsFile(config));
   await looks(2, pair);
   for (const { served } of pair) expect(served()).toEqual(instances);
 });
