@@ -170,11 +170,12 @@ const idleLookMs = 100;
 
 async function stop(parts: Parts, timers: readonly Repeated[]): Promise<void> {
   const { health, reconciler, workers, sharing, registration, api } = parts;
-  // Not awaited: Redis may be away.
-  sharing.withdraw().catch(() => {});
+  // Redis may be away, and then the running jobs end first.
+  const withdrawn = sharing.withdraw().catch(() => {});
   for (const timer of [health, reconciler, ...timers]) await timer.stop();
   await Promise.race([workers.close(), idle(parts)]);
   await publishAll(parts);
+  await withdrawn;
   await registration.close();
   await Promise.all([parts.closeQueues(), api.close()]);
 }

@@ -100,7 +100,7 @@ export function createSharing(base: Base, { files, workers, describe }: SharingD
       neglected = found;
       if (isServing) serve();
     },
-    /** Lets the others take over at once. Not awaited while Redis is away. */
+    /** Lets the others take over at once. */
     async withdraw(): Promise<void> {
       isServing = false;
       await membership.beat();
