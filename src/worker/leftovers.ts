@@ -13,6 +13,7 @@ import { rotationsQueue } from '../contract/queueNames.ts';
 import { parseRequest, requestJob } from '../contract/request.ts';
 import { findGroup } from '../groups/jids.ts';
 import { historyMs } from '../groups/record.ts';
+import type { GroupStore } from '../groups/store.ts';
 import { type Database, redisTime } from '../redis/database.ts';
 import type { Base } from './base.ts';
 
@@ -99,7 +100,7 @@ export function createLeftovers(deps: LeftoversDependencies) {
       if (jobs === 0 && Number(announced) < nowMs - historyMs) await forget(name);
       if (jobs === 0) continue;
       const queue = queueOf(name);
-      if (!(isUnclaimed(known) || (await hasOwn(deps, own, queue, name)))) continue;
+      if (!(isUnclaimed(known) || (await holdsOneOffOf(deps.store, queue, name, (other) => own.has(other))))) continue;
       serve.push(name);
       if (!served.has(name)) await begin(name, queue, jobs);
     }
@@ -136,12 +137,12 @@ async function migrate({ redis, keys, store }: LeftoversDependencies, nowMs: num
   if (names.size > 0) await redis.zadd(keys.instances, 'NX', ...[...names].flatMap((name) => [nowMs, name]));
 }
 
-/** Whether a one-off on this queue is for a group of one of this worker's instances. */
-async function hasOwn(
-  { store }: LeftoversDependencies,
-  own: ReadonlySet<string>,
+/** Whether one of the first one-offs on this queue is for a group of such another instance. */
+export async function holdsOneOffOf(
+  store: GroupStore,
   queue: Queue,
   instance: string,
+  isWanted: (instance: string) => boolean,
 ): Promise<boolean> {
   // An active job may be a dead worker's: only a worker of its queue notices that.
   const jobs = await queue.getJobs(['wait', 'delayed', 'active'], 0, headSize - 1, true);
@@ -152,7 +153,7 @@ async function hasOwn(
   }
   for (const name of names) {
     const found = await findGroup(store, name);
-    if (found?.registered && found.entry.instance !== instance && own.has(found.entry.instance)) return true;
+    if (found?.registered && found.entry.instance !== instance && isWanted(found.entry.instance)) return true;
   }
   return false;
 }

@@ -7,6 +7,7 @@ import { rotate, unknownGroup } from '../rotation/rotate.ts';
 import type { JobProgress, JobResult } from '../rotation/types.ts';
 import { type Attributes, currentSpan } from '../tracing/spans.ts';
 import { complete, progressOf, startRun } from './complete.ts';
+import { holdsOneOffOf } from './leftovers.ts';
 import { type JobDependencies, readJob, type Task } from './readJob.ts';
 import { publishRefusal } from './refuse.ts';
 import { reportResult } from './report.ts';
@@ -14,7 +15,7 @@ import type { JobLock } from './watchedWorker.ts';
 
 /** Until the next run after an unexpected error, or when Redis cannot be reached. */
 const afterErrorMs = 5_000;
-/** A job on another instance's queue is not promoted when a gate opens, so it asks again after at most this time. */
+/** A job that waits alone for a gate is not promoted when the gate opens, so it asks again after at most this time. */
 const maxForeignWaitMs = 10_000;
 
 export async function processJob(
@@ -42,7 +43,7 @@ export async function processJob(
     result = afterError(deps, group, past, error);
     if (result.status === 'refused') await publishRefusal(deps, instance, job, result).catch(() => {});
   }
-  result = limitWait(result, instance);
+  result = await limitWait(deps, queue, instance, result);
   traceResult(job, { instance, group: group || null }, result);
   return await complete(queue, job, lock, result);
 }
@@ -56,7 +57,7 @@ function traceResult({ timestamp, processedOn = timestamp }: Job, about: Attribu
     span.event('delayed', { why: result.failure.code, wait_ms: result.ms });
   }
   if (result.status === 'gaveUp') span.fail(result.failure.code);
-  if (result.status === 'refused') span.fail(result.oneOff === undefined ? 'internal' : 'invalid_request');
+  if (result.status === 'refused') span.fail(result.message.startsWith('internal:') ? 'internal' : 'invalid_request');
 }
 
 async function runTask(
@@ -75,9 +76,20 @@ async function runTask(
   return result;
 }
 
-function limitWait(result: JobResult, instance: string): JobResult {
-  if (result.status !== 'wait' || result.deniedBy === undefined || result.deniedBy === instance) return result;
-  return { ...result, ms: Math.min(result.ms, maxForeignWaitMs) };
+/** A paused queue would hold back the one-offs on it whose groups have moved to another instance. */
+async function limitWait(
+  { store, callerOf }: JobDependencies,
+  queue: Queue,
+  instance: string,
+  result: JobResult,
+): Promise<JobResult> {
+  if (result.status !== 'wait' || result.deniedBy === undefined) return result;
+  const isForeign = result.deniedBy !== instance;
+  const mayHold = !isForeign && result.why === 'gate';
+  const isServed = (other: string) => callerOf(other) !== null;
+  if (!isForeign && !(mayHold && (await holdsOneOffOf(store, queue, instance, isServed)))) return result;
+  const { deniedBy: _, ...alone } = result;
+  return { ...alone, ms: Math.min(result.ms, maxForeignWaitMs) };
 }
 
 /** No file has the group, and no file has the instance that could still read its link. */

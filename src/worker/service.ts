@@ -147,7 +147,15 @@ async function applyEdit(parts: Parts, next: Config, before: Config): Promise<vo
     await pauses.reopen(instance.name);
     await promoteDelayed(parts, before, instance);
   }
+  // If that instance is paused, its queue holds one-offs that another instance serves from now on.
+  for (const name of instancesLeft(before, next)) await parts.queueOf(name).removeRateLimitKey();
   await scheduler.tickNow();
+}
+
+/** The instances from which a group has moved to another. */
+function instancesLeft(before: Config, { groupsById }: Config): ReadonlySet<string> {
+  const moved = before.groups.filter(({ id, instance }) => (groupsById.get(id)?.instance ?? instance) !== instance);
+  return new Set(moved.map(({ instance }) => instance));
 }
 
 /** Delayed jobs were scheduled under the old limit: they retry under the new one at once. */

@@ -83,6 +83,37 @@ verify: off`;
   expect(await redisTime(rig)).toBeLessThan(pausedUntil);
 });
 
+it('serves one-offs on the queue of a paused instance once their group has moved to another', async () => {
+  const both = (mover: string) => `
+instances: [{ name: bot, tokenEnv: TOKEN }, { name: bot2, tokenEnv: TOKEN }]
+defaults: { every: 1h, firstSeen: wait }
+groups:
+  - { id: vip, identifier: "${jids[0]}", instance: bot }
+  - { id: mover, identifier: "${jids[2]}", instance: ${mover} }
+verify: off`;
+  const rig = await makeRig({ yaml: both('bot') });
+  const service = await rig.start();
+  await rig.adopted('vip', 'mover');
+  rig.standIn.setConnection('bot', 'disconnected');
+  // The paused instance's own job is the first of the queue, and comes back there.
+  const own = rig.ask('bot', { group: 'vip' });
+  await until('the gate to close', () => rig.logged.some(({ event }) => event === 'gate.closed'));
+  const pausedUntil = Number(await rig.redis.hget(rig.keys.gate('bot'), 'until'));
+  const moved = Array.from({ length: 7 }, () => rig.ask('bot', { group: 'mover' }));
+  rig.edit(both('bot2'));
+  service.reload();
+  for (const one of await Promise.all(moved)) {
+    expect(one).toMatchObject({ group: 'mover', inviteCode: rig.standIn.codeOf(jids[2]!) });
+  }
+  expect(await redisTime(rig)).toBeLessThan(pausedUntil);
+  expect(rig.standIn.log.of({ endpoint: 'reset', instance: 'bot2' })).toHaveLength(1);
+  expect(rig.standIn.log.of({ endpoint: 'reset', instance: 'bot' })).toHaveLength(1);
+  rig.standIn.setConnection('bot', 'connected');
+  await rig.redis.hset(rig.keys.gate('bot'), 'until', 1);
+  await rig.queue('bot').promoteJobs();
+  expect(await own).toMatchObject({ status: 'rotated', group: 'vip' });
+});
+
 it('reads a token file again after a 401 before it closes the gate', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'invite-rotator-gates-'));
   onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
