@@ -100,8 +100,8 @@ export interface Config {
   /** Only groups that the file names by their JID. */
   readonly groupsByJid: ReadonlyMap<string, GroupConfig>;
   readonly retry: RetryConfig;
-  /** Null: verification is off. */
-  readonly verify: { readonly everyMs: number } | null;
+  /** Null: verification is off. `share`: of each token's limit, a fraction. */
+  readonly verify: { readonly everyMs: number; readonly share: number } | null;
   readonly results: { readonly queues: readonly string[] };
   readonly redis: RedisConfig;
   /** Where health, metrics and the status page are served; null: nowhere. */

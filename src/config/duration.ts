@@ -62,3 +62,21 @@ export function formatDurationUp(ms: number): string {
   const unit = (['d', 'h', 'm'] as const).find((name) => ms >= 10 * units[name]) ?? 's';
   return `${Math.ceil(ms / units[unit] - 1e-9)}${unit}`;
 }
+
+const largest = ['d', 'h', 'm', 's'] as const;
+
+/** In its two largest units, rounded up: 9000000 → `2h 30m`. */
+export function formatDurationLong(ms: number): string {
+  const i = Math.min(
+    Math.max(
+      largest.findIndex((unit) => ms >= units[unit]),
+      0,
+    ),
+    largest.length - 2,
+  );
+  const [large, small] = [units[largest[i] ?? 'm'], units[largest[i + 1] ?? 's']];
+  const total = Math.ceil(ms / small - 1e-9);
+  const [whole, rest] = [Math.floor((total * small) / large), total % (large / small)];
+  const parts = [`${whole}${largest[i]}`, `${rest}${largest[i + 1]}`].filter((part) => !part.startsWith('0'));
+  return parts.join(' ') || '0s';
+}

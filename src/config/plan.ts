@@ -6,8 +6,10 @@
 import { firstDue, nextDue } from '../schedule/schedule.ts';
 import type { Config, GroupConfig } from './config.ts';
 import { askedPerMinute, type Demand, demands } from './demand.ts';
+import { formatDurationLong } from './duration.ts';
 import { type Remark, remarksOf } from './remarks.ts';
 import { scheduleText } from './scheduleText.ts';
+import { verificationOf } from './verification.ts';
 
 export interface PlannedInstance {
   readonly instance: string;
@@ -22,6 +24,13 @@ export interface PlannedInstance {
   readonly sharesTokenWith: readonly string[];
   /** When a group of its token waits longest for the limit, if none was ever rotated; null if no group waits. */
   readonly busiestMoment: { readonly at: string; readonly due: number; readonly lastWaitsMs: number } | null;
+  /** How often links are read back: each group of its token once in `every`. Null: never. */
+  readonly verification: {
+    readonly every: string;
+    readonly everyMs: number;
+    readonly groups: number;
+    readonly readsPerMinute: number;
+  } | null;
   readonly next: readonly PlannedRotation[];
 }
 
@@ -74,6 +83,7 @@ export function makePlan(config: Config, nowMs: number): Plan {
         callsPerMinuteAllowed: token?.allowed ?? 0,
         sharesTokenWith: (token?.instances ?? []).filter((other) => other !== instance).map(({ name }) => name),
         busiestMoment: token?.busiest ? { ...token.busiest, at: new Date(token.busiest.at).toISOString() } : null,
+        verification: token === undefined ? null : plannedVerification(token, config.verify),
         next: enabled
           .map((group) => ({ group, at: firstDue(group.schedule, group.firstSeen, group.id, nowMs) }))
           .sort((a, b) => a.at - b.at)
@@ -88,6 +98,13 @@ export function makePlan(config: Config, nowMs: number): Plan {
     }),
     remarks: remarksOf(config, nowMs),
   };
+}
+
+function plannedVerification(token: Demand, verify: Config['verify']): PlannedInstance['verification'] {
+  const verification = verificationOf(token, verify);
+  if (verification === null) return null;
+  const { everyMs, groups, readsPerMinute } = verification;
+  return { every: formatDurationLong(everyMs), everyMs: Math.ceil(everyMs - 1e-6), groups, readsPerMinute };
 }
 
 function firstStartOf({ groups }: Config, tokens: readonly Demand[], nowMs: number): FirstStart {

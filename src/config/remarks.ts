@@ -9,8 +9,9 @@ import { dayMs, midnightOf, readingAt } from '../schedule/wallClock.ts';
 import { isOpen, isSkippedOn, type Window } from '../schedule/window.ts';
 import type { Config, GroupConfig } from './config.ts';
 import { type Demand, demands, formatRate } from './demand.ts';
-import { formatDuration, formatDurationUp } from './duration.ts';
+import { formatDuration, formatDurationLong, formatDurationUp } from './duration.ts';
 import { scheduleText, windowText } from './scheduleText.ts';
+import { verificationOf } from './verification.ts';
 
 export interface Remark {
   readonly about: 'groups' | 'instance' | 'include';
@@ -38,7 +39,7 @@ export function remarksOf(
     }
   }
   const onInstances = demands(config).flatMap((demand) => {
-    const messages = [...crowds(demand), ...verificationRemark(demand, config.verify?.everyMs ?? null)];
+    const messages = [...crowds(demand), ...verificationRemark(demand, config.verify)];
     const names = [demand.instances.map(({ name }) => name).join(', ')];
     return messages.map((message) => ({ about: 'instance', names, count: 1, message }) as const);
   });
@@ -144,14 +145,12 @@ function crowds({ instances, tightest, groups, allowed }: Demand): string[] {
   });
 }
 
-/** Links are read back with what rotations leave of the limit. */
-function verificationRemark({ groups, asked, allowed }: Demand, everyMs: number | null): string[] {
-  if (everyMs === null) return [];
-  const links = groups.filter(({ enabled }) => enabled).length;
-  const reads = (links * 60_000) / everyMs;
-  const left = Math.max(allowed - asked, 0);
-  if (reads <= left) return [];
+function verificationRemark(demand: Demand, verify: Config['verify']): string[] {
+  const verification = verificationOf(demand, verify);
+  if (!verification?.isStretched) return [];
+  const { groups, readsPerMinute, everyMs } = verification;
+  const named = groups === 1 ? '1 group' : `${groups} groups`;
   return [
-    `reading back ${links} links every ${formatDuration(everyMs)} needs ${formatRate(reads)} reads a minute, and rotations leave ${formatRate(left)}: links are read back less often`,
+    `verified every ${formatDurationLong(everyMs)}: ${named} at ${Number(readsPerMinute.toFixed(2))} reads a minute`,
   ];
 }

@@ -15,6 +15,7 @@ import {
   map,
   secretPath,
   section,
+  share,
   variableName,
 } from './values.ts';
 import { addressProblem, baseUrlProblem, withoutSlash } from './webAddress.ts';
@@ -95,8 +96,9 @@ export const retrySchema = checkKeys(
 
 export const verifySchema = map({
   every: duration(1_000, 365 * dayMs)
-    .prefault('1d')
-    .describe('How often each link is read back'),
+    .prefault('1h')
+    .describe('How often each link is read back; less often if the share allows fewer reads'),
+  share: share(0.1, 100).prefault('10%').describe("Of a token's limit, for reading links back"),
 });
 
 const queueName = z

@@ -24,6 +24,21 @@ export function duration(minMs: number, maxMs: number) {
     });
 }
 
+/** A share of a whole, such as `10%`; the result is a fraction. */
+export function share(minPercent: number, maxPercent: number) {
+  const expected = `expected a share from ${minPercent}% to ${maxPercent}%, such as 10%`;
+  const error = ({ input }: { readonly input?: unknown }) => `${expected}; found ${describeValue(input)}`;
+  return z
+    .string({ error })
+    .regex(/^\d{1,3}(\.\d{1,3})?%$/, { error })
+    .transform((text, context) => {
+      const percent = Number(text.slice(0, -1));
+      if (percent >= minPercent && percent <= maxPercent) return percent / 100;
+      context.issues.push({ code: 'custom', message: `${expected}; found ${text}`, input: text });
+      return z.NEVER;
+    });
+}
+
 export function integer(min: number, max: number) {
   const error = `expected a whole number from ${min} to ${max}`;
   // Not z.int(): zod skips all further checks of the file once it has seen a fraction.

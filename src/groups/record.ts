@@ -10,6 +10,7 @@
 import { z } from 'zod';
 import { linkReasons, requestInfo } from '../contract/event.ts';
 import type { RotationResult } from '../contract/request.ts';
+import { phaseOf } from '../schedule/schedule.ts';
 import { weekdays } from '../schedule/window.ts';
 
 const time = z.int().nonnegative();
@@ -247,11 +248,21 @@ export function nextDueAt(record: GroupRecord): number | null {
   return takesReads(record) ? record.readDueAt : null;
 }
 
-/** When the link is next verified, by the period in force. Null: never. */
+/** Of the period: a link that was just published is not read back before this part of it. */
+const earliestPart = 1 / 12;
+
+/**
+ * When the link is next verified, by the period in force. Null: never. A new link is verified at a phase of the period
+ * that depends on the group, so that groups that were read together are verified evenly over the period.
+ */
 export function verifyAt(record: GroupRecord): number | null {
+  const { jid, verifiedAt, rotatedAt } = record;
   const everyMs = record.entry?.verifyEveryMs ?? null;
-  if (everyMs === null || record.jid === null || record.adopt || !isScheduled(record)) return null;
-  return Math.max(record.verifiedAt ?? 0, record.rotatedAt ?? 0) + everyMs;
+  if (everyMs === null || jid === null || record.adopt || !isScheduled(record)) return null;
+  const seenAt = Math.max(verifiedAt ?? 0, rotatedAt ?? 0);
+  const isNewLink = (verifiedAt ?? 0) <= (rotatedAt ?? 0);
+  const part = isNewLink ? earliestPart + (1 - earliestPart) * phaseOf(jid) : 1;
+  return seenAt + Math.floor(everyMs * part);
 }
 
 /** For this long, an uncertain group is left to the job that made it uncertain. */

@@ -54,6 +54,6 @@ export function meanPeriodMs(schedule: Schedule): number {
 }
 
 /** A number in [0, 1) that is the same for an id on every machine. */
-function phaseOf(id: string): number {
+export function phaseOf(id: string): number {
   return createHash('sha256').update(id).digest().readUInt32BE(0) / 2 ** 32;
 }

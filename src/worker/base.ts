@@ -62,10 +62,11 @@ export function createBase(options: BaseOptions) {
 
 /** Calls to RyzeAPI with the settings of the file in force. */
 function createApi({ log, observer, ...db }: Database & { log: Logger; observer: Observer }, initial: Config) {
-  const open = ({ api }: Config) => ({
+  const open = ({ api, verify }: Config) => ({
     ryze: observeClient(createRyzeClient(api), observer),
     budget: createBudget(db, {
       callTimeoutMs: api.timeoutMs,
+      ...(verify !== null && { verifyShare: verify.share }),
       onDenied: (instance, why) =>
         log.trace({ event: 'budget.denied', instance, why }, `${instance}: no slot (${why})`),
     }),

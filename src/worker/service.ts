@@ -139,7 +139,8 @@ async function publishAll({ redis, keys, outbox }: Parts): Promise<void> {
 /** Changes everything that runs to an edited configuration. May be repeated after a failure. */
 async function applyEdit(parts: Parts, next: Config, before: Config): Promise<void> {
   const { api, registration, leftovers, sharing, pauses, scheduler } = parts;
-  if (!isDeepStrictEqual(next.api, before.api)) api.use(next);
+  const callsBy = ({ api: calls, verify }: Config) => [calls, verify?.share];
+  if (!isDeepStrictEqual(callsBy(next), callsBy(before))) api.use(next);
   await registration.register();
   await leftovers.announce();
   sharing.apply();

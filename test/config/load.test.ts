@@ -240,6 +240,16 @@ describe('a bad file is reported', () => {
     ['retries that shrink', `${head}retry: { baseDelay: 10m }\n`, ['3:8 retry: "baseDelay" is longer than "maxDelay"']],
     ['verify: on', `${head}verify: on\n`, ['3:9 verify: expected "off" or a map; found "on"']],
     [
+      'a share without a percent sign',
+      `${head}verify: { share: 0.1 }\n`,
+      ['3:18 verify.share: expected a share from 0.1% to 100%, such as 10%; found 0.1'],
+    ],
+    [
+      'a share of more than all',
+      `${head}verify: { share: 101% }\n`,
+      ['3:18 verify.share: expected a share from 0.1% to 100%, such as 10%; found 101%'],
+    ],
+    [
       'an unknown key of verify',
       `${head}verify: { evry: 1d }\n`,
       ['3:11 verify.evry: unknown key "evry"; did you mean "every"?'],
@@ -337,7 +347,7 @@ describe('a good file', () => {
       groupsById: new Map([['vip', group]]),
       groupsByJid: new Map([['120363406289005073@g.us', group]]),
       retry: { attempts: 6, baseDelayMs: 2_000, maxDelayMs: 300_000 },
-      verify: { everyMs: 86_400_000 },
+      verify: { everyMs: 3_600_000, share: 0.1 },
       results: { queues: ['invite-links'] },
       redis: { prefix: 'bull', servers: null },
       ops: { host: '127.0.0.1', port: 9400 },

@@ -42,7 +42,7 @@ it('describes what the first start does to the links in use', () => {
 });
 
 it('lists the groups of each instance, the calls they need and the calls allowed', () => {
-  const figures = plan().instances.map(({ next: _, ...rest }) => rest);
+  const figures = plan().instances.map(({ next: _, verification: __, ...rest }) => rest);
   const asked = 0.1 + 3 / 1440 + 1 / 360 + 1 / 10_080 - 1 / 1440 + 1 / 43_200;
   expect(figures).toEqual([
     {
@@ -95,4 +95,21 @@ it('lists the next five rotations of the first start, with time and reason', () 
       why: 'next time of its cron',
     },
   ]);
+});
+
+it('says how often the links of each instance are verified', () => {
+  const of = (count: number, more = '') => {
+    const groups = Array.from({ length: count }, (_, i) => `{ id: g${i}, identifier: CODE${10_000 + i} }`);
+    const loaded = parseConfig(
+      `instances: [{ name: a, tokenEnv: T }]\ndefaults: { every: 7d }\ngroups: [${groups.join(', ')}]\n${more}`,
+      '/f.yaml',
+    );
+    if (!loaded.ok) throw new Error('the file is broken');
+    return makePlan(loaded.config, nowMs).instances[0]?.verification;
+  };
+  expect(of(60)).toEqual({ every: '1h', everyMs: 3_600_000, groups: 60, readsPerMinute: 1 });
+  expect(of(1_500)).toEqual({ every: '2h 30m', everyMs: 9_000_000, groups: 1_500, readsPerMinute: 10 });
+  expect(of(1_500, 'verify: { share: 50% }')).toMatchObject({ every: '1h' });
+  expect(of(60, 'verify: { every: 1d }')).toMatchObject({ every: '1d' });
+  expect(of(60, 'verify: off')).toBeNull();
 });

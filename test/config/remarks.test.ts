@@ -119,7 +119,12 @@ describe('a whole file', () => {
     })) as GroupConfig[];
   const remarks = (of: GroupConfig[], { paceMs = 0, verifyMs = 86_400_000 } = {}) =>
     remarksOf(
-      { included: [], instances: [{ ...instance, paceMs }], groups: of, verify: { everyMs: verifyMs } } as never,
+      {
+        included: [],
+        instances: [{ ...instance, paceMs }],
+        groups: of,
+        verify: { everyMs: verifyMs, share: 0.1 },
+      } as never,
       nowMs,
     );
 
@@ -148,9 +153,15 @@ describe('a whole file', () => {
     );
     expect(remarks(groups(300, every(24)))).toEqual([]);
   });
-  it('says if rotations leave too little for reading links back', () => {
-    expect(remarks(groups(300, every(24)), { verifyMs: 60_000 })[0]?.message).toBe(
-      'reading back 300 links every 1m needs 300.0 reads a minute, and rotations leave 89.8: links are read back less often',
+  it('says how often links are verified if the share of the limit allows less than the file asks for', () => {
+    const hour = { verifyMs: 3_600_000 };
+    expect(remarks(groups(600, every(24)), hour)).toEqual([]);
+    expect(remarks(groups(1_500, every(24)), hour)[0]?.message).toBe(
+      'verified every 2h 30m: 1500 groups at 10 reads a minute',
+    );
+    // Rotations leave less than the share.
+    expect(remarks(groups(5_300, every(1)), hour)[0]?.message).toBe(
+      'verified every 2d 5h: 5300 groups at 1.67 reads a minute',
     );
   });
 });

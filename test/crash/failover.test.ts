@@ -23,7 +23,10 @@ import { makeRig, noProxy, type Place } from './rig.ts';
 async function survive(group: RedisGroup, place: Place): Promise<void> {
   place.redis.on('error', () => {});
   onTestFinished(() => place.redis.disconnect());
-  const rig = await makeRig(place, noProxy, { verify: '{ every: 2s }', latency: { minMs: 20, maxMs: 100 } });
+  const rig = await makeRig(place, noProxy, {
+    verify: '{ every: 2s, share: 100% }',
+    latency: { minMs: 20, maxMs: 100 },
+  });
   const [one, other] = [rig.start(), rig.start()];
   await Promise.all([logged(one, 'started'), logged(other, 'started')]);
   expect(await rig.rotate('g0')).toBe('completed');

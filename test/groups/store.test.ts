@@ -11,7 +11,7 @@ const registered: GroupRecord = {
   ...settled,
   entry: { ...entry, queues: ['invite-links', 'mirror'], verifyEveryMs: 100 },
   dueAt: 500,
-  rotatedAt: 600,
+  rotatedAt: 500,
   verifiedAt: 600,
 };
 

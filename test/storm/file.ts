@@ -68,7 +68,7 @@ export function toYaml({ slots, entries }: FileModel, baseUrl: string, verify: b
   return `api: { baseUrl: "${baseUrl}", timeout: ${timeoutMs}ms, settleTime: ${settleMs}ms }
 defaults: { firstSeen: rotate }
 retry: { attempts: 6, baseDelay: 100ms, maxDelay: 2s }
-verify: ${verify ? `{ every: ${verifyMs}ms }` : 'off'}
+verify: ${verify ? `{ every: ${verifyMs}ms, share: 100% }` : 'off'}
 results: { queues: [${queues.join(', ')}] }
 ops: { port: 0 }
 instances:\n${instances.join('\n')}
