@@ -8,6 +8,7 @@ import { ConfigError } from './config/problems.ts';
 import { redactSecrets } from './log.ts';
 import { RedisSettingsError, RedisStartError, refusalOf, refusalReasons } from './redis/errors.ts';
 import { ProxySettingsError } from './ryze/proxies.ts';
+import { withSourceLines } from './sourceLines.ts';
 import { version } from './version.ts';
 
 /** Set by the command that ran. */
@@ -172,7 +173,7 @@ function explain(error: unknown): number {
   if (error instanceof Interrupted) return fail(error.message, signalCodes[error.signal]);
   if (error instanceof RedisStartError) return fail(error.message, 1);
   if (error instanceof Error && error.name === 'ReplyError') return fail(replyText(error), 1);
-  return fail(error instanceof Error ? (error.stack ?? error.message) : String(error), 1);
+  return fail(error instanceof Error ? withSourceLines(error.stack ?? error.message) : String(error), 1);
 }
 
 /** Commander reports help as an error too, after printing it. */

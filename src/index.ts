@@ -1,5 +1,6 @@
 /** The library: a client that requests rotations, and a consumer of links. */
 
+export type { RetryOptions } from './client/backOff.ts';
 export {
   type CallOptions,
   type CurrentLink,
@@ -11,7 +12,6 @@ export {
   type RotationClientOptions,
 } from './client/client.ts';
 export { type ConsumeLinksOptions, consumeLinks, type LinkConsumer } from './client/consumer.ts';
-export type { RetryOptions } from './client/delivery.ts';
 export { RotationError, type RotationErrorCode } from './client/error.ts';
 export { type ErrorCode, errorCodes } from './contract/errorCodes.ts';
 export {

@@ -8,6 +8,7 @@ import { fstatSync, writeSync } from 'node:fs';
 import { Writable } from 'node:stream';
 import type { Logger } from 'pino';
 import { pino, pinoPretty } from './packages.ts';
+import { withSourceLines } from './sourceLines.ts';
 
 export type { Logger } from 'pino';
 
@@ -49,7 +50,7 @@ export function redactCodes(text: string, codes: readonly string[]): string {
 function errorForLog(error: unknown): unknown {
   if (!(error instanceof Error)) return error;
   const { type, message, stack } = pino().stdSerializers.err(error);
-  return { type, message, stack };
+  return { type, message, stack: withSourceLines(stack) };
 }
 
 interface LogOptions {

@@ -2,7 +2,7 @@
  * The library's client, for programs that request rotations. It needs no configuration file: the running worker has
  * registered which instance serves which group.
  */
-import type { RotationResult } from '../contract/request.ts';
+import type { RequestFields, RotationResult } from '../contract/request.ts';
 import { codeIn } from '../groups/jids.ts';
 import { isScheduled, knownLink } from '../groups/record.ts';
 import { replacedFields } from '../groups/revisions.ts';
@@ -12,7 +12,7 @@ import { createDatabase } from '../redis/database.ts';
 import { flushTraces } from '../tracing/spans.ts';
 import { createCalls, retryTransient, untilReady } from './calls.ts';
 import { RotationError } from './error.ts';
-import { createRequester, type OneOff, type RequestFields, type Target } from './requests.ts';
+import { createRequester, type OneOff, type Target } from './requests.ts';
 import { unknownGroup } from './unknownGroup.ts';
 
 export interface RotationClientOptions {

@@ -12,7 +12,8 @@ import { type Connection, openDedicated } from '../redis/connectionOptions.ts';
 import { createDatabase } from '../redis/database.ts';
 import { withoutCommand } from '../redis/errors.ts';
 import { flushTraces, inSpan } from '../tracing/spans.ts';
-import { createBackOff, createDelivery, type RetryOptions } from './delivery.ts';
+import { createBackOff, type RetryOptions } from './backOff.ts';
+import { createDelivery } from './delivery.ts';
 import { retryFailedEvents, startEventWorker } from './eventWorker.ts';
 
 export interface ConsumeLinksOptions {

@@ -11,6 +11,7 @@ import { createJobWaiter, type JobWaiter, NoResultError } from '../bullmq/wait.t
 import { rotationsQueue } from '../contract/queueNames.ts';
 import {
   identityOf,
+  type RequestFields,
   type RotationRequest,
   type RotationResult,
   requestJob,
@@ -43,9 +44,6 @@ export interface Target {
 
 /** The id of a group that is not known until its link has been looked up. */
 const unknownId = 'unknown';
-
-/** What a caller may say about its request. */
-export type RequestFields = Pick<RotationRequest, 'reason' | 'requestId' | 'requestedBy'>;
 
 export interface OneOff extends Target {
   readonly jobId: string;

@@ -12,6 +12,7 @@ import { registerSecret } from '../log.ts';
 import { createRyzeClient, type RyzeLists } from '../ryze/client.ts';
 import { isFailure } from '../ryze/outcome.ts';
 import { failureText } from '../ryze/policy.ts';
+import { packageFolder } from '../version.ts';
 import { CommandError, type CommonOptions, configFile } from './context.ts';
 import { print } from './output.ts';
 
@@ -123,7 +124,7 @@ async function write(file: string, text: string): Promise<void> {
 
 /** The schema that this package contains, as seen from the file. */
 function schemaFrom(file: string): string {
-  const schema = fileURLToPath(new URL('../../config/rotation.schema.json', import.meta.url));
+  const schema = fileURLToPath(new URL('config/rotation.schema.json', packageFolder));
   const path = relative(dirname(file), schema).split(sep).join('/');
   return encodeURI(path.startsWith('.') ? path : `./${path}`);
 }

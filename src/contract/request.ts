@@ -38,6 +38,9 @@ export const rotationRequest = z.object({
 });
 export type RotationRequest = z.infer<typeof rotationRequest>;
 
+/** What a caller may say about its request. */
+export type RequestFields = Pick<RotationRequest, 'reason' | 'requestId' | 'requestedBy'>;
+
 /** Identifies a one-off. `run`: how often a job with this id has ended before, since job ids may be reused. */
 export function identityOf(job: { queue: string; jobId: string | undefined; timestamp: number; run: number }): string {
   return [job.queue, job.jobId, job.timestamp, job.run].join(':');

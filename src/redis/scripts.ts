@@ -14,9 +14,9 @@ export interface Script {
   readonly sha: string;
 }
 
-/** Reads `name.lua` from the folder of the calling module. */
-export function loadScript(name: string, moduleUrl: string): Script {
-  const lua = readFileSync(new URL(`./${name}.lua`, moduleUrl), 'utf8');
+/** `source`: the URL of the calling module, beside which `name.lua` is. The build puts the script's text in its place. */
+export function loadScript(name: string, source: string): Script {
+  const lua = source.startsWith('file:') ? readFileSync(new URL(`./${name}.lua`, source), 'utf8') : source;
   return { name, lua, sha: createHash('sha1').update(lua).digest('hex') };
 }
 

@@ -13,8 +13,8 @@ import { makeCliRig } from '../support/cliRig.ts';
 import { ownServer } from '../support/ownServer.ts';
 import { until } from '../support/until.ts';
 
-/** The built modules. */
-const commands = new URL('../../dist/commands', import.meta.url).href;
+/** The compiled modules. */
+const commands = new URL('../../dist-dev/src/commands', import.meta.url).href;
 /** Less than any time limit of the program. */
 const promptlyMs = 8_000;
 

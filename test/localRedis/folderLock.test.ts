@@ -37,7 +37,7 @@ it.each([
 /** Takes and releases the lock repeatedly, creates a folder while it has the lock, and exits with the lock taken. */
 const contender = `
   import { mkdirSync, rmdirSync } from 'node:fs';
-  import { lockFolder } from ${JSON.stringify(new URL('../../dist/localRedis/folderLock.js', import.meta.url).href)};
+  import { lockFolder } from ${JSON.stringify(new URL('../../dist-dev/src/localRedis/folderLock.js', import.meta.url).href)};
   const [folder, room] = process.argv.slice(1);
   let held = 0;
   const until = Date.now() + 400;

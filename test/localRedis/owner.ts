@@ -1,10 +1,10 @@
-/** A process that owns an embedded Redis, as `start` does, for tests that kill it. It runs the built program. */
+/** A process that owns an embedded Redis, as `start` does, for tests that kill it. It runs the compiled modules. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { onTestFinished } from 'vitest';
 import type { EmbeddedRedis } from '../../src/localRedis/embedded.ts';
 
-const built = new URL('../../dist/localRedis/embedded.js', import.meta.url).href;
+const built = new URL('../../dist-dev/src/localRedis/embedded.js', import.meta.url).href;
 
 /** Prints the result of starting as one line of JSON; stops on SIGTERM, and when its parent has gone. */
 const script = `

@@ -1,13 +1,14 @@
 /**
- * The built program with one rule removed, to test the checker. Only rules whose absence every storm shows: those that
+ * The program built with one rule removed, to test the checker. Only rules whose absence every storm shows: those that
  * need an unlucky moment, such as the fence, are proven by the exploration.
  */
+import { execFileSync } from 'node:child_process';
 import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 interface Breakage {
   readonly file: string;
-  /** A text of the built file, and its replacement. */
+  /** A text of the source, and its replacement. */
   readonly from: string;
   readonly to: string;
 }
@@ -15,7 +16,7 @@ interface Breakage {
 export const breakages: Readonly<Record<string, readonly Breakage[]>> = {
   'publish before commit': [
     {
-      file: 'rotation/call.js',
+      file: 'rotation/call.ts',
       from: 'const { record, events, fenced, repeated } = await endAttempt(deps, target, attempt, outcome);',
       to: `{
         const { record: seen, nowMs } = await deps.store.load(recordId);
@@ -28,7 +29,7 @@ export const breakages: Readonly<Record<string, readonly Breakage[]>> = {
     const { record, events, fenced, repeated } = await endAttempt(deps, target, attempt, outcome);`,
     },
   ],
-  'no read-back': [{ file: 'rotation/decide.js', from: "return { do: 'readBack' };", to: "return { do: 'reset' };" }],
+  'no read-back': [{ file: 'rotation/decide.ts', from: "return { do: 'readBack' };", to: "return { do: 'reset' };" }],
   'slot freed early': [
     {
       file: 'budget/settle.lua',
@@ -39,9 +40,9 @@ export const breakages: Readonly<Record<string, readonly Breakage[]>> = {
   ],
   // As in earlier versions: only the job that started a call settles it, and not if its group was edited meanwhile.
   'no settler': [
-    { file: 'planner/settler.js', from: 'let released = 0;', to: 'return 0; let released;' },
+    { file: 'planner/settler.ts', from: 'let released = 0;', to: 'return 0; let released;' },
     {
-      file: 'rotation/decide.js',
+      file: 'rotation/decide.ts',
       from: '// First of all: no work is obsolete while something is unsettled.',
       to: `if (work.kind === 'scheduled' && (!isScheduled(record) || record.dueAt !== work.dueAt))
         return { do: 'finish', as: 'obsolete' };`,
@@ -49,20 +50,25 @@ export const breakages: Readonly<Record<string, readonly Breakage[]>> = {
   ],
 };
 
-export function breakProgram(built: string, name: string): { cli: string; remove: () => void } {
+/** `root`: the folder of the package. */
+export function breakProgram(root: string, name: string): { cli: string; remove: () => void } {
   const breakage = breakages[name];
   if (breakage === undefined)
     throw new Error(`--broken: "${name}" is not one of ${Object.keys(breakages).join(', ')}, all`);
-  // Beside the original, so that it resolves the same modules.
-  const root = join(built, '..');
+  // Inside the package, so that it resolves the same modules.
   const folder = mkdtempSync(join(root, 'dist-broken-'));
-  cpSync(built, join(folder, 'dist'), { recursive: true });
+  cpSync(join(root, 'src'), join(folder, 'src'), { recursive: true });
   symlinkSync(join(root, 'package.json'), join(folder, 'package.json'));
   for (const { file, from, to } of breakage) {
-    const path = join(folder, 'dist', file);
+    const path = join(folder, 'src', file);
     const text = readFileSync(path, 'utf8');
     if (!text.includes(from)) throw new Error(`${file} does not say any more: ${from}`);
     writeFileSync(path, text.replace(from, to));
   }
+  const rolldown = join(root, 'node_modules/rolldown/bin/cli.mjs');
+  execFileSync(process.execPath, [rolldown, '-c', join(root, 'rolldown.config.js'), '--log-level', 'warn'], {
+    cwd: folder,
+    stdio: 'inherit',
+  });
   return { cli: join(folder, 'dist', 'cli.js'), remove: () => rmSync(folder, { recursive: true, force: true }) };
 }

@@ -27,14 +27,14 @@ const seed = values.seed === undefined ? Math.floor(Math.random() * 2 ** 31) : N
 if (!['on', 'off', undefined].includes(values.verify)) throw new Error(`--verify: "${values.verify}" is not on or off`);
 const verify = values.verify === undefined ? seed % 2 === 0 : values.verify === 'on';
 const about = `seed ${seed}, verify ${verify ? 'on' : 'off'}`;
-const built = fileURLToPath(new URL('../../../dist/', import.meta.url));
+const root = fileURLToPath(new URL('../../../', import.meta.url));
 
 process.exit(values.broken === undefined ? await runOnce() : await runBroken(values.broken));
 
 async function runOnce(): Promise<number> {
   console.log(`${about}, for ${values.for}`);
   const result = await storm({
-    cli: `${built}cli.js`,
+    cli: `${root}dist/cli.js`,
     seed,
     forMs: forMs ?? 0,
     verify,
@@ -49,7 +49,7 @@ async function runBroken(which: string): Promise<number> {
   const names = which === 'all' ? Object.keys(breakages) : [which];
   let missed = 0;
   for (const name of names) {
-    const { cli, remove } = breakProgram(built, name);
+    const { cli, remove } = breakProgram(root, name);
     try {
       const { findings } = await storm({
         cli,

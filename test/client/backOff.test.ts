@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { createBackOff } from '../../src/client/delivery.ts';
+import { createBackOff } from '../../src/client/backOff.ts';
 
 it('doubles up to its cap, with jitter down to half, and starts over after a success', () => {
   const longest = createBackOff({ baseDelayMs: 100, maxDelayMs: 1_000 }, () => 0);
