@@ -10,7 +10,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { type Database, redisTime } from '../redis/database.ts';
 import { isJid } from '../ryze/identifier.ts';
-import { eachInSlices, filterInSlices } from '../slices.ts';
+import { eachInSlices, filterInSlices, mapInSlices } from '../slices.ts';
 import { asDuplicate, asReplaced, type DesiredGroup, startedOver, withEntry, withoutEntry } from './entries.ts';
 import type { FileRank, WorkerFiles } from './files.ts';
 import { ownerOf, resolveIdentifiers } from './jids.ts';
@@ -36,6 +36,9 @@ export interface RegistryDependencies extends Database {
   readonly files: Pick<WorkerFiles, 'idsIn'>;
 }
 
+/** Registrations written at once. */
+const atOnce = 500;
+
 /** By group id. Null: not readable by this version. */
 type Registrations = ReadonlyMap<string, Registration | null>;
 
@@ -52,7 +55,7 @@ export async function syncRegistry(
     const known = before.get(entry.group);
     return isProtected(known, rank) && known?.duplicateOf === null;
   };
-  const work = different.filter((group) => !isOutdated(group));
+  const work = await filterInSlices(different, (group) => !isOutdated(group));
   const jids = await resolveIdentifiers(
     deps,
     work.map(({ entry }) => entry.identifier),
@@ -64,29 +67,27 @@ export async function syncRegistry(
     if (failure instanceof RecordError) throw failure;
   }
 
-  const repointed = new Set(work.filter((group) => isRepointed(group, before, jids)).map(({ entry }) => entry.group));
+  const repointed = new Set(
+    (await filterInSlices(work, (group) => isRepointed(group, before, jids))).map(({ entry }) => entry.group),
+  );
   const duplicates: { group: string; owner: string }[] = [];
   const unreadable: { group: string; reason: string }[] = [];
-  const owners = await store.editAll(
-    work.map((one) => registering(one, { jid: jids.get(one.entry.identifier) ?? null, repointed, rank })),
+  const plans = await mapInSlices(work, (one) =>
+    registering(one, { jid: jids.get(one.entry.identifier) ?? null, repointed, rank }),
   );
-  for (const [i, { entry }] of work.entries()) {
-    const owner = owners[i] ?? null;
-    if (owner instanceof RecordError) unreadable.push({ group: entry.group, reason: owner.message });
-    else if (owner !== null) duplicates.push({ group: entry.group, owner });
-  }
-
-  const isNew = (id: string) => before.get(id)?.removedAt !== null;
-  const written = work.map(({ entry }) => entry.group);
-  return {
-    added: written.filter(isNew),
-    changed: written.filter((id) => !isNew(id) && before.get(id)?.duplicateOf === null),
-    removed,
-    duplicates: duplicates.filter(({ group, owner }) => before.get(group)?.duplicateOf !== owner),
-    unreadable,
-    kept,
-    outdated: different.filter(isOutdated).map(({ entry }) => entry.group),
-  };
+  const owners = await store.editAll(plans);
+  const added: string[] = [];
+  const changed: string[] = [];
+  await eachInSlices(work.entries(), ([i, { entry }]) => {
+    const { group } = entry;
+    const [owner, known] = [owners[i] ?? null, before.get(group)];
+    if (owner instanceof RecordError) unreadable.push({ group, reason: owner.message });
+    else if (owner !== null && known?.duplicateOf !== owner) duplicates.push({ group, owner });
+    if (known?.removedAt !== null) added.push(group);
+    else if (known.duplicateOf === null) changed.push(group);
+  });
+  const outdated = (await filterInSlices(different, isOutdated)).map(({ entry }) => entry.group);
+  return { added, changed, removed, duplicates, unreadable, kept, outdated };
 }
 
 /** Marks the groups whose records are gone, so that `syncRegistry` registers them again. Returns their ids. */
@@ -95,28 +96,30 @@ export async function markLost(
   recordIds: readonly string[],
 ): Promise<string[]> {
   const lost = new Set(recordIds);
-  const marked: Record<string, string> = {};
-  for (const [id, known] of await store.registrations()) {
-    if (known === null || known.removedAt !== null || !lost.has(known.recordId)) continue;
-    marked[id] = JSON.stringify({ ...known, evicted: true });
+  const marked: [id: string, registration: string][] = [];
+  await eachInSlices(await store.registrations(), ([id, known]) => {
+    if (known === null || known.removedAt !== null || !lost.has(known.recordId)) return;
+    marked.push([id, JSON.stringify({ ...known, evicted: true })]);
+  });
+  for (let from = 0; from < marked.length; from += atOnce) {
+    await redis.hset(keys.registered, ...marked.slice(from, from + atOnce).flat());
   }
-  const ids = Object.keys(marked);
-  if (ids.length > 0) await redis.hset(keys.registered, marked);
-  return ids;
+  return marked.map(([id]) => id);
 }
 
 /** Forgets those that left the files long ago, and returns the others. */
 async function readRegistrations(deps: RegistryDependencies): Promise<Registrations> {
   const { store } = deps;
   const oldestMs = (await redisTime(deps)) - historyMs;
-  const all = new Map(await store.registrations());
+  const all = await store.registrations();
   const forgotten: string[] = [];
   await eachInSlices(all, ([id, known]) => {
     if (known?.removedAt != null && known.removedAt < oldestMs) forgotten.push(id);
   });
+  if (forgotten.length === 0) return all;
   await store.forget(forgotten);
-  for (const id of forgotten) all.delete(id);
-  return all;
+  const old = new Set(forgotten);
+  return new Map([...all].filter(([id]) => !old.has(id)));
 }
 
 /** Of the registered groups that this file lacks: those to remove, and those that another worker's file keeps. */
@@ -125,8 +128,12 @@ async function splitMissing(
   before: Registrations,
   { desired, jids, rank }: { desired: readonly DesiredGroup[]; jids: ReadonlyMap<string, string>; rank: FileRank },
 ): Promise<{ removed: string[]; kept: string[] }> {
-  const ids = new Set(desired.map(({ entry }) => entry.group));
-  const missing = [...before].filter(([id, known]) => !ids.has(id) && known?.removedAt == null).map(([id]) => id);
+  const ids = new Set<string>();
+  await eachInSlices(desired, ({ entry }) => ids.add(entry.group));
+  const missing: string[] = [];
+  await eachInSlices(before, ([id, known]) => {
+    if (!ids.has(id) && known?.removedAt == null) missing.push(id);
+  });
   const elsewhere = await files.idsIn(rank.others, missing);
   // The old id of a renamed group is removed at once, even if another worker's file has it: the WhatsApp group stays.
   const claimed = new Set(jids.values());
