@@ -40,6 +40,17 @@ const answers: Readonly<Record<string, Answer>> = {
     blindResets: 2,
   },
   '404 in other words': { fault: answer(404, envelope('item-not-found'), 0), resets: 1, blindResets: 2 },
+  '404 that begins like a refusal': {
+    fault: answer(404, envelope('Group not found: info query timed out'), 0),
+    resets: 1,
+    blindResets: 2,
+  },
+  '403 that ends like one, and a late effect': {
+    fault: answer(403, envelope('no response in time (must be admin)'), 700),
+    resets: 1,
+    blindResets: 2,
+  },
+  'a code that is a word': { fault: answer(200, { inviteCode: 'Unknown' }, 0), resets: 1, blindResets: 2 },
   '408': { fault: answer(408, envelope('Request Timeout'), 0), resets: 1, blindResets: 2 },
   '408, and no effect': { fault: answer(408, envelope('Request Timeout'), null), resets: 2 },
   '409': { fault: answer(409, envelope('conflict'), 0), resets: 1, blindResets: 2 },
@@ -64,7 +75,10 @@ it.each(states)('ends with the live link of a group that is %s', { timeout: 120_
   const code = (n: number) => `CODE${String(n).padStart(5, '0')}abcdefghijklm`;
   const world = cases.map((_, n) => ({ jid: jids[n]!, ...(state === 'by code' ? { code: code(n) } : {}) }));
   const entries = cases.map((_, n) => `{ id: g${n}, identifier: "${state === 'by code' ? code(n) : jids[n]}" }`);
-  const { rig } = await started(file('{ name: bot, tokenEnv: TOKEN, concurrency: 20 }', ...entries), { groups: world });
+  // More calls than the default limit allows in a minute.
+  const bot = '{ name: bot, tokenEnv: TOKEN, concurrency: 20, rateLimit: { max: 1000, per: 1m } }';
+  const limit = { limit: 1_000, perMs: 60_000 };
+  const { rig } = await started(file(bot, ...entries), { groups: world, limit });
   const hide = (n: number) => (rig.standIn.group(jids[n]!).link = 'empty');
   if (state === 'not shown') for (const n of cases.keys()) hide(n);
   await Promise.all(
@@ -101,6 +115,21 @@ it.each(states)('ends with the live link of a group that is %s', { timeout: 120_
       ).toEqual([]);
     }),
   );
+  if (state === 'not shown') return;
+  await until('every call to be settled', async () => (await rig.redis.zcard(rig.keys.unsettled)) === 0);
+});
+
+it.each([1, 10, 50])('recognizes the code of %i revisions before in the answer to a reset', async (ago) => {
+  const { rig } = await started(file('{ name: bot, tokenEnv: TOKEN }', `{ id: vip, identifier: "${jids[0]}" }`));
+  await rig.adopted('vip');
+  const replacedCodes = Array.from({ length: 50 }, (_, i) => `Old${String(i + 1).padStart(2, '0')}efghijklmnopqrstu`);
+  await rig.change('vip', { replacedCodes });
+  const old = { success: true, groupJid: jids[0], inviteCode: replacedCodes[ago - 1] };
+  rig.standIn.faults.next(answer(200, old, 0), { endpoint: 'reset' });
+  const live = { status: 'recovered', inviteCode: expect.not.stringContaining('Old') };
+  expect(await rig.ask('bot', { group: 'vip' })).toMatchObject(live);
+  expect((await rig.later('vip')).inviteCode).toBe(rig.standIn.codeOf(jids[0]!));
+  expect(rig.standIn.log.of({ endpoint: 'reset' })).toHaveLength(1);
 });
 
 it('reports at once, without a second call, that the API does not implement a call', async () => {
