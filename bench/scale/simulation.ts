@@ -40,6 +40,7 @@ export const revisions = 50;
 /** A history of 50 links takes 50 commits of each group. */
 export const maxWithHistory = 1_000;
 const runs = 20;
+const warmUps = 5;
 
 export async function simulate(groups: number, say: (what: string) => void): Promise<Simulation> {
   const folder = mkdtempSync(join(tmpdir(), 'invite-rotator-bench-'));
@@ -68,7 +69,10 @@ export async function simulate(groups: number, say: (what: string) => void): Pro
     say('measuring');
     const kinds = await memoryByKind(redis, 'bull');
     const budget = createBudget(db, { callTimeoutMs: config.api.timeoutMs });
-    const idle = await repeated(redis, runs, () => tick({ ...db, store, budget, config, tokenOf, queueOf }));
+    const run = () => tick({ ...db, store, budget, config, tokenOf, queueOf });
+    // The first ticks learn which instances have nothing to do.
+    for (let i = 0; i < warmUps; i++) await run();
+    const idle = await repeated(redis, runs, run);
     const nowMs = await redisTime(db);
     const counts = await repeated(redis, runs, () => countGroups(db, names, nowMs));
     let next = 0;
