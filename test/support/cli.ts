@@ -25,9 +25,19 @@ export interface RunOptions {
   readonly stdin?: 'ignore' | 'pipe';
 }
 
-export function run(args: readonly string[], { env = {}, cwd, stdout, stdin = 'ignore' }: RunOptions = {}): Run {
+export function run(args: readonly string[], options: RunOptions = {}): Run {
+  return runNode([cli, ...args], options);
+}
+
+/** A program that uses the built library, as an ES module. It finds the packages of this repository. */
+export function runProgram(code: string, options: RunOptions = {}): Run {
+  const cwd = fileURLToPath(new URL('../../', import.meta.url));
+  return runNode(['--input-type=module', '--eval', code], { cwd, ...options });
+}
+
+function runNode(args: readonly string[], { env = {}, cwd, stdout, stdin = 'ignore' }: RunOptions): Run {
   const { REDIS_URL: _, ROTATOR_CONFIG: __, ...inherited } = process.env;
-  const child = spawn(process.execPath, [cli, ...args], {
+  const child = spawn(process.execPath, args, {
     env: { ...inherited, LOG_LEVEL: 'info', ...env },
     stdio: [stdin, stdout ?? 'pipe', 'pipe'],
     ...(cwd === undefined ? {} : { cwd }),

@@ -1,10 +1,8 @@
 /** Traces of the built program, as a collector gets them. */
 import { Queue } from 'bullmq';
 import { expect, inject, it, onTestFinished } from 'vitest';
-import { createRotationClient } from '../../src/client/client.ts';
-import { consumeLinks } from '../../src/client/consumer.ts';
 import { rotationsQueue } from '../../src/contract/queueNames.ts';
-import { logged, run } from '../support/cli.ts';
+import { logged, run, runProgram } from '../support/cli.ts';
 import { jid, jidOf, makeCliRig, token } from '../support/cliRig.ts';
 import { startCollector } from '../support/collector.ts';
 import { until } from '../support/until.ts';
@@ -12,6 +10,15 @@ import { until } from '../support/until.ts';
 const yaml = 'ops: off\nretry: { attempts: 2, baseDelay: 100ms }\nverify: off\n';
 const producersTrace = '0af7651916cd43dd8448eb211c80319c';
 const producersSpan = 'b7ad6b7169203331';
+/** Prints each event. Requests a rotation at the first SIGUSR2, and ends at SIGTERM. */
+const program = `import { consumeLinks, createRotationClient } from './dist/index.js';
+const options = { connection: process.env.REDIS_URL, prefix: process.env.PREFIX };
+const handler = ({ group, type }) => console.log(JSON.stringify({ group, type }));
+const client = createRotationClient(options);
+process.once('SIGUSR2', () => client.rotate('g1'));
+const site = consumeLinks({ ...options, queue: 'site', handler });
+process.once('SIGTERM', () => Promise.all([site.close(), client.close()]).then(() => process.exit(0)));
+`;
 const calls = ['wait for slot', 'POST /api/group/resetLink/{instance}', 'commit'];
 
 it('leads from the push of a one-off to its consumers in one trace, without a link, a code or a token', async () => {
@@ -20,25 +27,18 @@ it('leads from the push of a one-off to its consumers in one trace, without a li
   const { standIn, prefix } = rig;
   const secrets = [token, ...[jid, jidOf(1), jidOf(2), jidOf(3)].map((of) => standIn.codeOf(of))];
   const env = { ...rig.env, ...collector.env, OTEL_EXPORTER_OTLP_HEADERS: 'api-key=of%20the%20collector' };
-  // For the library in this process.
-  Object.assign(process.env, collector.env);
   const worker = run(['start'], { env });
   const consumer = run(['consume'], { env: { ...env, OTEL_SERVICE_NAME: 'printer' } });
-  const handled: string[] = [];
-  const connection = inject('redisUrl');
-  const handler = ({ group, type }: { group: string; type: string }) => void handled.push(`${group} ${type}`);
-  const site = consumeLinks({ connection, prefix, queue: 'site', handler });
-  onTestFinished(() => site.close());
+  const site = runProgram(program, { env: { ...env, PREFIX: prefix } });
+  const handled = () => site.json().map(({ group, type }) => `${String(group)} ${String(type)}`);
   await logged(worker, 'started');
-  await until('the adopted links', () => handled.length === 4);
+  await until('the adopted links', () => handled().length === 4);
 
   // By a link, by the library, and by a producer of its own whose trace began elsewhere.
   const pushed = run(['rotate', standIn.linkOf(jid), '--wait'], { env });
-  const client = createRotationClient({ connection, prefix });
-  onTestFinished(() => client.close());
   standIn.faults.next({ kind: 'cut', effect: true }, { endpoint: 'reset', jid: jidOf(1) });
-  await client.rotate('g1');
-  const queue = new Queue(rotationsQueue('bot'), { connection: { url: connection }, prefix });
+  site.child.kill('SIGUSR2');
+  const queue = new Queue(rotationsQueue('bot'), { connection: { url: inject('redisUrl') }, prefix });
   onTestFinished(() => queue.close());
   const quoted = `Not authorized (must be admin): https://chat.whatsapp.com/${standIn.codeOf(jidOf(2))} ${standIn.codeOf(jidOf(2))} ${token}`;
   const refusal = { success: false, error: { message: quoted } };
@@ -56,20 +56,16 @@ it('leads from the push of a one-off to its consumers in one trace, without a li
   expect(await pushed.ended).toBe(0);
   await queue.add('rotate', { group: `https://chat.whatsapp.com/${secrets[1]}?x` }, { jobId: `of ${secrets[1]}` });
   await until(
-    () => `every event; there are: ${handled.join(', ')}`,
-    () =>
-      handled.includes('vip link.rotated') &&
-      handled.includes('g1 link.rotated') &&
-      handled.includes('g3 link.rotated'),
+    () => `every event; there are: ${handled().join(', ')}`,
+    () => ['vip', 'g1', 'g3'].every((group) => handled().includes(`${group} link.rotated`)),
   );
   await until('the failure of g2', () => consumer.json().find(({ type }) => type === 'rotation.failed'));
   await until(
     'no job left',
     async () => (await queue.getJobCountByTypes('wait', 'prioritized', 'active', 'delayed')) === 0,
   );
-  for (const one of [consumer, worker]) one.child.kill('SIGTERM');
-  expect(await Promise.all([consumer.ended, worker.ended])).toEqual([0, 0]);
-  await Promise.all([site.close(), client.close()]);
+  for (const one of [consumer, site, worker]) one.child.kill('SIGTERM');
+  expect(await Promise.all([consumer.ended, site.ended, worker.ended])).toEqual([0, 0, 0]);
 
   const paths = (traceId = '') =>
     collector.spans.filter((span) => span.traceId === traceId).map((span) => collector.pathTo(span).join(' > '));
