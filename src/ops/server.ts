@@ -44,7 +44,7 @@ interface GroupRoute {
 }
 
 /** Groups on a page for people, and in an answer for programs. */
-const pageSizes = { html: 100, json: 500 };
+const pageSizes = { html: 100, json: 250 };
 /** How long a request waits for Redis. */
 const timeoutMs = 3_000;
 

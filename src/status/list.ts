@@ -155,7 +155,7 @@ async function unregistered(
 }
 
 /** Groups whose records one search reads: the most urgent ones, and as many that match by what the file says of them. */
-const maxSearched = 500;
+const maxSearched = 250;
 
 async function search(
   db: Database,

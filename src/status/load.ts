@@ -8,7 +8,7 @@ import type { Database } from '../redis/database.ts';
 import { type GroupStatus, groupStatus, type ShownGroup, shownEntry, unreadableStatus } from './groupStatus.ts';
 
 /** Records read at once. */
-const atOnce = 250;
+const atOnce = 100;
 
 /** Groups of a file, the most urgent first. Those that no worker has registered are new. */
 export async function loadFromFile(

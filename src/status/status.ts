@@ -96,7 +96,7 @@ export interface StatusReader {
 }
 
 /** More groups than this are counted and listed by the indexes. Fewer are all read, so that no number is out of date. */
-const few = 500;
+const few = 250;
 
 /** What all views share is read once for all callers that arrive while it is read or shortly after. */
 const sharedForMs = 2_000;
