@@ -10,6 +10,7 @@ import { jidOf, type Stage, setStage, token } from '../budget/contest.ts';
 import { residentMb } from '../support/measure.ts';
 import { type Child, startChild } from '../support/process.ts';
 import { markdownTable } from '../support/table.ts';
+import { measureCommands } from './commands.ts';
 import { measureInstances } from './instances.ts';
 
 const groups = 1_000;
@@ -98,6 +99,8 @@ if (process.argv.includes('--instances')) {
   await measureInstances();
   process.exit();
 }
+await measureCommands();
+if (process.argv.includes('--commands')) process.exit();
 const bare = await measure(startBare);
 const ours = await measure(startOurs);
 const row = (name: string, costs: Costs) => [
