@@ -12,7 +12,7 @@ import { parse } from '../../src/config/parser.ts';
 import { formatProblem } from '../../src/config/problems.ts';
 import type { Source } from '../../src/config/sources.ts';
 
-const built = new URL('../../dist/config/parseThread.js', import.meta.url);
+const built = new URL('../../dist/parseThread.js', import.meta.url);
 const folder = '/etc/rotator';
 const digest = (text: string) => createHash('sha256').update(text).digest('hex');
 const source = (name: string, text: string): Source => ({ file: `${folder}/${name}`, text, digest: digest(text) });
