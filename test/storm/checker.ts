@@ -104,14 +104,21 @@ function withinLimit({ requests, limit: { max, perMs } }: History): string[] {
   return wrong.slice(0, 3);
 }
 
+/** How long after a worker was killed another one may still be starting. */
+const restartedMs = 15_000;
+
 function oneAtATime(history: History): string[] {
-  const { requests, links, settleMs } = history;
+  const { requests, links, settleMs, incidents } = history;
+  // A worker that started after Redis was emptied cannot tell that a group was registered before.
+  const isExcused = (from: number, to: number) =>
+    isForgotten(history, from, to) &&
+    incidents.some(({ kind, ...when }) => /^(kill|noWorker)$/.test(kind) && when.to >= from && when.from <= to);
   return Object.keys(links).flatMap((jid) => {
     const resets = requests.filter((request) => request.endpoint === 'reset' && request.jid === jid);
     const wrong: string[] = [];
     let openUntil = Number.NEGATIVE_INFINITY;
     for (const { begin, end } of resets.sort((a, b) => a.begin - b.begin)) {
-      if (begin < openUntil)
+      if (begin < openUntil && !isExcused(openUntil - restartedMs, begin))
         wrong.push(`${jid}: a reset started ${Math.round(openUntil - begin)} ms before another one ended`);
       // A call without an answer can have no effect after the settle time.
       openUntil = Math.max(openUntil, Math.min(end ?? Number.POSITIVE_INFINITY, begin + settleMs));
