@@ -1,9 +1,11 @@
 /** `npm run bench:planner`: the cost of ticks, loads and edits of up to 100,000 groups, and of 200 instances. */
 import { markdownTable } from '../support/table.ts';
 import { instances, measureInstances } from './instances.ts';
+import { measureManyInstances } from './manyInstances.ts';
 import { measureTicks, type TickCosts } from './ticks.ts';
 
-const sizes = [100, 1_000, 10_000, 100_000];
+const isShort = process.argv.includes('--ticks');
+const sizes = isShort ? [100] : [100, 1_000, 10_000, 100_000];
 const costs: TickCosts[] = [];
 for (const size of sizes) costs.push(await measureTicks(size));
 const [base] = costs;
@@ -34,6 +36,22 @@ const rows = costs.map((cost) => [
   `${cost.heapMb.toFixed(0)} MB`,
 ]);
 console.log(markdownTable(head, rows));
+
+const many = [];
+for (const tokens of ['own', 'shared'] as const) {
+  for (const count of [1, 2_000]) many.push(await measureManyInstances(count, tokens));
+}
+console.log('\nA round trip of 2 ms to Redis\n');
+console.log(
+  markdownTable(
+    ['instances', 'tokens', 'idle tick', 'commands', 'all due', 'released', 'event loop blocked'],
+    many.map((cost) => [
+      ...[cost.instances.toLocaleString('en-US'), cost.tokens, ms(cost.idleMs), String(cost.idleCommands)],
+      ...[ms(cost.dueMs), String(cost.released), ms(cost.blockedMs)],
+    ]),
+  ),
+);
+if (isShort) process.exit(0);
 
 const bare = await measureInstances('bare workers');
 const ours = await measureInstances('invite-rotator');

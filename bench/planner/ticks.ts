@@ -91,7 +91,7 @@ export async function measureTicks(count: number): Promise<TickCosts> {
 }
 
 /** As first reads leave them: verified next in a day, rotated next in a month. */
-async function adoptAll(store: GroupStore, { groups }: Config): Promise<void> {
+export async function adoptAll(store: GroupStore, { groups }: Config): Promise<void> {
   const atOnce = 250;
   for (let from = 0; from < groups.length; from += atOnce) {
     await Promise.all(
@@ -117,13 +117,13 @@ function heapMb(): number {
   return process.memoryUsage().heapUsed / 1024 / 1024;
 }
 
-function parse(text: string): Config {
+export function parse(text: string): Config {
   const parsed = parseConfig(text, '/rotation.yaml');
   if (!parsed.ok) throw new Error(JSON.stringify(parsed.problems[0]));
   return parsed.config;
 }
 
-function jidOf(group: number): string {
+export function jidOf(group: number): string {
   return `120363${String(group).padStart(12, '0')}@g.us`;
 }
 

@@ -177,12 +177,10 @@ interface Loaded {
 }
 
 async function load({ store }: PlannerDependencies, heads: readonly InstanceHead[]): Promise<Loaded[]> {
-  return await Promise.all(
-    heads.map(async (head) => {
-      const loaded = await readable(store.load(head.recordId));
-      return { head, record: loaded instanceof RecordError ? loaded : loaded.record };
-    }),
-  );
+  return await inLanes(heads, readLanes, async (head) => {
+    const loaded = await readable(store.load(head.recordId));
+    return { head, record: loaded instanceof RecordError ? loaded : loaded.record };
+  });
 }
 
 interface Plan extends Pick<Tick, 'unreadable' | 'lost'> {
