@@ -1,50 +1,42 @@
 /** In a program that has an OpenTelemetry SDK of its own, the library's spans go there. */
-import { expect, it } from 'vitest';
+import { Queue } from 'bullmq';
+import { expect, inject, it, onTestFinished } from 'vitest';
 import { runProgram } from '../support/cli.ts';
 import { startCollector } from '../support/collector.ts';
+import { eventOf } from '../support/event.ts';
+import { testRedis } from '../support/redis.ts';
 
-/** Prints the spans that the program's own SDK gets. */
-const program = `import { context, trace } from '@opentelemetry/api';
-import { InMemorySpanExporter, NodeTracerProvider, SimpleSpanProcessor } from '@opentelemetry/sdk-trace-node';
-import { flushTraces, inSpan, traceOf, tracing, withTrace } from './dist/tracing/spans.js';
+/** Handles one event, and prints the spans that the program's own SDK gets. */
+const program = `import { InMemorySpanExporter, NodeTracerProvider, SimpleSpanProcessor } from '@opentelemetry/sdk-trace-node';
+import { consumeLinks } from './dist/index.js';
 
 const exporter = new InMemorySpanExporter();
-const provider = new NodeTracerProvider({ spanProcessors: [new SimpleSpanProcessor(exporter)] });
-provider.register();
-const link = 'https://chat.whatsapp.com/ABC123XYZ';
-const parent = provider.getTracer('program').startSpan('its own');
-const stored = await context.with(trace.setSpan(context.active(), parent), () =>
-  inSpan('ours', { attributes: { group: link, 'url.template': '/api', reason: null } }, async (span) => {
-    span.event('told', { why: link });
-    return withTrace({ id: 'vip.1' });
-  }),
-);
-const error = new TypeError('failed for ' + link);
-await inSpan('failing', {}, () => Promise.reject(error)).catch(() => {});
-// Stored by anybody, in any form.
-for (const context of ['{', 'null', '7', traceOf(stored), traceOf({ tm: 7 }), traceOf(null)]) {
-  tracing().produce('links', 'publish', context, { group: 'vip' }).end(error);
+new NodeTracerProvider({ spanProcessors: [new SimpleSpanProcessor(exporter)] }).register();
+let done;
+const handled = new Promise((resolve) => (done = resolve));
+const consumer = consumeLinks({ connection: process.env.REDIS_URL, prefix: process.env.PREFIX, queue: 'links', handler: () => done() });
+await handled;
+await consumer.close();
+for (const span of exporter.getFinishedSpans()) {
+  console.log(JSON.stringify({ name: span.name, traceId: span.spanContext().traceId }));
 }
-await flushTraces();
-const { traceId } = parent.spanContext();
-for (const { name, attributes, events } of exporter.getFinishedSpans()) {
-  console.log(JSON.stringify({ name, attributes, events: events.map(({ attributes }) => attributes) }));
-}
-console.log(JSON.stringify({ continued: exporter.getFinishedSpans().map((span) => span.spanContext().traceId === traceId) }));
+process.exit(0);
 `;
 
 it('uses the SDK that was started before, and starts none', async () => {
   const collector = await startCollector();
-  const own = runProgram(program, { env: collector.env });
+  const { prefix } = testRedis();
+  const queue = new Queue('links', { connection: { url: inject('redisUrl') }, prefix });
+  onTestFinished(() => queue.close());
+  const traceId = '0af7651916cd43dd8448eb211c80319c';
+  const metadata = JSON.stringify({ traceparent: `00-${traceId}-b7ad6b7169203331-01` });
+  await queue.add('link.rotated', eventOf('vip', 1), { telemetry: { metadata } });
+  const env = { ...collector.env, REDIS_URL: inject('redisUrl'), PREFIX: prefix };
+  const own = runProgram(program, { env });
   expect(await own.ended, own.stderr).toBe(0);
+  expect(own.json()).toEqual([
+    { name: 'handle link.rotated', traceId },
+    { name: 'process links', traceId },
+  ]);
   expect(collector.requests).toEqual([]);
-  const [ours, failing, ...others] = own.json();
-  const redacted = 'https://chat.whatsapp.com/[redacted]';
-  expect(ours).toEqual({
-    name: 'ours',
-    attributes: { 'invite_rotator.group': redacted, 'url.template': '/api' },
-    events: [{ 'invite_rotator.why': redacted }],
-  });
-  expect(failing).toEqual({ name: 'failing', attributes: { 'error.type': 'TypeError' }, events: [] });
-  expect(others.at(-1)).toEqual({ continued: [true, false, false, false, false, true, false, false] });
 });
