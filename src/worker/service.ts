@@ -49,6 +49,7 @@ export async function startService({ signal, ...options }: ServiceOptions): Prom
   workers.startPlanner();
   const timers = startTimers(parts);
   timers.sharing.now();
+  timers.stalled.now();
   timers.agenda.now();
 
   let closed: Promise<void> | null = null;

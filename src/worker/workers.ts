@@ -60,11 +60,14 @@ export function createWorkers(base: Base, { processJob, plan }: WorkerTasks) {
 
   async function reconcile(): Promise<void> {
     const wanted = new Map([...leftovers.map((name) => [name, leftoverConcurrency] as const), ...served]);
+    const isTakeover = [...wanted.keys()].some((name) => !workers.has(name));
     for (const [name, concurrency] of wanted) {
       const worker = workers.get(name) ?? openInstance(name, concurrency);
       worker.setConcurrency(concurrency);
       workers.set(name, worker);
     }
+    // A job is taken back at the second look that finds its lock expired, so the first must not wait.
+    if (isTakeover) void recoverStalled().catch((error: Error) => onQueueError('stalled', error));
     await close([...workers.keys()].filter((name) => !wanted.has(name)));
   }
 
@@ -91,6 +94,13 @@ export function createWorkers(base: Base, { processJob, plan }: WorkerTasks) {
       prefix,
       watched.map(({ worker }) => worker.queue.name),
     );
+
+  async function recoverStalled(): Promise<void> {
+    const watched = all();
+    const states = await readStates(watched);
+    const active = watched.filter(({ worker }) => (states.get(worker.queue.name)?.active ?? 0) > 0);
+    await Promise.all(active.map(({ worker }) => worker.recoverStalled()));
+  }
 
   /** Whether a job waits although its queue is neither paused nor rate-limited and its instance's gate is open. */
   async function isWaiting(queue: Queue, instance: string | null): Promise<boolean> {
@@ -128,12 +138,7 @@ export function createWorkers(base: Base, { processJob, plan }: WorkerTasks) {
       for (const [i, { worker }] of watched.entries()) worker.watch(waiting[i] === true, isDown);
     },
     /** Takes back the jobs of dead workers. Must be called every `stalledInterval`. */
-    async recoverStalled(): Promise<void> {
-      const watched = all();
-      const states = await readStates(watched);
-      const active = watched.filter(({ worker }) => (states.get(worker.queue.name)?.active ?? 0) > 0);
-      await Promise.all(active.map(({ worker }) => worker.recoverStalled()));
-    },
+    recoverStalled,
     /** Instances of the file in force whose jobs have waited for a minute without one being taken. */
     stuck: () => [...served.keys()].filter((instance) => workers.get(instance)?.isStuck()),
     /** Rotation jobs that this process runs now. */
