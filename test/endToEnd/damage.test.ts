@@ -2,6 +2,7 @@
 import { expect, it } from 'vitest';
 import { parseConfig } from '../../src/config/load.ts';
 import { readStatus } from '../../src/status/status.ts';
+import { endPostponement } from '../support/postponed.ts';
 import { jids, makeRig } from '../support/rig.ts';
 import { until } from '../support/until.ts';
 
@@ -44,7 +45,7 @@ it('delays no other group, is reported, and starts over once it is deleted', asy
   expect(rig.standIn.log.of({ endpoint: 'reset', jid: jids[0]! })).toEqual([]);
 
   await rig.redis.del(rig.keys.group(damagedRecord));
-  await rig.redis.zadd(rig.keys.due('bot'), 1, damagedRecord);
+  await endPostponement(rig, damagedRecord);
   await until('it to begin again', () => rig.logged.some(({ event }) => event === 'group.lost'));
   expect(await rig.ask('bot', { group: 'damaged' })).toMatchObject({ status: 'rotated' });
   expect(await statesOf(rig)).toEqual({ damaged: 'fresh', sound: 'fresh' });

@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { type Job, type JobsOptions, QueueEvents } from 'bullmq';
 import { expect, it, onTestFinished } from 'vitest';
 import { bot, bot2, file, group, started } from '../support/edited.ts';
+import { endPostponement } from '../support/postponed.ts';
 import { jids, type Rig } from '../support/rig.ts';
 import { until } from '../support/until.ts';
 
@@ -204,7 +205,7 @@ it('releases a rotation again when its job failed because of an error in the pro
   await until('the job to fail', () => rig.logged.some(({ event }) => event === 'group.unreadable'));
   await until('it to be gone', async () => (await rig.queue('bot').getJobCountByTypes('prioritized', 'active')) === 0);
   await rig.redis.hset(key, 'record', sound);
-  await rig.redis.zadd(rig.keys.due('bot'), dueAt, jids[0]!);
+  await endPostponement(rig, jids[0]!, dueAt);
   expect(await rig.later('vip')).toMatchObject({ type: 'link.rotated', reason: 'schedule' });
 });
 
