@@ -111,7 +111,7 @@ function startTimers(parts: Parts) {
     ),
     agenda: repeat(
       tickMs,
-      createRefresh(parts),
+      createRefresh(parts, workers.serves),
       reporter(log, 'agenda.failed', 'cannot check which instances have something to do; will retry'),
     ),
     clock: repeat(tickMs, clocks.follow, reporter(log, 'clock.unread', "cannot read Redis's clock now")),

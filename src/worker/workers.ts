@@ -139,6 +139,8 @@ export function createWorkers(base: Base, { processJob, plan }: WorkerTasks) {
     },
     /** Takes back the jobs of dead workers. Must be called every `stalledInterval`. */
     recoverStalled,
+    /** Whether this process serves the instance, which is in the file in force. */
+    serves: (instance: string) => served.has(instance),
     /** Instances of the file in force whose jobs have waited for a minute without one being taken. */
     stuck: () => [...served.keys()].filter((instance) => workers.get(instance)?.isStuck()),
     /** Rotation jobs that this process runs now. */
