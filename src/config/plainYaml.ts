@@ -16,18 +16,25 @@ const notPlain = Symbol('not plain');
 const key = '(?!(?:[Nn]ull|NULL|[Tt]rue|TRUE|[Ff]alse|FALSE):)([A-Za-z][A-Za-z0-9]{0,40})';
 /** Letters beyond ASCII, without blanks and invisible characters. */
 const letters = '\\u00c0-\\u1fff\\u3040-\\ud7ff';
-/** In a list or map in brackets, a comma ends plain text. */
-const plain = (more: string) => `[A-Za-z0-9${letters}](?:[A-Za-z0-9${letters}@._/+*()${more} -]|:(?=[A-Za-z0-9/]))*`;
+/** Ends without blanks. In a list or map in brackets, a comma ends plain text. */
+const plain = (more: string) => {
+  const after = `A-Za-z0-9${letters}@._/+*()${more}\\-`;
+  return `[A-Za-z0-9${letters}](?:[${after}]|:(?=[A-Za-z0-9/])| +(?=[${after}:]))*`;
+};
 const values = (more: string) => `(?:(${plain(more)})|"([^"\\\\\\x00-\\x1f]*)"|'([^'\\x00-\\x1f]*)')`;
-const comment = '(?: +#.*)?$';
+const comment = ' *(?:(?<= )#.*)?$';
 
-const linePattern = new RegExp(`${key}:(?: +(?:${values(',')}|([{[].*)))? *${comment}`, 'y');
+const linePattern = new RegExp(`${key}:(?: +(?:${values(',')}|([{[].*)))?${comment}`, 'y');
 const pairPattern = new RegExp(
   ` *${key}: +(?:${values('')}|(\\{[^{}[\\]]*(?:\\[[^{}[\\]]*\\][^{}[\\]]*)*\\})) *([,}])`,
   'y',
 );
-const endPattern = new RegExp(` *${comment}`, 'y');
+const endPattern = new RegExp(comment, 'y');
 const nothing = /^ *(?:#.*)?$/;
+/** A list or map in brackets that is the key of a map. */
+const isKey = /[\]}] *:/;
+/** Text in a block may go on in the empty lines after it. */
+const mayKeepLines = /[|>]/;
 
 /** The parser's own rules of what is a number, a boolean or null. */
 const tags = new Document().schema?.tags as readonly Partial<ScalarTag>[] | undefined;
@@ -65,12 +72,17 @@ function readEntries(
     let to = from + 1;
     while (to < lines.length && isWithin(lines[to] ?? '', dash)) to++;
     const entry = readEntry(lines, from, to, dash.length, nested);
-    const value = entry === notPlain ? readAlone(lines.slice(from, to).join('\n')) : [entry];
+    const value = entry === notPlain ? readAlone(textOf(lines, from, to)) : [entry];
     if (!Array.isArray(value) || value.length !== 1) return null;
     entries.push(value[0]);
     from = to;
   }
   return { entries, end: from };
+}
+
+/** With the line end, which may be part of a value. */
+function textOf(lines: readonly string[], from: number, to: number): string {
+  return `${lines.slice(from, to).join('\n')}${to < lines.length ? '\n' : ''}`;
 }
 
 /** Whether a line belongs to the entry above it. */
@@ -100,12 +112,13 @@ function readLines(lines: readonly string[], from: number, to: number, column: n
     linePattern.lastIndex = column;
     const [, key, plain, double, single, inBrackets] = linePattern.exec(line) ?? [];
     if (key === undefined || Object.hasOwn(entry, key)) return notPlain;
-    let value = double ?? single ?? (plain === undefined ? undefined : scalarOf(plain.trimEnd()));
-    if (value === undefined && inBrackets !== undefined) value = nested(inBrackets);
+    let value = double ?? single ?? (plain === undefined ? undefined : scalarOf(plain));
+    if (value === undefined && inBrackets !== undefined) value = isKey.test(inBrackets) ? notPlain : nested(inBrackets);
     if (value === undefined) {
       const below = i + 1;
       while (i + 1 < to && indentOf(lines[i + 1] ?? '') > column) i++;
-      value = i < below ? notPlain : nested(lines.slice(below, i + 1).join('\n'));
+      const text = textOf(lines, below, i + 1);
+      value = i < below || mayKeepLines.test(text) ? notPlain : nested(text);
     }
     if (value === notPlain) return notPlain;
     entry[key] = value;
@@ -120,7 +133,7 @@ function readBraces(line: string, column: number, nested: Nested) {
   for (;;) {
     const [, key, plain, double, single, inBraces, end] = pairPattern.exec(line) ?? [];
     if (key === undefined || Object.hasOwn(entry, key)) return notPlain;
-    const value = double ?? single ?? (plain === undefined ? nested(inBraces ?? '') : scalarOf(plain.trimEnd()));
+    const value = double ?? single ?? (plain === undefined ? nested(inBraces ?? '') : scalarOf(plain));
     if (value === notPlain) return notPlain;
     entry[key] = value;
     if (end === ',') continue;

@@ -53,7 +53,13 @@ describe('reads plainly, like the YAML parser', () => {
       'groups:\n  - id: a\n    title: one\n      two\n    every: 1d\n  - id: |\n      b\n    title: >\n      c\n  - { id: a,\n      b: c }\n',
     ],
     ['a section after the list', 'groups:\n  - id: a\nretry:\n  attempts: 5\n# the end\n'],
+    [
+      'text that keeps its empty lines',
+      'groups:\n  - id: |+\n      a\n\n\n  - id:\n      >+\n      b\n\n  - id: |\n      c\n\n\n',
+    ],
+    ['a blank that no parser takes off', 'groups:\n  - id: a\u1680\n    title: b\u1680 # c\n  - { id: a\u1680 }\n'],
     ['keys in quotes', 'groups:\n  - "id": a\n    every: 1d\n'],
+    ['a list that is a key', 'groups:\n  - id: a\n    title: [a]: b\n'],
     ['no line end', 'groups:\n  - id: a\n    every: 1d'],
   ])('%s', (_name, text) => {
     expect(readPlainly(text)).not.toBeNull();
@@ -146,7 +152,9 @@ it('agrees with the YAML parser about any list of groups', () => {
       '- a',
       '-',
       '|',
+      '|+',
       '>-',
+      '[a]: b',
       '---',
       '...',
       '?',
