@@ -1,5 +1,5 @@
 /** Reports of several mistakes at a time: complete, without repetition, in order, and without secrets. */
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { parseConfig } from '../../src/config/load.ts';
 import { formatProblem } from '../../src/config/problems.ts';
 
@@ -241,4 +241,11 @@ describe('no secret is repeated', () => {
     expect(report).not.toBe('');
     expect(report.toLowerCase()).not.toContain(secret.toLowerCase());
   });
+});
+
+it('leaves messages to the problems: nothing else is written about the text of a file', () => {
+  const warn = vi.spyOn(process, 'emitWarning').mockImplementation(() => {});
+  onTestFinished(() => warn.mockRestore());
+  problems(`${good}? [https://chat.whatsapp.com/ABCDEFGHIJ]\n: 1\n`);
+  expect(warn).not.toHaveBeenCalled();
 });
