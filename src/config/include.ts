@@ -6,7 +6,7 @@ import { access, readdir } from 'node:fs/promises';
 import { basename, dirname, resolve } from 'node:path';
 import { z } from 'zod';
 import { readPlainly } from './plainYaml.ts';
-import type { Path } from './problems.ts';
+import { cannotRead, codeOf, type Path } from './problems.ts';
 import { checkedText, distinct, isMap, list } from './values.ts';
 import { type ReadYaml, readYaml } from './yaml.ts';
 
@@ -57,8 +57,10 @@ export function inclusionsIn(text: string): Inclusion[] {
 function readInclude(text: string): Pick<ReadYaml, 'values' | 'placeOf'> {
   const start = /^["']?include["']?\s*:/m.exec(text)?.index;
   if (start === undefined) return /\binclude["']?\s*:/.test(text) ? readWhole(text) : nothing;
-  const next = /\n[^\s#-]/g;
-  next.lastIndex = start;
+  // In braces, the section ends at a comma.
+  if (/^\{/m.test(text.slice(0, start))) return readWhole(text);
+  const next = /(?<=\n)[^\s#-]/g;
+  next.lastIndex = start + 1;
   const { faults, values, placeOf } = readYaml(text.slice(start, next.exec(text)?.index));
   if (faults.length > 0) return readWhole(text);
   const before = linesIn(text, start);
@@ -87,23 +89,33 @@ function readWhole(text: string): Pick<ReadYaml, 'values' | 'placeOf'> {
   return readYaml(text);
 }
 
-/**
- * The files that a pattern names, sorted by name. Hidden files are left out, as in a shell. Null: there is no such folder
- * or, for the path of one file, no such file.
- */
-export async function filesOf(pattern: string, folder: string): Promise<string[] | null> {
+interface Matches {
+  /** Absolute paths, sorted by name. Null: there is a problem. */
+  readonly files: readonly string[] | null;
+  readonly problem: string;
+}
+
+/** The files that a pattern names. Hidden files are left out, as in a shell. */
+export async function filesOf(pattern: string, folder: string): Promise<Matches> {
   const path = resolve(folder, pattern);
   const name = basename(path);
   const parts = name.split('*').map((part) => part.replace(/[.+^$()|]/g, '\\$&'));
   const matches = new RegExp(`^${name.startsWith('*') ? '(?!\\.)' : ''}${parts.join('.*')}$`, 's');
+  const isOne = !name.includes('*');
   try {
-    if (!name.includes('*')) return await access(path).then(() => [path]);
-    const names = await readdir(dirname(path));
-    return names
-      .filter((one) => matches.test(one))
+    const names = isOne ? [await access(path).then(() => name)] : await readdir(dirname(path));
+    const files = names
+      .filter((one) => isOne || matches.test(one))
       .sort()
       .map((one) => resolve(dirname(path), one));
-  } catch {
-    return null;
+    return { files, problem: '' };
+  } catch (error) {
+    const what = isOne ? `file "${pattern}"` : `folder "${dirname(pattern)}"`;
+    const code = codeOf(error);
+    const isMissing = code === 'ENOENT' || code === 'ENOTDIR';
+    const problem = isMissing
+      ? `there is no ${what} (paths start at the folder of this file)`
+      : `the ${what} ${cannotRead(code)}`;
+    return { files: null, problem };
   }
 }

@@ -116,3 +116,13 @@ export function truncate(text: string): string {
   const line = text.replace(/\s+/g, ' ');
   return line.length > 40 ? `${line.slice(0, 40)}…` : line;
 }
+
+/** Of a failed access to a file. */
+export function codeOf(error: unknown): string {
+  return (error as NodeJS.ErrnoException).code ?? 'unknown error';
+}
+
+export function cannotRead(code: string): string {
+  if (code === 'EISDIR') return 'cannot be read: it is a folder';
+  return `cannot be read: ${code === 'EACCES' ? 'permission denied' : code}`;
+}

@@ -4,9 +4,10 @@
  */
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
+import { stat } from 'node:fs/promises';
 import { dirname, relative } from 'node:path';
 import { filesOf, type Inclusion, inclusionsIn } from './include.ts';
-import { formatPath, type Problem } from './problems.ts';
+import { cannotRead, codeOf, formatPath, type Problem } from './problems.ts';
 import type { Origin } from './schema.ts';
 
 /** A file that was read. */
@@ -35,13 +36,6 @@ const maxBytes = 32 * 1024 * 1024;
 
 const noMain = 'there is no such file: run "invite-rotator init", or name the file with --config or ROTATOR_CONFIG';
 
-const cannotRead = (code: string) =>
-  code === 'EISDIR'
-    ? 'cannot be read: it is a folder'
-    : code === 'EACCES'
-      ? 'cannot be read: permission denied'
-      : `cannot be read: ${code}`;
-
 /** `file`: the absolute path of the main file. */
 export async function readSources(file: string): Promise<Read<Sources>> {
   const main = await readSource(file);
@@ -51,16 +45,28 @@ export async function readSources(file: string): Promise<Read<Sources>> {
   const included: Source[] = [];
   const problems = [...named.problems];
   for (const path of named.files) {
-    const read = await readSource(path, 'cannot be read: there is no such file');
+    const read = await readIncluded(path);
     if (read.ok) included.push(read.value);
     else problems.push(...read.problems);
   }
   return { ok: true, value: { main: main.value, included, inclusions: named.inclusions, problems } };
 }
 
+/** A pipe would be waited for without end, and an edit with it. */
+async function readIncluded(file: string): Promise<Read<Source>> {
+  const stats = await stat(file).catch(() => null);
+  const isOther = stats !== null && !stats.isFile() && !stats.isDirectory();
+  return isOther
+    ? refused(file, cannotRead('it is not a file'))
+    : await readSource(file, cannotRead('there is no such file'));
+}
+
+function refused(file: string, message: string): Extract<Read<Source>, { ok: false }> {
+  return { ok: false, problems: [{ file, line: 1, column: 1, path: '', message }] };
+}
+
 export async function readSource(file: string, missing = noMain): Promise<Read<Source>> {
-  const refuse = (message: string) =>
-    ({ ok: false, problems: [{ file, line: 1, column: 1, path: '', message }] }) as const;
+  const refuse = (message: string) => refused(file, message);
   const hash = createHash('sha256');
   const decoder = new TextDecoder('utf-8', { fatal: true });
   let size = 0;
@@ -76,7 +82,7 @@ export async function readSource(file: string, missing = noMain): Promise<Read<S
     if (size > maxBytes) return refuse(`is larger than ${maxBytes / 1024 / 1024} MiB`);
     return { ok: true, value: { file, text: text + decoder.decode(), digest: hash.digest('hex') } };
   } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code ?? 'unknown error';
+    const code = codeOf(error);
     if (code === 'ERR_ENCODING_INVALID_ENCODED_DATA') return refuse('is not UTF-8 text');
     return refuse(code === 'ENOENT' ? missing : cannotRead(code));
   }
@@ -96,13 +102,11 @@ export async function filesNamedBy(inclusions: readonly Inclusion[], main: strin
   const problems: Problem[] = [];
   for (const inclusion of inclusions) {
     const { pattern, path, line, column } = inclusion;
-    const named = (await filesOf(pattern, dirname(main)))?.filter((file) => file !== main) ?? null;
-    for (const file of named ?? []) files.add(file);
-    counts.push({ ...inclusion, files: named?.length ?? 0 });
-    if (named !== null) continue;
-    const what = pattern.includes('*') ? `folder "${dirname(pattern)}"` : `file "${pattern}"`;
-    const message = `there is no ${what} (paths start at the folder of this file)`;
-    problems.push({ file: main, line, column, path: formatPath(path), message });
+    const { files: all, problem } = await filesOf(pattern, dirname(main));
+    const named = (all ?? []).filter((file) => file !== main);
+    for (const file of named) files.add(file);
+    counts.push({ ...inclusion, files: named.length });
+    if (all === null) problems.push({ file: main, line, column, path: formatPath(path), message: problem });
   }
   return { files: [...files], inclusions: counts, problems };
 }

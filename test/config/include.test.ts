@@ -1,4 +1,5 @@
 /** Groups in files of their own, which the main file includes. */
+import { execFileSync } from 'node:child_process';
 import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -76,6 +77,9 @@ describe('includes', () => {
     const rest = 'instances: [{ name: bot, tokenEnv: TOKEN }]\ndefaults: { every: 1d }\n';
     for (const text of [
       `include:\n- a.yaml\n${rest}`,
+      `include: a.yaml\r\n${rest.replaceAll('\n', '\r\n')}`,
+      `include:\r\n  - "*.nothing"\r\n  - a.yaml\r\n${rest.replaceAll('\n', '\r\n')}`,
+      `{\ninclude: a.yaml,\ninstances: [{ name: bot, tokenEnv: TOKEN }],\ndefaults: { every: 1d }\n}\n`,
       `${rest}"include": # files\n  # one\n  - a.yaml`,
       `{ instances: [{ name: bot, tokenEnv: TOKEN }], defaults: { every: 1d }, include: a.yaml }`,
       `${rest.replace('1d', '&every 1d')}include: &a a.yaml\n`,
@@ -164,10 +168,21 @@ describe('reports', () => {
     await symlink('nowhere', join(folder, 'a.yaml'));
     await writeFile(join(folder, 'b.yaml'), Buffer.from([0xff, 0xfe]));
     await mkdir(join(folder, 'c.yaml'));
+    execFileSync('sh', ['-c', 'mkfifo "$1"', 'sh', join(folder, 'd.yaml')]);
     expect(await loadFrom(folder)).toEqual([
       'a.yaml:1:1 cannot be read: there is no such file',
       'b.yaml:1:1 is not UTF-8 text',
       'c.yaml:1:1 cannot be read: it is a folder',
+      'd.yaml:1:1 cannot be read: it is not a file',
+    ]);
+  });
+
+  it('a path that leads nowhere, other than one that is missing', async () => {
+    const folder = await folderOf({ 'rotation.yaml': main('[loop/*.yaml, loop]', group('own', 1)) });
+    await symlink('loop', join(folder, 'loop'));
+    expect(await loadFrom(folder)).toEqual([
+      'rotation.yaml:3:11 include[0]: the folder "loop" cannot be read: ELOOP',
+      'rotation.yaml:3:24 include[1]: the file "loop" cannot be read: ELOOP',
     ]);
   });
 });
