@@ -2,15 +2,10 @@
  * Stable addresses for people outside: `/join/<group>` redirects to the group's live link, so what was printed or posted
  * once stays right. Serves these addresses, its own liveness and its own metrics, and nothing else of the program.
  */
-
+import type { Server } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
-import fastify, {
-  type FastifyInstance,
-  type FastifyPluginCallback,
-  type FastifyReply,
-  type FastifyRequest,
-} from 'fastify';
 import { listen, urlOf } from '../web/listen.ts';
+import { type Answer, type Asked, createSite, type Handler, html, json, plainText } from '../web/site.ts';
 import type { Links, Lookup } from './links.ts';
 import { createJoinMetrics, type JoinMetrics, type Resource } from './metrics.ts';
 import { pagePolicy, renderGroupPage, renderNotice } from './page.ts';
@@ -52,34 +47,29 @@ const closeMs = 2_000;
 /** Rejects if it cannot listen. */
 export async function startJoinServer(options: JoinOptions): Promise<JoinServer> {
   const metrics = createJoinMetrics(options.links);
-  const app = createApp(options.onError);
-  const opened: FastifyInstance[] = [];
+  const opened: Server[] = [];
   let url = '';
-  const publicUrl = () => options.publicUrl ?? url;
-  const serve = serveGroups(options, metrics, publicUrl);
-  await app.register(serve);
-  // A proxy may pass the path of the public address on, or remove it.
-  const path = options.publicUrl === null ? '/' : new URL(options.publicUrl).pathname;
-  if (path !== '/') await app.register(serve, { prefix: path });
-  app.get('/healthz', () => ({ alive: true }));
-  const open = async (server: FastifyInstance, { host, port }: Address) => {
-    await server.ready();
-    await listen(server.server, host, port);
+  const open = async (handlers: ReadonlyMap<string, Handler>, { host, port }: Address) => {
+    const server = createJoinSite(handlers, options.onError);
+    await listen(server, host, port);
     opened.push(server);
-    return urlOf(server.server, host);
+    return urlOf(server, host);
   };
-  const sendMetrics = async (reply: FastifyReply) => reply.type(metrics.contentType).send(await metrics.render());
+  const serveMetrics = async () => ({
+    headers: { 'content-type': metrics.contentType },
+    body: await metrics.render(),
+  });
+  const handlers = groupHandlers(options, metrics, () => options.publicUrl ?? url);
+  handlers.set('/healthz', () => json(200, { alive: true }));
 
   try {
     if (options.metrics !== null) {
-      const own = createApp(options.onError);
-      own.get('/metrics', (_request, reply) => sendMetrics(reply));
-      const metricsUrl = await open(own, options.metrics);
-      url = await open(app, options);
+      const metricsUrl = await open(new Map([['/metrics', serveMetrics]]), options.metrics);
+      url = await open(handlers, options);
       return { url, metricsUrl, close: () => closeAll(opened) };
     }
-    app.get('/metrics', (request, reply) => (isFromHere(request) ? sendMetrics(reply) : reply.callNotFound()));
-    url = await open(app, options);
+    handlers.set('/metrics', (asked) => (isFromHere(asked) ? serveMetrics() : notFound));
+    url = await open(handlers, options);
     return { url, metricsUrl: url, close: () => closeAll(opened) };
   } catch (error) {
     await closeAll(opened);
@@ -95,101 +85,90 @@ const headers = {
   'x-robots-tag': 'noindex',
 };
 
-function createApp(onError: (error: Error) => void): FastifyInstance {
-  const app = fastify({
-    requestTimeout: requestTimeoutMs,
-    return503OnClosing: false,
-    // A path that cannot be decoded. No hook runs for it.
-    frameworkErrors: (_error, _request, reply) => notFound(reply.headers(headers) as FastifyReply),
+function createJoinSite(handlers: ReadonlyMap<string, Handler>, onError: (error: Error) => void): Server {
+  return createSite({
+    handlers,
+    headers,
+    notFound,
+    wrongMethod: withHeaders(plainText(405, 'Only GET and HEAD.\n'), { allow: 'GET, HEAD' }),
+    failed(error) {
+      onError(error);
+      return notice(500, 'Something went wrong', 'Please try again in a minute.');
+    },
+    requestTimeoutMs,
   });
-  app.addHook('onRequest', (request, reply, done) => {
-    void reply.headers(headers);
-    if (request.method === 'GET' || request.method === 'HEAD') return done();
-    void reply.header('allow', 'GET, HEAD').code(405).type('text/plain').send('Only GET and HEAD.\n');
-  });
-  app.setNotFoundHandler((_request, reply) => notFound(reply));
-  app.setErrorHandler((error: Error, _request, reply) => {
-    onError(error);
-    return notice(reply, 500, 'Something went wrong', 'Please try again in a minute.');
-  });
-  return app;
 }
 
-/** The routes of the groups. */
-function serveGroups(
-  { links, titleOf }: JoinOptions,
+/** The addresses of the groups, also behind the path of the public address: a proxy may pass it on, or remove it. */
+function groupHandlers(
+  { links, titleOf, publicUrl }: JoinOptions,
   metrics: JoinMetrics,
-  publicUrl: () => string,
-): FastifyPluginCallback {
+  seenUrl: () => string,
+): Map<string, Handler> {
   type Found = Extract<Lookup, { status: 'found' }>;
-  type Answer = (found: Found, group: string, reply: FastifyReply) => unknown;
   const qrCodes = createQrCodes();
-  const addressOf = (group: string) => `${publicUrl()}/join/${group}`;
-
-  return (app, _options, done) => {
-    function get(path: string, resource: Resource, answer: Answer): void {
-      app.get<{ Params: { group: string } }>(path, async ({ params: { group } }, reply) => {
-        const lookup: Lookup = groupId.test(group) ? await links.find(group) : { status: 'unknown_group' };
-        metrics.count(resource, lookup);
-        return lookup.status === 'found' ? await answer(lookup, group, reply) : refuse(reply, lookup.status);
-      });
-    }
-
-    get('/join/:group', 'redirect', ({ inviteLink }, _group, reply) => reply.redirect(inviteLink, 302));
-    get('/join/:group/qr.svg', 'page', async (_found, group, reply) =>
-      reply
-        .header('cache-control', qrCaching)
-        .type('image/svg+xml')
-        .send(await qrCodes.svg(addressOf(group))),
-    );
-    get('/join/:group/qr.png', 'page', async (_found, group, reply) =>
-      reply
-        .header('cache-control', qrCaching)
-        .type('image/png')
-        .send(await qrCodes.png(addressOf(group))),
-    );
-    get('/groups/:group', 'page', async (found, group, reply) => {
-      const address = addressOf(group);
-      const page = renderGroupPage(titleOf(found.group), address, await qrCodes.svg(address));
-      return reply.type('text/html; charset=utf-8').send(page);
-    });
-    done();
+  const addressOf = (group: string) => `${seenUrl()}/join/${group}`;
+  const handlers = new Map<string, Handler>();
+  const prefix = publicUrl === null ? '' : new URL(publicUrl).pathname.replace(/\/$/, '');
+  const get = (path: string, resource: Resource, answer: (found: Found, group: string) => Answer | Promise<Answer>) => {
+    const handler: Handler = async ({ name }) => {
+      const lookup: Lookup = groupId.test(name) ? await links.find(name) : { status: 'unknown_group' };
+      metrics.count(resource, lookup);
+      return lookup.status === 'found' ? await answer(lookup, name) : refusal(lookup.status);
+    };
+    handlers.set(path, handler).set(prefix + path, handler);
   };
+  const image = (type: string, body: string | Buffer) => ({
+    headers: { 'cache-control': qrCaching, 'content-type': type },
+    body,
+  });
+
+  get('/join/:name', 'redirect', ({ inviteLink }) => ({ code: 302, headers: { location: inviteLink } }));
+  get('/join/:name/qr.svg', 'page', async (_found, group) =>
+    image('image/svg+xml', await qrCodes.svg(addressOf(group))),
+  );
+  get('/join/:name/qr.png', 'page', async (_found, group) => image('image/png', await qrCodes.png(addressOf(group))));
+  get('/groups/:name', 'page', async (found, group) => {
+    const address = addressOf(group);
+    return html(200, renderGroupPage(titleOf(found.group), address, await qrCodes.svg(address)));
+  });
+  return handlers;
 }
 
-function refuse(reply: FastifyReply, status: Exclude<Lookup['status'], 'found'>): FastifyReply {
-  if (status === 'unknown_group') return notFound(reply);
-  void reply.header('retry-after', retryAfterS);
+const notFound = notice(404, 'Not found', 'There is no group at this address. Please check it, or ask for a new one.');
+
+function refusal(status: Exclude<Lookup['status'], 'found'>): Answer {
+  if (status === 'unknown_group') return notFound;
   const sentence =
     status === 'no_link'
       ? 'This group has no link yet. Please try again in a minute.'
       : 'The link of this group cannot be read now. Please try again in a minute.';
-  return notice(reply, 503, 'Not available yet', sentence);
+  return withHeaders(notice(503, 'Not available yet', sentence), { 'retry-after': retryAfterS });
 }
 
-function notFound(reply: FastifyReply): FastifyReply {
-  return notice(reply, 404, 'Not found', 'There is no group at this address. Please check it, or ask for a new one.');
+function notice(code: number, title: string, sentence: string): Answer {
+  return html(code, renderNotice(title, sentence));
 }
 
-function notice(reply: FastifyReply, code: number, title: string, sentence: string): FastifyReply {
-  return reply.code(code).type('text/html; charset=utf-8').send(renderNotice(title, sentence));
+function withHeaders(answer: Answer, more: Answer['headers']): Answer {
+  return { ...answer, headers: { ...answer.headers, ...more } };
 }
 
 /** Whether a program on this machine has sent the request, not a proxy for somebody else. */
-function isFromHere({ socket, headers }: FastifyRequest): boolean {
+function isFromHere({ socket, headers }: Asked): boolean {
   const address = socket.remoteAddress?.replace(/^::ffff:/, '') ?? '';
   return (address === '::1' || address.startsWith('127.')) && forwarded.every((name) => headers[name] === undefined);
 }
 
 /** Answers what is being asked already. */
-async function closeAll(servers: readonly FastifyInstance[]): Promise<void> {
+async function closeAll(servers: readonly Server[]): Promise<void> {
   await Promise.all(
-    servers.map(async (app) => {
-      const closed = new Promise((resolve) => app.server.close(resolve));
-      app.server.closeIdleConnections();
+    servers.map(async (server) => {
+      const closed = new Promise((resolve) => server.close(resolve));
+      server.closeIdleConnections();
       await Promise.race([closed, sleep(closeMs, undefined, { ref: false })]);
-      app.server.closeAllConnections();
-      await app.close();
+      server.closeAllConnections();
+      await closed;
     }),
   );
 }

@@ -2,13 +2,13 @@
  * The HTTP server for operators: health, readiness, metrics, and the status as JSON and as a page. Read-only; serves no
  * link, code or token.
  */
-import fastify, { type FastifyReply } from 'fastify';
 import { unlessAborted } from '../abort.ts';
 import type { Logger } from '../log.ts';
 import { isConnectionError } from '../redis/errors.ts';
 import type { GroupDetail } from '../status/group.ts';
 import type { StatusReader } from '../status/status.ts';
 import { listen, urlOf } from '../web/listen.ts';
+import { type Answer, type Asked, createSite, type Handler, html, json, plainText } from '../web/site.ts';
 import { securityPolicy } from './document.ts';
 import { renderGroupPage } from './groupPage.ts';
 import type { Metrics } from './metrics.ts';
@@ -36,13 +36,6 @@ export interface OpsServer {
   close(): Promise<void>;
 }
 
-const htmlType = 'text/html; charset=utf-8';
-
-interface GroupRoute {
-  Params: { id: string };
-  Querystring: Record<string, unknown>;
-}
-
 /** Groups on a page for people, and in an answer for programs. */
 const pageSizes = { html: 100, json: 250 };
 /** How long a request waits for Redis. */
@@ -62,95 +55,86 @@ export async function startOpsServer(options: OpsOptions): Promise<OpsServer> {
     const level = error.name === 'TimeoutError' || isConnectionError(error) ? 'debug' : 'warn';
     log[level]({ event: 'ops.error', err: error }, 'cannot read the status from Redis');
   };
-  const app = fastify({ exposeHeadRoutes: true });
-  app.addHook('onSend', (_request, reply, payload, done) => {
-    reply.headers({
-      'cache-control': 'no-store',
-      'x-content-type-options': 'nosniff',
-      'content-security-policy': securityPolicy,
-      'referrer-policy': 'no-referrer',
-    });
-    done(null, payload);
-  });
-  app.setErrorHandler((error: Error, _request, reply) => {
-    report(error);
-    void reply.code(503).type('text/plain').send('Redis cannot be read.\n');
-  });
-  app.setNotFoundHandler((_request, reply) => reply.code(404).type('text/plain').send('Not found.\n'));
-
-  type Query = Readonly<Record<string, unknown>>;
-  type Answer = (reply: FastifyReply, query: Query) => unknown;
-  const readiness = (reply: FastifyReply) => {
+  const readiness = () => {
     const judged = judge(health());
-    return reply.code(judged.ready ? 200 : 503).send(judged);
+    return json(judged.ready ? 200 : 503, judged);
   };
-  const measures: Answer = async (reply) =>
-    reply
-      .type(metrics.contentType)
-      .send(await metrics.render(await orNull(options.status.readAll()), health(), options.instances()));
-  const statusJson: Answer = async (reply, query) => {
+  const measures = async () => ({
+    headers: { 'content-type': metrics.contentType },
+    body: await metrics.render(await orNull(options.status.readAll()), health(), options.instances()),
+  });
+  const statusJson = async ({ query }: Asked) => {
     const view = viewOf(query);
     const status = await inTime(options.status.read(view, pageSizes.json));
     const { number, pages } = status.page;
     const next = number < pages ? addressOf({ ...view, page: number + 1 }, query) : null;
-    return reply.send({ ...status, page: { ...status.page, next } });
+    return json(200, { ...status, page: { ...status.page, next } });
   };
-  const formats = new Map<unknown, Answer>([
+  const formats = new Map<unknown, Handler>([
     ['json', statusJson],
     ['metrics', measures],
     ['readiness', readiness],
   ]);
 
-  async function groupJson(id: string, reply: FastifyReply) {
+  async function groupJson(id: string): Promise<Answer> {
     const shown = await group(id);
-    if (shown === null) return await reply.code(404).send({ error: 'no group in the configuration file has this id' });
-    return await reply.send(shown);
+    return shown === null ? json(404, { error: 'no group in the configuration file has this id' }) : json(200, shown);
   }
 
-  async function groupPage(id: string, home: string, reply: FastifyReply) {
+  async function groupPage(id: string, home: string): Promise<Answer> {
     const shown = await group(id).catch((error: Error) => {
       report(error);
       return 'unreadable' as const;
     });
     const code = shown === null ? 404 : shown === 'unreadable' ? 503 : 200;
-    return await reply
-      .code(code)
-      .type(htmlType)
-      .send(renderGroupPage(id, shown ?? 'unknown', home));
+    return html(code, renderGroupPage(id, shown ?? 'unknown', home));
   }
 
-  app.get('/healthz', () => ({ alive: true }));
-  app.get('/readyz', (_request, reply) => readiness(reply));
-  app.get('/metrics', (_request, reply) => measures(reply, {}));
-  app.get<{ Querystring: Query }>('/api/status', ({ query }, reply) => statusJson(reply, query));
-  app.get<{ Params: { id: string } }>('/api/groups/:id', ({ params }, reply) => groupJson(params.id, reply));
-  app.get<GroupRoute>('/groups/:id', ({ params, query }, reply) =>
-    query.format === 'json' ? groupJson(params.id, reply) : groupPage(params.id, '../', reply),
-  );
   // All that the page links to is found under its own address too: behind a prefix, it does not know where the rest is.
-  app.get<{ Querystring: Query }>('/', async ({ query }, reply) => {
+  async function home(asked: Asked): Promise<Answer> {
+    const { query } = asked;
     if (typeof query.group === 'string') {
-      return await (query.format === 'json' ? groupJson(query.group, reply) : groupPage(query.group, '', reply));
+      return await (query.format === 'json' ? groupJson(query.group) : groupPage(query.group, ''));
     }
     const answer = formats.get(query.format);
-    if (answer !== undefined) return answer(reply, query);
+    if (answer !== undefined) return answer(asked);
     const view = viewOf(query);
     const shown = await orNull(options.status.read(view, pageSizes.html));
-    return await reply
-      .code(shown === null ? 503 : 200)
-      .type(htmlType)
-      .send(renderPage(shown, health(), view));
-  });
+    return html(shown === null ? 503 : 200, renderPage(shown, health(), view));
+  }
 
-  await app.ready();
-  await listen(app.server, host, port);
+  const notFound = plainText(404, 'Not found.\n');
+  const server = createSite({
+    handlers: new Map<string, Handler>([
+      ['/', home],
+      ['/healthz', () => json(200, { alive: true })],
+      ['/readyz', readiness],
+      ['/metrics', measures],
+      ['/api/status', statusJson],
+      ['/api/groups/:name', ({ name }) => groupJson(name)],
+      ['/groups/:name', ({ name, query }) => (query.format === 'json' ? groupJson(name) : groupPage(name, '../'))],
+    ]),
+    headers: {
+      'cache-control': 'no-store',
+      'x-content-type-options': 'nosniff',
+      'content-security-policy': securityPolicy,
+      'referrer-policy': 'no-referrer',
+    },
+    notFound,
+    wrongMethod: notFound,
+    failed(error) {
+      report(error);
+      return plainText(503, 'Redis cannot be read.\n');
+    },
+  });
+  await listen(server, host, port);
   return {
-    url: urlOf(app.server, host),
+    url: urlOf(server, host),
     async close() {
-      app.server.close();
+      const closed = new Promise((resolve) => server.close(resolve));
       // Browsers open connections ahead of time; an idle one must not delay the shutdown.
-      app.server.closeAllConnections();
-      await app.close();
+      server.closeAllConnections();
+      await closed;
     },
   };
 }

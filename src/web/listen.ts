@@ -1,10 +1,7 @@
 /** Listening on a host and port, for the servers of this program. */
 import type { Server } from 'node:http';
 
-/**
- * Not fastify's own `listen`: it queries the machine's addresses for its log, and where a hardened system refuses that,
- * the process would end.
- */
+/** Rejects if the address is in use or not of this machine. */
 export function listen(server: Server, host: string, port: number): Promise<void> {
   return new Promise((resolve, reject) => {
     server.once('error', reject);

@@ -58,7 +58,7 @@ it('loads neither Redis nor a time zone to check a file without them', async () 
 it.each(['start', 'join'])('%s loads no package of other commands', async (command) => {
   const { env, folder } = await makeCliRig('ops: off');
   const all = await loadedBy([command], env, folder, command === 'start' ? 'started' : 'join.listening');
-  const own = command === 'start' ? ['bullmq'] : ['fastify', 'qrcode'];
+  const own = command === 'start' ? ['bullmq'] : ['qrcode'];
   expect(all).toEqual(expect.arrayContaining([...redis, ...own, 'pino'].sort()));
   for (const other of ['cli-progress', 'fastest-levenshtein', 'pino-pretty', command === 'start' ? 'qrcode' : 'bullmq'])
     expect(all).not.toContain(other);

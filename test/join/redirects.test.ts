@@ -198,6 +198,8 @@ it('serves below the path of the public address, and without it', async () => {
   for (const path of ['/our/join/vip', '/our/groups/healthz', '/our/groups/metrics']) {
     expect((await get(path)).status, path).toBe(404);
   }
+  const encoded = await startJoin(rig, { publicUrl: 'https://example.org/gr%C3%BCppen/' });
+  expect(await encoded.get('/gr%c3%bcppen/join/vip')).toMatchObject({ status: 302 });
 });
 
 it('answers what is being asked when it closes, and nothing after', async () => {
