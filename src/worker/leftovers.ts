@@ -13,7 +13,7 @@ import { rotationsQueue } from '../contract/queueNames.ts';
 import { parseRequest, requestJob } from '../contract/request.ts';
 import { findGroup } from '../groups/jids.ts';
 import { historyMs } from '../groups/record.ts';
-import type { GroupStore } from '../groups/store.ts';
+import { type GroupStore, RecordError, readable } from '../groups/store.ts';
 import { type Database, redisTime } from '../redis/database.ts';
 import type { Base } from './base.ts';
 
@@ -152,8 +152,9 @@ export async function holdsOneOffOf(
     if (parsed?.ok === true) names.add(parsed.request.group);
   }
   for (const name of names) {
-    const found = await findGroup(store, name);
-    if (found?.registered && found.entry.instance !== instance && isWanted(found.entry.instance)) return true;
+    const found = await readable(findGroup(store, name));
+    if (found === null || found instanceof RecordError) continue;
+    if (found.registered && found.entry.instance !== instance && isWanted(found.entry.instance)) return true;
   }
   return false;
 }

@@ -39,11 +39,11 @@ export async function processJob(
       if (read.status === 'retry') reportResult(deps, { group: 'unknown', instance, work: 'request' }, read);
     }
     if (result.status === 'refused') await publishRefusal(deps, instance, job, result);
+    result = await limitWait(deps, queue, instance, result);
   } catch (error) {
     result = afterError(deps, group, past, error);
     if (result.status === 'refused') await publishRefusal(deps, instance, job, result).catch(() => {});
   }
-  result = await limitWait(deps, queue, instance, result);
   traceResult(job, { instance, group: group || null }, result);
   return await complete(queue, job, lock, result);
 }

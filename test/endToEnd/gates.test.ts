@@ -94,6 +94,9 @@ verify: off`;
   const rig = await makeRig({ yaml: both('bot') });
   const service = await rig.start();
   await rig.adopted('vip', 'mover');
+  // A group that cannot be read is on the queue as well, and is nobody else's problem.
+  await rig.redis.hset(rig.keys.group(jids[3]!), 'record', '{"jid":7}', 'version', '1');
+  await rig.queue('bot').add('rotate', { group: jids[3] }, { delay: 3_600_000 });
   rig.standIn.setConnection('bot', 'disconnected');
   // The paused instance's own job is the first of the queue, and comes back there.
   const own = rig.ask('bot', { group: 'vip' });
