@@ -65,6 +65,8 @@ async function rewindSlots({ redis, keys, config }: Base, { nowMs }: Setback): P
     }
     // The server's last known count depends on the clock too: the next answer shows it again.
     await redis.del(keys.bucket(bucket));
+    // So does the time for which verification gives way: at most one read too many.
+    await redis.del(keys.verificationGivesWay(bucket));
     // So does the wait list: its waiters ask again and rejoin it.
     for (const key of waitListKeys(keys, bucket)) await redis.del(key);
   }

@@ -97,9 +97,12 @@ it('settles the call of a dead worker as if the clock had not been set back', as
 it('returns slots as if the clock had not been set back', async () => {
   const { rig, setBack } = await started(', rateLimit: { max: 2, per: 5s, reserve: 0 }');
   await rig.ask('bot', { group: 'vip' });
+  const bucket = await rig.redis.hget(rig.keys.buckets, 'bot');
+  await rig.redis.set(rig.keys.verificationGivesWay(bucket!), '1', 'PX', 3_660_000);
   await setBack.redis(3_600_000);
   expect(await rig.ask('bot', { group: 'vip' })).toMatchObject({ status: 'rotated' });
   expect(await rig.ask('bot', { group: 'vip' })).toMatchObject({ status: 'rotated' });
+  expect(await rig.redis.exists(rig.keys.verificationGivesWay(bucket!))).toBe(0);
 });
 
 it('ends a pause as if the clock had not been set back', async () => {
