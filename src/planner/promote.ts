@@ -27,7 +27,9 @@ export async function promoteWaiting(deps: HeadroomDependencies, waitsForSlot: (
   const waiting = new Map<string, InstanceConfig[]>();
   for (const instance of config.instances) {
     const bucket = bucketOf(tokenOf(instance.name));
-    if (buckets.has(bucket)) waiting.set(bucket, [...(waiting.get(bucket) ?? []), instance]);
+    const sharing = waiting.get(bucket);
+    if (sharing !== undefined) sharing.push(instance);
+    else if (buckets.has(bucket)) waiting.set(bucket, [instance]);
   }
   const promoted = await inLanes([...waiting.values()], lanes, (instances) =>
     promoteOfToken(deps, instances, waitsForSlot),
