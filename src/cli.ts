@@ -6,10 +6,13 @@ import { CommandError, defaultConfigFile } from './commands/usage.ts';
 import { didYouMean } from './config/nearMiss.ts';
 import { ConfigError } from './config/problems.ts';
 import { redactSecrets } from './log.ts';
+import { keepCompiledCode, skipZodLanguages } from './packages.ts';
 import { RedisSettingsError, RedisStartError, refusalOf, refusalReasons } from './redis/errors.ts';
 import { ProxySettingsError } from './ryze/proxies.ts';
 import { withSourceLines } from './sourceLines.ts';
 import { version } from './version.ts';
+
+keepCompiledCode();
 
 /** Set by the command that ran. */
 let exitCode = 0;
@@ -38,7 +41,8 @@ const program = new Command('invite-rotator')
   .version(version)
   .configureOutput({ outputError: silent })
   .showSuggestionAfterError(false)
-  .exitOverride();
+  .exitOverride()
+  .hook('preAction', skipZodLanguages);
 
 /** The command whose usage is wrong. */
 let asked = program;
