@@ -51,8 +51,9 @@ type Reader = () => Promise<{
 function readerOfAll(db: Database, config: Config, select = (all: Status) => all): Reader {
   const { file, hash } = config;
   return async () => {
-    const json = select(await readStatus(db, config));
-    return { json, text: (size) => renderStatus(json, { ...size, file, hash }) };
+    const all = select(await readStatus(db, config));
+    const page = { ...all.page, next: null };
+    return { json: { ...all, page }, text: (size) => renderStatus(all, { ...size, file, hash }) };
   };
 }
 

@@ -45,6 +45,7 @@ describe('start, rotate, status and consume together', () => {
     expect(json.json()[0]).toMatchObject({
       groups: [{ group: 'vip', state: 'fresh', lastError: null }],
       instances: [{ instance: 'bot', budget: { used: 2, limit: 100 }, gate: null }],
+      page: { number: 1, pages: 1, size: 1, found: 1, isCut: false, next: null },
     });
 
     consumer.child.kill('SIGINT');
