@@ -78,7 +78,7 @@ function inlinedLua() {
 }
 
 /** Also without indentation, but with every line, so that the lines in Redis's error messages are those of the file. */
-function withoutComments(lua) {
+export function withoutComments(lua) {
   return lua.replace(/--\[\[.*?\]\]/gs, (comment) => comment.replace(/[^\n]/g, '')).replace(/^[ \t]*(?:--.*)?/gm, '');
 }
 

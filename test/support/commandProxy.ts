@@ -9,6 +9,8 @@ import { createRequire } from 'node:module';
 import { connect, createServer, type Socket } from 'node:net';
 import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+// @ts-expect-error: the configuration of the build has no types
+import { withoutComments } from '../../rolldown.config.js';
 import { listen, tie } from './sockets.ts';
 
 export interface Moment {
@@ -91,10 +93,13 @@ export function nameOf(command: string, first: string): string {
 
 const scriptNames = new Map([...ownScripts(), ...scriptsOfBullmq()]);
 
+/** As they are in `src`, and as they are in the build. */
 function* ownScripts(): Iterable<[string, string]> {
   const source = fileURLToPath(new URL('../../src/', import.meta.url));
   for (const path of readdirSync(source, { recursive: true, encoding: 'utf8' })) {
-    if (path.endsWith('.lua')) yield [sha1(readFileSync(join(source, path), 'utf8')), basename(path, '.lua')];
+    if (!path.endsWith('.lua')) continue;
+    const lua = readFileSync(join(source, path), 'utf8');
+    for (const text of [lua, withoutComments(lua)]) yield [sha1(text), basename(path, '.lua')];
   }
 }
 
