@@ -8,8 +8,10 @@ import { rotationsQueue } from '../contract/queueNames.ts';
 import { redisTime } from '../redis/database.ts';
 import type { Base } from './base.ts';
 
-/** Longer than a call takes, and than the watchdog needs to open a worker that hangs again. */
-const neglectedMs = 45_000;
+/** Longer than the watchdog needs to open a worker that hangs again. */
+const minNeglectedMs = 45_000;
+/** A call may take its whole timeout, and some time passes until the next one. */
+const marginMs = 15_000;
 
 interface Unchanged {
   readonly heads: string;
@@ -17,7 +19,7 @@ interface Unchanged {
 }
 
 export function watchNeglect(base: Base) {
-  const { redis, prefix, queueOf } = base;
+  const { redis, prefix, queueOf, config } = base;
   /** By instance, of those with jobs that could be taken or are active. */
   let before: ReadonlyMap<string, Unchanged> = new Map();
 
@@ -34,6 +36,7 @@ export function watchNeglect(base: Base) {
     async look(instances: readonly string[], neglected: ReadonlySet<string>): Promise<ReadonlySet<string>> {
       const states = await readQueues(redis, prefix, instances.map(rotationsQueue));
       const now = performance.now();
+      const neglectedMs = Math.max(minNeglectedMs, config().api.timeoutMs + marginMs);
       const found = new Set<string>();
       const next = new Map<string, Unchanged>();
       for (const instance of instances) {
@@ -42,7 +45,8 @@ export function watchNeglect(base: Base) {
         if (neglected.has(instance) && state.waiting + state.active > 0) found.add(instance);
         if (state.active === 0 && !(await couldProceed(instance))) continue;
         const { heads } = state;
-        const since = before.get(instance)?.heads === heads ? (before.get(instance)?.since ?? now) : now;
+        const known = before.get(instance);
+        const since = known?.heads === heads ? known.since : now;
         if (now - since >= neglectedMs) found.add(instance);
         next.set(instance, { heads, since });
       }

@@ -13,19 +13,22 @@ interface TestBaseOptions {
   /** Default: `bot`. The first one has the group. */
   readonly instances?: readonly string[];
   readonly env?: NodeJS.ProcessEnv;
+  /** Settings of the API. */
+  readonly api?: string;
 }
 
 export async function testBase(
   redis: RedisClient,
   prefix: string,
-  { instances = ['bot'], env = {} }: TestBaseOptions = {},
+  { instances = ['bot'], env = {}, api = '' }: TestBaseOptions = {},
 ) {
   const folder = mkdtempSync(join(tmpdir(), 'invite-rotator-worker-'));
   onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
   const file = join(folder, 'rotation.yaml');
   writeFileSync(
     file,
-    `instances: [${instances.map((name) => `{ name: ${name}, tokenEnv: TOKEN }`).join(', ')}]
+    `api: { ${api} }
+instances: [${instances.map((name) => `{ name: ${name}, tokenEnv: TOKEN }`).join(', ')}]
 groups: [{ id: vip, identifier: 120363406289005073@g.us, every: 1h, instance: ${instances[0]} }]
 redis: { prefix: ${prefix} }`,
   );
