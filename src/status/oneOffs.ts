@@ -3,7 +3,7 @@ import { openQueue } from '../bullmq/queues.ts';
 import { rotationsQueue } from '../contract/queueNames.ts';
 import { parseRequest, requestJob } from '../contract/request.ts';
 import { findGroup } from '../groups/jids.ts';
-import { createGroupStore } from '../groups/store.ts';
+import { createGroupStore, type GroupStore, RecordError, readable } from '../groups/store.ts';
 import type { Database } from '../redis/database.ts';
 import { withoutLinks } from './group.ts';
 
@@ -44,7 +44,7 @@ export async function readOneOffs(
         const parsed = job?.name === requestJob ? parseRequest(job.data) : null;
         if (!parsed?.ok) continue;
         const { group: named, requestedBy, reason } = parsed.request;
-        if (named !== group && (await findGroup(store, named))?.entry.group !== group) continue;
+        if (named !== group && (await groupOf(store, named)) !== group) continue;
         oneOffs.push({
           job: job.id ?? '',
           state,
@@ -58,4 +58,10 @@ export async function readOneOffs(
   } finally {
     await queue.close();
   }
+}
+
+/** Null also if the group's record cannot be read. */
+async function groupOf(store: GroupStore, name: string): Promise<string | null> {
+  const found = await readable(findGroup(store, name));
+  return found === null || found instanceof RecordError ? null : found.entry.group;
 }

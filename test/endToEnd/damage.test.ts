@@ -1,6 +1,7 @@
 /** A record that somebody damaged, that another version wrote, or that Redis lost. */
 import { expect, it } from 'vitest';
 import { parseConfig } from '../../src/config/load.ts';
+import { readOneOffs } from '../../src/status/oneOffs.ts';
 import { readStatus } from '../../src/status/status.ts';
 import { endPostponement } from '../support/postponed.ts';
 import { jids, makeRig } from '../support/rig.ts';
@@ -43,6 +44,11 @@ it('delays no other group, is reported, and starts over once it is deleted', asy
   await expect(rig.ask('bot', { group: 'damaged' })).rejects.toThrow(/^internal: group \S+: its record in Redis/);
   expect(await rig.later('damaged')).toMatchObject({ type: 'rotation.failed', reason: 'request', inviteLink: null });
   expect(rig.standIn.log.of({ endpoint: 'reset', jid: jids[0]! })).toEqual([]);
+  // A one-off for it by an old link of its own hides no other one-off.
+  await rig.redis.set(rig.keys.link('OLDCODE7890123456789AB'), damagedRecord);
+  await rig.queue('bot').add('rotate', { group: 'OLDCODE7890123456789AB' }, { delay: 3_600_000 });
+  await rig.queue('bot').add('rotate', { group: 'sound' }, { delay: 3_600_000 });
+  expect((await readOneOffs(rig, { group: 'sound', instance: 'bot' })).oneOffs).toMatchObject([{ state: 'delayed' }]);
 
   await rig.redis.del(rig.keys.group(damagedRecord));
   await endPostponement(rig, damagedRecord);
