@@ -18,7 +18,7 @@ export interface Server {
 
 export const serversEach = 2;
 
-/** The ids of the workers that serve the instance. Without a worker that is able to, those that have it. */
+/** The workers that serve the instance. If none of those that have it is able to, two of them do all the same. */
 export function serversOf<T extends Server>(instance: string, servers: readonly T[]): T[] {
   const having = servers.filter(({ instances }) => instances.has(instance));
   const able = having.filter(({ unable }) => !unable.has(instance));
