@@ -37,10 +37,12 @@ export async function recount(db: Database, signal?: AbortSignal): Promise<numbe
   try {
     const isFirst = (await redis.exists(keys.statesIndexed)) === 0;
     let place = isFirst ? start : parsePlace(await redis.get(keys.recount));
-    const pages = Math.ceil((await redis.hlen(keys.registered)) / pageSize / steps);
+    const instances = (await redis.zrange(keys.instances, '0', '-1')).sort();
+    // Each instance may end with a page that is not full.
+    const pages = Math.ceil(((await redis.hlen(keys.registered)) / pageSize + instances.length) / steps);
     let corrected = 0;
     for (let i = 0; (isFirst || i < pages) && !signal?.aborted; i++) {
-      const page = await recountPage(db, place);
+      const page = await recountPage(db, instances, place);
       corrected += page.corrected;
       place = page.next;
       await redis.multi().set(keys.recount, JSON.stringify(place)).pexpire(keys.recounting, leaseMs).exec();
@@ -64,12 +66,10 @@ function parsePlace(json: string | null): Place {
   }
 }
 
-async function recountPage(db: Database, { instance, cursor }: Place) {
-  const { redis, keys } = db;
+async function recountPage(db: Database, instances: readonly string[], { instance, cursor }: Place) {
   const [next, corrected] =
     instance === null ? await recountRegistered(db, cursor) : await recountMembers(db, instance, cursor);
   if (next !== '0') return { corrected, next: { instance, cursor: next } };
-  const instances = (await redis.zrange(keys.instances, '0', '-1')).sort();
   const following = instances.find((one) => instance === null || one > instance);
   return { corrected, next: following === undefined ? start : { instance: following, cursor: '0' } };
 }

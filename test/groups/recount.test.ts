@@ -105,3 +105,13 @@ it('leaves a part to the worker that recounts it', async () => {
   await redis.del(keys.recounting);
   expect(await pass()).toBe(3);
 });
+
+it('takes no more parts for many instances with few groups', async () => {
+  const { redis, keys, pass } = await recountRig();
+  await pass();
+  for (let i = 0; i < 200; i++) await redis.zadd(keys.instances, 1, `bot${i}`);
+  await redis.zadd(keys.states('bot199'), 7, 'nobody@g.us');
+  let corrected = 0;
+  for (let part = 0; part < 40; part += 4) corrected += await pass();
+  expect(corrected).toBe(1);
+});
