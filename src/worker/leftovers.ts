@@ -120,6 +120,7 @@ export function createLeftovers(deps: LeftoversDependencies) {
   async function forget(instance: string): Promise<void> {
     absent.delete(instance);
     await redis.hdel(keys.buckets, instance);
+    await redis.srem(keys.gates, instance);
     await redis.zrem(keys.instances, instance);
   }
 

@@ -136,9 +136,11 @@ it('remembers the instances of older versions, and forgets those whose queue is 
   const asked = rig.ask('bot2', { group: 'vip' });
   await rig.start();
   expect(await asked).toMatchObject({ status: 'rotated' });
+  await rig.redis.sadd(rig.keys.gates, 'bot2');
   const monthAgo = Date.now() - 31 * 24 * 3_600_000;
   await rig.redis.zadd(rig.keys.instances, monthAgo, 'bot2');
   await until('it to be forgotten', async () => (await rig.redis.zscore(rig.keys.instances, 'bot2')) === null);
   expect(await rig.redis.hexists(rig.keys.buckets, 'bot2')).toBe(0);
+  expect(await rig.redis.sismember(rig.keys.gates, 'bot2')).toBe(0);
   expect(await rig.redis.zscore(rig.keys.instances, 'bot')).not.toBeNull();
 });
