@@ -38,8 +38,8 @@ async function parseInThread(request: ParseRequest, thread: URL): Promise<Parsed
       const [part] = (await once(worker, 'message', { signal: failed.signal })) as [Part];
       return part;
     });
-  } catch {
-    const message = `cannot be checked: ${describeError(failed.signal.reason)}`;
+  } catch (error) {
+    const message = `cannot be checked: ${describeError(failed.signal.aborted ? failed.signal.reason : error)}`;
     return { ok: false, problems: [{ file: request.sources.main.file, line: 1, column: 1, path: '', message }] };
   } finally {
     await worker.terminate();

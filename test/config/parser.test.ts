@@ -85,6 +85,11 @@ it.each([
     "import { parentPort } from 'node:worker_threads'; parentPort.on('message', () => { throw new RangeError('later'); });",
     'cannot be checked: later',
   ],
+  [
+    'is of another version',
+    "import { parentPort } from 'node:worker_threads'; parentPort.on('message', () => parentPort.postMessage({ kind: 'groups' }));",
+    expect.stringMatching(/^cannot be checked: .* not iterable$/),
+  ],
 ])('reports a thread that %s as a problem of the file', async (_name, program, message) => {
   const parsed = await parse(requestOf(main + list + comments), await threadOf(program));
   const file = `${folder}/rotation.yaml`;
