@@ -63,6 +63,8 @@ export interface Tick {
   readonly unreadable: readonly { readonly recordId: string; readonly reason: string }[];
   /** Records that are in an index but no longer exist. */
   readonly lost: readonly string[];
+  /** What kept the work of a token from being planned. All other work is planned nevertheless. */
+  readonly failures: readonly unknown[];
 }
 
 interface InstanceHead extends Head {
@@ -74,9 +76,16 @@ export async function tick(deps: PlannerDependencies): Promise<Tick> {
   const startedAt = performance.now();
   const nowMs = await redisTime(deps);
   const agenda = await readAgenda(deps, nowMs);
+  const failures: unknown[] = [];
   const done = await inLanes(byToken(deps, agenda), tokenLanes, async (instances) => {
     // The next tick continues with those that are left, which are the most overdue ones by then.
-    return performance.now() - startedAt < tickMs ? await planToken(deps, instances, nowMs) : null;
+    if (performance.now() - startedAt >= tickMs) return null;
+    try {
+      return await planToken(deps, instances, nowMs);
+    } catch (error) {
+      failures.push(error);
+      return null;
+    }
   });
   const opinions = await secondOpinions(deps, agenda.gated, nowMs);
   await release(queueOf, opinions);
@@ -90,6 +99,7 @@ export async function tick(deps: PlannerDependencies): Promise<Tick> {
     opinions: opinions.length,
     unreadable: planned.flatMap(({ unreadable }) => unreadable),
     lost: planned.flatMap(({ lost }) => lost),
+    failures,
   };
 }
 

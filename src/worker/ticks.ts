@@ -18,13 +18,14 @@ export async function runTick(base: Base, registration: GroupRegistration, ticks
   try {
     const current = config();
     const planner = { ...base, budget: api.budget, config: current, tokenOf: tokens.of };
-    const { unreadable, lost, ...counts } = await tick(planner);
+    const { unreadable, lost, failures, ...counts } = await tick(planner);
     ticks.ticked();
     const groupOf = (recordId: string) => current.groupsByJid.get(recordId)?.id ?? recordId;
     registration.reportUnreadable(unreadable.map(({ recordId, reason }) => ({ group: groupOf(recordId), reason })));
     if (lost.length > 0) await registration.registerLost(lost);
     const called = await promoteWaiting(planner, waitsForSlot);
     log.debug({ event: 'plan.tick', ...counts, called }, 'planned');
+    if (failures.length > 0) throw failures[0];
   } catch (error) {
     log.error({ event: 'plan.failed', err: error }, 'a tick of the planner failed');
     throw error;
