@@ -43,9 +43,15 @@ export interface World {
 
 const letters = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789';
 
-/** Makes a code like those of WhatsApp: 22 letters and digits. */
+/**
+ * Makes a code like those of WhatsApp: 22 letters and digits. One of 150,000 would have no capital letter: without its
+ * link, the program takes that for an id.
+ */
 export function makeCode(random: () => number): string {
-  return Array.from({ length: 22 }, () => letters[Math.floor(random() * letters.length)]).join('');
+  for (;;) {
+    const code = Array.from({ length: 22 }, () => letters[Math.floor(random() * letters.length)]).join('');
+    if (/[A-Z]/.test(code)) return code;
+  }
 }
 
 export function linkTo(code: string): string {
