@@ -13,7 +13,6 @@ import { createMembership, digestOf, type NotedServer } from '../groups/members.
 import { serversOf } from '../groups/servers.ts';
 import type { Base } from './base.ts';
 import { watchNeglect } from './neglect.ts';
-import { reporter } from './tasks.ts';
 import type { Workers } from './workers.ts';
 
 /** What a worker says of its part in the sharing. */
@@ -29,7 +28,6 @@ interface SharingDependencies {
 export function createSharing(base: Base, { files, workers, describe }: SharingDependencies) {
   const { config, tokens, log } = base;
   const neglect = watchNeglect(base);
-  const onCloseError = reporter(log, 'sharing.failed', 'a worker of an instance that others serve did not close');
   let others: readonly NotedServer[] = [];
   /** Those of this worker's instances whose tokens cannot be read. */
   let unable: readonly string[] = [];
@@ -49,10 +47,9 @@ export function createSharing(base: Base, { files, workers, describe }: SharingD
     return config().instances.filter(isMine);
   }
 
-  /** Jobs of instances that others serve from now on end by themselves. */
   function serve(): void {
     const mine = chosen();
-    workers.serve(mine).catch(onCloseError);
+    workers.serve(mine);
     const counts = { served: mine.length, instances: config().instances.length, others: others.length };
     if (isDeepStrictEqual(reported, Object.values(counts))) return;
     reported = Object.values(counts);

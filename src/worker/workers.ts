@@ -58,7 +58,7 @@ export function createWorkers(base: Base, { processJob, plan }: WorkerTasks) {
     });
   }
 
-  async function reconcile(): Promise<void> {
+  function reconcile(): void {
     const wanted = new Map([...leftovers.map((name) => [name, leftoverConcurrency] as const), ...served]);
     const isTakeover = [...wanted.keys()].some((name) => !workers.has(name));
     for (const [name, concurrency] of wanted) {
@@ -68,17 +68,15 @@ export function createWorkers(base: Base, { processJob, plan }: WorkerTasks) {
     }
     // A job is taken back at the second look that finds its lock expired, so the first must not wait.
     if (isTakeover) void recoverStalled().catch((error: Error) => onQueueError('stalled', error));
-    await close([...workers.keys()].filter((name) => !wanted.has(name)));
+    for (const [name, worker] of workers) if (!wanted.has(name)) close(name, worker);
   }
 
-  async function close(names: readonly string[]): Promise<void> {
-    const closing = names.flatMap((name) => workers.get(name) ?? []);
-    for (const name of names) workers.delete(name);
-    await Promise.all(
-      closing.map(async (worker) => {
-        await worker.close();
-        open.delete(worker);
-      }),
+  /** Not awaited: its jobs end by themselves, and BullMQ's workers have hung while closing. */
+  function close(name: string, worker: WatchedWorker): void {
+    workers.delete(name);
+    worker.close().then(
+      () => open.delete(worker),
+      (error: Error) => onQueueError(name, error),
     );
   }
 
@@ -110,18 +108,15 @@ export function createWorkers(base: Base, { processJob, plan }: WorkerTasks) {
   }
 
   return {
-    /**
-     * Serves these instances: opens, adjusts and closes workers at once. Resolves when the jobs of closed workers have
-     * ended.
-     */
-    async serve(instances: readonly InstanceConfig[]): Promise<void> {
+    /** Serves these instances. Jobs of other instances that run already end by themselves. */
+    serve(instances: readonly InstanceConfig[]): void {
       served = new Map(instances.map(({ name, concurrency }) => [name, concurrency]));
-      await reconcile();
+      reconcile();
     },
     /** Serves these queues as well, whose instances the file in force lacks. */
-    async serveLeftovers(instances: readonly string[]): Promise<void> {
+    serveLeftovers(instances: readonly string[]): void {
       leftovers = instances;
-      await reconcile();
+      reconcile();
     },
     startPlanner(): void {
       planner = openPlanner();

@@ -12,11 +12,15 @@ import { testBase } from './testBase.ts';
 class LossyRedis extends Redis {
   queues: readonly string[] = [];
   lost = 0;
+  /** Rejects what was lost. Until then, the workers that sent it cannot close. */
+  readonly endings: (() => void)[] = [];
   override sendCommand(command: Command, stream?: Parameters<Redis['sendCommand']>[1]): unknown {
     const isLost = this.queues.some((queue) => command.args.some((arg) => String(arg).endsWith(`:${queue}:limiter`)));
     if (!isLost || !command.name.startsWith('eval')) return super.sendCommand(command, stream);
     this.lost++;
-    return new Promise(() => {});
+    return new Promise((_, reject) => {
+      this.endings.push(() => reject(new Error('Connection is closed.')));
+    });
   }
 }
 
@@ -39,10 +43,11 @@ async function running() {
       return Promise.resolve();
     },
   });
-  await workers.serve(base.config().instances);
-  await workers.serveLeftovers(['renamed']);
+  workers.serve(base.config().instances);
+  workers.serveLeftovers(['renamed']);
   workers.startPlanner();
   onTestFinished(async () => {
+    for (const end of redis.endings) end();
     await workers.close();
     await base.closeQueues();
     redis.disconnect();
@@ -110,6 +115,18 @@ it('does not recreate a worker that runs a job', async () => {
   expect(recreated()).toEqual([]);
   unblock();
   await until('all jobs to be done', () => done.length === 20);
+});
+
+it('serves a queue again while its former worker hangs', async () => {
+  const { redis, workers, queues, done } = await running();
+  redis.queues = [queues.leftover.name];
+  await queues.leftover.add('rotate', {});
+  await until('the command to be lost', () => redis.lost > 0);
+  redis.queues = [];
+  // A worker that hangs never closes.
+  workers.serveLeftovers([]);
+  workers.serveLeftovers(['renamed']);
+  await until('the job to be done', () => done.includes('rotate'));
 });
 
 it('does not create a worker again that was closed while its jobs were counted', async () => {
