@@ -144,6 +144,11 @@ export const groupRecord = z.looseObject({
   uncertain: uncertain.nullable(),
   /** A call may have taken effect late, so a read that begins at this time or later is owed. */
   verificationOwedAt: time.nullable(),
+  /**
+   * When a reset began whose effect no read has shown so far. The reads may have come from a cache, so until the owed read
+   * it is unknown whether a new link is this reset's or a later one's. Null: there is none.
+   */
+  unseenResetAt: time.nullable().default(null),
   /** No reset begins before this time: Redis had lost the record, and a forgotten reset may still be in flight. */
   resetsFrom: time.nullable().default(null),
   /** When the link was last read, or a read was last tried. */
@@ -174,6 +179,7 @@ export const newRecord: GroupRecord = Object.freeze(
     settled: null,
     uncertain: null,
     verificationOwedAt: null,
+    unseenResetAt: null,
     verifiedAt: null,
     failure: null,
     duplicateOf: null,

@@ -47,6 +47,7 @@ export function newRevision(
     lastResetAt: reset === null ? record.lastResetAt : nowMs,
     resetBegunAt: reset?.begunAt ?? null,
     resetCovers: reset?.covers ?? null,
+    unseenResetAt: null,
     replacedCodes: replacedCodes(record, inviteCode),
     verifiedAt: nowMs,
     adopt: false,

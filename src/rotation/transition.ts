@@ -137,13 +137,21 @@ function becomeUncertain(
   const settledAt = attempt.begunAt + settleTimeMs;
   return {
     ...releaseAttempt(record),
-    uncertain: uncertainOf(attempt, over ? null : settledAt, nowMs),
+    uncertain: uncertainOf(record, attempt, over ? null : settledAt, nowMs),
     verificationOwedAt: Math.max(record.verificationOwedAt ?? 0, settledAt),
   };
 }
 
-function uncertainOf({ begunAt, request, covers }: Attempt, openUntil: number | null, readAt: number): Uncertain {
-  return { begunAt, openUntil, readAt, reads: 0, failedReads: 0, request, covers };
+function uncertainOf(
+  { unseenResetAt }: GroupRecord,
+  { begunAt, request, covers }: Attempt,
+  openUntil: number | null,
+  readAt: number,
+): Uncertain {
+  const times = { openUntil, readAt, reads: 0, failedReads: 0 };
+  if (unseenResetAt === null) return { ...times, begunAt, request, covers };
+  // A new link may be the earlier reset's, and older than the one-offs of this one: it answers none of them.
+  return { ...times, begunAt: Math.min(unseenResetAt, begunAt), request: null, covers: null };
 }
 
 /** A reset may have had an effect, but no longer owns the record: the link is read at once. */
@@ -154,7 +162,7 @@ function staleReset(record: GroupRecord, stale: Attempt, nowMs: number): GroupRe
   const owed = { ...record, verificationOwedAt: Math.max(record.verificationOwedAt ?? 0, nowMs) };
   const { uncertain } = record;
   // Also while another call is in flight: a link that is seen after that call may be this reset's.
-  if (uncertain === null) return { ...owed, uncertain: uncertainOf(attempt, null, nowMs) };
+  if (uncertain === null) return { ...owed, uncertain: uncertainOf(record, attempt, null, nowMs) };
   // A read in flight started too early to tell.
   const openUntil = Math.max(uncertain.openUntil ?? 0, nowMs);
   return { ...owed, uncertain: { ...uncertain, openUntil, readAt: Math.min(uncertain.readAt, nowMs) } };
@@ -192,7 +200,9 @@ function settleReadBack(
   const unchanged = isOver ? null : { ...uncertain, readAt, reads: uncertain.reads + 1, failedReads: 0 };
 
   if (inviteCode === null || inviteCode === record.link?.code || isReplaced(record, inviteCode)) {
-    return silent({ ...free, uncertain: unchanged });
+    // A read after the settle time comes from no cache.
+    const unseenResetAt = uncertain.openUntil === null ? uncertain.begunAt : null;
+    return silent({ ...free, uncertain: unchanged, unseenResetAt });
   }
   if (record.link === null) {
     // No link was ever shown before, so it is unknown who made this one: it is live, and settles nothing.
@@ -214,12 +224,14 @@ function settleVerification(
   if (record.uncertain !== null) return silent(free);
   // The answer is old: a cache is between this program and the server.
   if (inviteCode !== null && isReplaced(record, inviteCode)) return silent(postpone(free, nowMs));
+  const verificationOwedAt = owedAfter(record.verificationOwedAt, attempt);
   const read = {
     ...free,
     adopt: false,
     readDueAt: owedAfter(record.readDueAt, attempt),
     verifiedAt: nowMs,
-    verificationOwedAt: owedAfter(record.verificationOwedAt, attempt),
+    verificationOwedAt,
+    unseenResetAt: verificationOwedAt === null ? null : record.unseenResetAt,
     unverified: inviteCode === null ? record.unverified + 1 : 0,
     failure: record.adopt ? null : record.failure,
   };

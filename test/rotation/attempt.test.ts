@@ -16,6 +16,7 @@ import {
   hourMs,
   info,
   reading,
+  request,
   same,
   scheduled,
   settled,
@@ -165,6 +166,26 @@ describe('a reset of unknown effect', () => {
   it('is settled at once if the API has ended the call and the link is the same', () => {
     const { record } = end(ended, reading({ begunAt: t + 2_000 }), shows(same), t + 2_100);
     expect(record.uncertain).toBeNull();
+  });
+  describe('that a read did not show, perhaps because it came from a cache', () => {
+    const asked = { ...attempt({ id: 'a2', begunAt: t + 5_000 }), request: { ...info, identity: 'job-1' } };
+    const again = (record: GroupRecord) => {
+      const doubted = end(record, asked, unknown(true), t + 5_100).record;
+      return end(doubted, reading({ begunAt: t + 5_200 }), shows(fresh), t + 5_300);
+    };
+    const unseen = end(ended, reading({ begunAt: t + 2_000 }), shows(same), t + 2_100).record;
+
+    it('may have made the link that is read back after the next one, so that answers no one-off', () => {
+      const { record, events } = again(unseen);
+      expect(events).toMatchObject([{ reason: 'recovery', inviteCode: 'NEW', request: null }]);
+      expect(record).toMatchObject({ resetBegunAt: t, resetCovers: null, unseenResetAt: null });
+      expect(decide(record, request({ requestedAt: t + 4_000 }), t + 5_400)).toEqual({ do: 'reset' });
+    });
+    it('is forgotten once a read after the settle time has shown the same link', () => {
+      const seen = end(unseen, verifying({ begunAt: t + 90_000 }), shows(same), t + 90_100).record;
+      expect(seen.unseenResetAt).toBeNull();
+      expect(decide(again(seen).record, request(), t + 5_400)).toEqual({ do: 'finish', as: 'answered' });
+    });
   });
   it('is not settled if no link is shown', () => {
     const { record, events } = end(open, reading({ begunAt: t + 31_000 }), nothing, t + 31_000);
