@@ -66,9 +66,10 @@ export function breakProgram(root: string, name: string): { cli: string; remove:
     writeFileSync(path, text.replace(from, to));
   }
   const rolldown = join(root, 'node_modules/rolldown/bin/cli.mjs');
-  execFileSync(process.execPath, [rolldown, '-c', join(root, 'rolldown.config.js'), '--log-level', 'warn'], {
+  execFileSync(process.execPath, [rolldown, '-c', join(root, 'rolldown.config.js')], {
     cwd: folder,
-    stdio: 'inherit',
+    // Without the list of what it built, which no option leaves out.
+    stdio: ['ignore', 'ignore', 'inherit'],
   });
   return { cli: join(folder, 'dist', 'cli.js'), remove: () => rmSync(folder, { recursive: true, force: true }) };
 }
