@@ -149,7 +149,7 @@ export const groupRecord = z.looseObject({
    * it is unknown whether a new link is this reset's or a later one's. Null: there is none.
    */
   unseenResetAt: time.nullable().default(null),
-  /** No reset begins before this time: Redis had lost the record, and a forgotten reset may still be in flight. */
+  /** No reset starts before this time: Redis had lost the record, and a forgotten reset may still be in flight. */
   resetsFrom: time.nullable().default(null),
   /** When the link was last read, or a read was last tried. */
   verifiedAt: time.nullable(),

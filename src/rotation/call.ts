@@ -107,7 +107,7 @@ export async function makeCall(
   return stored.kind === 'stored' ? { ...stored, evidence: settled.evidence } : stored;
 }
 
-/** Waits until the slot begins, if there is one. */
+/** Waits until the slot starts, if there is one. */
 async function takeSlot({ budget }: RotationDependencies, target: Target, work: Work, call: Call) {
   const { recordId, entry, instance, token } = target;
   const purpose = purposeOf(work, call);
@@ -164,7 +164,7 @@ async function startAttempt(
   });
 }
 
-/** What is on the queue before the reset begins, and is answered by it. */
+/** What is on the queue before the reset starts, and is answered by it. */
 async function pushedTo(
   { lastJobOn, uncountedOn }: Pick<RotationDependencies, 'lastJobOn' | 'uncountedOn'>,
   queue: string,

@@ -16,7 +16,7 @@
  *   text of WhatsApp's throttling under any status     throttled               unknown   yes
  *   428: the session is gone                           instance_disconnected   unknown   no
  *   any status, text about time or connection          server_error; with 429  unknown   no
- *   (also if it begins like a documented refusal)      as above
+ *   (also if it starts like a documented refusal)      as above
  *   401, 403, 404, other 4xx, in the envelope          as their kind says      unknown   yes
  *   408, 409, 425, 499                                 server_error            unknown   no
  *   4xx, not in the envelope                           bad_response            unknown   no: a proxy's page, not the API

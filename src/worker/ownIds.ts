@@ -1,6 +1,6 @@
 /**
  * Finds the one-offs of a group whose ids their producers chose, as flows and schedulers of jobs do. BullMQ's counter does
- * not say when such a job was pushed, but one that is on the queue before a reset begins is answered by that reset.
+ * not say when such a job was pushed, but one that is on the queue before a reset starts is answered by that reset.
  */
 import type { Queue } from 'bullmq';
 import { identityOf, parseNamed, requestJob } from '../contract/request.ts';
