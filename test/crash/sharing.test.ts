@@ -6,10 +6,13 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { isDeepStrictEqual } from 'node:util';
 import { type Job, Queue } from 'bullmq';
 import { expect, it, onTestFinished } from 'vitest';
 import { startStandIn } from '../../dev/standin/standIn.ts';
-import { logged, run } from '../support/cli.ts';
+import { readServers } from '../../src/groups/members.ts';
+import { createDatabase } from '../../src/redis/database.ts';
+import { logged, type Run, run } from '../support/cli.ts';
 import { testRedis } from '../support/redis.ts';
 import { until } from '../support/until.ts';
 
@@ -19,7 +22,7 @@ const names = Array.from({ length: count }, (_, i) => `bot${i}`);
 const jidOf = (i: number) => `1203630000${String(i).padStart(8, '0')}@g.us`;
 
 async function installation() {
-  const { redis, prefix, url } = testRedis();
+  const { redis, prefix, url, keys } = testRedis();
   const standIn = await startStandIn({
     instances: names,
     tokens: [{ token }],
@@ -51,34 +54,54 @@ ops: off`,
     rmSync(folder, { recursive: true, force: true });
   });
   const instanceOf = new Map(queues.map(({ name }, i) => [Buffer.from(name).toString('base64'), i]));
+  const pids = new Map<string, number>();
+  /** As a Redis user of its own, by which its connections are known. */
+  async function start(name: string): Promise<Run> {
+    const own = new URL(url);
+    own.username = `${prefix}-${name}`;
+    own.password = 'any';
+    await redis.acl('SETUSER', own.username, 'on', 'nopass', 'allkeys', 'allchannels', 'allcommands');
+    onTestFinished(async () => void (await redis.acl('DELUSER', own.username)));
+    const worker = run(['start'], { env: { REDIS_URL: own.href, ROTATOR_CONFIG: file, TOKEN: token } });
+    pids.set(own.username, worker.child.pid!);
+    return worker;
+  }
   /** For each instance, the connections that wait for its jobs, as Redis lists them. A killed process's are gone. */
-  async function connections(): Promise<readonly ReadonlySet<string>[]> {
-    const found = names.map(() => new Set<string>());
+  async function connections(): Promise<readonly Connections[]> {
+    const found = names.map(() => new Map<string, number>());
     for (const line of String(await redis.client('LIST')).split('\n')) {
-      const [, id = '', name = ''] = /^id=(\d+) .* name=(\S+)/.exec(line) ?? [];
+      const [, id = '', name = '', user = ''] = /^id=(\d+) .* name=(\S+) .* user=(\S+)/.exec(line) ?? [];
       const i = name.startsWith(`${prefix}:`) ? instanceOf.get(name.slice(prefix.length + 1)) : undefined;
-      if (i !== undefined) found[i]?.add(id);
+      if (i !== undefined) found[i]?.set(id, pids.get(user) ?? 0);
     }
     return found;
   }
-  const start = () => run(['start'], { env: { REDIS_URL: url, ROTATOR_CONFIG: file, TOKEN: token } });
-  return { standIn, queues, connections, start };
+  /** For each instance, the processes that are to serve it, by what the workers say about themselves. */
+  async function chosen(): Promise<readonly (readonly number[])[]> {
+    const servers = await readServers(createDatabase(redis, prefix));
+    return names.map((name) => ascending(servers(name).map(({ pid }) => pid)));
+  }
+  async function everyBeat(): Promise<void> {
+    const beats = () => redis.zrange(keys.workers, '0', '-1', 'WITHSCORES');
+    const seen = new Set(await beats());
+    await until('each worker to beat', async () => (await beats()).every((one, i) => i % 2 === 0 || !seen.has(one)));
+  }
+  return { standIn, queues, connections, start, chosen, everyBeat };
 }
 
-const difference = (of: ReadonlySet<string> = new Set(), without: ReadonlySet<string> = new Set()) =>
-  [...of].filter((one) => !without.has(one));
+/** Of one instance: the id of each, and the process that has it. */
+type Connections = ReadonlyMap<string, number>;
+
+const ascending = (numbers: Iterable<number>) => [...numbers].sort((a, b) => a - b);
+const pidsOf = (connections: Connections) => ascending(connections.values());
 
 it('serves the instances of a worker that is killed elsewhere within 15 s, moves no other, and doubles nothing', {
   timeout: 180_000,
 }, async () => {
-  const { standIn, queues, connections, start } = await installation();
-  const workers = Array.from({ length: 4 }, start);
+  const { standIn, queues, connections, start, chosen, everyBeat } = await installation();
+  const workers = await Promise.all(['a', 'b', 'c', 'd'].map(start));
   for (const worker of workers) await logged(worker, 'started');
-  const twoEach = async () => {
-    const now = await connections();
-    return now.every(({ size }) => size === 2) ? now : null;
-  };
-  await until('each instance to be served by two of the workers', twoEach);
+  const [killed] = workers;
 
   const pushed: { readonly i: number; readonly job: Job }[] = [];
   let isLoaded = true;
@@ -90,33 +113,42 @@ it('serves the instances of a worker that is killed elsewhere within 15 s, moves
     }
   })();
   await until('resets', () => standIn.log.of({ endpoint: 'reset' }).length > count / 2);
-  const before = await connections();
-  workers[0]!.child.kill('SIGKILL');
-  await workers[0]!.ended;
-  const lost = (
-    await until('its connections to be gone', async () => {
-      const now = await connections();
-      return now.some(({ size }) => size < 2) ? now : null;
-    })
-  ).map((now, i) => difference(before[i], now).length);
+  /** The connections, if each worker knows the others and has those of its share. */
+  const settled = async () => {
+    const others = workers.map((worker) => worker.json().findLast(({ event }) => event === 'instances.shared')?.others);
+    const [now, wanted] = [await connections(), await chosen()];
+    const isSettled = others.every((count) => count === 3) && isDeepStrictEqual(now.map(pidsOf), wanted);
+    return isSettled ? now : null;
+  };
+  const before = await until('each worker to serve its share and no more', async () => {
+    if ((await settled()) === null) return null;
+    // Whoever has just been noticed is soon taken for dead. After two beats of all, each has seen each beat.
+    for (let i = 0; i < 2; i++) await everyBeat();
+    return await settled();
+  });
+  for (const own of before) expect(own.size).toBe(2);
+
+  killed!.child.kill('SIGKILL');
+  await killed!.ended;
+  const kept = before.map((own) => [...own].filter(([, pid]) => pid !== killed!.child.pid));
   /** The connections that each instance got since, at any time. */
   const came = names.map(() => new Set<string>());
+  const look = async () => {
+    const now = await connections();
+    for (const [i, own] of now.entries()) for (const id of own.keys()) if (!before[i]?.has(id)) came[i]?.add(id);
+    return now;
+  };
   await until(
     'its instances to be served elsewhere',
-    async () => {
-      const now = await connections();
-      for (const [i, own] of now.entries()) for (const id of difference(own, before[i])) came[i]?.add(id);
-      // The planner's worker and leftovers are not among them.
-      return now.every(({ size }) => size === 2);
-    },
+    async () => (await look()).every((own) => own.size === 2 && !pidsOf(own).includes(killed!.child.pid!)),
     { withinMs: 15_000 },
   );
   isLoaded = false;
   await load;
-  expect(came.map(({ size }) => size)).toEqual(lost);
-  expect(lost.filter((one) => one === 1).length).toBeGreaterThan(count / 4);
-
   for (const { i, job } of pushed) await until(`the answer to a one-off for g${i}`, () => job.isCompleted());
+  for (const [i, own] of (await look()).entries()) expect([...own]).toEqual(expect.arrayContaining(kept[i]!));
+  expect(came.map(({ size }) => size)).toEqual(kept.map(({ length }) => 2 - length));
+  expect(came.filter(({ size }) => size === 1).length).toBeGreaterThan(count / 4);
   for (const i of names.keys()) {
     const jid = jidOf(i);
     const asked = pushed.filter((one) => one.i === i).length;
