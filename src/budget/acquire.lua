@@ -23,7 +23,7 @@
   KEYS[10] due: sorted set of the instance's scheduled groups
   KEYS[11] wait lists: set of the buckets that have one
   KEYS[12] verification slots: sorted set, the slots of periodic verifications by the time at which they are given back
-  KEYS[13] give way: string that exists while periodic verification still gives way to other work
+  KEYS[13] give way: when a periodic verification last went ahead
 
   ARGV[1]  slot id
   ARGV[2]  waiter: the same each time that the same work asks
@@ -51,7 +51,8 @@ local blamedKey, dueKey, group = KEYS[9], KEYS[10], ARGV[10]
 local waitListsKey, bucket = KEYS[11], ARGV[11]
 local verificationsKey, giveWayKey, share = KEYS[12], KEYS[13], tonumber(ARGV[12])
 
-local GRANTED, BUDGET, RESERVED, EXHAUSTED, PROBING, GATE, PACE, BLAMED, SHARE = 0, 1, 2, 3, 4, 5, 6, 7, 8
+local GRANTED, BUDGET, RESERVED, EXHAUSTED, PROBING, GATE, PACE, BLAMED, SHARE, GIVES_WAY =
+  0, 1, 2, 3, 4, 5, 6, 7, 8, 9
 -- While a probe is out, no caller asks again sooner than this.
 local PROBE_POLL = 100
 -- A blamed group yields for this long, so that another group's call may be the probe.
@@ -192,20 +193,29 @@ if scheduled then
   ahead = ahead + oneOffs.due
 end
 
--- A share of less than one request stands for one in a longer time. If other work uses the whole limit for long enough,
--- one verification waits for a slot like scheduled work, so that links are still verified.
+-- A share of less than one read stands for one in a longer time: its slot keeps the next one away for the rest of that
+-- time. If other work uses the whole limit for long enough, one verification waits for a slot like scheduled work, so that
+-- links are still verified.
 local reads = max * share
 if verification then
-  redis.call('ZREMRANGEBYSCORE', verificationsKey, '-inf', now)
-  if redis.call('ZCARD', verificationsKey) >= math.max(math.floor(reads + 1e-9), 1) then
-    local first = redis.call('ZRANGE', verificationsKey, 0, 0, 'WITHSCORES')
-    return { SHARE, math.ceil(tonumber(first[2]) - now) }
+  local atOnce, rest = math.max(math.floor(reads + 1e-9), 1), math.max(per / reads - per, 0)
+  redis.call('ZREMRANGEBYSCORE', verificationsKey, '-inf', now - rest)
+  local tooMany = redis.call('ZCARD', verificationsKey) - atOnce
+  if tooMany >= 0 then
+    local at = tonumber(redis.call('ZRANGE', verificationsKey, tooMany, tooMany, 'WITHSCORES')[2])
+    if at > now + per then
+      -- It has no answer yet.
+      at = math.min(at, now + 2 * latency + per)
+    end
+    return { SHARE, math.ceil(at + rest - now) }
   end
   local crowded = used >= ceiling or oneOffs.waiting + scheduledWork.waiting > 0
-  if crowded and not turn and redis.call('EXISTS', giveWayKey) == 1 then
-    return { SHARE, per }
+  local giveWayFor = GIVE_WAY * per / reads
+  local since = now - tonumber(redis.call('GET', giveWayKey) or 0)
+  if crowded and not turn and since >= 0 and since < giveWayFor then
+    return { GIVES_WAY, per }
   end
-  redis.call('SET', giveWayKey, 1, 'PX', math.ceil(GIVE_WAY * per / reads))
+  redis.call('SET', giveWayKey, now, 'PX', math.ceil(giveWayFor))
 end
 
 local startsAt = now
@@ -260,9 +270,8 @@ end
 redis.call('ZADD', slotsKey, startsAt + slotTtl, slot)
 redis.call('PEXPIRE', slotsKey, slotTtl * 2)
 if verification then
-  local ttl = slotTtl + math.ceil(math.max(per / reads - per, 0))
-  redis.call('ZADD', verificationsKey, startsAt + ttl, slot)
-  redis.call('PEXPIRE', verificationsKey, ttl * 2)
+  redis.call('ZADD', verificationsKey, startsAt + slotTtl, slot)
+  redis.call('PEXPIRE', verificationsKey, slotTtl * 2 + math.ceil(per / reads))
 end
 if not known then
   redis.call('HDEL', bucketKey, 'known', 'foreign')

@@ -21,13 +21,13 @@ const settleLua = loadScript('settle', import.meta.url);
 const capacityLua = loadScript('capacity', import.meta.url);
 
 /** Why no slot was given, in the order of the numbers that `acquire.lua` returns, from 1. */
-const denials = ['budget', 'reserved', 'exhausted', 'probing', 'gate', 'pace', 'blamed', 'share'] as const;
+const denials = ['budget', 'reserved', 'exhausted', 'probing', 'gate', 'pace', 'blamed', 'share', 'givesWay'] as const;
 /**
  * `budget`: the limit is used up, or the rest of it is for waiters ahead. `reserved`: only the reserve for one-offs is
  * left. `exhausted`: the server refused a call for its limit. `probing`: all calls wait for the answer of one. `gate`:
  * the instance is paused. `pace`: the phone's last scheduled reset was too recent. `blamed`: the instance is paused for
  * this group's failure, and another group's call is to show first whose failure it was. `share`: periodic verification has
- * used its share of the limit, or gives way.
+ * used its share of the limit. `givesWay`: other work waits, and the periodic verification must not.
  */
 export type Denial = (typeof denials)[number];
 
@@ -66,7 +66,7 @@ export interface Capacity {
   readonly closedForMs: number;
   /** Waiters that could have a slot now, before their turn: those ahead of them did not come. */
   readonly callable: number;
-  /** Periodic verifications that can start now by their share of the limit. */
+  /** Periodic verifications that their share of the limit allows: now, or within the horizon if that is longer than `per`. */
   readonly verifications: number;
   /** Of a share that is spread evenly, the verifications within the horizon. */
   readonly verificationsSpread: number;

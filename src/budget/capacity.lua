@@ -65,6 +65,11 @@ if closedFor > horizon then
 end
 -- As in acquire.lua. Spread: so that those of a whole `per` do not all start in one horizon.
 local reads = limit * tonumber(ARGV[5])
-local readable = math.max(math.floor(reads + 1e-9), 1) - redis.call('ZCOUNT', KEYS[7], '(' .. now, '+inf')
-local spread = math.ceil(reads * horizon / per)
+local atOnce, rest = math.max(math.floor(reads + 1e-9), 1), math.max(per / reads - per, 0)
+local spread = math.ceil(math.min(reads, atOnce) * horizon / per)
+local readable = atOnce - redis.call('ZCOUNT', KEYS[7], '(' .. now - rest, '+inf')
+if horizon > per + rest then
+  -- The share can be used several times within the horizon.
+  readable = spread
+end
 return { free, used, limit, foreign, closedFor, callable, math.max(readable, 0), spread }

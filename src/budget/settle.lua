@@ -110,9 +110,7 @@ if givenBackAt <= now + per then
   return { 0, opened }
 end
 redis.call('ZADD', slotsKey, now + per, slot)
-if redis.call('ZSCORE', verificationsKey, slot) then
-  redis.call('ZINCRBY', verificationsKey, now + per - givenBackAt, slot)
-end
+redis.call('ZADD', verificationsKey, 'XX', now + per, slot)
 local latency = tonumber(redis.call('HGET', bucketKey, 'latency') or took)
 redis.call('HSET', bucketKey, 'latency', latency + (took - latency) / 8)
 

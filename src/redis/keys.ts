@@ -59,9 +59,9 @@ export function makeKeys(prefix: string) {
     recounting: `${root}:recounting`,
     /** Sorted set, slot id by the time at which the slot is free again. `bucket`: hash of a token. */
     slots: (bucket: string) => `${root}:slots:${bucket}`,
-    /** Sorted set: of these, the slots of periodic verifications, by the time at which their share is free again. */
+    /** Sorted set: of these, the slots of periodic verifications, by the same time. */
     verificationSlots: (bucket: string) => `${root}:verification-slots:${bucket}`,
-    /** String with expiry: verification gives way to other work that waits for a slot of this token. */
+    /** String with expiry: when a periodic verification last went ahead. Until it expires, it gives way to other work. */
     verificationGivesWay: (bucket: string) => `${root}:verification-gives-way:${bucket}`,
     /** Hash: what is known of the server's own count for this token. */
     bucket: (bucket: string) => `${root}:bucket:${bucket}`,

@@ -22,6 +22,8 @@ import type { Call, Input, JobProgress, JobResult, OneOff, RotationDependencies,
 const maxSteps = 25;
 /** For how long a failure is doubted. */
 const doubtMs = 2_000;
+/** A verification whose share is used up for no longer than this waits: the planner would take longer. */
+const soonMs = 5_000;
 /** How long to wait for another process to act first. */
 export const elsewhereMs = 5_000;
 
@@ -96,7 +98,7 @@ async function takeStep(run: Run): Promise<JobResult | null> {
   switch (call.kind) {
     case 'denied':
       // The planner releases this verification again, when its share and other work allow it.
-      if (call.why === 'share') return { status: 'obsolete' };
+      if (call.why === 'givesWay' || (call.why === 'share' && call.waitMs > soonMs)) return { status: 'obsolete' };
       return {
         status: 'wait',
         ms: call.waitMs,

@@ -1,119 +1,22 @@
 /**
- * The budget's promise, against arbitrary arrivals, latencies, lost answers, dead processes and both kinds of window,
- * on a clock that the test moves: the real scripts on a real Redis, and a model of the server that counts each request
- * at any moment between its sending and its answer.
+ * The budget's promises, against arbitrary arrivals, latencies, lost answers, dead processes, edits and both kinds of
+ * window.
  */
-
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
-import { createLimiter, type WindowKind } from '../../dev/standin/limiter.ts';
-import { type Budget, createBudget, type Purpose, type Slot } from '../../src/budget/budget.ts';
-import { resetTo, silent, slotCall } from '../support/outcomes.ts';
-import { testRedis } from '../support/redis.ts';
-import { virtualRedis } from '../support/virtualRedis.ts';
+import type { WindowKind } from '../../dev/standin/limiter.ts';
+import type { Purpose } from '../../src/budget/budget.ts';
+import { lastSettings, max, perMs, play, readsOf, type Scenario, scenario, settings, windows } from './budgetModel.ts';
 
-const max = 5;
-const perMs = 1_000;
-const timeoutMs = 800;
-const bot = { name: 'bot', rateLimit: { max, perMs, reserve: 1 }, paceMs: 0 };
-
-const call = fc.record({
-  /** After the arrival before it. */
-  afterMs: fc.oneof(fc.constant(0), fc.integer({ min: 0, max: 400 })),
-  latencyMs: fc.integer({ min: 1, max: 1_200 }),
-  /** When the server counts it, as a share of the latency. */
-  countedAt: fc.double({ min: 0, max: 1, noNaN: true }),
-  end: fc.constantFrom('answered', 'answered', 'answered', 'answered', 'died', 'neverSent'),
-  purpose: fc.constantFrom<Purpose>('oneOff', 'oneOff', 'scheduledReset', 'scheduledReset', 'readBack'),
-});
-const scenario = fc.record({
-  calls: fc.array(call, { minLength: 5, maxLength: 40 }),
-  window: fc.constantFrom<WindowKind>('sliding', 'fixed'),
-  /** Where the server's fixed windows begin. */
-  offsetMs: fc.integer({ min: 0, max: perMs }),
-  processes: fc.integer({ min: 1, max: 3 }),
-});
-type Scenario = typeof scenario extends fc.Arbitrary<infer T> ? T : never;
-type Call = Scenario['calls'][number];
-
-/** When the server counted our requests, and how many it refused. `rule` may be broken on purpose. */
-async function play({ calls, window, offsetMs, processes }: Scenario, rule: 'kept' | 'broken') {
-  const { redis, keys, prefix } = testRedis();
-  const clock = virtualRedis(redis, `${prefix}:clock`);
-  const budgets = Array.from({ length: processes }, () =>
-    createBudget({ redis: clock.redis, prefix, keys }, { callTimeoutMs: timeoutMs }),
-  );
-  const server = createLimiter({ window, perMs, limit: max });
-  const counted: number[] = [];
-  let refused = 0;
-  let denied = 0;
-  let events: { at: number; run: (now: number) => Promise<void> | void }[] = [];
-  const later = (at: number, run: (now: number) => Promise<void> | void) => {
-    events.push({ at: Math.ceil(at), run });
-  };
-
-  async function arrive(one: Call, budget: Budget, now: number, tries: number): Promise<void> {
-    const grant = await budget.ask(bot, 'token', one.purpose, String(calls.indexOf(one)));
-    if (!grant.granted) {
-      // While a probe is out, callers are to ask again after its answer.
-      if (grant.why !== 'probing') denied += 1;
-      // Waiters poll for the end of a dead probe: less often here, or the test would spend most of its time on that.
-      const waitMs = grant.why === 'probing' ? 250 : grant.waitMs;
-      if (tries < 500) later(now + waitMs, (then) => arrive(one, budget, then, tries + 1));
-      return;
-    }
-    if (one.end === 'neverSent') return void (await budget.settle(bot, grant, null));
-    if (grant.startsInMs > 0) return later(now + grant.startsInMs, (then) => send(one, budget, grant, then));
-    await send(one, budget, grant, now);
-  }
-  async function send(one: Call, budget: Budget, grant: Slot, now: number): Promise<void> {
-    // `per` after it was sent, as in libraries that count the starts of jobs.
-    if (rule === 'broken') await answer(budget, grant, 0, now);
-    later(now + Math.min(one.latencyMs, timeoutMs) * one.countedAt, (at) => {
-      const { allowed } = server.count('token', at + offsetMs);
-      if (allowed) counted.push(at);
-      else refused += 1;
-    });
-    if (one.end === 'died' || rule === 'broken') return;
-    if (one.latencyMs > timeoutMs) return later(now + timeoutMs, () => silence(budget, grant));
-    later(now + one.latencyMs, (at) => answer(budget, grant, one.latencyMs, at));
-  }
-  async function silence(budget: Budget, slot: Slot): Promise<void> {
-    await budget.settle(bot, slot, slotCall(silent));
-  }
-  async function answer(budget: Budget, slot: Slot, tookMs: number, now: number): Promise<void> {
-    const { limit, remaining, resetAt } = server.peek('token', now + offsetMs);
-    const rateLimit = { limit, remaining, resetInMs: resetAt - now - offsetMs };
-    await budget.settle(bot, slot, slotCall({ ...resetTo('NEW'), rateLimit }, { tookMs }));
-  }
-
-  let start = 1_763_802_000_000;
-  for (const [i, one] of calls.entries()) {
-    start += one.afterMs;
-    const budget = budgets[i % processes] as Budget;
-    later(start, (now) => arrive(one, budget, now, 0));
-  }
-  while (events.length > 0) {
-    events = events.sort((a, b) => a.at - b.at);
-    const [next, ...rest] = events;
-    events = rest;
-    if (next === undefined) break;
-    clock.setTime(next.at);
-    await next.run(next.at);
-  }
-  return { counted, refused, denied, sendable: calls.filter(({ end }) => end !== 'neverSent').length };
-}
-
-function maxInAnyWindow(times: number[]): number {
-  const sorted = [...times].sort((a, b) => a - b);
-  return Math.max(0, ...sorted.map((from) => sorted.filter((at) => at >= from && at < from + perMs).length));
-}
-
-it('no window of the server ever exceeds the limit, and every call is made', async () => {
+it('no window of the server ever exceeds the limit or the share of verification, and every call is made', async () => {
   await fc.assert(
     fc.asyncProperty(scenario, async (drawn) => {
-      const { counted, refused, sendable } = await play(drawn, 'kept');
-      expect(maxInAnyWindow(counted)).toBeLessThanOrEqual(max);
+      const { counted, refused, sendable } = await play(drawn);
+      for (const window of windows(counted)) {
+        expect(window.length).toBeLessThanOrEqual(lastSettings(window).max);
+        const reads = window.filter(({ purpose }) => purpose === 'verification');
+        if (reads.length > 0) expect(reads.length).toBeLessThanOrEqual(readsOf(lastSettings(reads)));
+      }
       expect(refused).toBe(0);
       expect(counted).toHaveLength(sendable);
     }),
@@ -121,8 +24,87 @@ it('no window of the server ever exceeds the limit, and every call is made', asy
   );
 }, 120_000);
 
+const verification = fc.record({
+  afterMs: fc.integer({ min: 0, max: 300 }),
+  latencyMs: fc.integer({ min: 1, max: 700 }),
+  countedAt: fc.double({ min: 0, max: 1, noNaN: true }),
+  end: fc.constant('answered' as const),
+  purpose: fc.constant<Purpose>('verification'),
+});
+const base = {
+  window: fc.constantFrom<WindowKind>('sliding', 'fixed'),
+  offsetMs: fc.integer({ min: 0, max: perMs }),
+  processes: fc.integer({ min: 1, max: 3 }),
+  edits: fc.constant<Scenario['edits']>([]),
+};
+
+it('a share of less than one read makes one read in a longer time', async () => {
+  const reads = fc.record({ ...base, calls: fc.array(verification, { minLength: 3, maxLength: 8 }) });
+  await fc.assert(
+    fc.asyncProperty(reads, fc.constantFrom(0.02, 0.05, 0.1), async (drawn, share) => {
+      const { counted } = await play(drawn, { from: { ...settings, share } });
+      const everyMs = perMs / (max * share);
+      const times = counted.map(({ at }) => at);
+      for (const [i, at] of times.slice(1).entries()) expect(at - times[i]!).toBeGreaterThanOrEqual(everyMs);
+      // It gets all of its share: the next read is made once the answer is as old as that.
+      const lastsMs = counted.at(-1)!.grantedAt - counted[0]!.grantedAt;
+      expect(lastsMs).toBeLessThanOrEqual((counted.length - 1) * (everyMs + 3 * 700));
+    }),
+    { numRuns: 15 },
+  );
+}, 120_000);
+
+/** For about 20 s, other work needs a little more than the whole limit, and verifications as much as they may use. */
+const crowd = fc.record({
+  ...base,
+  calls: fc
+    .array(
+      fc.tuple(
+        fc.record({
+          afterMs: fc.integer({ min: 160, max: 200 }),
+          latencyMs: fc.integer({ min: 1, max: 40 }),
+          countedAt: fc.constant(0.5),
+          end: fc.constant('answered' as const),
+          purpose: fc.constantFrom<Purpose>('oneOff', 'scheduledReset', 'scheduledReset', 'scheduledRead', 'readBack'),
+        }),
+        verification.map((one) => ({ ...one, afterMs: 0 })),
+      ),
+      { minLength: 110, maxLength: 110 },
+    )
+    .map((pairs) => pairs.flatMap(([other, read], i) => (i % 5 === 4 ? [other, read] : [other]))),
+});
+
+it('verification delays other work by no more than its own slot, and still gets a part of its share', async () => {
+  await fc.assert(
+    fc.asyncProperty(crowd, fc.constantFrom(0.2, 0.4, 1), async (drawn, share) => {
+      const from = { ...settings, share };
+      const isRead = ({ purpose }: { purpose: Purpose }) => purpose === 'verification';
+      const played = (await play(drawn, { from })).counted;
+      const alone = (await play({ ...drawn, calls: drawn.calls.filter((one) => !isRead(one)) }, { from })).counted;
+      const startedAt = played[0]!.grantedAt;
+      const [others, without, reads] = [played.filter((one) => !isRead(one)), alone, played.filter(isRead)].map((of) =>
+        of.map(({ grantedAt }) => grantedAt - startedAt).sort((a, b) => a - b),
+      ) as [number[], number[], number[]];
+      for (const [k, at] of others.entries()) {
+        // As if each verification before it had been a call that came before it.
+        const before = reads.filter((read) => read <= at).length;
+        expect(at).toBeLessThanOrEqual((without[k + before] ?? at) + perMs + 700);
+      }
+      // Against other work it goes ahead once in ten times that its share allows.
+      const crowdedMs = others.at(-1)!;
+      const during = reads.filter((read) => read < crowdedMs).length;
+      const part = (max * share * crowdedMs) / (10 * perMs);
+      expect(during).toBeLessThanOrEqual(1 + part);
+      expect(during).toBeGreaterThanOrEqual(part / 4);
+      expect(reads).toHaveLength(drawn.calls.filter(isRead).length);
+    }),
+    { numRuns: 6, endOnFailure: true },
+  );
+}, 120_000);
+
 it('few waiters ask without success, however many ask at once', async () => {
   const backlog = fc.record({
+    ...base,
     calls: fc.array(
       fc.record({
         afterMs: fc.constant(0),
@@ -134,13 +116,11 @@ it('few waiters ask without success, however many ask at once', async () => {
       }),
       { minLength: 40, maxLength: 80 },
     ),
-    window: fc.constantFrom<WindowKind>('sliding', 'fixed'),
     offsetMs: fc.constant(0),
-    processes: fc.integer({ min: 1, max: 3 }),
   });
   await fc.assert(
     fc.asyncProperty(backlog, async (drawn) => {
-      const { denied, sendable } = await play(drawn, 'kept');
+      const { denied, sendable } = await play(drawn);
       expect(denied / sendable).toBeLessThanOrEqual(2);
     }),
     { numRuns: 15 },
@@ -149,9 +129,9 @@ it('few waiters ask without success, however many ask at once', async () => {
 
 it('finds a window over the limit if slots are given back `per` after they are sent', async () => {
   const broken = fc.asyncProperty(scenario, async (drawn) => {
-    const { counted, refused } = await play(drawn, 'broken');
+    const { counted, refused } = await play(drawn, { rule: 'broken' });
     expect(refused).toBe(0);
-    expect(maxInAnyWindow(counted)).toBeLessThanOrEqual(max);
+    for (const window of windows(counted)) expect(window.length).toBeLessThanOrEqual(max);
   });
   // It ends at the first such window, usually within fifty runs.
   const found = await fc.check(broken, { numRuns: 1_000, endOnFailure: true });
