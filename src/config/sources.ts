@@ -40,16 +40,26 @@ const noMain = 'there is no such file: run "invite-rotator init", or name the fi
 export async function readSources(file: string): Promise<Read<Sources>> {
   const main = await readSource(file);
   if (!main.ok) return main;
-  const inclusions = inclusionsIn(main.value.text);
-  const named = await filesNamedBy(inclusions, file);
-  const included: Source[] = [];
-  const problems = [...named.problems];
-  for (const path of named.files) {
-    const read = await readIncluded(path);
-    if (read.ok) included.push(read.value);
-    else problems.push(...read.problems);
+  return { ok: true, value: { main: main.value, ...(await readAllIncluded(inclusionsIn(main.value.text), file)) } };
+}
+
+/** Programs delete and rename files meanwhile. One that never stops must not hold up a start. */
+const maxListings = 5;
+
+/** A file that is gone by the time it is read counts as never listed. */
+async function readAllIncluded(inclusions: readonly Inclusion[], main: string): Promise<Omit<Sources, 'main'>> {
+  let named = await filesNamedBy(inclusions, main);
+  for (let listings = 1; ; listings++) {
+    const read = [];
+    for (const path of named.files) read.push(await readIncluded(path));
+    const included = read.flatMap((one) => (one.ok ? one.value : []));
+    const unread = read.flatMap((one) => (one.ok ? [] : one.problems));
+    const now = unread.length === 0 ? named : await filesNamedBy(inclusions, main);
+    if (listings === maxListings || now.files.join('\0') === named.files.join('\0')) {
+      return { included, inclusions: named.inclusions, problems: [...named.problems, ...unread] };
+    }
+    named = now;
   }
-  return { ok: true, value: { main: main.value, included, inclusions: named.inclusions, problems } };
 }
 
 /** A pipe would be waited for without end, and an edit with it. */

@@ -186,3 +186,15 @@ describe('reports', () => {
     ]);
   });
 });
+
+it('takes a file that vanishes while the others are read as if it had been deleted before', async () => {
+  const names = Array.from({ length: 300 }, (_, i) => `groups/g${String(i).padStart(3, '0')}.yaml`);
+  const folder = await folderOf({
+    'rotation.yaml': main('groups/*.yaml', group('own', 1)),
+    ...Object.fromEntries(names.map((name) => [name, 'groups: []'])),
+  });
+  const loading = loadFrom(folder);
+  // The last ones, so that they are listed, and gone before they are read.
+  await Promise.all(names.slice(200).map((name) => rm(join(folder, name))));
+  expect(await loading).toEqual(['own']);
+});
