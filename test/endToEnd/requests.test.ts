@@ -53,6 +53,19 @@ it('does not mistake the first jobs of an obliterated queue for old ones', async
   expect(resets(rig)).toHaveLength(4);
 });
 
+it('resets although a job that waits has data that is no JSON', async () => {
+  const { rig } = await started(vip);
+  await rig.adopted('vip');
+  const queue = rig.queue('bot');
+  const hash = { name: 'rotate', opts: '{}', timestamp: Date.now(), delay: 3_600_000, priority: 0 };
+  for (const [id, data] of Object.entries({ 'mine-1': '{"group":"vip"', 'mine-2': 'null' })) {
+    await rig.redis.hset(queue.toKey(id), { ...hash, data });
+    await rig.redis.zadd(queue.toKey('delayed'), (Date.now() + hash.delay) * 0x1000, id);
+  }
+  expect(await rig.ask('bot', { group: 'vip' })).toMatchObject({ status: 'rotated' });
+  expect(resets(rig)).toHaveLength(1);
+});
+
 it.each<[string, (i: number) => JobsOptions]>([
   ['plain', () => ({})],
   ['delayed, prioritized or last-in', (i) => [{ delay: 200 }, { priority: 3 }, { lifo: true }][i % 3]!],
