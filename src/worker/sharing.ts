@@ -11,6 +11,7 @@ import type { InstanceConfig } from '../config/config.ts';
 import type { WorkerFiles, WorkerNote } from '../groups/files.ts';
 import { createMembership, digestOf, type NotedServer } from '../groups/members.ts';
 import { serversOf } from '../groups/servers.ts';
+import { plural } from '../status/format.ts';
 import type { Base } from './base.ts';
 import { watchNeglect } from './neglect.ts';
 import type { Workers } from './workers.ts';
@@ -55,7 +56,7 @@ export function createSharing(base: Base, { files, workers, describe }: SharingD
     reported = Object.values(counts);
     log.info(
       { event: 'instances.shared', ...counts },
-      `serves ${counts.served} of ${counts.instances} instances; ${counts.others} other workers serve instances, too`,
+      `serves ${counts.served} of ${plural(counts.instances, 'instance')}${counts.others === 0 ? '' : `, beside ${plural(counts.others, 'other worker')}`}`,
     );
   }
 
