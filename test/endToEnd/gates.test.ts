@@ -5,7 +5,7 @@ import { expect, it, onTestFinished } from 'vitest';
 import { bucketOf } from '../../src/budget/budget.ts';
 import { countJobs } from '../../src/bullmq/counts.ts';
 import { redisTime } from '../../src/redis/database.ts';
-import { endPause } from '../support/gates.ts';
+import { resume } from '../support/gates.ts';
 import { jids, makeRig, token } from '../support/rig.ts';
 import { until } from '../support/until.ts';
 
@@ -41,11 +41,9 @@ it.each(pauses)(
     expect(rig.standIn.log.of({ instance: 'bot' })).toHaveLength(1);
     expect(rig.eventsOf('vip')).toEqual([]);
 
-    // As if its pause were over. The queue is paused before its job is put back.
     await until('the job to wait', async () => (await rig.queue('bot').getWaitingCount()) === 1);
     if (code === 'instance_disconnected') rig.standIn.setConnection('bot', 'connected');
-    await endPause(rig, 'bot');
-    await rig.queue('bot').removeRateLimitKey();
+    await resume(rig, 'bot');
     expect(await waiting).toMatchObject({ status: 'rotated' });
     expect(await rig.redis.exists(rig.keys.gate('bot'))).toBe(0);
     const opened = rig.logged.filter(({ event }) => event === 'gate.opened');
@@ -200,8 +198,7 @@ it('suspects the instance when several groups fail in a row, and blames no group
   expect(rig.logged.find(({ event }) => event === 'gate.closed')).toMatchObject({ reason: 'suspected' });
   for (const i of [0, 1]) rig.standIn.group(jids[i]!).members.add('bot');
 
-  await endPause(rig, 'bot');
-  await rig.queue('bot').removeRateLimitKey();
+  await resume(rig, 'bot');
   const [first, second, third] = await Promise.allSettled(asked);
   expect(first).toMatchObject({ value: { status: 'rotated' } });
   expect(second).toMatchObject({ value: { status: 'rotated' } });
@@ -235,8 +232,7 @@ it('blames no group for a phone that was disconnected and reconnected', async ()
   await until('the gate to close', () => rig.logged.some(({ event }) => event === 'gate.closed'));
   await until('all to wait', async () => (await rig.queue('bot').getWaitingCount()) === ids.length);
   rig.standIn.setConnection('bot', 'connected');
-  await endPause(rig, 'bot');
-  await rig.queue('bot').removeRateLimitKey();
+  await resume(rig, 'bot');
   for (const one of await Promise.all(asked)) expect(one).toMatchObject({ status: 'rotated' });
   expect(rig.events.filter(({ type }) => type === 'rotation.failed')).toEqual([]);
   expect(rig.logged.filter(({ event }) => event === 'gate.closed')).toHaveLength(1);

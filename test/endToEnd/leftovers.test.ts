@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, it } from 'vitest';
 import { createRotationClient } from '../../src/client/client.ts';
 import { bot, bot2, file, group, started } from '../support/edited.ts';
+import { resume } from '../support/gates.ts';
 import { jids, type Rig } from '../support/rig.ts';
 import { until } from '../support/until.ts';
 
@@ -65,8 +66,7 @@ it('answers a one-off that waits while its group moves to another instance', slo
   const asked = rig.ask('old', { group: 'vip' });
   await until('the gate to close', () => rig.logged.some(({ event }) => event === 'gate.closed'));
   await reload(file(`${old}, ${bot}`, group('vip', 0, ', instance: bot')));
-  await rig.redis.del(rig.keys.gate('old'));
-  await rig.queue('old').removeRateLimitKey();
+  await resume(rig, 'old');
   expect(await asked).toMatchObject({ status: 'rotated' });
   expect(resets(rig, 0).at(-1)).toMatchObject({ instance: 'bot', status: 200 });
 });
