@@ -6,7 +6,7 @@ import { CommandError, defaultConfigFile } from './commands/usage.ts';
 import { didYouMean } from './config/nearMiss.ts';
 import { ConfigError } from './config/problems.ts';
 import { redactSecrets } from './log.ts';
-import { keepCompiledCode, skipZodLanguages } from './packages.ts';
+import { keepCompiledCode, skipUnusedPartsOfZod } from './packages.ts';
 import { RedisSettingsError, RedisStartError, refusalOf, refusalReasons } from './redis/errors.ts';
 import { ProxySettingsError } from './ryze/proxies.ts';
 import { withSourceLines } from './sourceLines.ts';
@@ -42,7 +42,7 @@ const program = new Command('invite-rotator')
   .configureOutput({ outputError: silent })
   .showSuggestionAfterError(false)
   .exitOverride()
-  .hook('preAction', skipZodLanguages);
+  .hook('preAction', skipUnusedPartsOfZod);
 
 /** The command whose usage is wrong. */
 let asked = program;

@@ -3,6 +3,7 @@
  * every command that loads the module, whether it is used or not.
  */
 import nodeModule, { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
 
 const load = createRequire(import.meta.url);
 
@@ -13,6 +14,7 @@ export const levenshtein = once(() => load('fastest-levenshtein') as typeof impo
 export const luxon = once(() => load('luxon') as typeof import('luxon'));
 export const pino = once(() => load('pino') as typeof import('pino'));
 export const pinoPretty = once(() => load('pino-pretty') as typeof import('pino-pretty'));
+export const yaml = once(() => load('yaml') as typeof import('yaml'));
 
 /** Node.js keeps compiled code from the first run on, where it can: from 22.8, unless NODE_DISABLE_COMPILE_CACHE is set. */
 export function keepCompiledCode(): void {
@@ -21,12 +23,25 @@ export function keepCompiledCode(): void {
 }
 
 /**
- * zod brings error texts in fifty languages, which take a third of the time that it takes to load. Every text here is our
- * own. Not for the library, whose user may want zod's.
+ * zod brings error texts in fifty languages, a compiler, and JSON Schemas in both directions. They take half of the time that it
+ * takes to load. Every text here is our own, and the schemas for editors are made by a program of their own. Not for the
+ * library, whose user may want all of zod.
  */
-export function skipZodLanguages(): void {
-  const file = load.resolve('zod/v4/locales');
-  load.cache[file] = Object.assign(new nodeModule(file), { exports: {}, loaded: true });
+const unusedPartsOfZod = [
+  'locales/index',
+  ...['compile', 'to-json-schema', 'json-schema-processors', 'json-schema-generator', 'json-schema'].map(
+    (name) => `core/${name}`,
+  ),
+  ...['from-json-schema', 'deep-partial', 'in-out', 'coerce', 'compat'].map((name) => `classic/${name}`),
+];
+
+/** For commands. A part that another version of zod names differently is loaded. */
+export function skipUnusedPartsOfZod(): void {
+  const folder = dirname(load.resolve('zod'));
+  for (const part of unusedPartsOfZod) {
+    const file = join(folder, 'v4', `${part}.cjs`);
+    load.cache[file] = Object.assign(new nodeModule(file), { exports: {}, loaded: true });
+  }
 }
 
 function once<T>(loadPackage: () => T): () => T {

@@ -7,6 +7,7 @@ import { basename, dirname, resolve } from 'node:path';
 import { z } from 'zod';
 import { readPlainly } from './plainYaml.ts';
 import { cannotRead, codeOf, type Path } from './problems.ts';
+import { readSimply } from './simpleYaml.ts';
 import { checkedText, distinct, isMap, list } from './values.ts';
 import { type ReadYaml, readYaml } from './yaml.ts';
 
@@ -83,7 +84,7 @@ function linesIn(text: string, end: number): number {
 }
 
 function readWhole(text: string): Pick<ReadYaml, 'values' | 'placeOf'> {
-  const plain = readPlainly(text)?.root;
+  const plain = (readPlainly(text) ?? readSimply(text))?.root;
   // Most of these files have the word in a title.
   if (isMap(plain) && !Object.hasOwn(plain, 'include')) return nothing;
   return readYaml(text);

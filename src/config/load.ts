@@ -11,6 +11,7 @@ import { parse } from './parser.ts';
 import { describeIssue, findingsOf, formatPath } from './problems.ts';
 import { redisSchema, toRedisConfig } from './redisSchema.ts';
 import type { ConfigRules } from './schema.ts';
+import { readSimply } from './simpleYaml.ts';
 import { readSource, readSources } from './sources.ts';
 import { section } from './values.ts';
 import { readYaml } from './yaml.ts';
@@ -54,6 +55,8 @@ function redisSection(text: string): string {
 
 function parseRedis(text: string, file: string): Loaded<RedisConfig> {
   const schema = z.object({ redis: section(redisSchema) }).transform(({ redis }) => toRedisConfig(redis, file));
+  const simple = schema.safeParse(readSimply(text)?.root);
+  if (simple.success) return { ok: true, config: simple.data };
   const { faults, values, placeOf } = readYaml(text);
   const problems = faults.map((fault) => ({ file, ...fault, path: '' }));
   const parsed = values && schema.safeParse(values.root, { error: describeIssue, reportInput: true });

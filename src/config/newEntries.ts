@@ -2,7 +2,8 @@
  * Entries for WhatsApp groups that the file does not have yet, as YAML that can be appended to it. What such an entry
  * needs, and how far it is indented, depends on the file.
  */
-import { isMap, isScalar, isSeq, type Pair, parseDocument, stringify } from 'yaml';
+import type { Pair } from 'yaml';
+import { yaml } from '../packages.ts';
 
 export interface NewGroup {
   readonly jid: string;
@@ -64,6 +65,7 @@ export interface Surroundings {
 
 /** `text`: of a valid file, which may lack groups. */
 export function surroundingsOf(text: string): Surroundings {
+  const { isMap, isScalar, isSeq, parseDocument } = yaml();
   const { contents } = parseDocument(text);
   const isLineOpen = text !== '' && !text.endsWith('\n');
   const common = { indent: 2, defaultInstance: null, isLineOpen } as const;
@@ -112,5 +114,5 @@ export function renderEntries(
 
 /** Text as YAML, in quotes where it would be something else without them. */
 export function scalar(text: string): string {
-  return stringify(text, { lineWidth: 0 }).trimEnd();
+  return yaml().stringify(text, { lineWidth: 0 }).trimEnd();
 }

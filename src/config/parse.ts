@@ -12,6 +12,7 @@ import { explain } from './explain.ts';
 import { readPlainly } from './plainYaml.ts';
 import type { Problem } from './problems.ts';
 import { assemble, type ConfigRules, type FileKeys, includedSchema, mainSchema } from './schema.ts';
+import { readSimply } from './simpleYaml.ts';
 import { originOf, type Source, type Sources } from './sources.ts';
 import { readYaml } from './yaml.ts';
 
@@ -83,7 +84,7 @@ function parseValid({ sources, rules, known }: ParseRequest): Parsed | null {
 
 /** Undefined if it is not valid YAML. */
 function valuesOf(text: string): unknown {
-  const plain = readPlainly(text);
+  const plain = readPlainly(text) ?? readSimply(text);
   if (plain !== null) return plain.root;
   const { faults, values } = readYaml(text);
   return faults.length === 0 ? values?.root : undefined;

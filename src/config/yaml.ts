@@ -3,18 +3,8 @@
  * What YAML allows but nobody means (a key given twice, two documents in one file) is an error too. Messages never quote
  * a value, because it may be a secret.
  */
-import {
-  type Document,
-  isAlias,
-  isMap,
-  isScalar,
-  isSeq,
-  LineCounter,
-  type Node,
-  parseDocument,
-  visit,
-  type YAMLError,
-} from 'yaml';
+import type { Document, Node, YAMLError } from 'yaml';
+import { yaml } from '../packages.ts';
 import { type Finding, type Path, truncate } from './problems.ts';
 
 interface Place {
@@ -40,6 +30,7 @@ export interface ReadYaml {
 const maxAliases = 200_000;
 
 export function readYaml(text: string): ReadYaml {
+  const { LineCounter, parseDocument } = yaml();
   const lines = new LineCounter();
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, logLevel: 'error' });
   const placeAt = (offset: number): Place => {
@@ -76,6 +67,7 @@ function valuesOf(document: Document): { root: unknown } | null {
 
 /** The offsets of aliases without an anchor before them. */
 function danglingAliases(document: Document): number[] {
+  const { isAlias, visit } = yaml();
   const anchors = new Set<string>();
   const offsets: number[] = [];
   visit(document, {
@@ -119,6 +111,7 @@ function offsetOf(root: Node | null, { path, isKey }: Finding): number {
 }
 
 function childOf(node: unknown, part: Path[number]): { key: unknown; value: unknown } | null {
+  const { isMap, isScalar, isSeq } = yaml();
   if (isMap(node)) {
     // The last of two equal keys counts, as in the values.
     const pair = node.items.findLast(({ key }) => isScalar(key) && String(key.value) === String(part));
@@ -132,6 +125,7 @@ function childOf(node: unknown, part: Path[number]): { key: unknown; value: unkn
 
 /** Null for an empty value (`every:`), so that the position of its key is used. */
 function startOf(node: unknown): number | null {
+  const { isAlias, isMap, isScalar, isSeq } = yaml();
   if (isScalar(node) && node.value === null && node.source === '') return null;
   if (isScalar(node) || isMap(node) || isSeq(node) || isAlias(node)) return node.range?.[0] ?? null;
   return null;

@@ -30,9 +30,9 @@ async function loadedBy(args: readonly string[], env: Record<string, string>, fo
   return [...names].filter((name) => name in dependencies).sort();
 }
 
-const file = ['commander', 'yaml', 'zod'];
-const redis = ['commander', 'ioredis', 'yaml', 'zod'];
-const online = ['commander', 'ioredis', 'undici', 'yaml', 'zod'];
+const file = ['commander', 'zod'];
+const redis = ['commander', 'ioredis', 'zod'];
+const online = ['commander', 'ioredis', 'undici', 'zod'];
 
 it.each([
   [['--version'], ['commander']],
@@ -60,6 +60,12 @@ it.each(['start', 'join'])('%s loads no package of other commands', async (comma
   const all = await loadedBy([command], env, folder, command === 'start' ? 'started' : 'join.listening');
   const own = command === 'start' ? ['bullmq'] : ['qrcode'];
   expect(all).toEqual(expect.arrayContaining([...redis, ...own, 'pino'].sort()));
-  for (const other of ['cli-progress', 'fastest-levenshtein', 'pino-pretty', command === 'start' ? 'qrcode' : 'bullmq'])
+  for (const other of [
+    'cli-progress',
+    'fastest-levenshtein',
+    'pino-pretty',
+    'yaml',
+    command === 'start' ? 'qrcode' : 'bullmq',
+  ])
     expect(all).not.toContain(other);
 });
