@@ -87,7 +87,7 @@ function renderPlan(plan: Plan): string {
   const instances = plainTable(['INSTANCE', 'GROUPS', 'CALLS A MINUTE', 'ALLOWED', 'BUSIEST MOMENT']);
   for (const instance of plan.instances) {
     const { groups, enabled, callsPerMinuteAsked, callsPerMinuteAllowed, sharesTokenWith, busiestMoment } = instance;
-    const shared = sharesTokenWith.length === 0 ? '' : ` (shared with ${sharesTokenWith.join(', ')})`;
+    const shared = sharesTokenWith.length === 0 ? '' : ` (shared with ${sharersText(sharesTokenWith)})`;
     instances.push([
       instance.instance,
       enabled === groups ? String(groups) : `${groups} (${groups - enabled} disabled)`,
@@ -111,6 +111,14 @@ function renderPlan(plan: Plan): string {
     '',
     next.toString(),
   ].join('\n');
+}
+
+/** More instances with the same token are shown as a number. */
+const maxSharers = 10;
+
+function sharersText(names: readonly string[]): string {
+  const more = names.length > maxSharers ? ` and ${names.length - maxSharers} more` : '';
+  return `${names.slice(0, maxSharers).join(', ')}${more}`;
 }
 
 /** More remarks are shown as a number. */

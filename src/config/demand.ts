@@ -22,18 +22,26 @@ export interface Demand {
 
 /** One entry for each token, in the order of the file. */
 export function demands({ instances, groups }: Pick<Config, 'instances' | 'groups'>): Demand[] {
-  const byToken = new Map<string, InstanceConfig[]>();
-  for (const instance of instances) {
-    const token = JSON.stringify(instance.token);
-    byToken.set(token, [...(byToken.get(token) ?? []), instance]);
-  }
-  return [...byToken.values()].map((sharing) => {
-    const names = new Set(sharing.map(({ name }) => name));
-    const served = groups.filter(({ instance }) => names.has(instance));
+  const byToken = groupBy(instances, ({ token }) => JSON.stringify(token));
+  const tokenOf = new Map([...byToken].flatMap(([token, sharing]) => sharing.map(({ name }) => [name, token])));
+  const served = groupBy(groups, ({ instance }) => tokenOf.get(instance));
+  return [...byToken].map(([token, sharing]) => {
+    const own = served.get(token) ?? [];
     const tightest = sharing.reduce((least, one) => (shareOf(one) < shareOf(least) ? one : least));
-    const asked = askedPerMinute(served);
-    return { instances: sharing, tightest, groups: served, asked, allowed: shareOf(tightest) };
+    return { instances: sharing, tightest, groups: own, asked: askedPerMinute(own), allowed: shareOf(tightest) };
   });
+}
+
+/** In the order of the list. */
+export function groupBy<T, K>(list: readonly T[], keyOf: (entry: T) => K): Map<K, T[]> {
+  const lists = new Map<K, T[]>();
+  for (const entry of list) {
+    const key = keyOf(entry);
+    const same = lists.get(key);
+    if (same === undefined) lists.set(key, [entry]);
+    else same.push(entry);
+  }
+  return lists;
 }
 
 /** Resets a minute that the enabled groups need, on average. */
@@ -55,6 +63,10 @@ export function checkDemand(
   report: Report,
 ): void {
   const indexOf = new Map([...instances].map(([index, { name }]) => [name, index]));
+  const enabledOf = groupBy(
+    groups.filter(({ enabled }) => enabled),
+    ({ instance }) => instance,
+  );
   const pathOf = ({ name }: InstanceConfig) => ['instances', indexOf.get(name) ?? 0] as const;
   for (const demand of demands({ instances: [...instances.values()], groups })) {
     const [first = demand.tightest] = demand.instances;
@@ -64,7 +76,7 @@ export function checkDemand(
     if (windows !== null) report(pathOf(first), windowMessage(demand, windows));
     for (const instance of demand.instances) {
       if (instance.paceMs === 0) continue;
-      const own = groups.filter(({ instance: name, enabled }) => name === instance.name && enabled);
+      const own = enabledOf.get(instance.name) ?? [];
       const asked = askedPerMinute(own);
       const allowed = 60_000 / instance.paceMs;
       const path = [...pathOf(instance), 'pace'];

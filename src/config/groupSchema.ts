@@ -118,8 +118,21 @@ export const groupSchema = checkKeys(
 export type Defaults = z.output<typeof defaultsSchema>;
 export type GroupKeys = z.output<typeof groupSchema>;
 
+/** Groups with the same schedule get the same object: a file has few, also with a hundred thousand groups. */
+export function groupResolver(defaults: Defaults, onlyInstance: string | undefined) {
+  const schedules = new Map<string, Schedule>();
+  return (own: GroupKeys): GroupConfig | null => {
+    const group = resolveGroup(own, defaults, onlyInstance);
+    if (group === null) return null;
+    const key = JSON.stringify(group.schedule);
+    const schedule = schedules.get(key) ?? group.schedule;
+    schedules.set(key, schedule);
+    return { ...group, schedule };
+  };
+}
+
 /** Null if no instance or no schedule results. A group's own `every` or `cron` replaces a default of either kind. */
-export function resolveGroup(own: GroupKeys, defaults: Defaults, onlyInstance: string | undefined): GroupConfig | null {
+function resolveGroup(own: GroupKeys, defaults: Defaults, onlyInstance: string | undefined): GroupConfig | null {
   const instance = own.instance ?? defaults.instance ?? onlyInstance;
   const identifier = parseIdentifier(own.identifier);
   const schedule = resolveSchedule(own, defaults);

@@ -4,8 +4,8 @@
  * start: no group has ever been rotated, and each rotation happens the moment it is due. Pure.
  */
 import { firstDue, nextDue } from '../schedule/schedule.ts';
-import type { Config, GroupConfig } from './config.ts';
-import { askedPerMinute, type Demand, demands } from './demand.ts';
+import type { Config, GroupConfig, InstanceConfig } from './config.ts';
+import { askedPerMinute, type Demand, demands, groupBy } from './demand.ts';
 import { formatDurationLong } from './duration.ts';
 import { type Remark, remarksOf } from './remarks.ts';
 import { scheduleText } from './scheduleText.ts';
@@ -67,13 +67,20 @@ export interface Plan {
 const shown = 5;
 
 export function makePlan(config: Config, nowMs: number): Plan {
-  const tokens = demands(config).map((demand) => ({ ...demand, busiest: busiestMoment(demand, nowMs) }));
+  const firstOf = firstDues(config.groups, nowMs);
+  const tokens = demands(config).map((demand) => ({
+    ...demand,
+    busiest: busiestMoment(demand, nowMs, firstOf),
+    verification: plannedVerification(demand, config.verify),
+  }));
+  const tokenOf = new Map(tokens.flatMap((token) => token.instances.map((instance) => [instance, token] as const)));
+  const groupsOf = groupBy(config.groups, ({ instance }) => instance);
   return {
     file: config.file,
-    firstStart: firstStartOf(config, tokens, nowMs),
+    firstStart: firstStartOf(tokens, [...firstOf.values()], nowMs),
     instances: config.instances.map((instance) => {
-      const token = tokens.find(({ instances }) => instances.includes(instance));
-      const groups = config.groups.filter(({ instance: name }) => name === instance.name);
+      const token = tokenOf.get(instance);
+      const groups = groupsOf.get(instance.name) ?? [];
       const enabled = groups.filter((group) => group.enabled);
       return {
         instance: instance.name,
@@ -83,9 +90,9 @@ export function makePlan(config: Config, nowMs: number): Plan {
         callsPerMinuteAllowed: token?.allowed ?? 0,
         sharesTokenWith: (token?.instances ?? []).filter((other) => other !== instance).map(({ name }) => name),
         busiestMoment: token?.busiest ? { ...token.busiest, at: new Date(token.busiest.at).toISOString() } : null,
-        verification: token === undefined ? null : plannedVerification(token, config.verify),
+        verification: token?.verification ?? null,
         next: enabled
-          .map((group) => ({ group, at: firstDue(group.schedule, group.firstSeen, group.id, nowMs) }))
+          .map((group) => ({ group, at: firstOf.get(group) ?? nowMs }))
           .sort((a, b) => a.at - b.at)
           .slice(0, shown)
           .map(({ group, at }) => ({
@@ -107,18 +114,23 @@ function plannedVerification(token: Demand, verify: Config['verify']): PlannedIn
   return { every: formatDurationLong(everyMs), everyMs: Math.ceil(everyMs - 1e-6), groups, readsPerMinute };
 }
 
-function firstStartOf({ groups }: Config, tokens: readonly Demand[], nowMs: number): FirstStart {
+type FirstDues = ReadonlyMap<GroupConfig, number>;
+
+/** When the enabled groups are due, if none was ever rotated. */
+function firstDues(groups: readonly GroupConfig[], nowMs: number): FirstDues {
   const enabled = groups.filter((group) => group.enabled);
-  const firsts = enabled
-    .map(({ schedule, firstSeen, id }) => firstDue(schedule, firstSeen, id, nowMs))
-    .sort((a, b) => a - b);
-  const later = firsts.filter((at) => at > nowMs);
+  return new Map(enabled.map((group) => [group, firstDue(group.schedule, group.firstSeen, group.id, nowMs)] as const));
+}
+
+/** `firsts`: when the groups are due. */
+function firstStartOf(tokens: readonly Demand[], firsts: readonly number[], nowMs: number): FirstStart {
+  const later = firsts.filter((at) => at > nowMs).sort((a, b) => a - b);
   const minutes = tokens.map(({ groups: served, allowed }) => {
     const reads = served.filter((group) => group.enabled).length;
     return Math.floor(Math.max(reads - 1, 0) / Math.max(allowed, 1));
   });
   return {
-    linksRead: enabled.length,
+    linksRead: firsts.length,
     readsTakeMs: Math.max(0, ...minutes) * 60_000,
     replacedAtOnce: firsts.length - later.length,
     replacedLater:
@@ -160,10 +172,15 @@ const maxRotations = 200_000;
 /** The time is previewed in slices, so that if there are too many, the latest rotations of all groups are left out. */
 const slices = 64;
 
-export function previewOf(groups: readonly GroupConfig[], fromMs: number, forMs: number): Preview {
+export function previewOf(
+  groups: readonly GroupConfig[],
+  fromMs: number,
+  forMs: number,
+  firstOf: FirstDues = firstDues(groups, fromMs),
+): Preview {
   const enabled = groups.filter((group) => group.enabled);
   const rotations: ComingRotation[] = [];
-  const next = new Map(enabled.map((group) => [group, firstDue(group.schedule, group.firstSeen, group.id, fromMs)]));
+  const next = new Map(enabled.map((group) => [group, firstOf.get(group) ?? fromMs]));
   const endOf = (slice: number) => fromMs + Math.ceil((forMs * slice) / slices);
   for (let slice = 1; slice <= slices; slice++) {
     const until = endOf(slice);
@@ -196,10 +213,16 @@ export interface BusiestMoment {
 const previewMs = 14 * 86_400_000;
 
 /** When a group of this token waits longest for the limit; null if no group ever waits. */
-export function busiestMoment({ instances, tightest, groups }: Demand, nowMs: number): BusiestMoment | null {
-  const { rotations } = previewOf(groups, nowMs, previewMs);
-  const { max, reserve, perMs } = tightest.rateLimit;
-  const share = Math.max(max - reserve, 1);
+export function busiestMoment(
+  demand: Demand,
+  nowMs: number,
+  firstOf: FirstDues = firstDues(demand.groups, nowMs),
+): BusiestMoment | null {
+  if (!isCrowded(demand, nowMs, firstOf)) return null;
+  const { instances, tightest, groups } = demand;
+  const { rotations } = previewOf(groups, nowMs, previewMs, firstOf);
+  const { perMs } = tightest.rateLimit;
+  const share = shareOf(tightest);
   const paceOf = new Map(instances.map(({ name, paceMs }) => [name, paceMs]));
   const servedAt: number[] = [];
   /** By instance. */
@@ -219,6 +242,31 @@ export function busiestMoment({ instances, tightest, groups }: Demand, nowMs: nu
   const due = rotations.filter(({ at }) => minuteOf(at) === minute).length;
   return { at: longest.at, due, lastWaitsMs: longest.waitMs };
 }
+
+function shareOf({ rateLimit: { max, reserve } }: InstanceConfig): number {
+  return Math.max(max - reserve, 1);
+}
+
+/**
+ * False only if no group of a token waits: if in any two adjacent stretches of time, each as long as the limit's period,
+ * no more rotations are due than the limit allows in one period. It only counts, so it is faster than looking at each.
+ */
+function isCrowded({ instances, tightest, groups }: Demand, nowMs: number, firstOf: FirstDues): boolean {
+  if (instances.some(({ paceMs }) => paceMs > 0)) return true;
+  const stretchMs = Math.max(tightest.rateLimit.perMs, minStretchMs);
+  const counts = new Uint32Array(Math.ceil(previewMs / stretchMs) + 1);
+  for (const group of groups) {
+    const first = firstOf.get(group) ?? Number.POSITIVE_INFINITY;
+    for (let at = first; at < nowMs + previewMs; at = nextDue(group.schedule, at)) {
+      const stretch = Math.floor((at - nowMs) / stretchMs);
+      counts[stretch] = (counts[stretch] ?? 0) + 1;
+    }
+  }
+  const share = shareOf(tightest);
+  return counts.some((count, index) => count + (counts[index + 1] ?? 0) > share);
+}
+
+const minStretchMs = 60_000;
 
 function sorted(rotations: ComingRotation[]): ComingRotation[] {
   return rotations.sort((a, b) => a.at - b.at || (a.group < b.group ? -1 : 1));

@@ -8,9 +8,9 @@ import { nextDue, type Schedule, slideIntoWindow } from '../schedule/schedule.ts
 import { dayMs, midnightOf, readingAt } from '../schedule/wallClock.ts';
 import { isOpen, isSkippedOn, type Window } from '../schedule/window.ts';
 import type { Config, GroupConfig } from './config.ts';
-import { type Demand, demands, formatRate } from './demand.ts';
+import { type Demand, demands, formatRate, groupBy } from './demand.ts';
 import { formatDuration, formatDurationLong, formatDurationUp } from './duration.ts';
-import { scheduleText, windowText } from './scheduleText.ts';
+import { scheduleKey, scheduleText, windowText } from './scheduleText.ts';
 import { verificationOf } from './verification.ts';
 
 export interface Remark {
@@ -54,13 +54,10 @@ export function remarksOf(
 }
 
 function bySchedule(groups: readonly GroupConfig[]): Map<string, GroupConfig[]> {
-  const cohorts = new Map<string, GroupConfig[]>();
-  for (const group of groups) {
-    if (!group.enabled) continue;
-    const key = JSON.stringify(group.schedule);
-    cohorts.get(key)?.push(group) ?? cohorts.set(key, [group]);
-  }
-  return cohorts;
+  return groupBy(
+    groups.filter(({ enabled }) => enabled),
+    ({ schedule }) => scheduleKey(schedule),
+  );
 }
 
 export function scheduleRemarks(schedule: Schedule, nowMs: number): string[] {

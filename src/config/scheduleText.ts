@@ -28,3 +28,13 @@ function daysText(days: readonly Weekday[]): string {
 function clock(minute: number): string {
   return `${String(Math.floor(minute / 60)).padStart(2, '0')}:${String(minute % 60).padStart(2, '0')}`;
 }
+
+/** By object, because groups with the same schedule share it. */
+const keys = new WeakMap<Schedule, string>();
+
+/** The same for equal schedules. */
+export function scheduleKey(schedule: Schedule): string {
+  const key = keys.get(schedule) ?? JSON.stringify(schedule);
+  keys.set(schedule, key);
+  return key;
+}

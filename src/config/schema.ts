@@ -7,7 +7,7 @@ import { z } from 'zod';
 import { identifierText, parseIdentifier } from '../ryze/identifier.ts';
 import type { Config, GroupConfig, InstanceConfig } from './config.ts';
 import { checkDemand } from './demand.ts';
-import { type Defaults, defaultsSchema, type GroupKeys, groupSchema, resolveGroup } from './groupSchema.ts';
+import { type Defaults, defaultsSchema, type GroupKeys, groupResolver, groupSchema } from './groupSchema.ts';
 import { includeSchema } from './include.ts';
 import { didYouMean } from './nearMiss.ts';
 import { formatPath, type Path, truncate } from './problems.ts';
@@ -96,10 +96,10 @@ export const mainSchema = sections;
 /** The configuration of valid files; null if they do not fit together. */
 export function assemble(keys: FileKeys, origin: Origin): Config | null {
   let fits = true;
-  checkSections(keys, [], origin.file, formatPath, () => {
+  const groups = checkSections(keys, [], origin.file, formatPath, () => {
     fits = false;
   });
-  return fits ? deepFreeze(toConfig(keys, origin)) : null;
+  return fits ? deepFreeze(toConfig(keys, origin, groups)) : null;
 }
 
 /**
@@ -107,20 +107,32 @@ export function assemble(keys: FileKeys, origin: Origin): Config | null {
  */
 export function configSchema(origin: Origin, needsGroups: boolean, nameOf: (path: Path, from: Path) => string) {
   return (needsGroups ? sections.extend({ groups: groupList }) : sections)
-    .superRefine((keys, context) => checkSections(keys, context.issues, origin.file, nameOf, reportTo(context)), {
-      when: ({ value }) => isMap(value),
-    })
-    .transform((keys) => deepFreeze(toConfig(keys, origin)));
+    .superRefine(
+      (keys, context) => {
+        checkSections(keys, context.issues, origin.file, nameOf, reportTo(context));
+      },
+      { when: ({ value }) => isMap(value) },
+    )
+    .transform((keys) => {
+      const resolve = groupResolver(keys.defaults, onlyOne(namesOf(keys.instances)));
+      return deepFreeze(
+        toConfig(
+          keys,
+          origin,
+          keys.groups.flatMap((group) => resolve(group) ?? []),
+        ),
+      );
+    });
 }
 
-/** Checks what is valid, so that a problem in one section does not hide those in others. */
+/** Checks what is valid, so that a problem in one section does not hide those in others. Returns the valid groups. */
 function checkSections(
   keys: FileKeys,
   issues: readonly Issue[],
   file: string,
   nameOf: (path: Path, from: Path) => string,
   report: Report,
-): void {
+): GroupConfig[] {
   const issuesAt = indexIssues(issues);
   const instances = entriesOf<InstanceKeys>(keys.instances, (index) => issuesAt('instances', index));
   const groups = entriesOf<GroupKeys>(keys.groups, (index) => issuesAt('groups', index));
@@ -131,7 +143,7 @@ function checkSections(
   checkUnique(['groups', 'identifier'], keys.groups, identityOf, nameOf, report);
 
   // The name of an instance counts also if something else about it is wrong.
-  const names = [...new Set(textsOf(keys.instances, 'name').filter((name) => name !== null))];
+  const names = namesOf(keys.instances);
   checkInstance(['defaults'], defaults.valid.instance, names, report);
   for (const [index, group] of groups) {
     checkInstance(['groups', index], group.valid.instance, names, report);
@@ -142,10 +154,10 @@ function checkSections(
     const instance = whole && toInstance(whole, file);
     return instance === null ? [] : [[index, instance] as const];
   });
-  const validGroups = [...groups.values()].flatMap(
-    ({ whole }) => (whole && defaults.whole && resolveGroup(whole, defaults.whole, onlyOne(names))) ?? [],
-  );
+  const resolve = defaults.whole && groupResolver(defaults.whole, onlyOne(names));
+  const validGroups = [...groups.values()].flatMap(({ whole }) => (whole && resolve?.(whole)) ?? []);
   checkDemand(new Map(validInstances), validGroups, report);
+  return validGroups;
 }
 
 /** A code and the link with that code are the same. */
@@ -168,31 +180,29 @@ function checkUnique(
   }
 }
 
-function checkInstance(path: Path, instance: string | undefined, names: readonly string[], report: Report): void {
-  if (instance === undefined || names.length === 0 || names.includes(instance)) return;
-  report([...path, 'instance'], `no instance is named "${truncate(instance)}"${didYouMean(instance, names)}`);
+function checkInstance(path: Path, instance: string | undefined, names: ReadonlySet<string>, report: Report): void {
+  if (instance === undefined || names.size === 0 || names.has(instance)) return;
+  report([...path, 'instance'], `no instance is named "${truncate(instance)}"${didYouMean(instance, [...names])}`);
 }
 
 function checkGroup(
   path: Path,
   group: PartlyValid<GroupKeys>,
   defaults: PartlyValid<Defaults>,
-  names: readonly string[],
+  names: ReadonlySet<string>,
   report: Report,
 ): void {
   if (group.hasUnknownKeys || defaults.hasUnknownKeys) return;
   const has = (key: keyof Defaults) => group.has(key) || defaults.has(key);
   if (!has('every') && !has('cron')) report(path, 'needs "every" or "cron", here or in defaults');
-  if (!has('instance') && names.length > 1) {
-    const some = `${names.slice(0, 5).join(', ')}${names.length > 5 ? ', …' : ''}`;
+  if (!has('instance') && names.size > 1) {
+    const some = `${[...names].slice(0, 5).join(', ')}${names.size > 5 ? ', …' : ''}`;
     report(path, `needs "instance": one of ${some}`);
   }
 }
 
-function toConfig(keys: FileKeys, { file, hash, included }: Origin): Config {
+function toConfig(keys: FileKeys, { file, hash, included }: Origin, groups: readonly GroupConfig[]): Config {
   const { api, retry, verify, ops, join } = keys;
-  const onlyInstance = onlyOne(keys.instances.map(({ name }) => name));
-  const groups = keys.groups.flatMap((group) => resolveGroup(group, keys.defaults, onlyInstance) ?? []);
   return {
     file,
     hash,
@@ -226,8 +236,9 @@ function toInstance(keys: InstanceKeys, file: string): InstanceConfig | null {
   return token && { name, token, rateLimit: { max, perMs: per, reserve }, concurrency, paceMs: pace };
 }
 
-function onlyOne(names: readonly string[]): string | undefined {
-  return names.length === 1 ? names[0] : undefined;
+function onlyOne(names: ReadonlySet<string>): string | undefined {
+  const [first] = names;
+  return names.size === 1 ? first : undefined;
 }
 
 /** Finds the issues of a section or of an entry in it, with paths that start there. */
@@ -251,6 +262,11 @@ function entriesOf<T extends object>(
     isMap(entry) ? [[index, partlyValid(entry as T, issuesAt(index))] as const] : [],
   );
   return new Map(entries);
+}
+
+/** The names of a list of instances, each once. */
+function namesOf(instances: unknown): ReadonlySet<string> {
+  return new Set(textsOf(instances, 'name').filter((name) => name !== null));
 }
 
 /** The texts that the entries of a list have under a key, valid or not; null for an entry without one. */

@@ -9,7 +9,7 @@ import { meanPeriodMs, nextDue, type Schedule, slideIntoWindow } from '../schedu
 import { readingAt } from '../schedule/wallClock.ts';
 import { type Window, weekdays } from '../schedule/window.ts';
 import type { GroupConfig } from './config.ts';
-import { windowText } from './scheduleText.ts';
+import { scheduleKey, windowText } from './scheduleText.ts';
 
 export interface WindowDemand {
   readonly groups: readonly GroupConfig[];
@@ -45,25 +45,28 @@ interface Cohort {
   readonly schedule: Schedule;
 }
 
-interface Layout {
-  /** For each minute of the week, 1 if the window is open. */
-  readonly open: Uint8Array;
-  /** The first and the last minute of each opening. */
-  readonly edges: readonly number[];
+/** The minutes of a week in which windows are open, in order, apart from each other; `to` is exclusive. */
+type Layout = readonly Opening[];
+
+interface Opening {
+  readonly from: number;
+  readonly to: number;
 }
 
 /** Those windows in which the limit is exceeded most; null if it is not exceeded. */
 export function exceededWindows(groups: readonly GroupConfig[], rate: Rate): WindowDemand | null {
   const cohorts = cohortsOf(groups);
+  const startingIn = startsOf(cohorts);
   let worst: WindowDemand | null = null;
-  for (const open of candidates([...new Set(cohorts.map(({ layout }) => layout.open))])) {
-    const inside = cohorts.filter((cohort) => isInside(cohort.layout, open));
+  for (const open of candidates([...new Set(cohorts.map(({ layout }) => layout))])) {
     const allowed = weeklyAllowed(open, rate) * (1 + 1e-9);
-    // Without regard to windows first, because that is fast.
+    // Without regard to windows first, and to where they end before that, because that is fast.
+    if (startingIn(open) <= allowed) continue;
+    const inside = cohorts.filter((cohort) => isInside(cohort.layout, open));
     if (sumOf(inside, meanWeekly) <= allowed) continue;
     const asked = sumOf(inside, weeklyResets);
     if (asked <= allowed) continue;
-    const openMinutes = open.reduce((sum, minute) => sum + minute, 0);
+    const openMinutes = open.reduce((sum, { from, to }) => sum + to - from, 0);
     const demand = {
       groups: inside.flatMap((cohort) => cohort.groups),
       windows: [...new Set(inside.map(({ window }) => window))],
@@ -80,13 +83,25 @@ function sumOf(cohorts: readonly Cohort[], weekly: (schedule: Schedule) => numbe
   return cohorts.reduce((sum, { schedule, groups }) => sum + weekly(schedule) * groups.length, 0);
 }
 
+/** Resets a week that those windows ask for whose first opening begins in a layout, and perhaps a little more. */
+function startsOf(cohorts: readonly Cohort[]): (layout: Layout) => number {
+  const before = new Float64Array(weekMinutes + 1);
+  for (const { layout, schedule, groups } of cohorts) {
+    const minute = (layout[0]?.from ?? 0) + 1;
+    before[minute] = (before[minute] ?? 0) + meanWeekly(schedule) * groups.length * (1 + 1e-9);
+  }
+  for (let minute = 1; minute <= weekMinutes; minute++)
+    before[minute] = (before[minute] ?? 0) + (before[minute - 1] ?? 0);
+  return (layout) => layout.reduce((sum, { from, to }) => sum + (before[to] ?? 0) - (before[from] ?? 0), 0);
+}
+
 function cohortsOf(groups: readonly GroupConfig[]): Cohort[] {
   const cohorts = new Map<string, Cohort>();
   const layouts = new Map<string, Layout>();
   for (const group of groups) {
     const { window, timezone } = group.schedule;
     if (!group.enabled || window === null) continue;
-    const key = JSON.stringify(group.schedule);
+    const key = scheduleKey(group.schedule);
     const known = cohorts.get(key);
     if (known !== undefined) known.groups.push(group);
     else {
@@ -100,16 +115,32 @@ function cohortsOf(groups: readonly GroupConfig[]): Cohort[] {
 }
 
 function layoutOf({ fromMinute, toMinute, days }: Window, timezone: string): Layout {
-  const open = new Uint8Array(weekMinutes);
-  const edges: number[] = [];
   const offset = (readingAt(timezone, monday) - monday) / minuteMs;
   const length = lengthOf({ fromMinute, toMinute });
-  for (const day of days) {
-    const start = weekdays.indexOf(day) * dayMinutes + fromMinute - Math.round(offset) + weekMinutes;
-    for (let minute = start; minute < start + length; minute++) open[minute % weekMinutes] = 1;
-    edges.push(start % weekMinutes, (start + length - 1) % weekMinutes);
+  return merge(
+    days.flatMap((day) => {
+      const minute = weekdays.indexOf(day) * dayMinutes + fromMinute - Math.round(offset) + weekMinutes;
+      const from = minute % weekMinutes;
+      const to = from + length;
+      // The week is a circle.
+      if (to <= weekMinutes) return [{ from, to }];
+      return [
+        { from, to: weekMinutes },
+        { from: 0, to: to - weekMinutes },
+      ];
+    }),
+  );
+}
+
+/** In order, those that overlap or touch as one. */
+function merge(openings: readonly Opening[]): Layout {
+  const merged: { readonly from: number; to: number }[] = [];
+  for (const { from, to } of openings.toSorted((a, b) => a.from - b.from)) {
+    const last = merged.at(-1);
+    if (last === undefined || from > last.to) merged.push({ from, to });
+    else last.to = Math.max(last.to, to);
   }
-  return { open, edges };
+  return merged;
 }
 
 function lengthOf({ fromMinute, toMinute }: Pick<Window, 'fromMinute' | 'toMinute'>): number {
@@ -156,39 +187,30 @@ function countIn(schedule: Schedule, weeks: number): number {
 }
 
 /** Times in which one or several windows are open. */
-function candidates(layouts: readonly Uint8Array[]): Uint8Array[] {
-  const union = (of: readonly Uint8Array[]) =>
-    of.reduce((all, one) => all.map((minute, i) => minute | (one[i] ?? 0)), new Uint8Array(weekMinutes));
+function candidates(layouts: readonly Layout[]): Layout[] {
   if (layouts.length < 2) return [...layouts];
-  const pairs = layouts.flatMap((one, i) => layouts.slice(i + 1).map((other) => [one, other]));
-  return [...layouts, ...(layouts.length <= maxPaired ? pairs.map(union) : []), union(layouts)];
+  const paired = layouts.length <= maxPaired ? layouts : [];
+  const pairs = paired.flatMap((one, i) => paired.slice(i + 1).map((other) => merge([...one, ...other])));
+  return [...layouts, ...pairs, merge(layouts.flat())];
 }
 
-/** The edges first: of many windows, most are ruled out by them. */
-function isInside({ open, edges }: Layout, outer: Uint8Array): boolean {
-  if (edges.some((minute) => outer[minute] !== 1)) return false;
-  return open.every((minute, i) => minute <= (outer[i] ?? 0));
+function isInside(inner: Layout, outer: Layout): boolean {
+  return inner.every(({ from, to }) => outer.some((opening) => opening.from <= from && opening.to >= to));
 }
 
 /** Each opening begins with the whole of `max`, if there was time to get it back. */
-function weeklyAllowed(open: Uint8Array, { max, perMs }: Rate): number {
+function weeklyAllowed(open: Layout, { max, perMs }: Rate): number {
   const perMinutes = perMs / minuteMs;
   const steady = (max * weekMinutes) / perMinutes;
-  const openings = openingsOf(open).reduce((sum, length) => sum + Math.ceil(length / perMinutes) * max, 0);
+  const openings = lengthsOf(open).reduce((sum, length) => sum + Math.ceil(length / perMinutes) * max, 0);
   return Math.min(openings, steady);
 }
 
-/** The lengths of the times in which it is open without interruption. The week is a circle. */
-function openingsOf(open: Uint8Array): number[] {
-  const start = open.indexOf(0) + 1;
-  const lengths: number[] = [];
-  let length = 0;
-  for (let i = 0; i < open.length; i++) {
-    if (open[(start + i) % open.length] === 1) length += 1;
-    else if (length > 0) {
-      lengths.push(length);
-      length = 0;
-    }
-  }
-  return length > 0 ? [...lengths, length] : lengths;
+/** How long it is open without interruption. The week is a circle. */
+function lengthsOf(open: Layout): number[] {
+  const [first, ...others] = open.map(({ from, to }) => to - from);
+  const last = others.at(-1);
+  if (first === undefined || last === undefined || open[0]?.from !== 0 || open.at(-1)?.to !== weekMinutes)
+    return first === undefined ? [] : [first, ...others];
+  return [first + last, ...others.slice(0, -1)];
 }

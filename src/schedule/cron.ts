@@ -10,12 +10,12 @@
  */
 import type { CronExpression } from 'cron-parser';
 import { cronParser } from '../packages.ts';
+import { memoize } from './memoize.ts';
 import { dayMs, midnightOf, minuteMs, momentOf, momentsOf, readingAt, steadyOffsetMs } from './wallClock.ts';
 
 interface Pattern {
-  /** In UTC, so that it applies to the reading of any wall clock. */
-  readonly expression: CronExpression;
-  readonly months: ReadonlySet<number>;
+  /** The day, month and weekday, as text. */
+  readonly days: string;
   readonly isHourly: boolean;
   /** Minutes since midnight, in order. */
   readonly timesOfDay: readonly number[];
@@ -26,7 +26,6 @@ const fieldRanges = ['0 to 59', '0 to 23', '1 to 31', '1 to 12 or JAN to DEC', '
 
 /** The longest time without a 29 February, plus a year. */
 const searchDays = 9 * 366;
-const maxMemoized = 10_000;
 /** Weekdays and leap years repeat every 28 years (except across 1900 and 2100). */
 const cycle = { fromMs: Date.UTC(2000, 0, 1), toMs: Date.UTC(2028, 0, 1) };
 
@@ -44,7 +43,7 @@ export function* occurrences(cron: string, timezone: string, afterMs: number): G
   // Starts a day early: a clock change may move the latest times of that day past midnight.
   let midnight = midnightOf(readingAt(timezone, afterMs)) - dayMs;
   for (let idleDays = 0; idleDays <= searchDays; midnight += dayMs, idleDays++) {
-    if (!namesDay(pattern, midnight)) continue;
+    if (!namesDay(pattern.days, midnight)) continue;
     for (const moment of momentsOn(pattern, timezone, midnight)) {
       if (moment <= last) continue;
       last = moment;
@@ -56,8 +55,8 @@ export function* occurrences(cron: string, timezone: string, afterMs: number): G
 
 /** The mean time between occurrences over a whole cycle of the calendar, in milliseconds. */
 export function meanInterval(cron: string): number {
-  const days = cron.trim().split(/\s+/).slice(2).join(' ');
-  return dayMs / (patternOf(cron).timesOfDay.length * shareOfDays(days));
+  const { timesOfDay, days } = patternOf(cron);
+  return dayMs / (timesOfDay.length * shareOfDays(days));
 }
 
 function momentsOn({ isHourly, timesOfDay }: Pattern, timezone: string, midnight: number): number[] {
@@ -69,24 +68,30 @@ function momentsOn({ isHourly, timesOfDay }: Pattern, timezone: string, midnight
     .sort((a, b) => a - b);
 }
 
-function namesDay({ expression, months, timesOfDay }: Pattern, midnight: number): boolean {
+/** `days`: the day, month and weekday of an expression. */
+function namesDay(days: string, midnight: number): boolean {
+  const { expression, months, known } = daysOf(days);
   if (!months.has(new Date(midnight).getUTCMonth() + 1)) return false;
-  return expression.includesDate(new Date(midnight + (timesOfDay[0] ?? 0) * minuteMs));
+  const before = known.get(midnight);
+  if (before !== undefined) return before;
+  if (known.size >= maxDays) known.clear();
+  const isNamed = expression.includesDate(new Date(midnight));
+  known.set(midnight, isNamed);
+  return isNamed;
 }
 
 function isField(field: string, index: number): boolean {
-  // cron-parser replaces H with a random number.
-  if (/(^|,)h/i.test(field)) return false;
-  return parses(fieldNames.map((_, other) => (other === index ? field : '*')).join(' '));
+  return !isRandom(field) && parses(fieldNames.map((_, other) => (other === index ? field : '*')).join(' '));
 }
 
-function parse(cron: string): CronExpression {
-  return cronParser().CronExpressionParser.parse(cron, { tz: 'UTC' });
+/** cron-parser replaces H with a random number. */
+function isRandom(cron: string): boolean {
+  return /(^|[\s,])h/i.test(cron);
 }
 
 function parses(cron: string): boolean {
   try {
-    parse(cron);
+    patternOf(cron);
     return true;
   } catch {
     return false;
@@ -99,46 +104,41 @@ export const cronProblem = memoize((cron): string | null => {
   if (fields.length !== fieldNames.length) {
     return `expected five fields (minute hour day month weekday), found ${fields[0] === '' ? 0 : fields.length}`;
   }
-  const wrong = fields.findIndex((field, index) => !isField(field, index));
+  const isValid = !isRandom(cron) && parses(cron);
+  const wrong = isValid ? -1 : fields.findIndex((field, index) => !isField(field, index));
   if (wrong !== -1) {
     const text = fields[wrong]?.slice(0, 20);
     return `its ${fieldNames[wrong]} "${text}" is invalid: expected ${fieldRanges[wrong]}, *, a list (1,2), a range (1-5) or a step (*/2)`;
   }
-  const isReal = parses(cron) && !occurrences(cron, 'UTC', 0).next().done;
+  const isReal = isValid && !occurrences(cron, 'UTC', 0).next().done;
   return isReal ? null : 'it names a day that never occurs';
 });
 
 const patternOf = memoize((cron): Pattern => {
-  const expression = parse(cron);
-  const { month, hour, minute } = expression.fields;
+  const { hour, minute } = parse(cron).fields;
   return {
-    expression,
-    months: new Set(month.values),
+    days: cron.trim().split(/\s+/).slice(2).join(' '),
     isHourly: hour.values.length === 24,
     timesOfDay: hour.values.flatMap((h) => minute.values.map((m) => h * 60 + m)),
   };
 });
 
-/** The share of all days that the last three fields name, from 0 to 1. */
+/** More than a year of days, and more than are looked at to find one that occurs rarely. */
+const maxDays = 5_000;
+
+const daysOf = memoize((days) => {
+  const expression = parse(`0 0 ${days}`);
+  return { expression, months: new Set<number>(expression.fields.month.values), known: new Map<number, boolean>() };
+});
+
+/** The share of all days that an expression names, from 0 to 1. */
 const shareOfDays = memoize((days): number => {
-  const pattern = patternOf(`0 0 ${days}`);
   let named = 0;
-  for (let midnight = cycle.fromMs; midnight < cycle.toMs; midnight += dayMs) if (namesDay(pattern, midnight)) named++;
+  for (let midnight = cycle.fromMs; midnight < cycle.toMs; midnight += dayMs) if (namesDay(days, midnight)) named++;
   return (named * dayMs) / (cycle.toMs - cycle.fromMs);
 });
 
-/**
- * Expressions come as text, from the file and from Redis. Reading one takes a tenth of a millisecond, and a hundred
- * thousand groups may share it.
- */
-function memoize<V>(compute: (text: string) => V): (text: string) => V {
-  const known = new Map<string, V>();
-  return (text) => {
-    const before = known.get(text);
-    if (before !== undefined) return before;
-    if (known.size >= maxMemoized) known.clear();
-    const value = compute(text);
-    known.set(text, value);
-    return value;
-  };
+/** In UTC, so that it applies to the reading of any wall clock. */
+function parse(cron: string): CronExpression {
+  return cronParser().CronExpressionParser.parse(cron, { tz: 'UTC' });
 }

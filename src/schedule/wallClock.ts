@@ -4,14 +4,13 @@
  * `window.ts` decide what that means for a schedule.
  */
 import { luxon } from '../packages.ts';
+import { memoize } from './memoize.ts';
 
 export const minuteMs = 60_000;
 export const dayMs = 86_400_000;
 
 /** A name such as `America/Sao_Paulo` or `UTC`, not an offset such as `+03:00`. */
-export function isTimezone(name: string): boolean {
-  return /^[A-Za-z]/.test(name) && luxon().IANAZone.isValidZone(name);
-}
+export const isTimezone = memoize((name): boolean => /^[A-Za-z]/.test(name) && luxon().IANAZone.isValidZone(name));
 
 /** What the clock shows at a moment. */
 export function readingAt(timezone: string, atMs: number): number {
@@ -63,7 +62,41 @@ function offsetsAround(timezone: string, first: number, last: number): readonly 
   return [offsetMs(timezone, first - dayMs), offsetMs(timezone, last + dayMs)];
 }
 
-/** How far the zone's clock is ahead of UTC. */
+/** How far the zone's clock is ahead of UTC. Asking the zone takes long, so it is asked about each day of UTC once. */
 function offsetMs(timezone: string, atMs: number): number {
+  const days = offsetsOfDays(timezone);
+  const day = Math.floor(atMs / dayMs);
+  let offsets = days.get(day);
+  if (offsets === undefined) {
+    offsets = offsetsOn(timezone, day * dayMs);
+    if (days.size >= maxDays) days.clear();
+    days.set(day, offsets);
+  }
+  return atMs < offsets.changedAt ? offsets.before : offsets.after;
+}
+
+/** Of a day of UTC. Without a clock change, both offsets are the same. No zone changes its clock twice in a day. */
+interface Offsets {
+  readonly before: number;
+  readonly after: number;
+  readonly changedAt: number;
+}
+
+const maxDays = 5_000;
+const offsetsOfDays = memoize((_timezone) => new Map<number, Offsets>());
+
+function offsetsOn(timezone: string, startMs: number): Offsets {
+  const [before, after] = [exactOffsetMs(timezone, startMs), exactOffsetMs(timezone, startMs + dayMs)];
+  if (before === after) return { before, after, changedAt: startMs };
+  let [last, changedAt] = [startMs, startMs + dayMs];
+  while (changedAt - last > 1) {
+    const middle = Math.floor((last + changedAt) / 2);
+    if (exactOffsetMs(timezone, middle) === before) last = middle;
+    else changedAt = middle;
+  }
+  return { before, after, changedAt };
+}
+
+function exactOffsetMs(timezone: string, atMs: number): number {
   return luxon().IANAZone.create(timezone).offset(atMs) * minuteMs;
 }

@@ -124,3 +124,8 @@ ${Array.from({ length: 35 }, (_, i) => `  - { id: b${i}, identifier: "CODE${200_
     );
   });
 });
+
+it('keeps one schedule for all groups that have the same', () => {
+  const loaded = load('', 3, 'cron: "0 9 * * MON", timezone: Europe/Berlin');
+  expect(new Set(loaded.ok ? loaded.config.groups.map(({ schedule }) => schedule) : []).size).toBe(1);
+});

@@ -113,3 +113,17 @@ it('says how often the links of each instance are verified', () => {
   expect(of(60, 'verify: { every: 1d }')).toMatchObject({ every: '1d' });
   expect(of(60, 'verify: off')).toBeNull();
 });
+
+it.each([
+  { groups: 8, busiest: null },
+  { groups: 9, busiest: { due: 9, lastWaitsMs: 60_000 } },
+])('finds the moment at which $groups groups of one minute wait for a limit of 8', ({ groups, busiest }) => {
+  const entries = Array.from({ length: groups }, (_, i) => `  - { id: g${i}, identifier: CODE${100_000 + i} }\n`);
+  const loaded = parseConfig(
+    `instances:\n  - { name: bot, tokenEnv: T, rateLimit: { max: 10, reserve: 2 } }\ndefaults: { cron: "0 9 * * MON" }\ngroups:\n${entries.join('')}`,
+    '/r.yaml',
+  );
+  if (!loaded.ok) throw new Error(JSON.stringify(loaded.problems));
+  const [planned] = makePlan(loaded.config, Date.UTC(2026, 2, 3)).instances;
+  expect(planned?.busiestMoment ?? null).toEqual(busiest && { ...busiest, at: '2026-03-09T09:00:00.000Z' });
+});
