@@ -115,3 +115,17 @@ it('leaves a stale entry out of a list, and shows a record that it cannot read',
   expect(groups.length).toBe(count);
   expect(groups[0]).toMatchObject({ group: 'g001', state: 'unreadable_record', instance: 'bot' });
 });
+
+it('counts and lists the groups of other files on these instances, too', async () => {
+  const { applyConfig, reader, list } = await manyRig(300);
+  const extra = `{ id: extra, identifier: ${jidOf(count)}, instance: bot, title: Of another file }`;
+  await applyConfig(configOf([...all, extra]));
+  const { totals, problems } = await reader.readAll();
+  const { groups, page } = await list();
+  expect([totals.groups, page.found, groups.length]).toEqual([count + 1, count + 1, count + 1]);
+  for (const state of groupStates) {
+    expect(groups.filter((group) => group.state === state)).toHaveLength(totals.states[state]);
+  }
+  expect(groups.find(({ group }) => group === 'extra')).toMatchObject({ state: 'new', instance: 'bot' });
+  expect(problems.length).toBeGreaterThan(0);
+});
