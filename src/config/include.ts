@@ -54,10 +54,13 @@ export function inclusionsIn(text: string): Inclusion[] {
   );
 }
 
+/** The key, or one that is written with escapes. */
+const mayInclude = /\binclude["']?\s*:|"[^"\n]*\\[^"\n]*"\s*:/;
+
 /** Parses the lines of that section, or the whole text if the section may be elsewhere or may need the others. */
 function readInclude(text: string): Pick<ReadYaml, 'values' | 'placeOf'> {
   const start = /^["']?include["']?\s*:/m.exec(text)?.index;
-  if (start === undefined) return /\binclude["']?\s*:/.test(text) ? readWhole(text) : nothing;
+  if (start === undefined) return mayInclude.test(text) ? readWhole(text) : nothing;
   // In braces, the section ends at a comma.
   if (/^\{/m.test(text.slice(0, start))) return readWhole(text);
   const next = /(?<=\n)[^\s#-]/g;

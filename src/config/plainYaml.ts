@@ -31,7 +31,8 @@ const isKey = /[\]}] *:/;
 /** Text in a block may go on in the empty lines after it. */
 const mayKeepLines = /[|>]/;
 
-export function readPlainly(text: string): { readonly root: unknown } | null {
+export function readPlainly(source: string): { readonly root: unknown } | null {
+  const text = source.replaceAll('\r\n', '\n');
   // A directive changes what values mean. A tab or a lone carriage return is rarely meant.
   if (/[\t\r]|^%/m.test(text)) return null;
   const lines = text.split('\n');

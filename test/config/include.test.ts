@@ -198,3 +198,8 @@ it('takes a file that vanishes while the others are read as if it had been delet
   await Promise.all(names.slice(200).map((name) => rm(join(folder, name))));
   expect(await loading).toEqual(['own']);
 });
+
+it.each(['"incl\\u0075de"', '"\\x69nclude"'])('finds the key %s, which is written with an escape', async (key) => {
+  const text = `${main('groups/*.yaml', group('own', 1)).replace('include:', `${key}:`)}`;
+  expect(await load({ 'rotation.yaml': text, 'groups/a.yaml': group('a', 2) })).toEqual(['own', 'a']);
+});

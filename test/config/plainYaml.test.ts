@@ -65,6 +65,7 @@ describe('reads plainly, like the YAML parser', () => {
     expect(readPlainly(text)).not.toBeNull();
     expect(agrees(text)).toBe(true);
     expect(agrees(head + text)).toBe(true);
+    expect(agrees((head + text).replaceAll('\n', '\r\n'))).toBe(true);
   });
 });
 
@@ -92,7 +93,7 @@ describe('leaves to the YAML parser', () => {
     ['an entry at another place', 'groups:\n    - id: a\n  - id: b\n'],
     ['two keys on a line', 'groups:\n  - id: a: b\n'],
     ['tabs', 'groups:\n  - id:\ta\n'],
-    ['line ends of Windows', 'groups:\r\n  - id: a\r\n'],
+    ['a lone carriage return', 'groups:\n  - id: a\r    every: 1d\n'],
     ['a merged map', 'groups:\n  - <<: *d\n    id: a\n'],
   ])('%s', (_name, text) => {
     expect(readPlainly(text)).toBeNull();
@@ -189,9 +190,14 @@ it('agrees with the YAML parser about any list of groups', () => {
   const some = fc.array(line, { maxLength: 2 });
   let plainly = 0;
   fc.assert(
-    fc.property(some, fc.array(line, { minLength: 1, maxLength: 6 }), (before, lines) => {
-      if (agrees([...before, 'groups:', ...lines].join('\n'))) plainly++;
-    }),
+    fc.property(
+      some,
+      fc.array(line, { minLength: 1, maxLength: 6 }),
+      fc.constantFrom('\n', '\r\n'),
+      (before, lines, end) => {
+        if (agrees([...before, 'groups:', ...lines].join(end))) plainly++;
+      },
+    ),
     { numRuns: 1_500 },
   );
   expect(plainly).toBeGreaterThan(40);
