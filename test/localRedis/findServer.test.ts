@@ -144,7 +144,7 @@ describe('a missing server', () => {
     machine.program('apk', `${installs('redis')}\n/bin/sleep 20 &`);
     const before = performance.now();
     await machine.find(true);
-    expect(performance.now() - before).toBeLessThan(5_000);
+    expect(performance.now() - before).toBeLessThan(20_000);
   });
 
   it.each([

@@ -52,7 +52,7 @@ it('counts its work, and reveals no secret', async () => {
   expect(value('invite_rotator_api_call_duration_seconds_count{endpoint="resetLink"}')).toBe(2);
   expect(value('invite_rotator_budget_limit{instance="bot"}')).toBe(100);
   expect(value('invite_rotator_groups{instance="bot",state="fresh"}')).toBe(1);
-  expect(value('invite_rotator_tick_age_seconds')).toBeLessThan(10);
+  expect(value('invite_rotator_tick_age_seconds')).toBeLessThan(60);
   expect(value('invite_rotator_api_calls_total{instance="bot",endpoint="info",status="200"}')).toBe(1);
   expect(value('invite_rotator_results_waiting{queue="invite-links"}')).toBe(3);
   expect(JSON.parse(status)).toMatchObject({ groups: [{ group: 'vip', state: 'fresh', periodMs: 3_600_000 }] });
