@@ -6,7 +6,7 @@ import { CommandError, defaultConfigFile } from './commands/usage.ts';
 import { didYouMean } from './config/nearMiss.ts';
 import { ConfigError } from './config/problems.ts';
 import { redactSecrets } from './log.ts';
-import { keepCompiledCode, skipUnusedPartsOfZod } from './packages.ts';
+import { interpretSchemas, keepCompiledCode, skipUnusedPartsOfZod } from './packages.ts';
 import { RedisSettingsError, RedisStartError, refusalOf, refusalReasons } from './redis/errors.ts';
 import { ProxySettingsError } from './ryze/proxies.ts';
 import { withSourceLines } from './sourceLines.ts';
@@ -36,13 +36,19 @@ function command(name: string, description: string): Command {
 /** Errors are printed by `explain`. */
 function silent(): void {}
 
+/** Commands whose process stays. */
+const services = new Set(['start', 'join', 'consume']);
+
 const program = new Command('invite-rotator')
   .description('Rotates WhatsApp group invite links through RyzeAPI and publishes every new one to a BullMQ queue.')
   .version(version)
   .configureOutput({ outputError: silent })
   .showSuggestionAfterError(false)
   .exitOverride()
-  .hook('preAction', skipUnusedPartsOfZod);
+  .hook('preAction', (_program, chosen) => {
+    skipUnusedPartsOfZod();
+    if (!services.has(chosen.name())) interpretSchemas();
+  });
 
 /** The command whose usage is wrong. */
 let asked = program;

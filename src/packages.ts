@@ -44,6 +44,11 @@ export function skipUnusedPartsOfZod(): void {
   }
 }
 
+/** zod compiles no code for schemas that are used once. Compiled code pays for itself in a process that stays. */
+export function interpretSchemas(): void {
+  (load('zod') as typeof import('zod')).z.config({ jitless: true });
+}
+
 function once<T>(loadPackage: () => T): () => T {
   let loaded: T | undefined;
   return () => {
