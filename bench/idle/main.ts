@@ -15,8 +15,10 @@ import { measureInstances } from './instances.ts';
 
 const groups = 1_000;
 const starts = 9;
-/** Shorter than the time after which V8 collects garbage in an idle process. */
-const restMs = 10_000;
+/** V8 has collected most garbage of the start by then, more in one process than in another. */
+const restMs = 20_000;
+/** How many processes of each contender are measured at rest, one after the other. */
+const rests = 3;
 
 interface Started {
   readonly child: Child;
@@ -72,20 +74,26 @@ interface Costs {
   readonly firstMs: number;
   /** The median of the later starts, ms. */
   readonly againMs: number;
+  /** The median of some processes. */
   readonly residentMb: number;
+}
+
+function median(values: readonly number[]): number {
+  return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0;
 }
 
 type Start = (stage: Stage) => Promise<Started>;
 
 /** Starts all of them in turn, so that what else runs on the machine slows all of them. */
 async function measure(contenders: readonly Start[]): Promise<Costs[]> {
-  const stages: { readonly start: Start; readonly stage: Stage; readonly readyMs: number[] }[] = [];
+  const stages: { start: Start; stage: Stage; readonly readyMs: number[]; readonly residentMb: number[] }[] = [];
   try {
     for (const start of contenders)
       stages.push({
         start,
         stage: await setStage({ window: 'sliding', max: 100, perMs: 60_000 }, groups),
         readyMs: [],
+        residentMb: [],
       });
     for (let i = 0; i < starts; i++)
       for (const { start, stage, readyMs } of stages) {
@@ -93,16 +101,20 @@ async function measure(contenders: readonly Start[]): Promise<Costs[]> {
         readyMs.push(ms);
         await child.stop();
       }
-    const costs: Costs[] = [];
-    for (const { start, stage, readyMs } of stages) {
-      const { child } = await start(stage);
+    // All rest at the same time.
+    for (let i = 0; i < rests; i++) {
+      const children = await Promise.all(stages.map(({ start, stage }) => start(stage)));
       await sleep(restMs);
-      const [firstMs = 0, ...again] = readyMs;
-      const againMs = again.sort((a, b) => a - b)[Math.floor(again.length / 2)] ?? 0;
-      costs.push({ firstMs, againMs, residentMb: residentMb(child.pid) });
-      await child.stop();
+      for (const [at, { child }] of children.entries()) {
+        stages[at]?.residentMb.push(residentMb(child.pid));
+        await child.stop();
+      }
     }
-    return costs;
+    return stages.map(({ readyMs: [firstMs = 0, ...again], residentMb }) => ({
+      firstMs,
+      againMs: median(again),
+      residentMb: median(residentMb),
+    }));
   } finally {
     for (const { stage } of stages) await stage.close();
   }
