@@ -5,9 +5,24 @@
  * names, and a small table says which line of the sources each line of the code is (`rolldown.lines.js`).
  */
 import { readFileSync, rmSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { dirname, join, relative } from 'node:path';
 import { defineConfig } from 'rolldown';
 import { lineTable } from './rolldown.lines.js';
+
+/** What commands load once they need Redis. */
+const redis = ['redisTarget', '../redis/connection', '../redis/outage', '../redis/database', '../redis/inspect'];
+/** What must start fast, or needs few packages. */
+const parts = {
+  library: ['index.ts'],
+  check: ['commands/check.ts', 'config/parseThread.ts'],
+  status: ['status', ...redis].map((name) => join('commands', `${name}.ts`)),
+  health: ['commands/health.ts'],
+  join: ['commands/join.ts'],
+  start: ['commands/start.ts'],
+};
+
+/** What the command line loads before a command is in a chunk of its own, as if all parts loaded it. */
+const all = Object.keys(parts).length + 2;
 
 const keepNames = { function: true, class: true };
 
@@ -22,16 +37,7 @@ export default defineConfig({
     chunkFileNames: '[name].js',
     comments: false,
     sourcemap: true,
-    codeSplitting: {
-      groups: [
-        // What the command line needs before it loads a command.
-        {
-          name: 'base',
-          test: /src\/(?:(?:log|packages|version|address)|config\/(?:nearMiss|problems)|redis\/errors|ryze\/proxies|commands\/(?:usage|output))\.ts$/,
-          priority: 1,
-        },
-      ],
-    },
+    codeSplitting: { groups: Array.from({ length: all }, (_, index) => modulesOf(index + 1)) },
     minify: {
       // Statements stay apart, since each is a line.
       compress: { keepNames, sequences: false, joinVars: false },
@@ -40,6 +46,43 @@ export default defineConfig({
     },
   },
 });
+
+/**
+ * The modules that this many parts load, other commands together counting as one more. Those that the same parts load
+ * share a chunk, so that no part loads more than it needs, in few files. More parts go first: a chunk takes in what its
+ * modules import unless another chunk has it.
+ */
+function modulesOf(count) {
+  return {
+    // Not the command line itself, which would run wherever its chunk is loaded.
+    test: /\/src\/(?!cli\.ts$)|required:/,
+    priority: count,
+    name(id, context) {
+      const entries = entriesOf(id, context);
+      if (entries.has('cli.ts')) return count === all ? 'base' : null;
+      const loading = Object.keys(parts).filter((part) => parts[part].some((entry) => entries.has(entry)));
+      // What a part shares with other commands must not bring them that part's packages.
+      const isShared = entries.size > 1;
+      if (loading.length + (isShared ? 1 : 0) !== count) return null;
+      return loading.length === 1 && isShared ? `${loading[0]}-others` : loading.join('-');
+    },
+  };
+}
+
+/** The modules that are loaded by themselves and load this one. */
+function entriesOf(id, context) {
+  const [entries, seen] = [new Set(), new Set()];
+  const visit = (module) => {
+    if (seen.has(module)) return;
+    seen.add(module);
+    const info = context.getModuleInfo(module);
+    if (info === null) return;
+    if (info.isEntry || info.dynamicImporters.length > 0) entries.add(relative('src', module));
+    info.importers.forEach(visit);
+  };
+  visit(id);
+  return entries;
+}
 
 function emptied(folder) {
   return { name: 'emptied', buildStart: () => rmSync(folder, { recursive: true, force: true }) };
