@@ -57,13 +57,14 @@ function modulesOf(count) {
     // Not the command line itself, which would run wherever its chunk is loaded.
     test: /\/src\/(?!cli\.ts$)|required:/,
     priority: count,
+    debugName: `modules of ${count}`,
     name(id, context) {
       const entries = entriesOf(id, context);
       if (entries.has('cli.ts')) return count === all ? 'base' : null;
       const loading = Object.keys(parts).filter((part) => parts[part].some((entry) => entries.has(entry)));
       // What a part shares with other commands must not bring them that part's packages.
       const isShared = entries.size > 1;
-      if (loading.length + (isShared ? 1 : 0) !== count) return null;
+      if (loading.length === 0 || loading.length + (isShared ? 1 : 0) !== count) return null;
       return loading.length === 1 && isShared ? `${loading[0]}-others` : loading.join('-');
     },
   };

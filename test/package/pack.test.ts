@@ -1,6 +1,6 @@
 /** The package as users get it: packed, installed into an empty project, imported, type-checked and run. */
 import { execFile, spawn } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -38,10 +38,13 @@ function snippets(): string[] {
 
 it('contains what users need, and nothing else', () => {
   const paths = packed.files.map(({ path }) => path);
+  const built = readdirSync(join(root, 'dist')).filter((name) => /\.(?:js|txt)$/.test(name));
   expect(paths).toEqual(
     expect.arrayContaining(['dist/index.js', 'dist/index.d.ts', 'dist/cli.js', 'schema/event.v1.json', 'LICENSE']),
   );
   expect(paths.filter((path) => /test|\.map$|standin|demo\/|(?<!\.d)\.ts$/.test(path))).toEqual([]);
+  // Also what npm would leave out.
+  expect(paths).toEqual(expect.arrayContaining(built.map((name) => `dist/${name}`)));
   // Not the user's own file, which Git ignores.
   expect(paths.filter((path) => path.startsWith('config/')).sort()).toEqual([
     'config/alerts.yaml',
