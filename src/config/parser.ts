@@ -12,14 +12,16 @@ import type { Problem } from './problems.ts';
 import { deepFreeze } from './schema.ts';
 import type { Sources } from './sources.ts';
 
-/** Characters that are parsed within a tenth of a second. */
+/** Characters. At a start nothing else waits, and below this a thread only takes longer. */
 const maxAtOnce = 1_000_000;
+/** Characters that are parsed within 50 ms. An edit comes while rotations run. */
+export const maxAtOnceOfEdit = 100_000;
 
 const builtThread = new URL('./parseThread.js', import.meta.url);
 
 /** `thread`: its program. Where that is not built, as in tests of the sources, all files are parsed at once. */
-export async function parse(request: ParseRequest, thread: URL = builtThread): Promise<Parsed> {
-  const isLarge = sizeOf(request.sources) > maxAtOnce;
+export async function parse(request: ParseRequest, thread: URL = builtThread, max = maxAtOnce): Promise<Parsed> {
+  const isLarge = sizeOf(request.sources) > max;
   return isLarge && existsSync(thread) ? await parseInThread(request, thread) : parseSources(request);
 }
 

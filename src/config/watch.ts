@@ -8,7 +8,7 @@ import { stat } from 'node:fs/promises';
 import type { Config } from './config.ts';
 import { type Inclusion, inclusionsIn } from './include.ts';
 import type { Parsed } from './parse.ts';
-import { parse } from './parser.ts';
+import { maxAtOnceOfEdit, parse } from './parser.ts';
 import type { Problem } from './problems.ts';
 import { digestOf, filesNamedBy, readSources, type Sources } from './sources.ts';
 
@@ -80,6 +80,9 @@ function createWatcher(
 
   const isSeen = (stamp: string | null) => stamp !== null && stamp === seen && edit === null;
 
+  const parseEdit = (edited: Sources) =>
+    parse({ sources: edited, rules: {}, known: valid.known }, undefined, maxAtOnceOfEdit);
+
   async function poll({ atOnce = false }: { readonly atOnce?: boolean } = {}): Promise<Poll> {
     // Before the texts: a file that changes while it is read looks changed at the next poll.
     const stamp = await stampOf(file, inclusions);
@@ -92,7 +95,7 @@ function createWatcher(
     edit = null;
     if (digest === read) return { status: 'unchanged' };
     read = digest;
-    const parsed = content.ok ? await parse({ sources: content.value, rules: {}, known: valid.known }) : content;
+    const parsed = content.ok ? await parseEdit(content.value) : content;
     const wasBroken = broken;
     broken = !parsed.ok;
     if (!parsed.ok) return { status: 'broken', problems: parsed.problems };

@@ -8,7 +8,7 @@ import { pathToFileURL } from 'node:url';
 import { expect, it, onTestFinished } from 'vitest';
 import type { Config } from '../../src/config/config.ts';
 import { type Known, parseSources } from '../../src/config/parse.ts';
-import { parse } from '../../src/config/parser.ts';
+import { maxAtOnceOfEdit, parse } from '../../src/config/parser.ts';
 import { formatProblem } from '../../src/config/problems.ts';
 import type { Source } from '../../src/config/sources.ts';
 
@@ -66,12 +66,20 @@ it('reports the same problems in a thread as at once', async () => {
   ]);
 });
 
+const messageOf = (parsed: Awaited<ReturnType<typeof parse>>) =>
+  parsed.ok ? 'parsed at once' : parsed.problems.map(({ message }) => message).join();
+
+it('starts a thread for an edit above a hundred thousand characters', async () => {
+  const thread = await threadOf("throw new Error('started')");
+  const message = async (text: string) => messageOf(await parse(requestOf(text), thread, maxAtOnceOfEdit));
+  expect(await message(main + list)).toBe('parsed at once');
+  expect(await message(main + list + comments.slice(0, 100_000))).toBe('cannot be checked: started');
+});
+
 it('starts a thread only above a million characters, of all files together', async () => {
   const thread = await threadOf("throw new Error('started')");
-  const message = async (...request: Parameters<typeof requestOf>) => {
-    const parsed = await parse(requestOf(...request), thread);
-    return parsed.ok ? 'parsed at once' : parsed.problems.map(({ message }) => message).join();
-  };
+  const message = async (...request: Parameters<typeof requestOf>) =>
+    messageOf(await parse(requestOf(...request), thread));
   expect(await message(main + list)).toBe('parsed at once');
   expect(await message(main + list + comments)).toBe('cannot be checked: started');
   expect(await message(main + list, [source('a.yaml', `groups: []\n${comments}`)])).toBe('cannot be checked: started');
