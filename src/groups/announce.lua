@@ -14,7 +14,7 @@
   ARGV[5]  ms after which a worker that announces nothing is presumed dead
   ARGV[6]  what the worker says about itself
 
-  Returns  {generation, '1' if no worker had this file before, newest generation of another live worker (0: none),
+  Returns  {generation, '1' if no worker had this file before, or if this worker was presumed dead meanwhile, newest generation of another live worker (0: none),
            newest generation of all time, digests of the other live workers' files...}
 ]]
 local generationsKey, workersKey, notesKey = KEYS[1], KEYS[2], KEYS[3]
@@ -27,11 +27,12 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 redis.call('ZREMRANGEBYSCORE', workersKey, '-inf', now - deadAfter)
 local live = { [worker] = true }
 
-local others, newestLive = {}, 0
+local others, newestLive, wasLive = {}, 0, false
 for _, member in ipairs(redis.call('ZRANGE', workersKey, 0, -1)) do
   local other, file = string.match(member, '^(%S+) (%S+)$')
   live[other] = true
   if other == worker then
+    wasLive = true
     redis.call('ZREM', workersKey, member)
   else
     others[file] = true
@@ -67,7 +68,8 @@ for _, noted in ipairs(redis.call('HKEYS', notesKey)) do
   end
 end
 redis.call('HSET', notesKey, worker, ARGV[6])
-local result = { generation, known == 0 and '1' or '0', newestLive, math.max(newest, generation) }
+local isExpelled = digestBefore ~= '' and not wasLive
+local result = { generation, (known == 0 or isExpelled) and '1' or '0', newestLive, math.max(newest, generation) }
 for file in pairs(others) do
   if file ~= digest then
     table.insert(result, file)

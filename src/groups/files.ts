@@ -38,7 +38,7 @@ export interface FileRank {
    * otherwise the newest of all time.
    */
   readonly overridesUpTo: number;
-  /** No worker had this file before, or Redis has lost the announcements. */
+  /** No worker had this file before, this one was taken for dead meanwhile, or Redis has lost the announcements. */
   readonly isNew: boolean;
   /** Digests of other live workers' files, without this one. */
   readonly others: readonly string[];

@@ -34,6 +34,8 @@ export function createMembership(
   describe: () => WorkerNote,
   /** Of the file in force. */
   instances: () => readonly string[],
+  /** Called when others took this worker for dead, or when the set was emptied. */
+  onExpelled: () => void = () => {},
 ): Membership {
   const { redis, keys } = db;
   let view: View<WorkerNote | null> = new Map();
@@ -57,7 +59,9 @@ export function createMembership(
         [keys.workers, keys.workerNotes],
         [worker, member, JSON.stringify(describe()), recentMs, ...dead.flatMap(([id, { beat }]) => [id, beat])],
       )) as string[];
-      view = observe(view, parseLook(reply));
+      const look = parseLook(reply);
+      if (!look.isTrusted) onExpelled();
+      view = observe(view, look);
       const live = [...view].filter(([, seen]) => isLive(seen));
       return await lists.serversAmong(live.map(([id, { note }]) => [id, note]));
     },

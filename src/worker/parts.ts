@@ -41,7 +41,9 @@ export function createParts({ redisTrouble = () => null, ...options }: PartsOpti
     processJob: (instance, queue, job, lock) => processJob(jobs, queue, instance, job, lock),
     plan: () => runTick(base, registration, ticks),
   });
-  const sharing = createSharing(base, { files: registration.files, workers, describe });
+  // If that fails, the reconciler repeats it.
+  const onExpelled = () => void registration.register().catch(() => {});
+  const sharing = createSharing(base, { files: registration.files, workers, describe, onExpelled });
   const reconciler = createReconciler(base, registration, scheduler);
   const health = createHealth(base, { workers, ticks, paused: reconciler.paused, redisTrouble });
   return { ...base, registration, leftovers, pauses, scheduler, workers, sharing, reconciler, health };

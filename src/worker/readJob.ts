@@ -132,8 +132,10 @@ async function readRequest(
     if (found === null)
       return await readUnknown(deps, { instance, past, anyInstance: anyInstance === true }, name, request);
   }
+  if (!found.registered && (await mayBeKnown())) return notNow;
+  // Others may have taken this worker for dead, and have removed a group that only its file has.
+  if (!found.registered && (await deps.onUnknown(name))) found = (await findGroup(deps.store, name)) ?? found;
   const { recordId, entry, registered } = found;
-  if (!registered && (await mayBeKnown())) return notNow;
   const attemptsSeen = !isRerun && seen?.record === recordId ? seen.attempts : null;
   const isReplaced = found.code !== null && (await findLink(deps, found.code))?.replaced != null;
   const link = found.code === null ? null : { code: found.code, isReplaced };

@@ -24,9 +24,11 @@ interface SharingDependencies {
   readonly workers: Pick<Workers, 'serve'>;
   /** What this worker says about itself, with `serves` of this module. */
   readonly describe: () => WorkerNote;
+  /** Others took this worker for dead, so they may have removed groups that only its file has. */
+  readonly onExpelled?: () => void;
 }
 
-export function createSharing(base: Base, { files, workers, describe }: SharingDependencies) {
+export function createSharing(base: Base, { files, workers, describe, onExpelled }: SharingDependencies) {
   const { config, tokens, log } = base;
   const neglect = watchNeglect(base);
   let others: readonly NotedServer[] = [];
@@ -38,7 +40,7 @@ export function createSharing(base: Base, { files, workers, describe }: SharingD
   let reported: readonly unknown[] = [];
 
   const names = () => config().instances.map(({ name }) => name);
-  const membership = createMembership(base, files, describe, names);
+  const membership = createMembership(base, files, describe, names, onExpelled);
 
   function chosen(): readonly InstanceConfig[] {
     const self = { worker: files.worker, instances: new Set(names()), unable: new Set(unable) };

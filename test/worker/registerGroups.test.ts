@@ -135,3 +135,17 @@ it('never registers twice at once: calls during a registration share the next on
     ['registry.synced', 0],
   ]);
 });
+
+it('registers its groups again after it was taken for dead and continues', async () => {
+  const { start, isRegistered, redis, keys } = workers();
+  const [frozen, other] = [start(), start()];
+  await frozen.register(line('a', 1), line('b', 2));
+  const [member] = await redis.zrange(keys.workers, '0', '-1');
+  await other.register(line('a', 1));
+  await frozen.reconcile();
+  await redis.zrem(keys.workers, member!);
+  await other.reconcile();
+  expect(await isRegistered('b')).toBe(false);
+  await frozen.reconcile();
+  expect(await isRegistered('b')).toBe(true);
+});

@@ -36,11 +36,15 @@ function installation() {
       },
     };
     await announce();
-    const sharing = createSharing(base, { files, workers, describe: () => ({ ...self, config, ...sharing.serves() }) });
+    const expelled: number[] = [];
+    const sharing = createSharing(base, {
+      ...{ files, workers, describe: () => ({ ...self, config, ...sharing.serves() }) },
+      onExpelled: () => void expelled.push(1),
+    });
     await sharing.prepare();
     sharing.start();
     await sharing.look();
-    return { ...sharing, ...self, base, files, announce, logged, shares, served: () => shares.at(-1) ?? [] };
+    return { ...sharing, ...self, base, files, announce, logged, expelled, shares, served: () => shares.at(-1) ?? [] };
   }
   type Member = Awaited<ReturnType<typeof start>>;
 
@@ -129,6 +133,8 @@ it('goes back to its share after it hung, and so do the others', async () => {
   await looks(20, others);
   expect(hung!.served()).toEqual(before[0]);
   await looks(2, all);
+  // Its groups may be gone, so it registers them again, once.
+  expect(all.map(({ expelled }) => expelled.length)).toEqual([1, 0, 0, 0]);
   twoEach(all);
   expect(all.map(({ served }) => served())).toEqual(before);
 });
