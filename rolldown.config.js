@@ -30,6 +30,7 @@ export default defineConfig({
   // The thread that parses large files is started by its file's name.
   input: { cli: 'src/cli.ts', index: 'src/index.ts', parseThread: 'src/config/parseThread.ts' },
   platform: 'node',
+  checks: { bundlerTimings: false },
   plugins: [emptied('dist'), requiredPackages(), inlinedLua(), lineTable()],
   output: {
     dir: 'dist',
