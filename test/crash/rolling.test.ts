@@ -77,11 +77,12 @@ it('replaces two workers under load: nothing is done twice or lost, one is alway
   const replaced: Watched[] = [];
   const end = async ({ worker }: { worker: Run }) => {
     // Each worker makes one call at a time, and both are in the middle of one.
-    for (const _ of running) rig.standIn.faults.next({ kind: 'slow', ms: 1_500 });
+    rig.standIn.faults.random(() => ({ kind: 'slow', ms: 1_500 }));
     await until('a slow call of each', () => {
       const slow = rig.standIn.log.inFlightAt(Date.now()).filter(({ fault }) => fault === 'slow');
       return slow.length === running.length;
     });
+    rig.standIn.faults.random(null);
     worker.child.kill('SIGTERM');
     expect(await worker.ended).toBe(0);
   };
