@@ -39,6 +39,8 @@ function maxInAnyWindow(requests: readonly LoggedRequest[]): number {
 async function play(window: WindowKind) {
   const rig = await makeRig({
     yaml: fileWith('off'),
+    // No call may time out on a busy machine: its group would wait.
+    api: 'timeout: 10s, settleTime: 11s',
     standIn: {
       ...{ limit: { limit, perMs, window }, latency: { minMs: 1, maxMs: 40 } },
       groups: jids.slice(0, count).map((jid) => ({ jid })),
@@ -74,13 +76,14 @@ async function verifies(window: WindowKind): Promise<void> {
   for (let n = 0; n < count; n++) await rig.change(`g${n}`, { verifiedAt: 1, rotatedAt: 0 });
   for (const n of due) await rig.lapse(`g${n}`, 1);
   await edit('{ every: 1s, share: 10% }');
-  const code = rig.standIn.resetByHand(jids[verified.at(-1)!]!);
   const before = reads().length;
+  const code = rig.standIn.resetByHand(jids[verified.at(-1)!]!);
   const answers = await Promise.all(asked.map((n) => rig.ask(n % 2 ? 'bot2' : 'bot', { group: `g${n}` })));
   expect(answers).toEqual(asked.map(() => expect.objectContaining({ status: 'rotated' })));
   expect(await rig.later(`g${verified.at(-1)}`)).toMatchObject({ reason: 'drift', inviteCode: code });
   // Within the stretched period: before any group is read a second time, but for those whose reads are in flight.
-  expect(reads().length - before).toBeLessThanOrEqual(count + 4);
+  const since = reads().slice(before);
+  expect(since.findIndex(({ jid }) => jid === jids[verified.at(-1)!])).toBeLessThan(count + 4);
   expect(rig.standIn.log.of({ endpoint: 'reset' })).toHaveLength(asked.length + due.length);
   await until('each link to be verified', () =>
     verified.every((n) => rig.standIn.log.of({ endpoint: 'info', jid: jids[n]! }).length >= 2),
