@@ -7,10 +7,10 @@
 type Entry = Record<string, unknown>;
 
 /** What stands for a value that is not written simply. */
-export const notSimple = Symbol('not simple');
+const notSimple = Symbol('not simple');
 
 /** Text, which null and booleans are not. */
-export const keyPattern = '(?!(?:[Nn]ull|NULL|[Tt]rue|TRUE|[Ff]alse|FALSE):)([A-Za-z][A-Za-z0-9]{0,40})';
+const keyPattern = '(?!(?:[Nn]ull|NULL|[Tt]rue|TRUE|[Ff]alse|FALSE):)([A-Za-z][A-Za-z0-9]{0,40})';
 /** Letters beyond ASCII, without blanks and invisible characters. */
 const letters = '\\u00c0-\\u1fff\\u3040-\\ud7ff';
 /** Ends without blanks. In a list or map in brackets, a comma ends plain text. */
@@ -18,13 +18,13 @@ const plain = (more: string) => {
   const after = `A-Za-z0-9${letters}@._/+*()${more}\\-`;
   return `[A-Za-z0-9${letters}](?:[${after}]|:(?=[A-Za-z0-9/])| +(?=[${after}:]))*`;
 };
-export const inLine = ',';
-export const inBrackets = '';
+const inLine = ',';
+const inBrackets = '';
 /** Plain text, text in double quotes, or in single quotes. `where`: whether plain text may have a comma. */
-export const textPattern = (where: typeof inLine | typeof inBrackets) =>
+const textPattern = (where: typeof inLine | typeof inBrackets) =>
   `(?:(${plain(where)})|"([^"\\\\\\x00-\\x1f]*)"|'([^'\\x00-\\x1f]*)')`;
 /** The end of a line. */
-export const endPattern = ' *(?:(?<= )#.*)?$';
+const endPattern = ' *(?:(?<= )#.*)?$';
 
 const keyOf = new RegExp(`${keyPattern}:(?: +|(?=$))`, 'y');
 const texts = {
@@ -42,21 +42,25 @@ const maxDepth = 12;
 export function readSimply(text: string): { readonly root: unknown } | null {
   // A directive changes what values mean. A tab or a lone carriage return is rarely meant.
   if (/[\t\r]|^%/m.test(text)) return null;
-  const lines = text.split('\n').filter((line) => !emptyLine.test(line));
-  const reader = readerOf(lines);
+  return readSimpleLines(text.split('\n'));
+}
+
+/** Of a text without tabs, carriage returns and directives. */
+export function readSimpleLines(lines: readonly string[]): { readonly root: unknown } | null {
+  const reader = readerOf(lines.filter((line) => !emptyLine.test(line)));
   const root = reader.root();
   return root === notSimple ? null : { root };
 }
 
 /** Plain text, or what else it means. */
-export function scalarOf(text: string): unknown {
+function scalarOf(text: string): unknown {
   if (text === 'true' || text === 'false') return text === 'true';
   if (/^(?:0|[1-9]\d{0,14})$/.test(text)) return Number(text);
   if (/^null$/.test(text)) return null;
   return number.test(text) || /^(?:null|true|false)$/i.test(text) ? notSimple : text;
 }
 
-export function indentOf(line: string): number {
+function indentOf(line: string): number {
   let indent = 0;
   while (line.charCodeAt(indent) === 0x20) indent++;
   return indent;
