@@ -35,7 +35,7 @@ export const settleTimeMs = 15_000;
 /** How often each cause occurs. */
 const counts: Readonly<Record<Cause, number>> = {
   rotation: 120,
-  crash: 8,
+  crash: 5,
   dropped: 30,
   timedOut: 20,
   late: 20,

@@ -1,13 +1,13 @@
 /**
  * `npm run bench:scale [-- --groups N]`: what groups cost in Redis, and what a rotation does. Simulates 1,000 groups, then
- * ten times as many, up to N (100,000 by default; 1,000,000 takes about ten minutes and 8 GB of memory).
+ * ten times as many, up to N (30,000 by default; 1,000,000 takes about twenty minutes and 8 GB of memory).
  */
 import { parseArgs } from 'node:util';
 import { markdownTable } from '../support/table.ts';
 import { measureRotations } from './rotations.ts';
 import { maxWithHistory, revisions, type Simulation, simulate } from './simulation.ts';
 
-const { values } = parseArgs({ options: { groups: { type: 'string', default: '100000' } } });
+const { values } = parseArgs({ options: { groups: { type: 'string', default: '30000' } } });
 const max = Number(values.groups);
 if (!Number.isSafeInteger(max) || max < 1_000)
   throw new Error(`--groups: "${values.groups}" is not a number from 1000`);
