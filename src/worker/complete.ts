@@ -13,11 +13,13 @@
 import { isDeepStrictEqual } from 'node:util';
 import { DelayedError, type Job, type Queue, UnrecoverableError, WaitingError } from 'bullmq';
 import { z } from 'zod';
+import { readGate } from '../budget/gate.ts';
 import { errorCodes } from '../contract/errorCodes.ts';
 import { rotationsQueue } from '../contract/queueNames.ts';
 import { type RotationResult, requestJob } from '../contract/request.ts';
 import { knownLink } from '../groups/record.ts';
 import { replacedFields } from '../groups/revisions.ts';
+import { type Database, redisTime } from '../redis/database.ts';
 import type { JobProgress, JobResult } from '../rotation/types.ts';
 import type { JobLock } from './watchedWorker.ts';
 
@@ -76,6 +78,7 @@ export function waitsForSlot(job: Job): boolean {
 }
 
 export async function complete(
+  db: Database,
   queue: Queue,
   job: Job,
   lock: JobLock,
@@ -101,7 +104,7 @@ export async function complete(
       if (result.progress !== undefined && !isDeepStrictEqual(result.progress, progressOf(job))) {
         await job.updateProgress({ ...result.progress, run: runOf(job) });
       }
-      if (result.status === 'wait' && pausesQueue(queue, result)) return await putBack(queue, job, lock, result.ms);
+      if (result.status === 'wait' && pausesQueue(queue, result)) return await putBack(db, queue, job, lock, result);
       await job.moveToDelayed(Date.now() + result.ms, lock.token);
       throw new DelayedError();
     case 'gaveUp':
@@ -123,8 +126,16 @@ function pausesQueue({ name }: Queue, { why, deniedBy }: JobResult & { status: '
  * Pauses the queue and puts the job back to its front. Jobs that were taken later are put back first: otherwise they
  * would end up in reverse order.
  */
-async function putBack(queue: Queue, job: Job, lock: JobLock, ms: number): Promise<never> {
+async function putBack(
+  db: Database,
+  queue: Queue,
+  job: Job,
+  lock: JobLock,
+  { ms, why, deniedBy = '' }: JobResult & { status: 'wait' },
+): Promise<never> {
   await queue.rateLimit(ms);
+  // An edit may have opened the gate since it denied the job, and have lifted only earlier pauses of the queue.
+  if (why === 'gate' && (await readGate(db, deniedBy, await redisTime(db))) === null) await queue.removeRateLimitKey();
   await lock.laterJobsDone();
   await job.moveToWait(lock.token);
   throw new WaitingError();

@@ -45,7 +45,7 @@ export async function processJob(
     if (result.status === 'refused') await publishRefusal(deps, instance, job, result).catch(() => {});
   }
   traceResult(job, { instance, group: group || null }, result);
-  return await complete(queue, job, lock, result);
+  return await complete(deps, queue, job, lock, result);
 }
 
 /** `queued_ms`: from the push until this run took the job, with all earlier runs. */
