@@ -1,6 +1,7 @@
 /**
  * A Redis whose clients and scripts see a clock that the test moves: `TIME` is answered from a key. Everything else is
- * the real server and the real script. Keys expire by the server's own clock, which BullMQ's scripts use too.
+ * the real server and the real script. Keys expire by the server's own clock, which BullMQ's scripts use too; where the
+ * clock stands still, scripts let them live longer, so that none is gone before its time.
  */
 import { createHash } from 'node:crypto';
 import type { Redis } from 'ioredis';
@@ -21,8 +22,11 @@ export interface ShiftedRedis {
 /** Its clock stands still between two moves. */
 export function virtualRedis(real: Redis, clockKey: string): VirtualRedis {
   return {
-    redis: withClock(real, `tonumber(realRedis.call('GET', '${clockKey}'))`, async () =>
-      Number(await real.get(clockKey)),
+    redis: withClock(
+      real,
+      `tonumber(realRedis.call('GET', '${clockKey}'))`,
+      async () => Number(await real.get(clockKey)),
+      1_000,
     ),
     setTime(ms) {
       void real.set(clockKey, ms);
@@ -44,12 +48,17 @@ export function shiftedRedis(real: Redis, shiftKey: string): ShiftedRedis {
   };
 }
 
-/** `ms`: the time as a Lua expression. */
-function withClock(real: Redis, ms: string, time: () => Promise<number>): RedisClient {
+/** `ms`: the time as a Lua expression. `longer`: by which the times are multiplied after which keys expire. */
+function withClock(real: Redis, ms: string, time: () => Promise<number>, longer = 1): RedisClient {
   const shim = `
 local realRedis = redis
 local redis = setmetatable({ call = function(command, ...)
-  if command ~= 'TIME' then return realRedis.call(command, ...) end
+  local args = { ... }
+  for i, arg in ipairs(args) do
+    local isExpiry = command == 'PEXPIRE' and i == 2 or command == 'SET' and args[i - 1] == 'PX'
+    if isExpiry then args[i] = string.format('%.0f', tonumber(arg) * ${longer}) end
+  end
+  if command ~= 'TIME' then return realRedis.call(command, unpack(args)) end
   local realTime = realRedis.call('TIME')
   local ms = ${ms}
   return { math.floor(ms / 1000), (ms % 1000) * 1000 }
