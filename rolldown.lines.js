@@ -6,6 +6,7 @@
  * far its source is from the source of the line before. `src/sourceLines.ts` reads these letters.
  */
 import { join, relative } from 'node:path';
+import { decode } from '@jridgewell/sourcemap-codec';
 import { parseAst } from 'rolldown/parseAst';
 
 /** A letter is the distance from the line after the source of the line before: `@` for none. Farther lines start a section. */
@@ -30,28 +31,28 @@ export function lineTable() {
   };
 }
 
-/** `sources`: where each line is from, or null if no stack trace can name it. */
+/** The code with more line breaks. `sources`: where each line is from, or null if no stack trace can name it. */
 function brokenUp(code, map) {
   const { starts, places } = placesOf(code);
   const sourceAt = reader(code, map);
   const sources = [];
   let [text, from, known] = ['', 0, null];
-  const goOn = (to) => {
+  const endLine = () => {
+    sources.push(known);
+    known = null;
+  };
+  const copyUpTo = (to) => {
     const part = code.slice(from, to);
-    for (let line = part.indexOf('\n'); line !== -1; line = part.indexOf('\n', line + 1)) {
-      sources.push(known);
-      known = null;
-    }
+    for (const letter of part) if (letter === '\n') endLine();
     text += part;
     from = to;
   };
   const startLine = () => {
-    text = `${text}\n`;
-    sources.push(known);
-    known = null;
+    text += '\n';
+    endLine();
   };
   for (const at of [...new Set([...starts.keys(), ...places])].sort((a, b) => a - b)) {
-    goOn(at);
+    copyUpTo(at);
     if (starts.has(at) && at > 0 && !text.endsWith('\n')) {
       if (starts.get(at) && text.endsWith(';')) text = text.slice(0, -1);
       startLine();
@@ -63,7 +64,7 @@ function brokenUp(code, map) {
     if (differs && mayBreak(text, code, at)) startLine();
     known ??= source;
   }
-  goOn(code.length);
+  copyUpTo(code.length);
   return { code: text, sources: [...sources, known] };
 }
 
@@ -120,9 +121,9 @@ function placeOf({ type, start, callee, property, tag }) {
   }
 }
 
-/** Not after a word, as `return`, and not before what may not start a line. */
+/** Not after a word, such as `return`, and not before what may not start a line. Minified code has no two blanks in a row. */
 function mayBreak(before, code, at) {
-  return !/[\w$]\s*$/.test(before) && !/^(?:=>|\+\+|--)/.test(code.slice(at, at + 2));
+  return !/[\w$]\s?$/.test(before.slice(-2)) && !/^(?:=>|\+\+|--)/.test(code.slice(at, at + 2));
 }
 
 function sectionsOf(sources) {
@@ -142,48 +143,12 @@ function sectionsOf(sources) {
 /** A function from an offset of the code to its source. */
 function reader(code, { mappings, sources }) {
   const files = sources.map((source) => relative('.', join('dist', source)));
-  const known = decode(mappings);
+  const segments = decode(mappings);
   const lines = [0];
   for (let at = code.indexOf('\n'); at !== -1; at = code.indexOf('\n', at + 1)) lines.push(at + 1);
   return (offset) => {
     const line = lines.findLastIndex((start) => start <= offset);
-    const place = known[line]?.findLast(({ generated }) => generated <= offset - lines[line]);
-    return !files[place?.source]?.startsWith('src/') ? null : { file: files[place.source], line: place.line + 1 };
+    const [, file, sourceLine] = segments[line]?.findLast(([column]) => column <= offset - lines[line]) ?? [];
+    return files[file]?.startsWith('src/') ? { file: files[file], line: sourceLine + 1 } : null;
   };
-}
-
-const base64 = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/';
-
-/** A source map's mappings, by line of the code. Lines and columns count from 0. */
-function decode(mappings) {
-  let [source, line, column] = [0, 0, 0];
-  return mappings.split(';').map((text) => {
-    let generated = 0;
-    return text
-      .split(',')
-      .filter(Boolean)
-      .flatMap((segment) => {
-        const fields = decodeSegment(segment);
-        generated += fields[0];
-        if (fields.length === 1) return [];
-        source += fields[1];
-        line += fields[2];
-        column += fields[3];
-        return [{ generated, source, line, column }];
-      });
-  });
-}
-
-function decodeSegment(text) {
-  const fields = [];
-  let [value, shift] = [0, 0];
-  for (const letter of text) {
-    const digit = base64.indexOf(letter);
-    value |= (digit & 31) << shift;
-    shift += 5;
-    if (digit & 32) continue;
-    fields.push(value & 1 ? -(value >> 1) : value >> 1);
-    [value, shift] = [0, 0];
-  }
-  return fields;
 }
