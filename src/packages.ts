@@ -23,9 +23,8 @@ export function keepCompiledCode(): void {
 }
 
 /**
- * zod brings error texts in fifty languages, a compiler, and JSON Schemas in both directions. They take half of the time that it
- * takes to load. Every text here is our own, and the schemas for editors are made by a program of their own. Not for the
- * library, whose user may want all of zod.
+ * Error texts in fifty languages, a compiler, and JSON Schemas in both directions. They take half of the time that zod
+ * takes to load. Every text here is our own, and `npm run schema` makes the schemas for editors.
  */
 const unusedPartsOfZod = [
   'locales/index',
@@ -35,7 +34,10 @@ const unusedPartsOfZod = [
   ...['from-json-schema', 'deep-partial', 'in-out', 'coerce', 'compat'].map((name) => `classic/${name}`),
 ];
 
-/** For commands. A part that another version of zod names differently is loaded. */
+/**
+ * For commands, not for the library, whose user may want all of zod. A part that another version of zod names differently
+ * is loaded.
+ */
 export function skipUnusedPartsOfZod(): void {
   const folder = dirname(load.resolve('zod'));
   for (const part of unusedPartsOfZod) {
