@@ -4,14 +4,12 @@
  * other values than parsing the whole file, or if the file is not valid.
  */
 import { isDeepStrictEqual } from 'node:util';
-import { emptyLine, readSimpleLines, readSimply } from './simpleYaml.ts';
+import { emptyLine, linesOf, readSimpleLines, readSimply } from './simpleYaml.ts';
 import { readYaml } from './yaml.ts';
 
-export function readPlainly(source: string): { readonly root: unknown } | null {
-  const text = source.replaceAll('\r\n', '\n');
-  // A directive changes what values mean. A tab or a lone carriage return is rarely meant.
-  if (/[\t\r]|^%/m.test(text)) return null;
-  const lines = text.split('\n');
+export function readPlainly(text: string): { readonly root: unknown } | null {
+  const lines = linesOf(text);
+  if (lines === null) return null;
   const start = lines.findIndex((line) => line.startsWith('groups:'));
   if (start === -1 || !/^groups: *(?:#.*)?$/.test(lines[start] ?? '')) return null;
   const first = lines.findIndex((line, i) => i > start && !emptyLine.test(line));

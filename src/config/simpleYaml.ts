@@ -9,46 +9,42 @@ type Entry = Record<string, unknown>;
 /** What stands for a value that is not written simply. */
 const notSimple = Symbol('not simple');
 
-/** Text, which null and booleans are not. */
-const keyPattern = '(?!(?:[Nn]ull|NULL|[Tt]rue|TRUE|[Ff]alse|FALSE):)([A-Za-z][A-Za-z0-9]{0,40})';
 /** Letters beyond ASCII, without blanks and invisible characters. */
 const letters = '\\u00c0-\\u1fff\\u3040-\\ud7ff';
-/** Ends without blanks. In a list or map in brackets, a comma ends plain text. */
-const plain = (more: string) => {
-  const after = `A-Za-z0-9${letters}@._/+*()${more}\\-`;
-  return `[A-Za-z0-9${letters}](?:[${after}]|:(?=[A-Za-z0-9/])| +(?=[${after}:]))*`;
-};
-const inLine = ',';
-const inBrackets = '';
-/** Plain text, text in double quotes, or in single quotes. `where`: whether plain text may have a comma. */
-const textPattern = (where: typeof inLine | typeof inBrackets) =>
-  `(?:(${plain(where)})|"([^"\\\\\\x00-\\x1f]*)"|'([^'\\x00-\\x1f]*)')`;
-/** The end of a line. */
-const endPattern = ' *(?:(?<= )#.*)?$';
-
-const keyOf = new RegExp(`${keyPattern}:(?: +|(?=$))`, 'y');
-const texts = {
-  [inLine]: new RegExp(textPattern(inLine), 'y'),
-  [inBrackets]: new RegExp(textPattern(inBrackets), 'y'),
-};
+/** Text without quotes, which does not end with a blank, text in double quotes, or in single quotes. */
+function textPattern({ commas }: { readonly commas: boolean }): RegExp {
+  const after = `A-Za-z0-9${letters}@._/+*()${commas ? ',' : ''}\\-`;
+  const plain = `[A-Za-z0-9${letters}](?:[${after}]|:(?=[A-Za-z0-9/])| +(?=[${after}:]))*`;
+  return new RegExp(`(${plain})|"([^"\\\\\\x00-\\x1f]*)"|'([^'\\x00-\\x1f]*)'`, 'y');
+}
+const textInLine = textPattern({ commas: true });
+/** A comma ends it. */
+const textInBrackets = textPattern({ commas: false });
+/** Text, which null and booleans are not. */
+const mapKey = /(?!(?:[Nn]ull|NULL|[Tt]rue|TRUE|[Ff]alse|FALSE):)([A-Za-z][A-Za-z0-9]{0,40}):(?: +|(?=$))/y;
 const blanks = / */y;
-const rest = new RegExp(endPattern, 'y');
+const lineEnd = / *(?:(?<= )#.*)?$/y;
 const dash = /- +(?=[^ #])/y;
 export const emptyLine = /^ *(?:#.*)?$/;
-const number = /^(?:0x[\da-fA-F]+|0o[0-7]+|\d+(?:\.\d*)?(?:[eE][-+]?\d+)?)$/;
-/** As deep as the configuration is, twice. */
+/** Numbers of YAML that are not read here. */
+const otherNumber = /^(?:0x[\da-fA-F]+|0o[0-7]+|\d+(?:\.\d*)?(?:[eE][-+]?\d+)?)$/;
+/** Twice as deep as the configuration is. */
 const maxDepth = 12;
 
-export function readSimply(text: string): { readonly root: unknown } | null {
-  // A directive changes what values mean. A tab or a lone carriage return is rarely meant.
-  if (/[\t\r]|^%/m.test(text)) return null;
-  return readSimpleLines(text.split('\n'));
+/** Null: there is a directive, which changes what values mean, or a tab or a lone carriage return, which is rarely meant. */
+export function linesOf(source: string): string[] | null {
+  const text = source.replaceAll('\r\n', '\n');
+  return /[\t\r]|^%/m.test(text) ? null : text.split('\n');
 }
 
-/** Of a text without tabs, carriage returns and directives. */
+export function readSimply(text: string): { readonly root: unknown } | null {
+  const lines = linesOf(text);
+  return lines && readSimpleLines(lines);
+}
+
+/** `lines`: what `linesOf` returned, or some of it. */
 export function readSimpleLines(lines: readonly string[]): { readonly root: unknown } | null {
-  const reader = readerOf(lines.filter((line) => !emptyLine.test(line)));
-  const root = reader.root();
+  const root = readRoot(lines.filter((line) => !emptyLine.test(line)));
   return root === notSimple ? null : { root };
 }
 
@@ -56,8 +52,8 @@ export function readSimpleLines(lines: readonly string[]): { readonly root: unkn
 function scalarOf(text: string): unknown {
   if (text === 'true' || text === 'false') return text === 'true';
   if (/^(?:0|[1-9]\d{0,14})$/.test(text)) return Number(text);
-  if (/^null$/.test(text)) return null;
-  return number.test(text) || /^(?:null|true|false)$/i.test(text) ? notSimple : text;
+  if (text === 'null') return null;
+  return otherNumber.test(text) || /^(?:null|true|false)$/i.test(text) ? notSimple : text;
 }
 
 function indentOf(line: string): number {
@@ -67,7 +63,7 @@ function indentOf(line: string): number {
 }
 
 /** `lines`: those that are not empty. */
-function readerOf(lines: readonly string[]) {
+function readRoot(lines: readonly string[]): unknown {
   /** The current line, and how far it is read. */
   let [at, column] = [0, 0];
 
@@ -91,7 +87,7 @@ function readerOf(lines: readonly string[]) {
 
   /** The value of a line, if nothing follows it there. */
   function wholeLine(value: unknown): unknown {
-    if (value === notSimple || take(rest) === null) return notSimple;
+    if (value === notSimple || take(lineEnd) === null) return notSimple;
     at++;
     return value;
   }
@@ -108,7 +104,7 @@ function readerOf(lines: readonly string[]) {
       column = own;
       if (take(dash) === null) return notSimple;
       const from = column;
-      const isMap = take(keyOf) !== null;
+      const isMap = take(mapKey) !== null;
       column = from;
       const value = isMap ? map(from, own, depth + 1) : valueInLine(depth);
       if (value === notSimple) return notSimple;
@@ -124,9 +120,9 @@ function readerOf(lines: readonly string[]) {
     while (indent() === (isFirst ? outer : own)) {
       isFirst = false;
       column = own;
-      const key = take(keyOf)?.[1];
+      const key = take(mapKey)?.[1];
       if (key === undefined || Object.hasOwn(entries, key)) return notSimple;
-      const value = take(rest) === null ? valueInLine(depth) : valueBelow(own, depth);
+      const value = take(lineEnd) === null ? valueInLine(depth) : valueBelow(own, depth);
       if (value === notSimple) return notSimple;
       entries[key] = value;
     }
@@ -134,7 +130,7 @@ function readerOf(lines: readonly string[]) {
   }
 
   function valueInLine(depth: number): unknown {
-    return wholeLine(isBracket() ? bracketed(depth + 1) : scalar(inLine));
+    return wholeLine(isBracket() ? bracketed(depth + 1) : scalar(textInLine));
   }
 
   /** A map or a list in the lines below a key, or null. The list may begin where the key does. */
@@ -145,15 +141,15 @@ function readerOf(lines: readonly string[]) {
     return below > own || (below === own && isList) ? block(below, depth + 1) : null;
   }
 
-  function scalar(where: typeof inLine | typeof inBrackets): unknown {
-    const match = take(texts[where]);
+  function scalar(pattern: RegExp): unknown {
+    const match = take(pattern);
     if (match === null) return notSimple;
     const [, plain, double, single] = match;
     return double ?? single ?? scalarOf(plain ?? '');
   }
 
   function bracketed(depth: number): unknown {
-    if (!isBracket()) return scalar(inBrackets);
+    if (!isBracket()) return scalar(textInBrackets);
     if (depth >= maxDepth) return notSimple;
     const isList = current()[column] === '[';
     const close = isList ? ']' : '}';
@@ -161,7 +157,7 @@ function readerOf(lines: readonly string[]) {
     column++;
     take(blanks);
     while (current()[column] !== close) {
-      const key = isList ? '' : take(keyOf)?.[1];
+      const key = isList ? '' : take(mapKey)?.[1];
       if (key === undefined || Object.hasOwn(entries, key)) return notSimple;
       const value = bracketed(depth + 1);
       if (value === notSimple) return notSimple;
@@ -177,5 +173,5 @@ function readerOf(lines: readonly string[]) {
     return isList ? list : entries;
   }
 
-  return { root };
+  return root();
 }

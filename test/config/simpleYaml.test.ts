@@ -38,6 +38,7 @@ describe('reads simply, like the YAML parser', () => {
     ['an indented file', '  a: b\n  c:\n    d: e'],
   ])('%s', (_name, text) => {
     expect(agrees(text)).toBe(true);
+    expect(agrees(text.replaceAll('\n', '\r\n'))).toBe(true);
   });
 });
 
@@ -55,6 +56,9 @@ describe('leaves to the YAML parser', () => {
     ['fractions and other bases', 'a: [1.5, 0x1f, 1e3, 007]\n'],
     ['null in other words', 'a: ~\nb: Null\n'],
     ['wrong indentation', 'a:\n    b: c\n  d: e\n'],
+    ['a tab', 'a:\tb\n'],
+    ['a lone carriage return', 'a: b\rc: d\n'],
+    ['a directive', '%YAML 1.1\n---\na: yes\n'],
     ['deep nesting', `a: ${'['.repeat(5_000)}`],
     ['a byte order mark', '\ufeffa: b\n'],
   ])('%s', (_name, text) => {
@@ -143,8 +147,8 @@ it('agrees with the YAML parser about any text', () => {
   );
   let simply = 0;
   fc.assert(
-    fc.property(fc.array(line, { minLength: 1, maxLength: 6 }), (lines) => {
-      if (agrees(lines.map((parts) => parts.join('')).join('\n'))) simply++;
+    fc.property(fc.array(line, { minLength: 1, maxLength: 6 }), fc.constantFrom('\n', '\r\n'), (lines, end) => {
+      if (agrees(lines.map((parts) => parts.join('')).join(end))) simply++;
     }),
     { numRuns: 4_000 },
   );
