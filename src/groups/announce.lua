@@ -14,8 +14,9 @@
   ARGV[5]  ms after which a worker that announces nothing is presumed dead
   ARGV[6]  what the worker says about itself
 
-  Returns  {generation, '1' if no worker had this file before, or if this worker was presumed dead meanwhile, newest generation of another live worker (0: none),
-           newest generation of all time, digests of the other live workers' files...}
+  Returns  {generation, '1' if no worker had this file before or this worker was presumed dead meanwhile, newest
+           generation of another live worker (0: none), newest generation of all time, digests of the other live workers'
+           files...}
 ]]
 local generationsKey, workersKey, notesKey = KEYS[1], KEYS[2], KEYS[3]
 local worker, digest, digestBefore, before, deadAfter = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])

@@ -33,7 +33,7 @@ export async function oneOffsWithOwnIds(
   });
 }
 
-/** Undefined if there is none, or if its data is no JSON: it answers no one-off, and must not keep a reset from starting. */
+/** Undefined if there is none, or if its data is not JSON: that is no one-off, and must not keep a reset from starting. */
 async function readableJob(queue: Queue, id: string): Promise<Job | undefined> {
   try {
     return await queue.getJob(id);
