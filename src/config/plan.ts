@@ -222,14 +222,14 @@ export function busiestMoment(
   const { instances, tightest, groups } = demand;
   const { rotations } = previewOf(groups, nowMs, previewMs, firstOf);
   const { perMs } = tightest.rateLimit;
-  const share = shareOf(tightest);
+  const slots = slotsOf(tightest);
   const paceOf = new Map(instances.map(({ name, paceMs }) => [name, paceMs]));
   const servedAt: number[] = [];
   /** By instance. */
   const pacedUntil = new Map<string, number>();
   let longest: { readonly at: number; readonly waitMs: number } | null = null;
   for (const [index, { at, instance }] of rotations.entries()) {
-    const before = servedAt[index - share];
+    const before = servedAt[index - slots];
     const slotAt = Math.max(at, before === undefined ? 0 : before + perMs);
     servedAt.push(slotAt);
     const when = Math.max(slotAt, pacedUntil.get(instance) ?? 0);
@@ -243,30 +243,34 @@ export function busiestMoment(
   return { at: longest.at, due, lastWaitsMs: longest.waitMs };
 }
 
-function shareOf({ rateLimit: { max, reserve } }: InstanceConfig): number {
+/** For scheduled work, in one period of the limit. */
+function slotsOf({ rateLimit: { max, reserve } }: InstanceConfig): number {
   return Math.max(max - reserve, 1);
 }
 
+/** A minute, in which many schedules are due together. */
+const minStretchMs = 60_000;
+
 /**
- * False only if no group of a token waits: if in any two adjacent stretches of time, each as long as the limit's period,
- * no more rotations are due than the limit allows in one period. It only counts, so it is faster than looking at each.
+ * False only if no group of a token waits: in any two adjacent stretches of time, each at least as long as the limit's
+ * period, no more rotations are due than the limit allows in one period. Counting them is faster than a preview.
  */
 function isCrowded({ instances, tightest, groups }: Demand, nowMs: number, firstOf: FirstDues): boolean {
   if (instances.some(({ paceMs }) => paceMs > 0)) return true;
   const stretchMs = Math.max(tightest.rateLimit.perMs, minStretchMs);
+  const slots = slotsOf(tightest);
   const counts = new Uint32Array(Math.ceil(previewMs / stretchMs) + 1);
   for (const group of groups) {
     const first = firstOf.get(group) ?? Number.POSITIVE_INFINITY;
     for (let at = first; at < nowMs + previewMs; at = nextDue(group.schedule, at)) {
       const stretch = Math.floor((at - nowMs) / stretchMs);
-      counts[stretch] = (counts[stretch] ?? 0) + 1;
+      const count = (counts[stretch] ?? 0) + 1;
+      if (count > slots) return true;
+      counts[stretch] = count;
     }
   }
-  const share = shareOf(tightest);
-  return counts.some((count, index) => count + (counts[index + 1] ?? 0) > share);
+  return counts.some((count, index) => count + (counts[index + 1] ?? 0) > slots);
 }
-
-const minStretchMs = 60_000;
 
 function sorted(rotations: ComingRotation[]): ComingRotation[] {
   return rotations.sort((a, b) => a.at - b.at || (a.group < b.group ? -1 : 1));

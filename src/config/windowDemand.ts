@@ -56,11 +56,11 @@ interface Opening {
 /** Those windows in which the limit is exceeded most; null if it is not exceeded. */
 export function exceededWindows(groups: readonly GroupConfig[], rate: Rate): WindowDemand | null {
   const cohorts = cohortsOf(groups);
-  const startingIn = startsOf(cohorts);
+  const startingIn = countStarts(cohorts);
   let worst: WindowDemand | null = null;
   for (const open of candidates([...new Set(cohorts.map(({ layout }) => layout))])) {
     const allowed = weeklyAllowed(open, rate) * (1 + 1e-9);
-    // Without regard to windows first, and to where they end before that, because that is fast.
+    // Bounds from above that are fast to compute: by where windows begin, then by mean periods.
     if (startingIn(open) <= allowed) continue;
     const inside = cohorts.filter((cohort) => isInside(cohort.layout, open));
     if (sumOf(inside, meanWeekly) <= allowed) continue;
@@ -84,7 +84,7 @@ function sumOf(cohorts: readonly Cohort[], weekly: (schedule: Schedule) => numbe
 }
 
 /** Resets a week that those windows ask for whose first opening begins in a layout, and perhaps a little more. */
-function startsOf(cohorts: readonly Cohort[]): (layout: Layout) => number {
+function countStarts(cohorts: readonly Cohort[]): (layout: Layout) => number {
   const before = new Float64Array(weekMinutes + 1);
   for (const { layout, schedule, groups } of cohorts) {
     const minute = (layout[0]?.from ?? 0) + 1;
@@ -208,9 +208,8 @@ function weeklyAllowed(open: Layout, { max, perMs }: Rate): number {
 
 /** How long it is open without interruption. The week is a circle. */
 function lengthsOf(open: Layout): number[] {
-  const [first, ...others] = open.map(({ from, to }) => to - from);
-  const last = others.at(-1);
-  if (first === undefined || last === undefined || open[0]?.from !== 0 || open.at(-1)?.to !== weekMinutes)
-    return first === undefined ? [] : [first, ...others];
-  return [first + last, ...others.slice(0, -1)];
+  const lengths = open.map(({ from, to }) => to - from);
+  const goesOn = open.length > 1 && open[0]?.from === 0 && open.at(-1)?.to === weekMinutes;
+  if (goesOn) lengths[0] = (lengths[0] ?? 0) + (lengths.pop() ?? 0);
+  return lengths;
 }

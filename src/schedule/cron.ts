@@ -123,7 +123,7 @@ const patternOf = memoize((cron): Pattern => {
   };
 });
 
-/** More than a year of days, and more than are looked at to find one that occurs rarely. */
+/** More than `searchDays`. */
 const maxDays = 5_000;
 
 const daysOf = memoize((days) => {

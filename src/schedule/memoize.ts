@@ -1,7 +1,7 @@
-/** Expressions and zones come as text, from the file and from Redis, and a hundred thousand groups may share one. */
+/** Results that are kept. When there are more, all are computed again. */
 const maxKept = 10_000;
 
-/** What `compute` returns for a text, computed once while the text is in use. */
+/** Computes a result once for each text. A hundred thousand groups may share an expression or a zone, which come as text. */
 export function memoize<V>(compute: (text: string) => V): (text: string) => V {
   const known = new Map<string, V>();
   return (text) => {
