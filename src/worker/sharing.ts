@@ -56,9 +56,10 @@ export function createSharing(base: Base, { files, workers, describe, onExpelled
     const counts = { served: mine.length, instances: config().instances.length, others: others.length };
     if (isDeepStrictEqual(reported, Object.values(counts))) return;
     reported = Object.values(counts);
+    const beside = counts.others === 0 ? '' : `, beside ${plural(counts.others, 'other worker')}`;
     log.info(
       { event: 'instances.shared', ...counts },
-      `serves ${counts.served} of ${plural(counts.instances, 'instance')}${counts.others === 0 ? '' : `, beside ${plural(counts.others, 'other worker')}`}`,
+      `serves ${counts.served} of ${plural(counts.instances, 'instance')}${beside}`,
     );
   }
 

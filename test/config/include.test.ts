@@ -200,6 +200,6 @@ it('takes a file that vanishes while the others are read as if it had been delet
 });
 
 it.each(['"incl\\u0075de"', '"\\x69nclude"'])('finds the key %s, which is written with an escape', async (key) => {
-  const text = `${main('groups/*.yaml', group('own', 1)).replace('include:', `${key}:`)}`;
+  const text = main('groups/*.yaml', group('own', 1)).replace('include:', `${key}:`);
   expect(await load({ 'rotation.yaml': text, 'groups/a.yaml': group('a', 2) })).toEqual(['own', 'a']);
 });

@@ -37,10 +37,9 @@ function installation() {
     };
     await announce();
     const expelled: number[] = [];
-    const sharing = createSharing(base, {
-      ...{ files, workers, describe: () => ({ ...self, config, ...sharing.serves() }) },
-      onExpelled: () => void expelled.push(1),
-    });
+    const describe = () => ({ ...self, config, ...sharing.serves() });
+    const onExpelled = () => void expelled.push(1);
+    const sharing = createSharing(base, { files, workers, describe, onExpelled });
     await sharing.prepare();
     sharing.start();
     await sharing.look();
