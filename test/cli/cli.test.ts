@@ -146,7 +146,7 @@ describe('clear messages', () => {
     const { file, env } = await make();
     const broken = readFileSync(file, 'utf8')
       .replace('every: 1h', 'evry: 1h')
-      .replace('timeout: 1s', 'timeout: 1')
+      .replace('timeout: 5s', 'timeout: 1')
       .replace(jid, '"5511999999999"');
     writeFileSync(file, broken);
     const columnOf = (text: string) => (broken.split('\n').find((line) => line.includes(text)) ?? '').indexOf(text) + 1;

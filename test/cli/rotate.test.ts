@@ -101,7 +101,9 @@ describe('when the wait ends early', () => {
   ] as const)('by %s, says what stays queued', async (signal, code) => {
     const { env, queue } = await makeRig({ more: 11 });
     const waiting = run(['rotate', '--all', '--yes', '--wait'], { env });
-    await until('the requests', async () => (await queue.count()) === 12);
+    // Written once Redis has accepted them all.
+    await until('the requests', () => waiting.stderr.includes('12 groups: this takes '));
+    expect(await queue.count()).toBe(12);
     waiting.child.kill(signal);
     expect([await waiting.ended, waiting.stdout]).toEqual([code, '']);
     expect(waiting.stderr.trimEnd().split('\n').at(-1)).toMatch(

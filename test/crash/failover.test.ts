@@ -47,7 +47,7 @@ async function survive(group: RedisGroup, place: Place): Promise<void> {
   await until('work to be under way', () => rig.events.length > 5);
   await group.failOver(makeKeys(place.prefix).lastTick);
   const before = ticks();
-  await until('ticks to continue', () => ticks() > before, { withinMs: 10_000 });
+  await until('ticks to continue', () => ticks() > before);
   stopProducing();
   await producer;
   // BullMQ's workers hang now and then after a failover; one that takes no jobs for 30 s is recreated.
@@ -89,7 +89,7 @@ it('continues when the Sentinels make another server the primary', async () => {
   });
   const section = `, sentinels: ${list(group)}, name: ${primaryName}, passwordEnv: PW, sentinelPasswordEnv: SPW`;
   await survive(group, { redis, prefix: 'bull', url: null, section, env: { PW: password, SPW: sentinelPassword } });
-}, 200_000);
+}, 400_000);
 
 it('continues when a replica takes over in a cluster', async () => {
   const group = await startCluster();
@@ -99,4 +99,4 @@ it('continues when a replica takes over in a cluster', async () => {
   });
   const section = `, cluster: ${list(group)}, passwordEnv: PW`;
   await survive(group, { redis, prefix: '{links}', url: null, section, env: { PW: password } });
-}, 200_000);
+}, 400_000);

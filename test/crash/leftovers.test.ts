@@ -13,7 +13,6 @@ async function killed() {
   const base = testRedis();
   const rig = await makeRig({ ...base, url: null, env: { REDIS_URL: base.url } }, noProxy, {
     instances: ['bot', 'bot2'],
-    settleTime: '4s',
   });
   const resets = () => rig.standIn.log.of({ endpoint: 'reset', jid: jids[0]! });
   const worker = rig.start();

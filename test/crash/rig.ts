@@ -41,7 +41,7 @@ export interface CrashOptions extends Partial<StandInOptions> {
   readonly ops?: string;
   /** More of the file's section `api`, and of the instance. */
   readonly api?: string;
-  /** Default: 2s. */
+  /** Default: 6s. */
   readonly settleTime?: string;
   readonly instance?: string;
 }
@@ -53,8 +53,9 @@ export async function makeRig<P extends Proxy>(
     groupsYaml,
     verify = 'off',
     ops = 'off',
-    api = 'timeout: 1s',
-    settleTime = '2s',
+    // A call that times out on a busy machine is another failure than the tests are about: reads are retried much later.
+    api = 'timeout: 5s',
+    settleTime = '6s',
     instance = '',
     ...options
   }: CrashOptions = {},

@@ -35,7 +35,7 @@ async function installation() {
   const instance = (name: string) => `{ name: ${name}, tokenEnv: TOKEN, rateLimit: { max: 100000 } }`;
   writeFileSync(
     file,
-    `api: { baseUrl: "${standIn.url}", timeout: 1s, settleTime: 2s }
+    `api: { baseUrl: "${standIn.url}", timeout: 5s, settleTime: 6s }
 instances: [${names.map(instance).join(', ')}]
 defaults: { every: 1h, firstSeen: wait }
 groups: [${names.map((name, i) => `{ id: g${i}, identifier: "${jidOf(i)}", instance: ${name} }`).join(', ')}]

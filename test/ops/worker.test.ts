@@ -74,7 +74,7 @@ it('counts its work, and reveals no secret', async () => {
 it('is not ready while Redis is unreachable or the worker is stopping, and says why', async () => {
   const { ready, proxy, worker, standIn, env } = await started();
   await proxy.refuse();
-  await until('it to notice', async () => (await ready()).reasons.includes('redis'), { withinMs: 20_000 });
+  await until('it to notice', async () => (await ready()).reasons.includes('redis'));
   await proxy.heal();
   await until('it to be ready again', async () => (await ready()).status === 200);
   standIn.faults.next({ kind: 'slow', ms: 800 });
@@ -84,7 +84,7 @@ it('is not ready while Redis is unreachable or the worker is stopping, and says 
   await logged(worker, 'stopping');
   expect(await ready()).toMatchObject({ status: 503, reasons: ['stopping'] });
   expect(await worker.ended).toBe(0);
-}, 60_000);
+}, 120_000);
 
 it('stops at once despite an idle connection, such as browsers open ahead of time', async () => {
   const { worker, port } = await started();

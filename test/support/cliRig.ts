@@ -39,7 +39,7 @@ export async function makeCliRig(yaml: string, { more = 0, limit }: CliRigOption
   const file = join(folder, 'rotation.yaml');
   writeFileSync(
     file,
-    `api: { baseUrl: "${standIn.url}", timeout: 1s, settleTime: 2s }
+    `api: { baseUrl: "${standIn.url}", timeout: 5s, settleTime: 6s }
 instances: [{ name: bot, tokenEnv: TOKEN${rateLimit} }]
 groups: [${groups.map((group) => `{ id: ${group.id}, identifier: ${group.jid}, every: 1h, firstSeen: wait }`).join(', ')}]
 redis: { prefix: ${prefix} }

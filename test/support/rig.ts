@@ -75,7 +75,7 @@ export interface Rig extends TestRedis {
 
 export const token = 'test-token-0123456789';
 
-/** `api.timeout` and `settleTime` are short, retries quick. */
+/** Retries are quick. No call times out that is slow only because the machine is busy. */
 export async function makeRig(options: RigOptions): Promise<Rig> {
   const base = testRedis();
   const { redis, prefix } = base;
@@ -95,7 +95,7 @@ export async function makeRig(options: RigOptions): Promise<Rig> {
   });
 
   const text = (yaml: string) => `
-api: { baseUrl: "${standIn.url}", ${options.api ?? 'timeout: 1s, settleTime: 2s'} }
+api: { baseUrl: "${standIn.url}", ${options.api ?? 'timeout: 5s, settleTime: 6s'} }
 redis: { prefix: ${prefix} }
 retry: { ${options.retry ?? 'attempts: 4, baseDelay: 20ms, maxDelay: 100ms'} }
 ${yaml}

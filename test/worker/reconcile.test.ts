@@ -28,6 +28,6 @@ it('notices that Redis was emptied although its first command after that fails',
   const { redis, keys, logged, register } = await reconciling();
   vi.spyOn(redis, 'setnx').mockRejectedValueOnce(new Error('NOPERM no permissions'));
   await redis.del(keys.dataset);
-  await until('the groups to be registered again', () => register.mock.calls.length > 0, { withinMs: 5_000 });
+  await until('the groups to be registered again', () => register.mock.calls.length > 0);
   expect(logged.map(({ event }) => event)).toEqual(expect.arrayContaining(['reconcile.failed', 'redis.emptied']));
 });
