@@ -44,7 +44,9 @@ export function* occurrences(cron: string, timezone: string, afterMs: number): G
   let midnight = midnightOf(readingAt(timezone, afterMs)) - dayMs;
   for (let idleDays = 0; idleDays <= searchDays; midnight += dayMs, idleDays++) {
     if (!namesDay(pattern.days, midnight)) continue;
-    for (const moment of momentsOn(pattern, timezone, midnight)) {
+    const moments = momentsOn(cron, timezone, midnight);
+    for (let index = indexAfter(moments, last); index < moments.length; index++) {
+      const moment = moments[index] ?? last;
       if (moment <= last) continue;
       last = moment;
       idleDays = 0;
@@ -59,13 +61,40 @@ export function meanInterval(cron: string): number {
   return dayMs / (timesOfDay.length * shareOfDays(days));
 }
 
-function momentsOn({ isHourly, timesOfDay }: Pattern, timezone: string, midnight: number): number[] {
+/** The moments of one day, in order. Who follows a schedule asks for the same day once for each of them. */
+function momentsOn(cron: string, timezone: string, midnight: number): readonly number[] {
+  const known = momentsOfDays(`${timezone} ${cron}`);
+  let moments = known.get(midnight);
+  if (moments === undefined) {
+    moments = computeMoments(patternOf(cron), timezone, midnight);
+    if (known.size >= maxDaysOfMoments) known.clear();
+    known.set(midnight, moments);
+  }
+  return moments;
+}
+
+/** A search looks at two or three days. */
+const maxDaysOfMoments = 4;
+const momentsOfDays = memoize((_cronInZone) => new Map<number, readonly number[]>());
+
+function computeMoments({ isHourly, timesOfDay }: Pattern, timezone: string, midnight: number): readonly number[] {
   const readings = timesOfDay.map((minute) => midnight + minute * minuteMs);
   const offset = steadyOffsetMs(timezone, midnight);
   if (offset !== null) return readings.map((reading) => reading - offset);
   return readings
     .flatMap((reading) => (isHourly ? momentsOf(timezone, reading) : [momentOf(timezone, reading)]))
     .sort((a, b) => a - b);
+}
+
+/** The index of the first moment after this one, by halving. */
+function indexAfter(moments: readonly number[], afterMs: number): number {
+  let [from, to] = [0, moments.length];
+  while (from < to) {
+    const middle = (from + to) >> 1;
+    if ((moments[middle] ?? 0) <= afterMs) from = middle + 1;
+    else to = middle;
+  }
+  return from;
 }
 
 /** `days`: the day, month and weekday of an expression. */
