@@ -6,8 +6,8 @@ import { makeCliRig } from '../support/cliRig.ts';
 import { createFaultProxy } from '../support/faultProxy.ts';
 import { until } from '../support/until.ts';
 
-async function makeRig() {
-  const rig = await makeCliRig('ops: off\nverify: off');
+async function makeRig(more = 0) {
+  const rig = await makeCliRig('ops: off\nverify: off', { more });
   const proxy = await createFaultProxy(Number(new URL(inject('redisUrl')).port));
   onTestFinished(() => proxy.close());
   const prefix = rig.keys.registered.split(':')[0] ?? '';
@@ -28,9 +28,10 @@ it('rotate --wait --timeout includes the connection to Redis', async () => {
 });
 
 it('rotate --wait --timeout ends while Redis is unreachable, and says that the request stays queued', async () => {
-  const { proxy, env, queue } = await makeRig();
-  const rotated = run(['rotate', 'vip', '--wait', '--timeout', '4s'], { env });
-  await until('the request', async () => (await queue.getWaitingCount()) === 1);
+  const { proxy, env } = await makeRig(11);
+  const rotated = run(['rotate', '--all', '--yes', '--wait', '--timeout', '4s'], { env });
+  // Written once Redis has accepted all requests.
+  await until('the requests', () => rotated.stderr.includes('12 groups: this takes '));
   await proxy.refuse();
   expect(await rotated.ended).toBe(1);
   expect(rotated.stderr).toContain(

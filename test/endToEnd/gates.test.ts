@@ -67,12 +67,14 @@ verify: off`;
   await rig.queue('bot').pause();
   await rig.lapse('mover', Date.now());
   await until('the scheduled job', async () => (await countJobs(rig.redis, rig.queue('bot'))).waiting === 1);
-  rig.edit(both('bot2'));
-  await until('the move', async () => (await rig.record('mover')).entry?.instance === 'bot2');
+  // Before the move, after which the planner would release the moved group to the other queue at once.
   rig.standIn.setConnection('bot2', 'disconnected');
   await rig.queue('bot2').add('rotate', { group: 'other' });
   await until('the gate to close', () => rig.logged.some(({ event }) => event === 'gate.closed'));
-  const pausedUntil = Number(await rig.redis.hget(rig.keys.gate('bot2'), 'until'));
+  const pausedUntil = (await redisTime(rig)) + 600_000;
+  await rig.redis.hset(rig.keys.gate('bot2'), 'until', pausedUntil);
+  rig.edit(both('bot2'));
+  await until('the move', async () => (await rig.record('mover')).entry?.instance === 'bot2');
 
   await rig.queue('bot').resume();
   const isMover = ({ event, group, why }: (typeof rig.logged)[number]) =>
