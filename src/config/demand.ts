@@ -2,6 +2,7 @@
  * Compares what a file needs with what its tokens allow: calls a minute, on average, against each token's share (its
  * limit less the reserve for one-offs), and against each instance's pace; then the same inside the groups' windows. Pure.
  */
+import { groupBy } from '../groupBy.ts';
 import { meanPeriodMs } from '../schedule/schedule.ts';
 import type { Config, GroupConfig, InstanceConfig } from './config.ts';
 import { formatDuration, formatDurationUp } from './duration.ts';
@@ -30,18 +31,6 @@ export function demands({ instances, groups }: Pick<Config, 'instances' | 'group
     const tightest = sharing.reduce((least, one) => (shareOf(one) < shareOf(least) ? one : least));
     return { instances: sharing, tightest, groups: own, asked: askedPerMinute(own), allowed: shareOf(tightest) };
   });
-}
-
-/** In the order of the list. */
-export function groupBy<T, K>(list: readonly T[], keyOf: (entry: T) => K): Map<K, T[]> {
-  const lists = new Map<K, T[]>();
-  for (const entry of list) {
-    const key = keyOf(entry);
-    const same = lists.get(key);
-    if (same === undefined) lists.set(key, [entry]);
-    else same.push(entry);
-  }
-  return lists;
 }
 
 /** Resets a minute that the enabled groups need, on average. */

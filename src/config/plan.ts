@@ -3,9 +3,10 @@
  * and the next rotations) or a preview of the rotations to come. Knows nothing of Redis, so both describe the first
  * start: no group has ever been rotated, and each rotation happens the moment it is due. Pure.
  */
+import { groupBy } from '../groupBy.ts';
 import { firstDue, nextDue } from '../schedule/schedule.ts';
 import type { Config, GroupConfig, InstanceConfig } from './config.ts';
-import { askedPerMinute, type Demand, demands, groupBy } from './demand.ts';
+import { askedPerMinute, type Demand, demands } from './demand.ts';
 import { formatDurationLong } from './duration.ts';
 import { type Remark, remarksOf } from './remarks.ts';
 import { scheduleText } from './scheduleText.ts';

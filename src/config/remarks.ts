@@ -2,13 +2,14 @@
  * Remarks on a valid file: schedules that are probably not meant, and work that takes longer than one would expect. Each
  * names the groups or the instance that it is about. Pure.
  */
+import { groupBy } from '../groupBy.ts';
 import { occurrences } from '../schedule/cron.ts';
 import { cronRemarks } from '../schedule/cronRemarks.ts';
 import { nextDue, type Schedule, slideIntoWindow } from '../schedule/schedule.ts';
 import { dayMs, midnightOf, readingAt } from '../schedule/wallClock.ts';
 import { isOpen, isSkippedOn, type Window } from '../schedule/window.ts';
 import type { Config, GroupConfig } from './config.ts';
-import { type Demand, demands, formatRate, groupBy } from './demand.ts';
+import { type Demand, demands, formatRate } from './demand.ts';
 import { formatDuration, formatDurationLong, formatDurationUp } from './duration.ts';
 import { scheduleKey, scheduleText, windowText } from './scheduleText.ts';
 import { verificationOf } from './verification.ts';

@@ -4,10 +4,12 @@
  * priority, then released rotations and reads, then periodic verifications. A released record is postponed in its index,
  * so it is released again if its job gets lost.
  */
+
 import type { JobsOptions, Queue } from 'bullmq';
 import { z } from 'zod';
 import { releasedRetention } from '../bullmq/options.ts';
 import { addTraced } from '../bullmq/queues.ts';
+import { groupBy } from '../groupBy.ts';
 import type { Keys } from '../redis/keys.ts';
 import { loadScript, type RedisClient, runScript } from '../redis/scripts.ts';
 import { inLanes } from './lanes.ts';
@@ -156,16 +158,4 @@ export async function postpone(redis: RedisClient, postponed: readonly Postponed
   const byIndex = [...groupBy(postponed, ({ index }) => index.key).values()];
   await inLanes(byIndex, lanes, (mine) => postponeIn(mine, (mine[0] as Postponed).index));
   return changed;
-}
-
-/** `Map.groupBy` is newer than Node.js 20. */
-function groupBy<T>(items: readonly T[], keyOf: (item: T) => string): Map<string, T[]> {
-  const groups = new Map<string, T[]>();
-  for (const item of items) {
-    const key = keyOf(item);
-    const group = groups.get(key);
-    if (group === undefined) groups.set(key, [item]);
-    else group.push(item);
-  }
-  return groups;
 }
