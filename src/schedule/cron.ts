@@ -44,7 +44,7 @@ export function* occurrences(cron: string, timezone: string, afterMs: number): G
   let midnight = midnightOf(readingAt(timezone, afterMs)) - dayMs;
   for (let idleDays = 0; idleDays <= searchDays; midnight += dayMs, idleDays++) {
     if (!namesDay(pattern.days, midnight)) continue;
-    const moments = momentsOn(cron, timezone, midnight);
+    const moments = momentsOfDays(timezone)(cron)(midnight);
     for (let index = indexAfter(moments, last); index < moments.length; index++) {
       const moment = moments[index] ?? last;
       if (moment <= last) continue;
@@ -61,23 +61,15 @@ export function meanInterval(cron: string): number {
   return dayMs / (timesOfDay.length * shareOfDays(days));
 }
 
-/** The moments of one day, in order. Who follows a schedule asks for the same day once for each of them. */
-function momentsOn(cron: string, timezone: string, midnight: number): readonly number[] {
-  const known = momentsOfDays(`${timezone} ${cron}`);
-  let moments = known.get(midnight);
-  if (moments === undefined) {
-    moments = computeMoments(patternOf(cron), timezone, midnight);
-    if (known.size >= maxDaysOfMoments) known.clear();
-    known.set(midnight, moments);
-  }
-  return moments;
-}
-
 /** A search looks at two or three days. */
 const maxDaysOfMoments = 4;
-const momentsOfDays = memoize((_cronInZone) => new Map<number, readonly number[]>());
+/** By zone, expression and day. Who follows a schedule asks for the same day once for each of its moments. */
+const momentsOfDays = memoize((timezone) =>
+  memoize((cron) => memoize((midnight: number) => momentsOn(patternOf(cron), timezone, midnight), maxDaysOfMoments)),
+);
 
-function computeMoments({ isHourly, timesOfDay }: Pattern, timezone: string, midnight: number): readonly number[] {
+/** The moments of one day, in order. */
+function momentsOn({ isHourly, timesOfDay }: Pattern, timezone: string, midnight: number): readonly number[] {
   const readings = timesOfDay.map((minute) => midnight + minute * minuteMs);
   const offset = steadyOffsetMs(timezone, midnight);
   if (offset !== null) return readings.map((reading) => reading - offset);
@@ -99,14 +91,8 @@ function indexAfter(moments: readonly number[], afterMs: number): number {
 
 /** `days`: the day, month and weekday of an expression. */
 function namesDay(days: string, midnight: number): boolean {
-  const { expression, months, known } = daysOf(days);
-  if (!months.has(new Date(midnight).getUTCMonth() + 1)) return false;
-  const before = known.get(midnight);
-  if (before !== undefined) return before;
-  if (known.size >= maxDays) known.clear();
-  const isNamed = expression.includesDate(new Date(midnight));
-  known.set(midnight, isNamed);
-  return isNamed;
+  const { months, includes } = daysOf(days);
+  return months.has(new Date(midnight).getUTCMonth() + 1) && includes(midnight);
 }
 
 function isField(field: string, index: number): boolean {
@@ -157,7 +143,10 @@ const maxDays = 5_000;
 
 const daysOf = memoize((days) => {
   const expression = parse(`0 0 ${days}`);
-  return { expression, months: new Set<number>(expression.fields.month.values), known: new Map<number, boolean>() };
+  return {
+    months: new Set<number>(expression.fields.month.values),
+    includes: memoize((midnight: number) => expression.includesDate(new Date(midnight)), maxDays),
+  };
 });
 
 /** The share of all days that an expression names, from 0 to 1. */

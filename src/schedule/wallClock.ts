@@ -64,14 +64,7 @@ function offsetsAround(timezone: string, first: number, last: number): readonly 
 
 /** How far the zone's clock is ahead of UTC. Asking the zone takes long, so it is asked about each day of UTC once. */
 function offsetMs(timezone: string, atMs: number): number {
-  const days = offsetsOfDays(timezone);
-  const day = Math.floor(atMs / dayMs);
-  let offsets = days.get(day);
-  if (offsets === undefined) {
-    offsets = offsetsOn(timezone, day * dayMs);
-    if (days.size >= maxDays) days.clear();
-    days.set(day, offsets);
-  }
+  const offsets = offsetsOfDays(timezone)(Math.floor(atMs / dayMs));
   return atMs < offsets.changedAt ? offsets.before : offsets.after;
 }
 
@@ -83,7 +76,7 @@ interface Offsets {
 }
 
 const maxDays = 5_000;
-const offsetsOfDays = memoize((_timezone) => new Map<number, Offsets>());
+const offsetsOfDays = memoize((timezone) => memoize((day: number) => offsetsOn(timezone, day * dayMs), maxDays));
 
 function offsetsOn(timezone: string, startMs: number): Offsets {
   const [before, after] = [exactOffsetMs(timezone, startMs), exactOffsetMs(timezone, startMs + dayMs)];
