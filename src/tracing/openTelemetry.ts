@@ -48,7 +48,7 @@ function hasProvider({ trace }: Packages['api']): boolean {
   return provider.getDelegateTracer === undefined || provider.getDelegateTracer(name) !== undefined;
 }
 
-/** Returns how to send what has ended. */
+/** Returns how to send the spans that have ended. It resolves when the collector has them, those sent before included. */
 function startSdk(
   { require }: Packages,
   protocol: TraceSettings['protocol'],
@@ -64,12 +64,20 @@ function startSdk(
   const own = resources.resourceFromAttributes({ 'service.name': name, 'service.version': version });
   // Of the detectors, only the environment's: that of the process would show the arguments, which may be links.
   const asked = resources.detectResources({ detectors: [resources.envDetector] });
+  const exporter = watch(new OTLPTraceExporter(), listener);
   const provider = new sdk.NodeTracerProvider({
     resource: resources.defaultResource().merge(own).merge(asked),
-    spanProcessors: [new sdk.BatchSpanProcessor(watch(new OTLPTraceExporter(), listener))],
+    spanProcessors: [new sdk.BatchSpanProcessor(exporter)],
   });
   provider.register();
-  return () => provider.forceFlush();
+  return async () => {
+    try {
+      await provider.forceFlush();
+    } finally {
+      // The provider does not wait for a batch that its timer has passed to the exporter.
+      await exporter.forceFlush?.();
+    }
+  };
 }
 
 /** Reports when the collector stops taking spans, and when it takes them again. */

@@ -104,10 +104,10 @@ export function traceOf(value: unknown): string | null {
   return typeof context === 'string' ? context : null;
 }
 
-/** How long the end of a process may be delayed by spans that have not been sent. */
-const flushMs = 1_000;
+/** How long the end of a process may be delayed by spans that have not arrived: one more try after a failure. */
+const flushMs = 3_000;
 
-/** Sends the spans that have ended. Resolves after a second in any case, and never rejects. */
+/** Sends the spans that have ended. Resolves when they have arrived, or after `flushMs`, and never rejects. */
 export async function flushTraces(): Promise<void> {
   const traces = opened ?? null;
   if (traces === null) return;
