@@ -21,7 +21,7 @@ async function withStandIn(options: Partial<StandInOptions> = {}) {
     ],
     ...options,
   });
-  const client = createRyzeClient({ baseUrl: standIn.url, timeoutMs: 500 });
+  const client = createRyzeClient({ baseUrl: standIn.url, timeoutMs: 30_000 });
   onTestFinished(async () => {
     await standIn.close();
     await client.close();
@@ -122,7 +122,7 @@ it.each([
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   const baseUrl = `http://127.0.0.1:${(server.address() as { port: number }).port}`;
-  const client = createRyzeClient({ baseUrl, timeoutMs: 500 });
+  const client = createRyzeClient({ baseUrl, timeoutMs: 30_000 });
   onTestFinished(async () => {
     await client.close();
     server.close();

@@ -19,7 +19,7 @@ async function withStandIn() {
   return standIn;
 }
 
-function open(baseUrl: string, env: NodeJS.ProcessEnv, timeoutMs = 2_000) {
+function open(baseUrl: string, env: NodeJS.ProcessEnv, timeoutMs = 30_000) {
   const client = createRyzeClient({ baseUrl, timeoutMs, proxies: readProxies(env) });
   onTestFinished(() => client.close());
   return client;

@@ -1,6 +1,7 @@
 /** A TCP proxy that makes the network between a client and a server fail, in every way that networks do. */
 import { once } from 'node:events';
 import { connect, createServer, type Socket } from 'node:net';
+import { freePort } from './redisServer.ts';
 
 export interface FaultProxy {
   readonly port: number;
@@ -67,8 +68,9 @@ export async function createFaultProxy(targetPort: number): Promise<FaultProxy> 
     await closed;
   };
 
-  await listen(0);
-  const { port } = server.address() as { port: number };
+  // One that is refused for a minute must get its port back: a system gives those of `listen(0)` to others meanwhile.
+  const port = await freePort();
+  await listen(port);
   return {
     port,
     cut: reset,
