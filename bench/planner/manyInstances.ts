@@ -14,7 +14,7 @@ import { startEmbeddedRedis } from '../../src/localRedis/embedded.ts';
 import { tick } from '../../src/planner/planner.ts';
 import { promoteWaiting } from '../../src/planner/promote.ts';
 import { createDatabase } from '../../src/redis/database.ts';
-import { counted, timed } from '../support/measure.ts';
+import { counted, fail, timed } from '../support/measure.ts';
 import { startChild } from '../support/process.ts';
 import { adoptAll, jidOf, parse } from './ticks.ts';
 
@@ -55,7 +55,15 @@ export async function measureManyInstances(count: number, tokens: 'own' | 'share
     await adoptAll(store, config);
     const tokenOf = (name: string) => (tokens === 'own' ? `token of ${name}` : 'a token');
     const budget = createBudget(far, { callTimeoutMs: 30_000 });
-    const deps = { ...far, store: createGroupStore(far), budget, config, tokenOf, queueOf: queues.queueOf };
+    const deps = {
+      ...far,
+      store: createGroupStore(far),
+      budget,
+      config,
+      tokenOf,
+      queueOf: queues.queueOf,
+      onFailure: fail,
+    };
     const run = async () => {
       const { released } = await tick(deps);
       await promoteWaiting(deps, () => true);

@@ -13,7 +13,7 @@ import { createGroupStore, type GroupStore } from '../../src/groups/store.ts';
 import { startEmbeddedRedis } from '../../src/localRedis/embedded.ts';
 import { tick } from '../../src/planner/planner.ts';
 import { createDatabase } from '../../src/redis/database.ts';
-import { counted, repeated, timed } from '../support/measure.ts';
+import { counted, fail, repeated, timed } from '../support/measure.ts';
 
 export interface TickCosts {
   readonly groups: number;
@@ -56,7 +56,8 @@ export async function measureTicks(count: number): Promise<TickCosts> {
     const heap = heapMb() - heapBefore;
     await adoptAll(store, edited);
 
-    const run = () => tick({ ...db, store, budget, config: edited, tokenOf: () => 'a-token', queueOf: () => queue });
+    const run = () =>
+      tick({ ...db, store, budget, config: edited, tokenOf: () => 'a-token', queueOf: () => queue, onFailure: fail });
     for (let i = 0; i < 5; i++) await run();
     const idle = await repeated(redis, ticks, run);
     let next = 0;

@@ -10,7 +10,7 @@ import { createGroupStore } from '../../src/groups/store.ts';
 import { startEmbeddedRedis } from '../../src/localRedis/embedded.ts';
 import { tick } from '../../src/planner/planner.ts';
 import { createDatabase, redisTime } from '../../src/redis/database.ts';
-import { repeated, timed } from '../support/measure.ts';
+import { fail, repeated, timed } from '../support/measure.ts';
 import { adopt, configOf, inBatches, register, rotate, tokenOf } from './groups.ts';
 import { type KeyKind, memoryByKind, usedMemory } from './memory.ts';
 
@@ -69,7 +69,7 @@ export async function simulate(groups: number, say: (what: string) => void): Pro
     say('measuring');
     const kinds = await memoryByKind(redis, 'bull');
     const budget = createBudget(db, { callTimeoutMs: config.api.timeoutMs });
-    const run = () => tick({ ...db, store, budget, config, tokenOf, queueOf });
+    const run = () => tick({ ...db, store, budget, config, tokenOf, queueOf, onFailure: fail });
     // The first ticks learn which instances have nothing to do.
     for (let i = 0; i < warmUps; i++) await run();
     const idle = await repeated(redis, runs, run);

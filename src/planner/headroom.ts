@@ -26,6 +26,8 @@ export interface HeadroomDependencies extends Database {
   readonly config: Pick<Config, 'instances'>;
   readonly tokenOf: (instance: string) => string;
   readonly queueOf: (instance: string) => Queue;
+  /** Called if nothing can be planned now for these instances, or for one of them. All others are planned nevertheless. */
+  readonly onFailure: (instances: readonly string[], error: unknown) => void;
 }
 
 /** Of the instances that share one token. */

@@ -29,6 +29,27 @@ export async function inLanes<T, R>(items: readonly T[], lanes: number, task: (i
   return results;
 }
 
+/**
+ * As `inLanes`, but a task that fails costs only its own item: its failure is reported to `onFailure`, and its result is
+ * missing.
+ */
+export async function inSeparateLanes<T, R>(
+  items: readonly T[],
+  lanes: number,
+  task: (item: T) => Promise<R>,
+  onFailure: (item: T, error: unknown) => void,
+): Promise<R[]> {
+  const done = await inLanes(items, lanes, async (item) => {
+    try {
+      return [await task(item)];
+    } catch (error) {
+      onFailure(item, error);
+      return [];
+    }
+  });
+  return done.flat(1) as R[];
+}
+
 /** Resolves in the next turn of the event loop, with which a new slice of work starts. */
 function turn(): Promise<void> {
   nextTurn ??= new Promise((resolve) => {

@@ -4,7 +4,8 @@
  * What is left goes to periodic verification, up to its share of the limit. Tokens are handled side by side, and an
  * instance with nothing to do costs nothing.
  *
- * A group whose record is unreadable or gone delays no other: it is reported and looked at again later.
+ * A token whose work cannot be planned delays no other: it is reported, and the next tick tries again. So does a group
+ * whose record is unreadable or gone: it is reported and looked at again later.
  *
  * A tick may run twice, or at the same time as another: a released group is postponed in its index, its job id contains
  * the due time, and in the end the record decides. A released job that gets lost is released again after `postponeMs`.
@@ -32,8 +33,8 @@ import {
   rotationJob,
   verificationIndex,
 } from './jobs.ts';
-import { inLanes } from './lanes.ts';
-import { secondOpinions } from './opinions.ts';
+import { inLanes, inSeparateLanes } from './lanes.ts';
+import { releaseOpinions } from './opinions.ts';
 
 /** A released group is looked at again after this time, in case its job was lost. */
 export const postponeMs = 60_000;
@@ -63,8 +64,6 @@ export interface Tick {
   readonly unreadable: readonly { readonly recordId: string; readonly reason: string }[];
   /** Records that are in an index but no longer exist. */
   readonly lost: readonly string[];
-  /** What kept the work of a token from being planned. All other work is planned nevertheless. */
-  readonly failures: readonly unknown[];
 }
 
 interface InstanceHead extends Head {
@@ -72,23 +71,21 @@ interface InstanceHead extends Head {
 }
 
 export async function tick(deps: PlannerDependencies): Promise<Tick> {
-  const { redis, keys, queueOf } = deps;
+  const { redis, keys, onFailure } = deps;
   const startedAt = performance.now();
   const nowMs = await redisTime(deps);
   const agenda = await readAgenda(deps, nowMs);
-  const failures: unknown[] = [];
-  const done = await inLanes(byToken(deps, agenda), tokenLanes, async (instances) => {
-    // The next tick continues with those that are left, which are the most overdue ones by then.
-    if (performance.now() - startedAt >= tickMs) return null;
-    try {
-      return await planToken(deps, instances, nowMs);
-    } catch (error) {
-      failures.push(error);
-      return null;
-    }
-  });
-  const opinions = await secondOpinions(deps, agenda.gated, nowMs);
-  await release(queueOf, opinions);
+  const done = await inSeparateLanes(
+    byToken(deps, agenda),
+    tokenLanes,
+    async (sharing) => {
+      // The next tick continues with those that are left, which are the most overdue ones by then.
+      if (performance.now() - startedAt >= tickMs) return null;
+      return await planToken(deps, sharing, nowMs);
+    },
+    (sharing, error) => onFailure(namesOf(sharing), error),
+  );
+  const opinions = await releaseOpinions(deps, agenda.gated, nowMs);
   await redis.set(keys.lastTick, nowMs);
   const planned = done.filter((one) => one !== null);
   return {
@@ -96,15 +93,18 @@ export async function tick(deps: PlannerDependencies): Promise<Tick> {
     released: planned.reduce((sum, { rotations }) => sum + rotations.length, 0),
     reads: planned.reduce((sum, { reads }) => sum + reads.length, 0),
     verifications: planned.reduce((sum, { verifications }) => sum + verifications, 0),
-    opinions: opinions.length,
+    opinions,
     unreadable: planned.flatMap(({ unreadable }) => unreadable),
     lost: planned.flatMap(({ lost }) => lost),
-    failures,
   };
 }
 
 /** Instances with something to do, which share a token. */
 type Sharing = Pick<Agenda, 'due' | 'unverified'>;
+
+function namesOf({ due, unverified }: Sharing): string[] {
+  return [...new Set([...due, ...unverified].map(({ name }) => name))];
+}
 
 /** In the order of their most overdue records. */
 function byToken({ tokenOf }: PlannerDependencies, { due, unverified }: Agenda): Sharing[] {

@@ -8,7 +8,7 @@ import type { InstanceConfig } from '../config/config.ts';
 import { redisTime } from '../redis/database.ts';
 import { refreshWaitLists } from './agenda.ts';
 import { type HeadroomDependencies, tickMs } from './headroom.ts';
-import { inLanes } from './lanes.ts';
+import { inSeparateLanes } from './lanes.ts';
 
 /** Delayed jobs examined per instance: more than most tokens serve in a minute. */
 const maxDelayed = 200;
@@ -20,7 +20,7 @@ const lanes = 50;
  * try.
  */
 export async function promoteWaiting(deps: HeadroomDependencies, waitsForSlot: (job: Job) => boolean): Promise<number> {
-  const { redis, keys, config, tokenOf } = deps;
+  const { redis, keys, config, tokenOf, onFailure } = deps;
   const buckets = new Set(await redis.smembers(keys.waitLists));
   if (buckets.size === 0) return 0;
   await refreshWaitLists(deps, [...buckets]);
@@ -31,8 +31,15 @@ export async function promoteWaiting(deps: HeadroomDependencies, waitsForSlot: (
     if (sharing !== undefined) sharing.push(instance);
     else if (buckets.has(bucket)) waiting.set(bucket, [instance]);
   }
-  const promoted = await inLanes([...waiting.values()], lanes, (instances) =>
-    promoteOfToken(deps, instances, waitsForSlot),
+  const promoted = await inSeparateLanes(
+    [...waiting.values()],
+    lanes,
+    (instances) => promoteOfToken(deps, instances, waitsForSlot),
+    (instances, error) =>
+      onFailure(
+        instances.map(({ name }) => name),
+        error,
+      ),
   );
   return promoted.reduce((sum, count) => sum + count, 0);
 }
@@ -42,15 +49,18 @@ async function promoteOfToken(
   instances: readonly InstanceConfig[],
   waitsForSlot: (job: Job) => boolean,
 ): Promise<number> {
-  const { budget, tokenOf } = deps;
+  const { budget, tokenOf, onFailure } = deps;
   const [first] = instances;
   if (first === undefined) return 0;
   // Jobs whose turn comes before the next tick need no promotion.
   const { callable } = await budget.capacity(first, tokenOf(first.name), tickMs);
   if (callable === 0) return 0;
   const nowMs = await redisTime(deps);
-  const promoted = await inLanes(instances, lanes, (instance) =>
-    promoteOfInstance(deps, instance, { callable, nowMs, waitsForSlot }),
+  const promoted = await inSeparateLanes(
+    instances,
+    lanes,
+    (instance) => promoteOfInstance(deps, instance, { callable, nowMs, waitsForSlot }),
+    ({ name }, error) => onFailure([name], error),
   );
   return promoted.reduce((sum, count) => sum + count, 0);
 }

@@ -16,7 +16,7 @@ import { createReconciler } from './reconcile.ts';
 import { createRegistration } from './registerGroups.ts';
 import { reportRecovered } from './report.ts';
 import { createSharing } from './sharing.ts';
-import { createScheduler, runTick, watchTicks } from './ticks.ts';
+import { createScheduler, createTick, watchTicks } from './ticks.ts';
 import { createLimitReports } from './tokens.ts';
 import { createWorkers } from './workers.ts';
 
@@ -39,7 +39,7 @@ export function createParts({ redisTrouble = () => null, ...options }: PartsOpti
   const jobs = jobDependencies(base, { registration, leftovers, pauses });
   const workers = createWorkers(base, {
     processJob: (instance, queue, job, lock) => processJob(jobs, queue, instance, job, lock),
-    plan: () => runTick(base, registration, ticks),
+    plan: createTick(base, registration, ticks),
   });
   // If that fails, the reconciler repeats it.
   const onExpelled = () => void registration.register().catch(() => {});

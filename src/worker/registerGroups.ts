@@ -17,7 +17,7 @@ export type GroupRegistration = ReturnType<typeof createRegistration>;
 
 /** Fewer groups, or a smaller share of all, are often removed from a file on purpose. */
 const vanished = { groups: 3, share: 0.2 };
-/** Ids named in one log line. */
+/** Names in one log line. */
 const maxNamed = 10;
 
 export function createRegistration(
@@ -164,6 +164,6 @@ function nameOf({ entry }: DesiredGroup): string {
   return `${entry.group} ${entry.identifier}`;
 }
 
-function named(groups: readonly string[]): string {
-  return groups.slice(0, maxNamed).join(', ') + (groups.length > maxNamed ? ', …' : '');
+export function named(names: readonly string[]): string {
+  return names.slice(0, maxNamed).join(', ') + (names.length > maxNamed ? ', …' : '');
 }

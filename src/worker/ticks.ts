@@ -5,31 +5,47 @@
  */
 import type { Queue } from 'bullmq';
 import { releasedRetention, tickRetention } from '../bullmq/options.ts';
+import { groupBy } from '../groupBy.ts';
 import type { Logger } from '../log.ts';
 import { tickMs } from '../planner/headroom.ts';
 import { tick } from '../planner/planner.ts';
 import { promoteWaiting } from '../planner/promote.ts';
 import type { Base } from './base.ts';
 import { waitsForSlot } from './complete.ts';
-import type { GroupRegistration } from './registerGroups.ts';
+import { type GroupRegistration, named } from './registerGroups.ts';
+import { reporter } from './tasks.ts';
 
-export async function runTick(base: Base, registration: GroupRegistration, ticks: TickWatch): Promise<void> {
+/** A tick that cannot plan the work of some instances has done its work: that is logged, and delays no other instance. */
+export function createTick(base: Base, registration: GroupRegistration, ticks: TickWatch): () => Promise<void> {
   const { api, log, config, tokens } = base;
-  try {
+  const reportFailure = reporter(log, 'plan.failed', 'cannot plan the work of these instances; will retry');
+
+  async function run(): Promise<void> {
     const current = config();
-    const planner = { ...base, budget: api.budget, config: current, tokenOf: tokens.of };
-    const { unreadable, lost, failures, ...counts } = await tick(planner);
+    const failures: { readonly instances: readonly string[]; readonly error: unknown }[] = [];
+    const onFailure = (instances: readonly string[], error: unknown) => void failures.push({ instances, error });
+    const planner = { ...base, budget: api.budget, config: current, tokenOf: tokens.of, onFailure };
+    const { unreadable, lost, ...counts } = await tick(planner);
     ticks.ticked();
+    const called = await promoteWaiting(planner, waitsForSlot);
+    log.debug({ event: 'plan.tick', ...counts, called }, 'planned');
+    for (const alike of groupBy(failures, ({ error }) => String(error)).values()) {
+      const names = new Set(alike.flatMap(({ instances }) => instances));
+      reportFailure(alike[0]?.error, { instances: named([...names]) });
+    }
     const groupOf = (recordId: string) => current.groupsByJid.get(recordId)?.id ?? recordId;
     registration.reportUnreadable(unreadable.map(({ recordId, reason }) => ({ group: groupOf(recordId), reason })));
     if (lost.length > 0) await registration.registerLost(lost);
-    const called = await promoteWaiting(planner, waitsForSlot);
-    log.debug({ event: 'plan.tick', ...counts, called }, 'planned');
-    if (failures.length > 0) throw failures[0];
-  } catch (error) {
-    log.error({ event: 'plan.failed', err: error }, 'a tick of the planner failed');
-    throw error;
   }
+
+  return async () => {
+    try {
+      await run();
+    } catch (error) {
+      log.error({ event: 'plan.failed', err: error }, 'a tick of the planner failed');
+      throw error;
+    }
+  };
 }
 
 export type TickWatch = ReturnType<typeof watchTicks>;

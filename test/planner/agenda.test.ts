@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { bucketOf } from '../../src/budget/budget.ts';
 import { refreshInstances, refreshWaitLists } from '../../src/planner/agenda.ts';
 import { promoteWaiting } from '../../src/planner/promote.ts';
-import { failCall } from '../support/gates.ts';
+import { endPause, failCall } from '../support/gates.ts';
 import { ownServer } from '../support/ownServer.ts';
 import { trafficOf } from '../support/roundTrips.ts';
 import { plannerRig } from './plannerRig.ts';
@@ -56,15 +56,44 @@ describe('a tick', () => {
   });
 
   it('plans the other tokens although one of them fails', async () => {
-    const { plan, released, redis, keys, queueOf } = await plannerRig({ count: 3, instances: 3, ownTokens: true });
+    const rig = await plannerRig({ count: 3, instances: 3, ownTokens: true });
+    const { plan, released, redis, keys, queueOf, failures } = rig;
     // No BullMQ queue can be where a string is.
     await redis.set(queueOf('bot1').toKey('prioritized'), 'x');
-    expect((await plan()).failures.map(String)).toEqual([expect.stringContaining('WRONGTYPE')]);
+    await plan();
+    expect(failures).toMatchObject([{ instances: ['bot1'], error: { message: expect.stringContaining('WRONGTYPE') } }]);
     expect(await redis.get(keys.lastTick)).not.toBeNull();
     expect([await released('bot0'), await released('bot2')]).toEqual([[['scheduled', 'g0']], [['scheduled', 'g2']]]);
     await redis.del(queueOf('bot1').toKey('prioritized'));
     expect(await plan()).toMatchObject({ released: 1 });
   });
+
+  it('requests the other second opinions although that of one instance fails', async () => {
+    const rig = await plannerRig({ count: 9, instances: 3, ownTokens: true, defaults: later });
+    const { plan, released, redis, keys, failures } = rig;
+    for (const name of ['bot0', 'bot1', 'bot2']) {
+      await failCall(rig, name, 'unauthorized');
+      await endPause(rig, name);
+    }
+    await redis.set(keys.gate('bot1'), 'x');
+    expect(await plan()).toMatchObject({ opinions: 2 });
+    expect(failures).toMatchObject([{ instances: ['bot1'] }]);
+    expect([(await released('bot0')).length, (await released('bot2')).length]).toEqual([1, 1]);
+    expect(await redis.get(keys.lastTick)).not.toBeNull();
+  });
+});
+
+it('jobs that wait for a slot are promoted although those of another instance cannot be read', async () => {
+  const rig = await plannerRig({ count: 2, instances: 2, rateLimit: '{ max: 5, reserve: 0 }' });
+  const { redis, keys, queueOf, tokenOf, failures } = rig;
+  for (const name of ['bot0', 'bot1']) await queueOf(name).add('scheduled', {}, { jobId: 'waits', delay: 60_000 });
+  await redis.hset(queueOf('bot0').toKey('waits'), 'data', 'no JSON');
+  const bucket = bucketOf(tokenOf('bot0'));
+  await redis.sadd(keys.waitLists, bucket);
+  await redis.zadd(keys.waitList(bucket, 'scheduled'), Date.now() + 60_000, 'waits');
+  expect(await promoteWaiting(rig, () => true)).toBe(1);
+  expect(failures).toMatchObject([{ instances: ['bot0'], error: { name: 'SyntaxError' } }]);
+  expect(await queueOf('bot1').getDelayedCount()).toBe(0);
 });
 
 describe('the first times of instances', () => {

@@ -83,6 +83,8 @@ verify: ${verify}`,
     await changeAll((_, nowMs) => ({ link, revision: 1, adopt: false, readDueAt: null, verifiedAt: nowMs }));
   }
 
+  const failures: { readonly instances: readonly string[]; readonly error: unknown }[] = [];
+  const onFailure = (of: readonly string[], error: unknown) => void failures.push({ instances: of, error });
   const tokenOf = (name: string) => (ownTokens ? `token-of-${name}` : 'a-token');
   const queueOf = (name: string) => queues.get(name)!;
   return {
@@ -94,13 +96,16 @@ verify: ${verify}`,
     budget,
     queueOf,
     tokenOf,
+    onFailure,
+    /** What `onFailure` was called with. */
+    failures,
     change,
     changeAll,
     setTime: clock.setTime,
     /** Waiting jobs in the order in which a worker takes them: `[name, group]`. */
     released: async (name = 'bot0'): Promise<[string, string][]> =>
       (await queueOf(name).getJobs(['wait', 'prioritized'], 0, -1, true)).map((job) => [job.name, job.data.group]),
-    plan: (): Promise<Tick> => tick({ ...db, store, budget, config, tokenOf, queueOf }),
+    plan: (): Promise<Tick> => tick({ ...db, store, budget, config, tokenOf, queueOf, onFailure }),
     /** Makes a group overdue by this time. */
     overdue: (n: number, ms: number) => change(n, (_, nowMs) => ({ dueAt: nowMs - ms })),
   };
