@@ -4,6 +4,7 @@ import {
   type BulkJobOptions,
   createRedisBackend,
   type Job,
+  type JobJson,
   type JobsOptions,
   type Processor,
   Queue,
@@ -14,6 +15,7 @@ import type { RedisClock } from '../redis/clock.ts';
 import type { RedisClient } from '../redis/scripts.ts';
 import { type Attributes, tracing } from '../tracing/spans.ts';
 import { lockOptions } from './options.ts';
+import { readsEveryJob, takenJob } from './readableJobs.ts';
 import { onRedisTime } from './redisTime.ts';
 
 export interface OpenOptions {
@@ -111,13 +113,17 @@ export async function addTraced(queue: Queue, operation: string, jobs: readonly 
 }
 
 function backendOf(clock: RedisClock | undefined) {
-  return clock === undefined ? createRedisBackend : onRedisTime(clock);
+  return readsEveryJob(clock === undefined ? createRedisBackend : onRedisTime(clock));
 }
 
 const retryMs = 1_000;
 
 /** BullMQ's worker asks again at once when Redis answers with an error. This one waits a second. */
 class CalmWorker extends Worker {
+  protected override createJob(data: JobJson, jobId: string): Job {
+    return takenJob(this, data, jobId);
+  }
+
   protected override async moveToActive(token: string, name?: string): Promise<Job> {
     try {
       return await super.moveToActive(token, name);

@@ -46,15 +46,15 @@ export function identityOf(job: { queue: string; jobId: string | undefined; time
   return [job.queue, job.jobId, job.timestamp, job.run].join(':');
 }
 
-/** Parses a job's data. The error is one line for the producer. */
+const expected = 'expected {"group": "<id, JID, invite code or link>", "reason"?, "requestId"?, "requestedBy"?}';
+
+/** Parses a job's data; undefined if that is not JSON. The error is one line for the producer. */
 export function parseRequest(data: unknown): { ok: true; request: RotationRequest } | { ok: false; message: string } {
+  if (data === undefined) return { ok: false, message: `bad request (data: is not JSON): ${expected}` };
   const parsed = rotationRequest.safeParse(data);
   if (parsed.success) return { ok: true, request: parsed.data };
   const problems = parsed.error.issues.map((issue) => `${issue.path.join('.') || 'data'}: ${issue.message}`);
-  return {
-    ok: false,
-    message: `bad request (${problems.join('; ')}): expected {"group": "<id, JID, invite code or link>", "reason"?, "requestId"?, "requestedBy"?}`,
-  };
+  return { ok: false, message: `bad request (${problems.join('; ')}): ${expected}` };
 }
 
 const namedGroup = z.object({

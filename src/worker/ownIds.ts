@@ -2,7 +2,7 @@
  * Finds the one-offs of a group whose ids their producers chose, as flows and schedulers of jobs do. BullMQ's counter does
  * not say when such a job was pushed, but one that is on the queue before a reset starts is answered by that reset.
  */
-import type { Job, Queue } from 'bullmq';
+import type { Queue } from 'bullmq';
 import { identityOf, parseNamed, requestJob } from '../contract/request.ts';
 import type { RedisClient } from '../redis/scripts.ts';
 import { runOf } from './complete.ts';
@@ -25,20 +25,10 @@ export async function oneOffsWithOwnIds(
     redis.zrange(queue.toKey('delayed'), '0', String(maxJobs - 1)),
   ]);
   const ids = lists.flat().filter((id) => chosen.test(id));
-  const jobs = await Promise.all(ids.slice(0, maxJobs).map((id) => readableJob(queue, id)));
+  const jobs = await Promise.all(ids.slice(0, maxJobs).map((id) => queue.getJob(id)));
   return jobs.flatMap((job) => {
     if (job?.name !== requestJob || !names.includes(parseNamed(job.data)?.group ?? null)) return [];
     const { id: jobId, timestamp } = job;
     return [identityOf({ queue: queue.name, jobId, timestamp, run: runOf(job) })];
   });
-}
-
-/** Undefined if there is none, or if its data is not JSON: that is no one-off, and must not keep a reset from starting. */
-async function readableJob(queue: Queue, id: string): Promise<Job | undefined> {
-  try {
-    return await queue.getJob(id);
-  } catch (error) {
-    if (error instanceof SyntaxError) return undefined;
-    throw error;
-  }
 }

@@ -1,5 +1,6 @@
 /** Runs one job of a `rotations-<instance>` queue: reads it, rotates its group, and completes it by the result. */
 import type { Job, Queue } from 'bullmq';
+import { childFailureOf } from '../bullmq/readableJobs.ts';
 import { type RotationResult, requestJob } from '../contract/request.ts';
 import { RecordError } from '../groups/store.ts';
 import { isConnectionError } from '../redis/errors.ts';
@@ -30,7 +31,11 @@ export async function processJob(
   let result: JobResult;
   try {
     if (job.name === requestJob) await startRun(job);
-    const read = await readJob(deps, instance, job, past);
+    const childFailure = childFailureOf(job);
+    const read: Task | JobResult =
+      childFailure === undefined
+        ? await readJob(deps, instance, job, past)
+        : { status: 'refused', message: childFailure };
     if ('work' in read) {
       group = read.name;
       result = await runTask(deps, instance, read, past);

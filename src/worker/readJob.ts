@@ -73,7 +73,9 @@ export async function readJob(
       return success ? ofPlanner(deps, instance, data, { kind: 'verification', isPeriodic }) : badData(job);
     }
   }
-  const message = `unknown job name ${quote(job.name)}: expected "${requestJob}"`;
+  // Its id is on the queue without the job, which was removed by other means than BullMQ's.
+  const name = (job.name as string | undefined) ?? '';
+  const message = `${name === '' ? 'no job name' : `unknown job name ${quote(name)}`}: expected "${requestJob}"`;
   return { status: 'refused', message };
 }
 

@@ -1,0 +1,76 @@
+/** Jobs that no producer should push: each fails with a reason, or is served, and none delays its neighbours. */
+import { FlowProducer, type Job } from 'bullmq';
+import { expect, it, onTestFinished } from 'vitest';
+import { readOneOffs } from '../../src/status/oneOffs.ts';
+import { bot, file, group, started } from '../support/edited.ts';
+import type { Rig } from '../support/rig.ts';
+import { until } from '../support/until.ts';
+
+const vip = file(bot, group('vip', 0));
+const sound = { name: 'rotate', data: '{"group":"vip"}', opts: '{}', delay: 0, priority: 0 };
+
+/** Writes jobs into Redis as no client of BullMQ does. Null: only the id is on the queue. */
+async function pushRaw(rig: Rig, jobs: Readonly<Record<string, Record<string, string> | null>>): Promise<void> {
+  const queue = rig.queue('bot');
+  for (const [id, over] of Object.entries(jobs)) {
+    if (over !== null) await rig.redis.hset(queue.toKey(id), { ...sound, timestamp: Date.now(), ...over });
+    await rig.redis.lpush(queue.toKey('wait'), id);
+  }
+}
+
+const stateOf = (rig: Rig, id: string) => rig.redis.hgetall(rig.queue('bot').toKey(id));
+
+it('fails each broken job with a reason, and answers the request behind twelve of them', async () => {
+  const { rig } = await started(vip);
+  await rig.adopted('vip');
+  const queue = rig.queue('bot');
+  await queue.pause();
+  const cut = Object.fromEntries(Array.from({ length: 12 }, (_, i) => [`cut-${i}`, { data: '{"group":"vip"' }]));
+  await pushRaw(rig, { ...cut, null: { data: 'null' }, list: { data: '[]' }, text: { data: '"vip"' }, gone: null });
+  await pushRaw(rig, { options: { opts: '{"attempts"' }, progress: { progress: '{x' }, name: { name: 'rotation' } });
+  const asked = rig.ask('bot', { group: 'vip' });
+  await until('the request', async () => (await queue.getWaitingCount()) === 20);
+  await queue.resume();
+  expect(await asked).toMatchObject({ group: 'vip' });
+  await until('every job to end', async () => {
+    const { failed = 0, completed = 0 } = await queue.getJobCounts('failed', 'completed');
+    return failed === 17 && completed === 3;
+  });
+  for (const id of ['cut-0', 'cut-11'])
+    expect((await stateOf(rig, id)).failedReason).toMatch(/^bad request \(data: is not JSON\): expected/);
+  for (const id of ['null', 'list', 'text'])
+    expect((await stateOf(rig, id)).failedReason).toMatch(/^bad request \(data: .*expected object/);
+  expect((await stateOf(rig, 'gone')).failedReason).toBe('no job name: expected "rotate"');
+  expect((await stateOf(rig, 'name')).failedReason).toBe('unknown job name "rotation": expected "rotate"');
+  for (const id of ['options', 'progress']) expect((await stateOf(rig, id)).returnvalue).toContain('"group":"vip"');
+  expect(rig.laterOf('vip').filter(({ type }) => type === 'rotation.failed')).toEqual([]);
+});
+
+it('lists the one-offs beside a job that cannot be read', async () => {
+  const { rig } = await started(vip);
+  await rig.adopted('vip');
+  await rig.queue('bot').pause();
+  await pushRaw(rig, { cut: { data: '{"group":"vip"' }, gone: null, options: { opts: 'null' } });
+  await rig.queue('bot').add('rotate', { group: 'vip', requestedBy: 'me' });
+  const { oneOffs } = await readOneOffs(rig, { group: 'vip', instance: 'bot' });
+  expect(oneOffs).toMatchObject([{ state: 'waiting', requestedBy: 'me' }]);
+});
+
+it('reports a one-off that fails because another job of its flow has failed', async () => {
+  const { rig } = await started(vip);
+  await rig.adopted('vip');
+  const flows = new FlowProducer({ connection: rig.redis, prefix: rig.prefix });
+  onTestFinished(() => flows.close());
+  const queueName = 'rotations-bot';
+  const child = { name: 'rotate', queueName, data: { group: 'nobody' }, opts: { failParentOnFailure: true } };
+  const { job }: { job: Job } = await flows.add({
+    name: 'rotate',
+    queueName,
+    data: { group: 'vip', requestId: 'r1' },
+    children: [child],
+  });
+  expect(await rig.later('vip')).toMatchObject({ type: 'rotation.failed', request: { requestId: 'r1' } });
+  await until('it to fail', () => job.isFailed());
+  expect((await rig.queue('bot').getJob(job.id!))!.failedReason).toMatch(/^child .* failed$/);
+  expect(rig.standIn.log.of({ endpoint: 'reset' })).toEqual([]);
+});
