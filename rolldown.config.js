@@ -113,15 +113,21 @@ function inlinedLua() {
     name: 'inlined-lua',
     transform(code, file) {
       const inlined = code.replace(/\bloadScript\('(\w+)', import\.meta\.url\)/g, (_, name) => {
-        const lua = readFileSync(join(dirname(file), `${name}.lua`), 'utf8');
-        return `loadScript('${name}', ${JSON.stringify(withoutComments(lua))})`;
+        const lua = readLua(join(dirname(file), `${name}.lua`));
+        return `loadScript('${name}', ${JSON.stringify(lua)})`;
       });
       return inlined === code ? null : { code: inlined, map: null };
     },
   };
 }
 
-/** Also without indentation, but with every line, so that the lines in Redis's error messages are those of the file. */
-export function withoutComments(lua) {
+/**
+ * With what it includes, as `src/redis/scripts.ts` reads it, without comments and indentation. Every line stays, and an
+ * included file is in the line that includes it, so that the lines in Redis's error messages are those of the file.
+ */
+export function readLua(file) {
+  const lua = readFileSync(file, 'utf8').replace(/^--- @include "(.+)"$/gm, (_, path) =>
+    readLua(join(dirname(file), `${path}.lua`)).replaceAll('\n', ' '),
+  );
   return lua.replace(/--\[\[.*?\]\]/gs, (comment) => comment.replace(/[^\n]/g, '')).replace(/^[ \t]*(?:--.*)?/gm, '');
 }

@@ -22,14 +22,7 @@ local function isUnchanged(checks)
   return true
 end
 
-local function updateFirst(firstsKey, indexKey, instance)
-  local first = redis.call('ZRANGE', indexKey, 0, 0, 'WITHSCORES')
-  if first[2] then
-    redis.call('ZADD', firstsKey, first[2], instance)
-  else
-    redis.call('ZREM', firstsKey, instance)
-  end
-end
+--- @include "updateFirst"
 
 local saved = {}
 for i = 1, #ARGV, 3 do

@@ -9,6 +9,8 @@
 
   Returns  the members that were changed
 ]]
+--- @include "../groups/updateFirst"
+
 local timesKey, firstsKey, instance = KEYS[1], KEYS[2], ARGV[1]
 
 local changed = {}
@@ -25,11 +27,6 @@ for i = 2, #ARGV, 3 do
   end
 end
 if firstsKey then
-  local first = redis.call('ZRANGE', timesKey, 0, 0, 'WITHSCORES')
-  if first[2] then
-    redis.call('ZADD', firstsKey, first[2], instance)
-  else
-    redis.call('ZREM', firstsKey, instance)
-  end
+  updateFirst(firstsKey, timesKey, instance)
 end
 return changed

@@ -8,14 +8,11 @@
 
   ARGV     the instances
 ]]
+--- @include "../groups/updateFirst"
+
 for i, instance in ipairs(ARGV) do
   for n = 1, 2 do
-    local first = redis.call('ZRANGE', KEYS[3 * i + n], 0, 0, 'WITHSCORES')
-    if first[2] then
-      redis.call('ZADD', KEYS[n], first[2], instance)
-    else
-      redis.call('ZREM', KEYS[n], instance)
-    end
+    updateFirst(KEYS[n], KEYS[3 * i + n], instance)
   end
   local known = redis.call('EXISTS', KEYS[3 * i + 3]) == 1 and 'SADD' or 'SREM'
   redis.call(known, KEYS[3], instance)

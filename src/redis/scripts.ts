@@ -1,6 +1,7 @@
 /**
  * Runs the program's Lua scripts. Each lives in a `.lua` file beside the module that calls it and opens with a header
- * that names its KEYS, its ARGV and what it returns.
+ * that names its KEYS, its ARGV and what it returns. What several need is in a file that they include: a line
+ * `--- @include "../groups/updateFirst"` stands for `../groups/updateFirst.lua`.
  */
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
@@ -16,8 +17,13 @@ export interface Script {
 
 /** `source`: the URL of the calling module, beside which `name.lua` is. The build puts the script's text in its place. */
 export function loadScript(name: string, source: string): Script {
-  const lua = source.startsWith('file:') ? readFileSync(new URL(`./${name}.lua`, source), 'utf8') : source;
+  const lua = source.startsWith('file:') ? readLua(new URL(`./${name}.lua`, source)) : source;
   return { name, lua, sha: createHash('sha1').update(lua).digest('hex') };
+}
+
+function readLua(file: URL): string {
+  const lua = readFileSync(file, 'utf8');
+  return lua.replace(/^--- @include "(.+)"$/gm, (_, path: string) => readLua(new URL(`${path}.lua`, file)));
 }
 
 /** Sends the script's digest, and its text only if the server does not know it: at first use, or after a restart. */

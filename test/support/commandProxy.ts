@@ -4,13 +4,14 @@
  */
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { connect, createServer, type Socket } from 'node:net';
 import { basename, dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { fileURLToPath, pathToFileURL } from 'node:url';
 // @ts-expect-error: the configuration of the build has no types
-import { withoutComments } from '../../rolldown.config.js';
+import { readLua } from '../../rolldown.config.js';
+import { loadScript } from '../../src/redis/scripts.ts';
 import { listen, tie } from './sockets.ts';
 
 export interface Moment {
@@ -98,8 +99,8 @@ function* ownScripts(): Iterable<[string, string]> {
   const source = fileURLToPath(new URL('../../src/', import.meta.url));
   for (const path of readdirSync(source, { recursive: true, encoding: 'utf8' })) {
     if (!path.endsWith('.lua')) continue;
-    const lua = readFileSync(join(source, path), 'utf8');
-    for (const text of [lua, withoutComments(lua)]) yield [sha1(text), basename(path, '.lua')];
+    const [file, name] = [join(source, path), basename(path, '.lua')];
+    for (const text of [loadScript(name, pathToFileURL(file).href).lua, readLua(file)]) yield [sha1(text), name];
   }
 }
 
