@@ -225,7 +225,7 @@ describe('clear messages', () => {
     const { standIn, env } = await make();
     standIn.replaceToken(token, 'another');
     const worker = run(['start'], { env });
-    await logged(worker, 'started');
+    await logged(worker, 'gate.closed');
     const [code, message] = await end(['rotate', 'vip', '--wait', '--timeout', '2s'], env);
     expect(code).toBe(1);
     expect(message).toMatch(

@@ -103,14 +103,28 @@ ops: ${ops}`;
     ...more,
   };
   const command = (...args: string[]) => run(args, { env });
-  const start = (over: Readonly<Record<string, string>> = {}) => run(['start'], { env: { ...env, ...over } });
+  const started: Run[] = [];
+  const start = (over: Readonly<Record<string, string>> = {}) => {
+    const worker = run(['start'], { env: { ...env, ...over } });
+    started.push(worker);
+    return worker;
+  };
+  /** The last lines of each worker, for the errors of tests. */
+  const written = () =>
+    started.map(({ child, stdout, stderr }) => `worker ${child.pid}:\n${(stdout + stderr).slice(-3_000)}`).join('\n');
   const ticks = (worker: Run) => worker.json().filter(({ event }) => event === 'plan.tick').length;
   const ask = (group: string, jobOptions: JobsOptions = {}) => queue.add('rotate', { group }, jobOptions);
+  /** Longer than it takes until a BullMQ worker that hangs is recreated. */
+  const endsMs = 90_000;
   const end = (job: Job) =>
-    until(`the end of ${JSON.stringify(job.data)}`, async () => {
-      const state = await job.getState();
-      return state === 'completed' || state === 'failed' ? state : null;
-    });
+    until(
+      () => `the end of ${JSON.stringify(job.data)}; the workers wrote last:\n${written()}`,
+      async () => {
+        const state = await job.getState();
+        return state === 'completed' || state === 'failed' ? state : null;
+      },
+      { withinMs: endsMs },
+    );
   const rotate = async (group: string) => await end(await ask(group));
   const isAdoption = ({ type, reason }: LinkEvent) => type === 'link.changed' && reason === 'adopted';
   /** A group's events after the one that published its link for the first time. */
