@@ -2,11 +2,13 @@
  * What a queue holds, and whether its workers can take jobs from it. Counts read BullMQ's lists themselves, so that a
  * command that only shows numbers does not load BullMQ.
  */
+import { randomUUID } from 'node:crypto';
 import type { Queue } from 'bullmq';
 import { loadScript, type RedisClient, runScript } from '../redis/scripts.ts';
 import { limiter } from './options.ts';
 
 const countsLua = loadScript('counts', import.meta.url);
+const lastJobLua = loadScript('lastJob', import.meta.url);
 
 export interface JobCounts {
   /** With or without a priority. */
@@ -41,6 +43,16 @@ export async function countJobs(redis: RedisClient, queue: QueueKeys): Promise<J
     redis.zcard(queue.toKey('delayed')),
   ]);
   return { waiting: plain + prioritized, active, delayed };
+}
+
+/** The number of the queue's newest job. `count`: the name of this count; another one starts if the queue is obliterated. */
+export async function lastJob(
+  redis: RedisClient,
+  queue: QueueKeys,
+): Promise<{ readonly lastJob: number; readonly count: string }> {
+  const reply = await runScript(redis, lastJobLua, [queue.toKey('id'), queue.toKey('meta')], [randomUUID()]);
+  const [number, count] = reply as [number, string];
+  return { lastJob: number, count };
 }
 
 /** When the oldest and the newest waiting job were added, by their producers' clocks. */

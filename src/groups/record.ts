@@ -47,6 +47,8 @@ const covers = z.object({
   /** All jobs of this queue up to this number were pushed before the attempt. BullMQ counts the jobs. */
   queue: z.string(),
   lastJob: z.int().nonnegative(),
+  /** Names this count, since an obliterated queue counts from 1 again. Older versions did not store it. */
+  count: z.string().optional(),
   /** The attempt's number. A request that saw a lower count of attempts is older. Older versions did not store it. */
   attempt: z.int().positive().optional(),
   /** Identities of jobs that were on the queue too, and that BullMQ does not count because their producers chose their ids. */

@@ -144,7 +144,7 @@ async function startAttempt(
   const id = randomUUID();
   // A one-off may be on the queue of another instance: the reset answers the other one-offs of that queue too.
   const queue = (work.kind === 'request' ? work.position?.queue : null) ?? rotationsQueue(instance.name);
-  const pushed = call === 'reset' ? await pushedTo(deps, queue, [entry.group, recordId]) : null;
+  const pushed = call === 'reset' ? await pushedTo(deps, queue, { group: entry.group, recordId }) : null;
   return await store.update(recordId, (stored, nowMs) => {
     // Already ours: the reply to an earlier try of this very step was lost.
     if (owns(stored, id)) return { record: null, result: { attempt: stored.attempt!, jid: stored.jid } };
@@ -168,9 +168,9 @@ async function startAttempt(
 async function pushedTo(
   { lastJobOn, uncountedOn }: Pick<RotationDependencies, 'lastJobOn' | 'uncountedOn'>,
   queue: string,
-  names: readonly string[],
+  named: { readonly group: string; readonly recordId: string },
 ): Promise<Covers> {
-  const [counted, others] = await Promise.all([lastJobOn(queue), uncountedOn(queue, names)]);
+  const [counted, others] = await Promise.all([lastJobOn(queue), uncountedOn(queue, named)]);
   return others.length === 0 ? counted : { ...counted, others: [...others] };
 }
 

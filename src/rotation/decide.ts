@@ -86,10 +86,14 @@ export function isLinkReplaced(record: GroupRecord, link: OneOff['link']): boole
   return link.isReplaced || isReplaced(record, link.code);
 }
 
-/** Whether the job was on its queue before the reset started. Needs no clock, unless the queue counts from 1 again. */
-function isCovered(position: NonNullable<OneOff['position']>, { queue, lastJob }: Covers, begunAt: number): boolean {
+/** Whether the job was on its queue before the reset started. Needs no clock, unless an older version noted the reset. */
+function isCovered(
+  position: NonNullable<OneOff['position']>,
+  { queue, lastJob, count }: Covers,
+  begunAt: number,
+): boolean {
   if (position.queue !== queue || position.number > lastJob || position.newest < lastJob) return false;
-  return position.pushedAt <= begunAt + clockSkewMs;
+  return count === undefined ? position.pushedAt <= begunAt + clockSkewMs : position.count === count;
 }
 
 /** Whether this attempt still owns the record. One that does not may neither send nor commit. */

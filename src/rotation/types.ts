@@ -7,7 +7,7 @@ import type { Budget, Denial } from '../budget/budget.ts';
 import type { Gate } from '../budget/gate.ts';
 import type { InstanceConfig, RetryConfig } from '../config/config.ts';
 import type { LinkEvent, LinkReason, RequestInfo } from '../contract/event.ts';
-import type { Attempt, Covers, GroupRecord } from '../groups/record.ts';
+import type { Attempt, GroupRecord } from '../groups/record.ts';
 import type { Replacement } from '../groups/revisions.ts';
 import type { GroupStore } from '../groups/store.ts';
 import type { Database } from '../redis/database.ts';
@@ -27,13 +27,14 @@ export type Work =
       readonly attemptsSeen: number | null;
       /**
        * Where BullMQ has counted the job. null: the producer chose the job's id. `newest`: the number of the queue's
-       * newest job, which is lower than an earlier one if somebody has obliterated the queue. `pushedAt`: by the
+       * newest job. `count`: names the count, which starts again if somebody obliterates the queue. `pushedAt`: by the
        * producer's clock.
        */
       readonly position: {
         readonly queue: string;
         readonly number: number;
         readonly newest: number;
+        readonly count: string;
         readonly pushedAt: number;
       } | null;
       readonly request: RequestInfo;
@@ -153,9 +154,12 @@ export interface RotationDependencies extends Database {
   readonly settleTimeMs: number;
   readonly random: () => number;
   /** How far BullMQ has counted the jobs of a queue. */
-  readonly lastJobOn: (queue: string) => Promise<Pick<Covers, 'queue' | 'lastJob'>>;
-  /** Identities of the one-offs on a queue that name the group so and that BullMQ does not count. */
-  readonly uncountedOn: (queue: string, names: readonly (string | null)[]) => Promise<readonly string[]>;
+  readonly lastJobOn: (queue: string) => Promise<{ queue: string; lastJob: number; count: string }>;
+  /** Identities of the one-offs on a queue that name the group by its id or JID and that BullMQ does not count. */
+  readonly uncountedOn: (
+    queue: string,
+    named: { readonly group: string; readonly recordId: string },
+  ) => Promise<readonly string[]>;
   /** The instance as this process knows it, with its token. null: this process does not serve it. */
   readonly callerOf: (instance: string) => { readonly instance: InstanceConfig; readonly token: string } | null;
   /** Reads the instance's token again and returns it. */

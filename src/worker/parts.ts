@@ -1,5 +1,7 @@
 /** Creates the parts of the worker and connects them. Nothing runs yet; `service.ts` starts and stops them. */
+
 import { hostname } from 'node:os';
+import { lastJob, queueKeys } from '../bullmq/counts.ts';
 import type { GroupConfig, InstanceConfig } from '../config/config.ts';
 import { instanceOfQueue } from '../contract/queueNames.ts';
 import type { WorkerNote } from '../groups/files.ts';
@@ -90,8 +92,8 @@ function jobDependencies(
     },
     onLost: (recordId) => registration.registerLost([recordId]),
     resultsQueues: () => config().results.queues,
-    lastJobOn: async (queue) => ({ queue, lastJob: Number((await redis.get(`${prefix}:${queue}:id`)) ?? 0) }),
-    uncountedOn: (queue, names) => oneOffsWithOwnIds(redis, base.queueOf(instanceOfQueue(queue)), names),
+    lastJobOn: async (queue) => ({ queue, ...(await lastJob(redis, queueKeys({ prefix }, queue))) }),
+    uncountedOn: (queue, named) => oneOffsWithOwnIds(redis, base.queueOf(instanceOfQueue(queue)), named),
     callerOf(name) {
       const instance = instanceOf(name);
       return instance === null ? null : { instance, token: tokens.of(name) };

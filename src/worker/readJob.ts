@@ -16,6 +16,7 @@ import type { JobProgress, JobResult, OneOff, RotationDependencies, Work } from 
 import { readIdentifier } from '../ryze/identifier.ts';
 import { runOf } from './complete.ts';
 import type { InstanceOwner } from './leftovers.ts';
+import { numberOf } from './ownIds.ts';
 import { findByLink, type LinkJob } from './readLink.ts';
 
 /** What running jobs needs in addition to what rotating needs. */
@@ -220,9 +221,10 @@ async function checkTime(
 
 /** null: the producer chose the id, so it says nothing about when the job was pushed. */
 async function positionOf(deps: JobDependencies, queue: string, job: Job): Promise<OneOff['position']> {
-  if (!/^[1-9]\d{0,15}$/.test(job.id ?? '')) return null;
-  const { lastJob } = await deps.lastJobOn(queue);
-  return { queue, number: Number(job.id), newest: lastJob, pushedAt: job.timestamp };
+  const number = numberOf(job);
+  if (number === null) return null;
+  const { lastJob, count } = await deps.lastJobOn(queue);
+  return { queue, number, newest: lastJob, count, pushedAt: job.timestamp };
 }
 
 function quote(name: string): string {

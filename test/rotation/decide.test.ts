@@ -84,7 +84,9 @@ describe('a one-off', () => {
   const stamped = (requestedAt: number) => request({ requestedAt });
   const covering = (lastJob: number, queue = 'rotations-bot') => ({ resetCovers: { queue, lastJob } });
   const pushed = (number: number, over: Partial<NonNullable<OneOff['position']>> = {}) =>
-    request({ position: { queue: 'rotations-bot', number, newest: 9, pushedAt: t - hourMs - 1_000, ...over } });
+    request({
+      position: { queue: 'rotations-bot', number, newest: 9, count: 'c1', pushedAt: t - hourMs - 1_000, ...over },
+    });
   it.each<Case>([
     ['resets where nothing answers it', { resetBegunAt: t - 1_000 }, request(), t, { do: 'reset' }],
     [
@@ -103,12 +105,26 @@ describe('a one-off', () => {
       answered,
     ],
     ['is not answered where it was pushed later', covering(7), pushed(8), t, { do: 'reset' }],
+    [
+      'is answered where the count is the same, whatever its producer takes for the time',
+      { resetCovers: { queue: 'rotations-bot', lastJob: 7, count: 'c1' } },
+      pushed(7, { pushedAt: t + 24 * hourMs }),
+      t,
+      answered,
+    ],
+    [
+      'is not answered where its queue has another count, whatever the numbers',
+      { resetCovers: { queue: 'rotations-bot', lastJob: 7, count: 'c0' } },
+      pushed(7),
+      t,
+      { do: 'reset' },
+    ],
     ['is not answered by what was noted of another queue', covering(7, 'other'), pushed(7), t, { do: 'reset' }],
     ['is not answered where its queue counts from 1 again', covering(7), pushed(3, { newest: 5 }), t, { do: 'reset' }],
     [
       'is not answered where its queue has counted past that again',
       covering(7),
-      pushed(3, { newest: 9, pushedAt: t - hourMs + 60_000 }),
+      pushed(3, { newest: 9, count: 'c1', pushedAt: t - hourMs + 60_000 }),
       t,
       { do: 'reset' },
     ],

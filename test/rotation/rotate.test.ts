@@ -40,7 +40,7 @@ async function rotationRig(record: GroupRecord, answers: { readonly info?: Answe
     store,
     budget: createBudget(db, { callTimeoutMs: 1_000 }),
     settleTimeMs,
-    lastJobOn: async (queue) => ({ queue, lastJob: 0 }),
+    lastJobOn: async (queue) => ({ queue, lastJob: 0, count: 'c1' }),
     uncountedOn: async () => [],
     retry: { attempts: 3, baseDelayMs: 10, maxDelayMs: 100 },
     random: () => 0.5,
