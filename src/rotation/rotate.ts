@@ -37,8 +37,10 @@ interface Run {
   readonly past: JobProgress;
   recordId: string;
   work: Work;
-  /** A call of this run worked, so what failed before is over. */
+  /** A call of this run worked, so the failure that an earlier run doubted is over. */
   hasWorked: boolean;
+  /** The first read worked, so failures before it do not count. */
+  hasAdopted: boolean;
   /** A reset of an earlier attempt was read back and published. */
   hasRecovered: boolean;
   /** The failure that an earlier run doubted is not the group's. */
@@ -60,7 +62,7 @@ export async function rotate(
   work: Work,
   past: JobProgress,
 ): Promise<JobResult> {
-  const learnt = { hasWorked: false, hasRecovered: false, isAcquitted: false, refusal: null };
+  const learnt = { hasWorked: false, hasAdopted: false, hasRecovered: false, isAcquitted: false, refusal: null };
   const run: Run = { deps, past, recordId, work, ...learnt };
   for (let steps = 0; steps < maxSteps; steps++) {
     const result = await takeStep(run);
@@ -167,6 +169,8 @@ function afterSuccess(
   run.recordId = recordId;
   // A read-back after a refusal says nothing about the reset that was refused.
   run.hasWorked ||= run.refusal === null && (past.doubted === null || sent !== 'readBack');
+  // A read-back says only that a reset had no effect: the resets that failed still count.
+  run.hasAdopted ||= sent === 'adopt';
   const published = events[0]?.reason ?? null;
   if (published !== null) deps.onCommitted(record.entry?.queues ?? []);
   if (published === 'recovery') deps.onRecovered(record, work, events[0]?.request ?? null);
@@ -264,9 +268,9 @@ async function isAcquitted(
 }
 
 /** What the next run needs to know. */
-function progressOf({ past, refusal, hasWorked, isAcquitted }: Run): JobProgress {
+function progressOf({ past, refusal, hasWorked, hasAdopted, isAcquitted }: Run): JobProgress {
   const doubted = hasWorked || isAcquitted ? null : past.doubted;
-  return { tries: hasWorked ? 0 : past.tries, doubted: refusal?.failure ?? doubted };
+  return { tries: hasAdopted ? 0 : past.tries, doubted: refusal?.failure ?? doubted };
 }
 
 async function giveUp(run: Run, failure: Failure): Promise<JobResult> {

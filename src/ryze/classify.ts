@@ -11,8 +11,11 @@
  *   nothing came back, or the connection broke         timeout, network_error  unknown   no
  *   a documented refusal, in the envelope              as `refusals` says      rejected  yes
  *   429 with the limit's text, or nothing remaining    rate_limited            rejected  only in the envelope
- *   429 otherwise                                      throttled               rejected  only in the envelope
- *   501                                                server_error, final     rejected  only in the envelope
+ *   429 with the text of WhatsApp's throttling         throttled               rejected  only in the envelope
+ *   429 otherwise                                      throttled               unknown   only in the envelope
+ *   501 that says "not implemented"                    server_error, final     rejected  yes
+ *   501 otherwise                                      server_error, final     unknown   only in the envelope
+ *   a documented refusal's text under another status   as `refusals` says      unknown   yes
  *   text of WhatsApp's throttling under any status     throttled               unknown   yes
  *   428: the session is gone                           instance_disconnected   unknown   no
  *   any status, text about time or connection          server_error; with 429  unknown   no
@@ -49,6 +52,7 @@ const refusals: readonly { readonly statuses: readonly number[]; readonly text: 
 
 const limited = /^rate limit exceeded/i;
 const throttling = /rate-?overlimit|too many (requests|attempts)|429: rate|slow down/i;
+const notImplemented = /not (yet )?(implemented|supported)/i;
 const disconnected = /instance is not connected/i;
 /** A call that ended with these words may still be in progress behind the server that sent them. */
 const ofTimeOrConnection =
@@ -81,15 +85,19 @@ function classifyEnvelope(status: number, text: string, remaining: number | null
   if (status === 429) {
     if (limited.test(text)) return rejected('rate_limited');
     const code = remaining === 0 ? 'rate_limited' : 'throttled';
-    return isUnfinished ? unknown(code, false) : rejected(code);
+    const isDocumented = remaining === 0 || throttling.test(text);
+    return isDocumented && !isUnfinished ? rejected(code) : unknown(code, !isUnfinished);
   }
-  if (status === 501 && !isUnfinished) return { ...rejected('server_error'), final: true };
-  const refusal = refusals.find((one) => one.statuses.includes(status) && one.text.test(text));
-  if (refusal !== undefined && !isUnfinished) return rejected(refusal.code);
+  if (status === 501 && !isUnfinished) {
+    return { ...(notImplemented.test(text) ? rejected('server_error') : unknown('server_error', true)), final: true };
+  }
+  const refusal = isUnfinished ? undefined : refusals.find((one) => one.text.test(text));
+  if (refusal?.statuses.includes(status)) return rejected(refusal.code);
 
   if (throttling.test(text)) return unknown('throttled', !isUnfinished);
   if (status === 428 || disconnected.test(text)) return unknown('instance_disconnected', false);
   if (isUnfinished) return unknown('server_error', false);
+  if (refusal !== undefined) return unknown(refusal.code, true);
   if (status >= 500) return unknown('server_error', true);
   if (status === 401 || status === 403) return unknown('unauthorized', true);
   if (status === 404) return unknown('group_not_found', true);
@@ -98,8 +106,11 @@ function classifyEnvelope(status: number, text: string, remaining: number | null
 
 /** An answer of another server, such as a proxy. */
 function classifyForeign(status: number, body: string, remaining: number | null): Classified {
-  if (status === 429) return rejected(limited.test(body) || remaining === 0 ? 'rate_limited' : 'throttled', false);
-  if (status === 501) return { ...rejected('server_error', false), final: true };
+  if (status === 429) {
+    if (limited.test(body) || remaining === 0) return rejected('rate_limited', false);
+    return throttling.test(body) ? rejected('throttled', false) : unknown('throttled', false);
+  }
+  if (status === 501) return { ...unknown('server_error', false), final: true };
   if (status === 428) return unknown('instance_disconnected', false);
   if (status >= 500 || unfinished.includes(status)) return unknown('server_error', false);
   return unknown('bad_response', false);

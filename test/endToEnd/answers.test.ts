@@ -5,7 +5,7 @@
 import { expect, it } from 'vitest';
 import type { Fault } from '../../dev/standin/faults.ts';
 import { file, started } from '../support/edited.ts';
-import { jids } from '../support/rig.ts';
+import { jids, makeRig } from '../support/rig.ts';
 import { until } from '../support/until.ts';
 
 const envelope = (message: string) => ({ success: false, error: { message } });
@@ -142,6 +142,34 @@ it('reports at once, without a second call, that the API does not implement a ca
     error: { code: 'server_error', httpStatus: 501 },
     linkUncertain: false,
   });
+});
+
+const failing: readonly (readonly [Fault, RegExp, number])[] = [
+  [answer(501, html, 700), /^server_error: /, 1],
+  [answer(200, envelope('Not authorized to reset group invite link (must be admin)'), 700), /^not_admin: /, 1],
+  [answer(500, envelope('Group not found or you are not a member of this group'), 700), /^group_not_found: /, 1],
+  // However often the link is read back between them.
+  [{ kind: 'cut', effect: false }, /^network_error: .* \(after 2 calls\)$/, 2],
+];
+it('fails a one-off after few resets that are always answered in the same way, and publishes a late effect', async () => {
+  const rig = await makeRig({
+    yaml: file('{ name: bot, tokenEnv: TOKEN }', ...failing.map((_, n) => `{ id: g${n}, identifier: "${jids[n]}" }`)),
+    api: 'timeout: 1s, settleTime: 2s',
+    retry: 'attempts: 2, baseDelay: 20ms, maxDelay: 100ms',
+  });
+  await rig.start();
+  await rig.adopted(...failing.map((_, n) => `g${n}`));
+  rig.standIn.faults.random(({ endpoint, jid }) => (endpoint === 'reset' ? failing[jids.indexOf(jid!)]![0] : null));
+  await Promise.all(
+    failing.map(async ([fault, reason, count], n) => {
+      const [id, made] = [`g${n}`, () => rig.standIn.log.of({ endpoint: 'reset', jid: jids[n]! })];
+      await expect(rig.ask('bot', { group: id })).rejects.toThrow(reason);
+      if (fault.kind === 'answer') await until('the effect', () => made()[0]!.effect);
+      await until('the live link', () => rig.eventsOf(id).at(-1)?.inviteCode === rig.standIn.codeOf(jids[n]!));
+      await until('the failure', () => rig.laterOf(id).some(({ type }) => type === 'rotation.failed'));
+      expect(made()).toHaveLength(count);
+    }),
+  );
 });
 
 it('reports the number of its attempts', async () => {
