@@ -167,7 +167,7 @@ it.each([
 });
 
 it.each([
-  [429, 'throttled', 'rejected'],
+  [429, 'throttled', 'unknown'],
   [500, 'server_error', 'unknown'],
 ])('classifies a very long answer by its status: %i', async (status, code, kind) => {
   const { url } = await answering(status, Buffer.alloc(100_000, 'x'));
