@@ -9,6 +9,8 @@ import type { OneOff, Step, Work } from './types.ts';
 
 /** How long to wait before looking again at a group that another job works on. */
 const busyPollMs = 250;
+/** Jobs wait no longer than this for a read-back: the longer pauses of a group that is not read concern the settler. */
+const maxSettlingMs = 15_000;
 /** Between resets for one-offs: those that arrive in the meantime, as in a burst, are answered together. */
 const burstMs = 1_000;
 /** How far producers' clocks may differ from Redis's. */
@@ -21,7 +23,9 @@ export function decide(record: GroupRecord, work: Work, nowMs: number): Step {
   }
   // First of all: no work is obsolete while something is unsettled.
   if (record.uncertain !== null) {
-    if (nowMs < record.uncertain.readAt) return { do: 'wait', ms: record.uncertain.readAt - nowMs, why: 'settling' };
+    const waitMs = record.uncertain.readAt - nowMs;
+    const waits = waitMs > 0 && (work.kind === 'verification' || waitMs <= maxSettlingMs);
+    if (waits) return { do: 'wait', ms: waitMs, why: 'settling' };
     return { do: 'readBack' };
   }
   switch (work.kind) {

@@ -200,11 +200,12 @@ async function afterFailure(
   // The gate is closed by now: asking for the next slot says for how long.
   if (judged?.verdict === 'paused') return null;
   if (work.kind === 'verification' && (sent !== 'adopt' || retried)) {
-    const { unverified } = await apply(run, { kind: 'postponed' });
+    const { unverified } = await apply(run, { kind: 'postponed', isRefused: !retried });
     const first = sent === 'adopt' && unverified === 1 ? failure : undefined;
     return { status: 'verified', group: entry.group, published: null, unverified, failure: first };
   }
   if (retried) return await retryOrGiveUp(run, failure, judged?.inRow ?? 0);
+  if (sent === 'readBack') await apply(run, { kind: 'postponed', isRefused: true });
   const { code, message, httpStatus } = failure;
   const isConvicted = judged?.verdict !== 'unproven';
   run.refusal = { failure: { code, message, httpStatus, isConvicted }, isKnown: judged === null };

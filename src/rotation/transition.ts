@@ -44,8 +44,10 @@ type Reading = CallOutcome & { readonly kind: 'read' };
 
 /** Between two read-backs of a call that is still open: doubles from `first` to `max`. */
 const readBackMs = { first: 2_000, max: 15_000 };
-/** After a read-back that failed: doubles from `first` to `max`. */
-const failedReadMs = { first: 500, max: 15_000 };
+/** After a read-back that failed: doubles from `first` to `max`, or further if the API refuses to read the group. */
+const failedReadMs = { first: 500, max: 15_000, maxRefused: 3_600_000 };
+/** After a first read that failed: doubles from `first` to `verificationRetryMs`. */
+const failedFirstReadMs = 2_000;
 /** Between failures of one group: doubles from `first` to `max`, and is never longer than the group's period. */
 const failureMs = { first: 5 * 60_000, max: 24 * 3_600_000 };
 const verificationRetryMs = 60_000;
@@ -62,7 +64,7 @@ export function transition(record: GroupRecord, input: Input, nowMs: number, set
     case 'ended':
       return end(record, input.attempt, input.outcome, nowMs, settleTimeMs);
     case 'postponed':
-      return silent(postpone(record, nowMs));
+      return silent(postpone(record, nowMs, input.isRefused));
     case 'gaveUp':
       return giveUp(record, input.work, input.failure, nowMs);
     case 'refused':
@@ -252,17 +254,19 @@ function owedAfter(owedAt: number | null, { begunAt }: Attempt): number | null {
 }
 
 /** A read failed: nothing is known, and it is tried again later. Its attempt has ended before. */
-function postpone(record: GroupRecord, nowMs: number): GroupRecord {
-  const laterMs = nowMs + verificationRetryMs;
-  const { uncertain } = record;
+function postpone(record: GroupRecord, nowMs: number, isRefused = false): GroupRecord {
+  const { uncertain, unverified } = record;
+  const firstMs = record.adopt ? failedFirstReadMs * 2 ** Math.min(unverified, 20) : verificationRetryMs;
+  const laterMs = nowMs + Math.min(firstMs, verificationRetryMs);
   if (uncertain !== null) {
-    const pauseMs = Math.min(failedReadMs.first * 2 ** Math.min(uncertain.failedReads, 20), failedReadMs.max);
+    const maxMs = isRefused ? failedReadMs.maxRefused : failedReadMs.max;
+    const pauseMs = Math.min(failedReadMs.first * 2 ** Math.min(uncertain.failedReads, 20), maxMs);
     return { ...record, uncertain: { ...uncertain, readAt: nowMs + pauseMs, failedReads: uncertain.failedReads + 1 } };
   }
   return {
     ...record,
     verifiedAt: record.adopt ? record.verifiedAt : nowMs,
-    unverified: record.unverified + 1,
+    unverified: unverified + 1,
     readDueAt: record.readDueAt === null ? null : laterMs,
     verificationOwedAt: record.verificationOwedAt === null ? null : Math.max(record.verificationOwedAt, laterMs),
   };

@@ -70,8 +70,8 @@ export type Input =
   | { readonly kind: 'ended'; readonly attempt: Attempt; readonly outcome: CallOutcome | null }
   /** The attempt's lease may have run out: its process has died, or cannot reach Redis. */
   | { readonly kind: 'expired' }
-  /** A read failed. */
-  | { readonly kind: 'postponed' }
+  /** A read failed. `isRefused`: as if by the group's own fault, so that another read would fail too. */
+  | { readonly kind: 'postponed'; readonly isRefused?: boolean }
   | { readonly kind: 'gaveUp'; readonly work: Work; readonly failure: Failure }
   /** A one-off was refused for a reason that does not concern the group's own state. */
   | { readonly kind: 'refused'; readonly work: Work; readonly failure: Failure };

@@ -51,12 +51,14 @@ it('counts, shows and reports a link that cannot be verified', async () => {
   expect(await stateOf(rig, yaml)).toBe('fresh');
 });
 
-it('says at once why the first read of a group fails', async () => {
+it('says at once why the first read of a group fails, and repeats it soon', async () => {
   const rig = await makeRig({ yaml: file(bot, group('vip', 0)) });
   rig.standIn.faults.next({ kind: 'cut', effect: false }, { endpoint: 'info' });
   await rig.start();
   const unread = await until('a warning', () => rig.logged.find(({ event }) => event === 'link.unread'));
   expect(unread).toMatchObject({ level: 40, group: 'vip', instance: 'bot', code: 'network_error' });
+  // It is repeated soon.
+  await rig.adopted('vip');
 });
 
 it('reports a group whose link cannot be read before its first reset fails', async () => {

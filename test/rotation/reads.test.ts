@@ -93,6 +93,16 @@ describe('a reset of unknown effect', () => {
     expect(postponed(1).uncertain).toMatchObject({ readAt: t + 32_000, failedReads: 2 });
     expect(postponed(9).uncertain).toMatchObject({ readAt: t + 46_000 });
   });
+  it('is read back ever less often by the settler if the API refuses that, but at once for a job', () => {
+    const { record } = apply(
+      { ...open, uncertain: { ...open.uncertain!, failedReads: 9 } },
+      { kind: 'postponed', isRefused: true },
+      t + 31_000,
+    );
+    expect(record.uncertain?.readAt).toBe(t + 287_000);
+    expect(decide(record, verification, t + 31_000)).toMatchObject({ do: 'wait', why: 'settling' });
+    expect(decide(record, request(), t + 31_000)).toEqual({ do: 'readBack' });
+  });
   it('still owes the first read of an entry that was renamed meanwhile', () => {
     const renamed = { ...open, entry: { ...entry, group: 'crew' }, adopt: true };
     const { record } = end(renamed, reading({ begunAt: t + 90_000 }), shows(same), t + 90_100);
@@ -146,7 +156,9 @@ describe('a first read', () => {
   it('is owed until it succeeds', () => {
     const failed = end(unread, adopting(), rejected, t + 100).record;
     const { record } = apply(failed, { kind: 'postponed' }, t + 100);
-    expect(record).toMatchObject({ adopt: true, readDueAt: t + 60_100, unverified: 1, verifiedAt: null });
+    expect(record).toMatchObject({ adopt: true, readDueAt: t + 2_100, unverified: 1, verifiedAt: null });
+    expect(apply(record, { kind: 'postponed' }, t + 2_100).record.readDueAt).toBe(t + 6_100);
+    expect(apply({ ...record, unverified: 40 }, { kind: 'postponed' }, t).record.readDueAt).toBe(t + 60_000);
     const unanswered = end(unread, adopting(), unknown(false), t + 100).record;
     expect(unanswered).toMatchObject({ adopt: true, uncertain: null });
   });
