@@ -87,6 +87,8 @@ function oneOffRows({ oneOffs, isCut }: QueuedOneOffs, when: (iso: string) => st
   if (oneOffs.length === 0) return [['one-offs', `none is queued${more}`]];
   return oneOffs.map(({ job, state, pushedAt, requestedBy, reason }, i) => [
     i === 0 ? 'one-offs' : '',
-    [`${state}, pushed ${when(pushedAt)}`, requestedBy ?? '', reason ?? '', `job ${job}`].filter(Boolean).join(', '),
+    [state, pushedAt === null ? '' : `pushed ${when(pushedAt)}`, requestedBy ?? '', reason ?? '', `job ${job}`]
+      .filter(Boolean)
+      .join(', '),
   ]);
 }

@@ -10,8 +10,8 @@ import { withoutLinks } from './group.ts';
 export interface QueuedOneOff {
   readonly job: string;
   readonly state: 'active' | 'waiting' | 'delayed';
-  /** By its producer's clock. */
-  readonly pushedAt: string;
+  /** By its producer's clock. Null: it has set no time, or an impossible one. */
+  readonly pushedAt: string | null;
   readonly requestedBy: string | null;
   readonly reason: string | null;
 }
@@ -34,7 +34,7 @@ export async function readOneOffs(
   try {
     const states = [
       { state: 'active', jobs: await queue.getJobs(['active'], 0, maxJobs - 1, true) },
-      { state: 'waiting', jobs: await queue.getJobs(['wait'], 0, maxJobs - 1, true) },
+      { state: 'waiting', jobs: await queue.getJobs(['wait', 'prioritized'], 0, maxJobs - 1, true) },
       { state: 'delayed', jobs: await queue.getJobs(['delayed'], 0, maxJobs - 1, true) },
     ] as const;
     const oneOffs: QueuedOneOff[] = [];
@@ -48,7 +48,7 @@ export async function readOneOffs(
         oneOffs.push({
           job: job.id ?? '',
           state,
-          pushedAt: new Date(job.timestamp).toISOString(),
+          pushedAt: isoTime(job.timestamp),
           requestedBy: withoutLinks(requestedBy ?? null, []),
           reason: withoutLinks(reason ?? null, []),
         });
@@ -58,6 +58,11 @@ export async function readOneOffs(
   } finally {
     await queue.close();
   }
+}
+
+function isoTime(ms: number): string | null {
+  const time = new Date(ms);
+  return Number.isNaN(time.getTime()) ? null : time.toISOString();
 }
 
 /** Null also if the group's record cannot be read. */

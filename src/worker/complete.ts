@@ -59,10 +59,16 @@ export function progressOf(job: Job): JobProgress {
   return run === runOf(job) ? { tries, doubted } : { tries: 0, doubted: null };
 }
 
-/** Must be called before anything is done for a one-off, so that its run is known even if its worker dies. */
-export async function startRun(job: Job): Promise<void> {
+/**
+ * Must be called before anything is done for a one-off, so that its run is known even if its worker dies. A job without a
+ * time gets one: its id may be reused, and its time is what tells it apart.
+ */
+export async function startRun(db: Database, queue: Queue, job: Job): Promise<void> {
   const { run } = storedProgress.parse(job.progress);
   if (run !== runOf(job)) await job.updateProgress({ ...progressOf(job), run: runOf(job) });
+  if (Number.isFinite(job.timestamp)) return;
+  job.timestamp = await redisTime(db);
+  await db.redis.hset(queue.toKey(job.id ?? ''), 'timestamp', job.timestamp);
 }
 
 /** Notes that a one-off is about to end. It ends even if that cannot be noted: it may have been removed. */

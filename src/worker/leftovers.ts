@@ -146,7 +146,7 @@ export async function holdsOneOffOf(
   isWanted: (instance: string) => boolean,
 ): Promise<boolean> {
   // An active job may be a dead worker's: only a worker of its queue notices that.
-  const jobs = await queue.getJobs(['wait', 'delayed', 'active'], 0, headSize - 1, true);
+  const jobs = await queue.getJobs(['wait', 'prioritized', 'delayed', 'active'], 0, headSize - 1, true);
   const names = new Set<string>();
   for (const job of jobs) {
     const parsed = job?.name === requestJob ? parseRequest(job.data) : null;

@@ -30,7 +30,7 @@ export async function processJob(
   let group = '';
   let result: JobResult;
   try {
-    if (job.name === requestJob) await startRun(job);
+    if (job.name === requestJob) await startRun(deps, queue, job);
     const childFailure = childFailureOf(job);
     const read: Task | JobResult =
       childFailure === undefined

@@ -52,8 +52,33 @@ it('lists the one-offs beside a job that cannot be read', async () => {
   await rig.queue('bot').pause();
   await pushRaw(rig, { cut: { data: '{"group":"vip"' }, gone: null, options: { opts: 'null' } });
   await rig.queue('bot').add('rotate', { group: 'vip', requestedBy: 'me' });
+  await rig.queue('bot').add('rotate', { group: 'vip', requestedBy: 'last' }, { priority: 3, timestamp: 9e15 });
   const { oneOffs } = await readOneOffs(rig, { group: 'vip', instance: 'bot' });
-  expect(oneOffs).toMatchObject([{ state: 'waiting', requestedBy: 'me' }]);
+  expect(oneOffs).toMatchObject([
+    { state: 'waiting', requestedBy: 'me', pushedAt: expect.any(String) },
+    { state: 'waiting', requestedBy: 'last', pushedAt: null },
+  ]);
+});
+
+it('answers one-offs without a time, and does not take one with a reused id for the one before', async () => {
+  const { rig } = await started(vip);
+  await rig.adopted('vip');
+  const queue = rig.queue('bot');
+  const push = async (id: string) => {
+    await pushRaw(rig, { [id]: { opts: '{"removeOnComplete":true}', timestamp: '' } });
+    await rig.redis.zadd(queue.toKey('marker'), 0, '0');
+  };
+  for (const made of [1, 2]) {
+    await push('leak');
+    await until('a reset', () => rig.laterOf('vip').length === made);
+    await until('the job to be gone', async () => (await rig.redis.exists(queue.toKey('leak'))) === 0);
+  }
+  await queue.pause();
+  const jobs = await queue.addBulk(Array.from({ length: 10 }, () => ({ name: 'rotate', data: { group: 'vip' } })));
+  for (const { id } of jobs) await rig.redis.hdel(queue.toKey(id!), 'timestamp');
+  await queue.resume();
+  await until('all to be answered', async () => (await queue.getCompletedCount()) === jobs.length);
+  expect(rig.laterOf('vip').length).toBeLessThanOrEqual(4);
 });
 
 it('reports a one-off that fails because another job of its flow has failed', async () => {
