@@ -8,7 +8,7 @@ import { inSpan } from '../tracing/spans.ts';
 import { classifyAnswer, classifyBrokenConnection, noAnswerInTime, unusableAnswer } from './classify.ts';
 import { exchange } from './exchange.ts';
 import { readRateLimit, readRedirect, readRetryAfter } from './headers.ts';
-import { inviteCodeOf, isInviteCode, isJid } from './identifier.ts';
+import { inviteCodeOf, isInviteCode, isJid, jidOf, trimmed } from './identifier.ts';
 import { type GroupList, groupsBody, instancesBody, type ListedInstance, type ListOutcome } from './lists.ts';
 import { type CallFailure, type CallOutcome, isFailure, type RateLimit } from './outcome.ts';
 import { type Proxies, readProxies } from './proxies.ts';
@@ -45,11 +45,15 @@ const maxBytes = 64 * 1024;
 const maxListBytes = 32 * 1024 * 1024;
 const minListTimeoutMs = 60_000;
 
-/** Anything else than a text counts as missing. */
-const text = z.string().nullish().catch(null);
+/** Anything else than a text counts as missing, and so does an empty one. */
+const text = z
+  .string()
+  .transform((value) => trimmed(value) || null)
+  .nullish()
+  .catch(null);
 const success = z
   .unknown()
-  .refine((value) => value !== false && value !== 'false' && value !== 0)
+  .refine((value) => value !== false && value !== 0 && !(typeof value === 'string' && /^\s*false\s*$/i.test(value)))
   .optional();
 const link = { inviteCode: text, inviteLink: text };
 
@@ -122,8 +126,8 @@ export function createRyzeClient({
     if (isFailure(answer)) return answer;
     const { data, status, rateLimit } = answer;
     const unusable = (message: string): CallFailure => ({ ...unusableAnswer(status, message), rateLimit });
-    const jid = data.jid || identifier;
-    if (!isJid(jid)) return unusable('the answer has no group JID');
+    const jid = jidOf(data.jid ?? identifier);
+    if (jid === null) return unusable('the answer has no group JID');
     if (isJid(identifier) && jid !== identifier) return unusable('the answer is about another group');
     const { inviteCode, problem } = readInviteCode(data);
     if (problem !== undefined) return unusable(problem);
@@ -218,8 +222,7 @@ function readInviteCode(shown: { inviteLink?: string | null; inviteCode?: string
   readonly inviteCode: string | null;
   readonly problem?: string;
 } {
-  const inviteLink = shown.inviteLink?.trim() || null;
-  const inviteCode = shown.inviteCode?.trim() || null;
+  const { inviteLink = null, inviteCode = null } = shown;
   const fromLink = inviteLink === null ? null : inviteCodeOf(inviteLink);
   const fromCode = inviteCode === null || isInviteCode(inviteCode) ? inviteCode : inviteCodeOf(inviteCode);
   if (fromLink !== null && fromCode !== null && fromLink !== fromCode) {

@@ -51,17 +51,22 @@ export function readIdentifier(text: string): GroupIdentifier | NotAnIdentifier 
 const expected = 'expected a JID (…@g.us), an invite code or an invite link (https://chat.whatsapp.com/…)';
 const notACode = `is a name, not an invite code, which has about 22 letters and digits: ${expected}`;
 
-/** Without blanks, invisible characters, brackets and quotes around it. */
+/** Without blanks and invisible characters around it. */
+export function trimmed(text: string): string {
+  return text.replace(AROUND, '');
+}
+
+/** Without brackets and quotes around it, either. */
 function unwrapped(text: string): string {
-  let bare = text.replace(AROUND, '');
+  let bare = trimmed(text);
   for (let match = WRAPPED.exec(bare); match !== null; match = WRAPPED.exec(bare)) {
-    bare = (match.slice(1).find((inside) => inside !== undefined) ?? '').replace(AROUND, '');
+    bare = trimmed(match.slice(1).find((inside) => inside !== undefined) ?? '');
   }
   return bare;
 }
 
 /** A JID in any case, also with the number of a device, as libraries print it. */
-function jidOf(text: string): string | null {
+export function jidOf(text: string): string | null {
   const jid = text.toLowerCase().replace(/:[0-9]{1,4}@/, '@');
   return isJid(jid) ? jid : null;
 }
@@ -170,7 +175,7 @@ function isRandom(text: string): boolean {
 }
 
 /** What programs print in place of a missing value. */
-const NO_VALUE = /^(?:(?:undefined|null|nan|none|nil|redacted|true|false|object)[_-]*)+$/i;
+const NO_VALUE = /^(?:(?:undefined|null|nan|none|nil|redacted|true|false|object|invite|code|link)[_-]*)+$/i;
 /** WhatsApp's codes mix cases, or letters and digits. */
 const PLAIN_WORD = /^(?:[A-Z]?[a-z_-]+|[A-Z_-]+|[0-9_-]+)$/;
 
@@ -184,7 +189,7 @@ export function isInviteCode(text: string): boolean {
  * fragment, or the form that opens the app. null if it is not an invite link.
  */
 export function inviteCodeOf(link: string): string | null {
-  const code = codeOf(link.trim());
+  const code = codeOf(trimmed(link));
   return code !== null && isInviteCode(code) ? code : null;
 }
 

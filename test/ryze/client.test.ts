@@ -119,6 +119,7 @@ const links = [
   'http://chat.whatsapp.com/invite/NEW123XYZ/',
   'chat.whatsapp.com/NEW123XYZ?mode=ems_copy_t',
   ' https://chat.whatsapp.com/NEW123XYZ\n',
+  '\u200bhttps://chat.whatsapp.com/NEW123XYZ\u202c',
 ];
 const usable: [number, object][] = [
   ...links.map((inviteLink): [number, object] => [200, { success: true, groupJid: jid, inviteLink }]),
@@ -131,7 +132,9 @@ const usable: [number, object][] = [
   [200, { success: 1, groupJid: jid, inviteCode: 'undefined', inviteLink: links[0] }],
   [200, { success: true, groupJid: jid, inviteCode: 'NEW123XYZ', inviteLink: 'https://chat.whatsapp.com/undefined' }],
   [200, { success: true, groupJid: jid, inviteCode: ['x'], inviteLink: links[2] }],
-  [200, { success: true, groupJid: jid, inviteCode: links[3] }],
+  [200, { success: { toString: 1 }, groupJid: jid, inviteCode: links[3] }],
+  [200, { success: true, groupJid: `\u200e${jid.toUpperCase()} `, inviteCode: '\ufeffNEW123XYZ\u200b' }],
+  [200, { groupJid: jid.replace('@', ':7@'), inviteCode: 'NEW123XYZ' }],
 ];
 it.each(usable)('accepts every form of success: %i %j', async (status, body) => {
   const { url } = await answering(status, body);
@@ -187,6 +190,8 @@ const noCodes = [
   'invitecode',
   'Unknown',
   'null-null',
+  'inviteCode',
+  'Invite_Link',
   'NaN_NaN',
   '120363406289005073',
   'x y',
