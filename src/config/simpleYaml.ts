@@ -31,10 +31,18 @@ const otherNumber = /^(?:0x[\da-fA-F]+|0o[0-7]+|\d+(?:\.\d*)?(?:[eE][-+]?\d+)?)$
 /** Twice as deep as the configuration is. */
 const maxDepth = 12;
 
-/** Null: there is a directive, which changes what values mean, or a tab or a lone carriage return, which is rarely meant. */
+/** Characters. The patterns need memory in proportion to what they match. */
+const maxLine = 100_000;
+
+/**
+ * Null: there is a directive, which changes what values mean, a tab or a lone carriage return, which is rarely meant, or a
+ * very long line.
+ */
 export function linesOf(source: string): string[] | null {
   const text = source.replaceAll('\r\n', '\n');
-  return /[\t\r]|^%/m.test(text) ? null : text.split('\n');
+  if (/[\t\r]|^%/m.test(text)) return null;
+  const lines = text.split('\n');
+  return lines.some(({ length }) => length > maxLine) ? null : lines;
 }
 
 export function readSimply(text: string): { readonly root: unknown } | null {

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { renderFile } from '../../src/config/newFile.ts';
+import { readPlainly } from '../../src/config/plainYaml.ts';
 import { readSimply } from '../../src/config/simpleYaml.ts';
 import { readYaml } from '../../src/config/yaml.ts';
 
@@ -64,6 +65,16 @@ describe('leaves to the YAML parser', () => {
   ])('%s', (_name, text) => {
     expect(readSimply(text)).toBeNull();
   });
+});
+
+it.each([
+  ['text', `a: ${'b'.repeat(8e6)}`],
+  ['text with colons', `a: ${'b:'.repeat(4e6)}c`],
+  ['words', `a: ${'b '.repeat(4e6)}c`],
+  ['text in brackets', `a: { b: [${'c'.repeat(8e6)}] }`],
+  ['quoted text', `a: "${'b'.repeat(8e6)}"`],
+])('leaves very long %s to the YAML parser', (_name, text) => {
+  expect([readSimply(text), readPlainly(`groups:\n  - ${text}\n`)]).toEqual([null, null]);
 });
 
 it('agrees with the YAML parser about any text', () => {
