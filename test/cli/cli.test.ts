@@ -77,7 +77,8 @@ describe('start, rotate, status and consume together', () => {
     const { standIn, env } = await make();
     const worker = run(['start'], { env });
     await logged(worker, 'started');
-    standIn.faults.next({ kind: 'slow', ms: 800 }, { endpoint: 'reset' });
+    // It ends after the second signal, and before the lease of its attempt.
+    standIn.faults.next({ kind: 'slow', ms: 4_000 }, { endpoint: 'reset' });
     const rotated = run(['rotate', 'vip', '--wait'], { env });
     await until('the call', () => standIn.log.of({ endpoint: 'reset' }).length === 1);
     worker.child.kill('SIGTERM');
@@ -96,7 +97,7 @@ describe('start, rotate, status and consume together', () => {
     const worker = run(['start'], { env });
     await logged(worker, 'started');
     await run(['rotate', 'vip', '--wait'], { env }).ended;
-    standIn.faults.next({ kind: 'slow', ms: 400 }, { endpoint: 'reset' });
+    standIn.faults.next({ kind: 'slow', ms: 3_000 }, { endpoint: 'reset' });
     const rotated = run(['rotate', 'vip', '--wait'], { env });
     await until('the call', () => standIn.log.of({ endpoint: 'reset' }).length === 2);
     worker.child.kill('SIGKILL');

@@ -51,8 +51,8 @@ it('answers many simultaneous requests with one reset', async () => {
 });
 
 it('returns the current link, or null before the first one', async () => {
-  // Nobody has read a link before that.
-  const rig = await makeRig({ yaml, standIn: { latency: { minMs: 500, maxMs: 500 } } });
+  const rig = await makeRig({ yaml });
+  rig.standIn.faults.next({ kind: 'slow', ms: 2_000 }, { endpoint: 'info' });
   await rig.start();
   const client = clientOf(rig);
   expect(await client.current('vip')).toBeNull();

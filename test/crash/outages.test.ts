@@ -20,7 +20,7 @@ async function survive(rig: Rig, lose: (proxy: FaultProxy) => Promise<void> | vo
   const worker = rig.start();
   await logged(worker, 'started');
   expect(await rig.rotate('g0')).toBe('completed');
-  rig.standIn.faults.next({ kind: 'slow', ms: 700 });
+  rig.standIn.faults.next({ kind: 'slow', ms: 2_000 });
   const inFlight = await rig.ask('g1');
   await until('the call', () => rig.standIn.log.of({ jid: jids[1]! }).length === 1);
   await lose(rig.proxy);
@@ -74,7 +74,7 @@ it('cannot commit after it was frozen for longer than its locks last', async () 
   const frozen = rig.start();
   await logged(frozen, 'started');
   expect(await rig.rotate('g0')).toBe('completed');
-  rig.standIn.faults.next({ kind: 'slow', ms: 300 }, { endpoint: 'reset' });
+  rig.standIn.faults.next({ kind: 'slow', ms: 3_000 }, { endpoint: 'reset' });
   const asked = await rig.ask('g0');
   await until('the call', () => rig.standIn.log.of({ endpoint: 'reset' }).length === 2);
   frozen.child.kill('SIGSTOP');

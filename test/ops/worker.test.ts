@@ -77,13 +77,14 @@ it('is not ready while Redis is unreachable or the worker is stopping, and says 
   await until('it to notice', async () => (await ready()).reasons.includes('redis'));
   await proxy.heal();
   await until('it to be ready again', async () => (await ready()).status === 200);
-  standIn.faults.next({ kind: 'slow', ms: 800 });
+  standIn.faults.next({ kind: 'slow', ms: 4_500 });
   run(['rotate', 'vip'], { env });
   await until('the call', () => standIn.log.all.length === 1);
   worker.child.kill('SIGTERM');
   await logged(worker, 'stopping');
   expect(await ready()).toMatchObject({ status: 503, reasons: ['stopping'] });
-  expect(await worker.ended).toBe(0);
+  worker.child.kill('SIGTERM');
+  expect(await worker.ended).toBe(1);
 }, 120_000);
 
 it('stops at once despite an idle connection, such as browsers open ahead of time', async () => {

@@ -136,7 +136,7 @@ describe('a connection', () => {
 
   it('is replaced after a silent cut, and the command is sent again on the next one', async () => {
     const proxy = await ownProxy(inject('redisUrl'));
-    const client = await open({ url: proxy.url }, { silenceMs: 300 });
+    const client = await open({ url: proxy.url }, { silenceMs: 2_000 });
     proxy.blackHole();
     const asked = client.ping();
     await until('the silence to end', () => client.status !== 'ready');
@@ -146,7 +146,7 @@ describe('a connection', () => {
 
   it('survives a slow network', async () => {
     const proxy = await ownProxy(inject('redisUrl'));
-    const client = await open({ url: proxy.url }, { silenceMs: 1_000 });
+    const client = await open({ url: proxy.url }, { silenceMs: 5_000 });
     proxy.delay(100);
     const before = performance.now();
     expect(await Promise.all(Array.from({ length: 5 }, (_, i) => client.echo(String(i))))).toEqual([...'01234']);
