@@ -19,10 +19,11 @@ type Rig = Awaited<ReturnType<typeof make>>;
 async function survive(rig: Rig, lose: (proxy: FaultProxy) => Promise<void> | void, forMs: number): Promise<void> {
   const worker = rig.start();
   await logged(worker, 'started');
+  await rig.adopted(0, 1, 2, 3);
   expect(await rig.rotate('g0')).toBe('completed');
-  rig.standIn.faults.next({ kind: 'slow', ms: 2_000 });
+  rig.standIn.faults.next({ kind: 'slow', ms: 2_000 }, { endpoint: 'reset', jid: jids[1]! });
   const inFlight = await rig.ask('g1');
-  await until('the call', () => rig.standIn.log.of({ jid: jids[1]! }).length === 1);
+  await until('the call', () => rig.standIn.log.of({ endpoint: 'reset', jid: jids[1]! }).length === 1);
   await lose(rig.proxy);
   await sleep(forMs);
   const before = rig.ticks(worker);
