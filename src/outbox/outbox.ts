@@ -10,13 +10,14 @@ import { randomUUID } from 'node:crypto';
 import type { Queue } from 'bullmq';
 import { eventOptions } from '../bullmq/options.ts';
 import { addTraced, openQueues, type TracedJob } from '../bullmq/queues.ts';
-import { linkEvent } from '../contract/event.ts';
+import { type LinkEvent, linkEvent } from '../contract/event.ts';
 import type { Database } from '../redis/database.ts';
 import { loadScript, runScript } from '../redis/scripts.ts';
-import { traceOf } from '../tracing/spans.ts';
+import { traceOf, withTrace } from '../tracing/spans.ts';
 
 const peekLua = loadScript('peek', import.meta.url);
 const ackLua = loadScript('ack', import.meta.url);
+const appendLua = loadScript('append', import.meta.url);
 
 const leaseMs = 5_000;
 const batch = 100;
@@ -105,6 +106,15 @@ export function createOutbox({ redis, keys, prefix, onError }: OutboxOptions): O
     waiting: (name) => redis.llen(keys.outbox(name)),
     ...queues,
   };
+}
+
+/** Adds an event that is part of no record. To all queues or to none, since whoever fails to add it makes another one. */
+export async function appendEvent(
+  { redis, keys }: Pick<Database, 'redis' | 'keys'>,
+  queues: readonly string[],
+  event: LinkEvent,
+): Promise<void> {
+  await runScript(redis, appendLua, queues.map(keys.outbox), [JSON.stringify(withTrace(event))]);
 }
 
 /**

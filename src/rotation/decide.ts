@@ -74,7 +74,7 @@ export function isAnswered(
   nowMs: number,
 ): boolean {
   const { revision, resetBegunAt, resetCovers } = record;
-  if (revision === null) return false;
+  if (revision === null || knownLink(record) === null) return false;
   if (record.answered.includes(work.identity)) return true;
   if (resetBegunAt === null) return false;
   if (resetCovers?.others?.includes(work.identity)) return true;

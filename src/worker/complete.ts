@@ -16,7 +16,7 @@ import { z } from 'zod';
 import { readGate } from '../budget/gate.ts';
 import { errorCodes } from '../contract/errorCodes.ts';
 import { rotationsQueue } from '../contract/queueNames.ts';
-import { type RotationResult, requestJob } from '../contract/request.ts';
+import { parseNamed, type RotationResult, requestJob } from '../contract/request.ts';
 import { knownLink } from '../groups/record.ts';
 import { replacedFields } from '../groups/revisions.ts';
 import { type Database, redisTime } from '../redis/database.ts';
@@ -31,6 +31,8 @@ const storedProgress = z
     run: z.int().nonnegative().default(0),
     /** Set when this run ends: how often the job had stalled by then. */
     ended: z.int().nonnegative().nullable().default(null),
+    /** The group in the job's data, which a dashboard may change. Null: an older version has not noted it. */
+    named: z.string().nullable().default(null),
     doubted: z
       .object({
         code: z.enum(errorCodes),
@@ -41,7 +43,7 @@ const storedProgress = z
       .nullable()
       .default(null),
   })
-  .catch({ tries: 0, run: 0, ended: null, doubted: null });
+  .catch({ tries: 0, run: 0, ended: null, named: null, doubted: null });
 
 /**
  * How often the job has ended before. Whoever runs it again may have reset BullMQ's own count. A job that has stalled
@@ -53,10 +55,19 @@ export function runOf(job: Job): number {
   return Math.max(job.attemptsMade, hasEnded ? run + 1 : run);
 }
 
-/** What earlier starts of this run noted. */
+/** What earlier starts of this run noted about the same group. */
 export function progressOf(job: Job): JobProgress {
-  const { run, tries, doubted } = storedProgress.parse(job.progress);
-  return run === runOf(job) ? { tries, doubted } : { tries: 0, doubted: null };
+  const { run, named, tries, doubted } = storedProgress.parse(job.progress);
+  const isOfGroup = named === null || named === groupNamedBy(job);
+  return isOfGroup && run === runOf(job) ? { tries, doubted } : { tries: 0, doubted: null };
+}
+
+function groupNamedBy({ data }: Job): string | null {
+  return parseNamed(data)?.group ?? null;
+}
+
+async function note(job: Job, over: Partial<z.infer<typeof storedProgress>>): Promise<void> {
+  await job.updateProgress({ ...progressOf(job), run: runOf(job), named: groupNamedBy(job), ...over });
 }
 
 /**
@@ -65,7 +76,7 @@ export function progressOf(job: Job): JobProgress {
  */
 export async function startRun(db: Database, queue: Queue, job: Job): Promise<void> {
   const { run } = storedProgress.parse(job.progress);
-  if (run !== runOf(job)) await job.updateProgress({ ...progressOf(job), run: runOf(job) });
+  if (run !== runOf(job)) await note(job, {});
   if (Number.isFinite(job.timestamp)) return;
   job.timestamp = await redisTime(db);
   await db.redis.hset(queue.toKey(job.id ?? ''), 'timestamp', job.timestamp);
@@ -73,8 +84,7 @@ export async function startRun(db: Database, queue: Queue, job: Job): Promise<vo
 
 /** Notes that a one-off is about to end. It ends even if that cannot be noted: it may have been removed. */
 async function endRun(job: Job): Promise<void> {
-  const ending = { ...progressOf(job), run: runOf(job), ended: job.stalledCounter };
-  await job.updateProgress(ending).catch(() => {});
+  await note(job, { ended: job.stalledCounter }).catch(() => {});
 }
 
 /** Whether a delayed job waits for a slot, rather than for its next try. */
@@ -108,7 +118,7 @@ export async function complete(
     case 'retry':
     case 'doubted':
       if (result.progress !== undefined && !isDeepStrictEqual(result.progress, progressOf(job))) {
-        await job.updateProgress({ ...result.progress, run: runOf(job) });
+        await note(job, result.progress);
       }
       if (result.status === 'wait' && pausesQueue(queue, result)) return await putBack(db, queue, job, lock, result);
       await job.moveToDelayed(Date.now() + result.ms, lock.token);

@@ -47,7 +47,7 @@ export async function processJob(
     result = await limitWait(deps, queue, instance, result);
   } catch (error) {
     result = afterError(deps, group, past, error);
-    if (result.status === 'refused') await publishRefusal(deps, instance, job, result).catch(() => {});
+    if (result.status === 'refused') result = await afterPublishing(deps, instance, job, result);
   }
   traceResult(job, { instance, group: group || null }, result);
   return await complete(deps, queue, job, lock, result);
@@ -106,6 +106,22 @@ function isOrphaned(
 ): boolean {
   if (result.status !== 'wait' || result.why !== 'elsewhere') return false;
   return instanceOwner(instance) === 'none' && callerOf(servedBy) === null;
+}
+
+/** A job that fails because of an error ends without an event only if an error keeps the event from being made, too. */
+async function afterPublishing(
+  deps: JobDependencies,
+  instance: string,
+  job: Job,
+  refused: JobResult & { readonly status: 'refused' },
+): Promise<JobResult> {
+  try {
+    await publishRefusal(deps, instance, job, refused);
+    return refused;
+  } catch (error) {
+    const isOutage = error instanceof Error && isConnectionError(error);
+    return isOutage ? { status: 'wait', ms: afterErrorMs, why: 'redis' } : refused;
+  }
 }
 
 function afterError({ log, retry }: JobDependencies, group: string, past: JobProgress, error: unknown): JobResult {

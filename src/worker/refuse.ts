@@ -5,11 +5,11 @@ import type { RotationFailedEvent } from '../contract/event.ts';
 import { parseNamed, requestJob } from '../contract/request.ts';
 import { findGroup } from '../groups/jids.ts';
 import { RecordError, readable } from '../groups/store.ts';
+import { appendEvent } from '../outbox/outbox.ts';
 import { transition } from '../rotation/transition.ts';
 import type { JobResult } from '../rotation/types.ts';
 import { isJid } from '../ryze/identifier.ts';
 import type { Failure } from '../ryze/outcome.ts';
-import { withTrace } from '../tracing/spans.ts';
 import type { JobDependencies } from './readJob.ts';
 
 type Refused = JobResult & { readonly status: 'refused' };
@@ -86,6 +86,6 @@ async function publishUnknown(
     linkUncertain: false,
   };
   const queues = resultsQueues();
-  for (const queue of queues) await redis.rpush(keys.outbox(queue), JSON.stringify(withTrace(event)));
+  await appendEvent({ redis, keys }, queues, event);
   onCommitted(queues);
 }

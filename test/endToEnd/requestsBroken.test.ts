@@ -3,7 +3,7 @@ import { FlowProducer, type Job } from 'bullmq';
 import { expect, it, onTestFinished } from 'vitest';
 import { readOneOffs } from '../../src/status/oneOffs.ts';
 import { bot, file, group, started } from '../support/edited.ts';
-import type { Rig } from '../support/rig.ts';
+import { jids, type Rig } from '../support/rig.ts';
 import { until } from '../support/until.ts';
 
 const vip = file(bot, group('vip', 0));
@@ -79,6 +79,18 @@ it('answers one-offs without a time, and does not take one with a reused id for 
   await queue.resume();
   await until('all to be answered', async () => (await queue.getCompletedCount()) === jobs.length);
   expect(rig.laterOf('vip').length).toBeLessThanOrEqual(4);
+});
+
+it('does not fail a one-off for the trouble of the group that it named before a dashboard changed its data', async () => {
+  const { rig } = await started(file(bot, group('vip', 0), group('b', 1)), {
+    groups: [{ jid: jids[0]!, admins: [], members: ['bot'] }, { jid: jids[1]! }],
+  });
+  await rig.adopted('vip', 'b');
+  const { id } = await rig.queue('bot').add('rotate', { group: 'vip' });
+  await until('the refusal to be doubted', () => rig.logged.some(({ event }) => event === 'rotation.doubted'));
+  await (await rig.queue('bot').getJob(id!))!.updateData({ group: 'b' });
+  expect(await rig.later('b')).toMatchObject({ type: 'link.rotated', reason: 'request' });
+  expect(rig.laterOf('vip')).toEqual([]);
 });
 
 it('reports a one-off that fails because another job of its flow has failed', async () => {

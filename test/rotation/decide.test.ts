@@ -104,6 +104,7 @@ describe('a one-off', () => {
       t,
       answered,
     ],
+    ['is not answered while no link is known', { ...covering(7), link: null }, pushed(7), t, { do: 'reset' }],
     ['is not answered where it was pushed later', covering(7), pushed(8), t, { do: 'reset' }],
     [
       'is answered where the count is the same, whatever its producer takes for the time',
