@@ -164,7 +164,8 @@ function describeBody(body: string): string {
 }
 
 /** What looks like an invite code: real ones have 22 characters, letters and digits, or both cases. */
-const lettersAndDigits = /\b(?=[A-Za-z_-]*\d)(?=[\d_-]*[A-Za-z])[A-Za-z0-9_-]{16,}\b/g;
+const longWord = /\w[\w-]{14,}\w/g;
+const hasLettersAndDigits = (word: string) => /\d/.test(word) && /[A-Za-z]/.test(word);
 const bothCases = /\b(?=[A-Z]*[a-z])(?=[a-z]*[A-Z])[A-Za-z]{22,}\b/g;
 
 /** Makes a server's text safe for logs and events: one short line without `secrets` or anything that looks like an invite. */
@@ -176,7 +177,7 @@ export function redact(text: string, secrets: readonly string[] = []): string {
       // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is removed.
       .replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]+/g, ' ')
       .replace(/chat\.whatsapp\.com\/\S+/gi, 'chat.whatsapp.com/[redacted]')
-      .replace(lettersAndDigits, '[redacted]')
+      .replace(longWord, (word) => (hasLettersAndDigits(word) ? '[redacted]' : word))
       .replace(bothCases, '[redacted]')
       .trim()
       .slice(0, 200)

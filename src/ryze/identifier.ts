@@ -10,9 +10,14 @@ export type GroupIdentifier =
 const JID = /^[0-9]{5,25}(-[0-9]{5,20})?@g\.us$/;
 const CODE = /^[A-Za-z0-9_-]{6,64}$/;
 
+/** Of a link with everything that programs append to it. Brackets in brackets take time quadratic in the length. */
+const maxLength = 2_000;
+
 /** Characters without a shape, which chat programs and office programs put around copied text. */
 const INVISIBLE = /[\p{Cf}\p{Cc}\u115f\u3164]|\u034f|[\ufe00-\ufe0f]/u;
-const AROUND = new RegExp(`^(?:\\s|${INVISIBLE.source})+|(?:\\s|${INVISIBLE.source})+$`, 'gu');
+const BLANK = `(?:\\s|${INVISIBLE.source})`;
+/** The look behind keeps the time linear: the pattern is tried once for each run of blanks, not for each blank. */
+const AROUND = new RegExp(`^${BLANK}+|(?<!${BLANK})${BLANK}+$`, 'gu');
 /** What people put around a link or an id, and the end of a sentence. */
 const WRAPPED = /^(?:<(.*)>|"(.*)"|'(.*)'|`(.*)`|\((.*)\)|\[(.*)\]|“(.*)”|«(.*)»|(.*)[.,;])$/s;
 
@@ -31,6 +36,7 @@ export function parseIdentifier(text: string): GroupIdentifier | null {
  * may be a link. Places count the characters of the whole text.
  */
 export function readIdentifier(text: string): GroupIdentifier | NotAnIdentifier {
+  if (text.length > maxLength) return { problem: `has ${text.length} characters: ${expected}` };
   const bare = unwrapped(text);
   const place = { text: bare, from: text.indexOf(bare) };
   const invisible = INVISIBLE.exec(bare.replace(/\s/gu, ' '));

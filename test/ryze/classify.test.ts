@@ -91,6 +91,15 @@ describe('an answer', () => {
     });
   });
 
+  it('takes time in proportion to the length of an answer', () => {
+    for (const part of ['1-', '-1', 'a-', '_', 'chat.whatsapp.com/', 'aB ']) {
+      const message = part.repeat(64 * 1024);
+      expect(classifyAnswer(500, JSON.stringify({ success: false, error: { message } }), null).code).toBe(
+        'server_error',
+      );
+    }
+  });
+
   it('redacts what looks like a code, with or without digits, but not words', () => {
     for (const code of [
       'AbCdEf0123456789ghijkl',

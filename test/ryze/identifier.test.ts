@@ -154,6 +154,10 @@ describe('what does not name a group is refused, with what to use', () => {
   ])('%s', (_name, text, problem) => expect(problemOf(text)).toContain(problem));
 });
 
+it('refuses a very long text without looking at it', () => {
+  expect(problemOf(`a${' '.repeat(100_000)}b`)).toContain('has 100002 characters: expected a JID');
+});
+
 it('never quotes an identifier in a problem', () => {
   const secrets = ['ABC123XYZ', code, '5511999999999'];
   const around = (secret: string) => [
@@ -164,6 +168,13 @@ it('never quotes an identifier in a problem', () => {
     `\u0410${secret}`,
   ];
   for (const secret of secrets) for (const text of around(secret)) expect(problemOf(text)).not.toContain(secret);
+});
+
+it('reads a long text of the server in time proportional to its length', () => {
+  for (const part of [' ', '\u200b', '/', '(', '1-']) {
+    const long = part.repeat(64 * 1024);
+    expect([inviteCodeOf(`x${long}x`), inviteCodeOf(`https://chat.whatsapp.com/${long}x`)]).toEqual([null, null]);
+  }
 });
 
 it('reads an answer of the server as leniently, but a link only', () => {
