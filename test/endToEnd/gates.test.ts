@@ -62,7 +62,7 @@ groups:
   - { id: mover, identifier: "${jids[2]}", instance: ${mover} }
 verify: off`;
   const rig = await makeRig({ yaml: both('bot') });
-  await rig.start();
+  const service = await rig.start();
   await rig.adopted('vip', 'other', 'mover');
   await rig.queue('bot').pause();
   await rig.lapse('mover', Date.now());
@@ -74,6 +74,7 @@ verify: off`;
   const pausedUntil = (await redisTime(rig)) + 600_000;
   await rig.redis.hset(rig.keys.gate('bot2'), 'until', pausedUntil);
   rig.edit(both('bot2'));
+  service.reload();
   await until('the move', async () => (await rig.record('mover')).entry?.instance === 'bot2');
 
   await rig.queue('bot').resume();

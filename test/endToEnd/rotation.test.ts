@@ -197,8 +197,9 @@ verify: off`,
 describe('a live edit', () => {
   it('registers a new group without a restart, and keeps the last valid file after a broken edit', async () => {
     const rig = await makeRig({ yaml: idle });
-    await rig.start();
+    const service = await rig.start();
     rig.edit('instances: [{ nam: bot }]');
+    service.reload();
     await until('the broken edit to be reported', () => rig.logged.some(({ event }) => event === 'config.kept'));
     expect(rig.logged.filter(({ event }) => event === 'config.broken').map(({ msg }) => msg)).toEqual([
       `${rig.file}:2:1 groups: is required`,
