@@ -17,7 +17,7 @@
   KEYS[5]  wait list of scheduled work, which comes after all one-offs
   KEYS[6]  lag of that list
   KEYS[7]  gate of the instance: hash {reason, cause, until, blamedUntil, streak, closedAt, since, needs, last,
-           stoodBackAt, probe, probeUntil}
+           stoodBackAt, probe, probeUntil, readBack}; readBack: slot of the read that the pause let through
   KEYS[8]  pace of the instance: time of its last scheduled reset
   KEYS[9]  blamed: hash of the groups whose failures closed the gate
   KEYS[10] due: sorted set of the instance's scheduled groups
@@ -94,8 +94,14 @@ end
 -- Once the pause of a closed gate is over, one call at a time goes through it as a probe. It is a call of a group that is
 -- not blamed, if one waits, and never of the same group twice in a row.
 local gated = redis.call('EXISTS', gateKey) == 1
-if gated then
-  local untilTime = field(gateKey, 'until')
+local untilTime = gated and field(gateKey, 'until') or 0
+-- The group whose call closed the gate is read back once before the pause is over: the call may have replaced its link.
+local readsThrough = false
+if readBack and untilTime > now then
+  local gate = redis.call('HMGET', gateKey, 'last', 'reason', 'readBack')
+  readsThrough = gate[1] == group and gate[2] ~= 'throttled' and not gate[3]
+end
+if gated and not readsThrough then
   if untilTime > now then
     return { GATE, untilTime - now }
   elseif field(gateKey, 'probeUntil') > now then
@@ -278,7 +284,9 @@ if not known then
   redis.call('HSET', bucketKey, 'probe', slot, 'probeUntil', now + probeLease)
   redis.call('PEXPIRE', bucketKey, slotTtl * 2)
 end
-if gated then
+if readsThrough then
+  redis.call('HSET', gateKey, 'readBack', slot)
+elseif gated then
   redis.call('HSET', gateKey, 'probe', slot, 'probeUntil', now + probeLease)
 end
 return { GRANTED, startsAt - now }

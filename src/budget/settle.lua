@@ -5,7 +5,7 @@
   KEYS[2]  bucket: hash {known, limit, foreign, foreignUntil, closedUntil, refusals, probe, probeUntil,
            latency}
   KEYS[3]  gate of the instance: hash {reason, cause, until, blamedUntil, streak, closedAt, since, needs, last,
-           stoodBackAt, probe, probeUntil}
+           stoodBackAt, probe, probeUntil, readBack}
   KEYS[4]  row of resets: sorted set, cause/group by the time of its first failure that no later success disproves
   KEYS[5]  row of reads: the same
   KEYS[6]  blamed: hash, group by the kind of call whose failure closed the gate or kept it closed
@@ -83,7 +83,7 @@ if shows == 'works' then
   local gate = redis.call('HMGET', gateKey, 'reason', 'cause', 'closedAt', 'needs')
   if not gate[1] then
     disprove()
-  elseif startedAt > tonumber(gate[3] or 0) then
+  elseif startedAt > tonumber(gate[3] or 0) and redis.call('HGET', gateKey, 'readBack') ~= slot then
     disprove()
     if kind == 'reset' or gate[4] ~= 'reset' then
       opened = gate[1]

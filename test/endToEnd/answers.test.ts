@@ -172,6 +172,36 @@ it('fails a one-off after few resets that are always answered in the same way, a
   );
 });
 
+it('reads a call back once although its answer has paused the instance, which the read does not end', async () => {
+  const cases: readonly (readonly [string, Fault, string])[] = [
+    ['bot', answer(403, envelope('Forbidden'), 0), 'recovered'],
+    ['bot2', answer(428, envelope('Connection Closed'), 0), 'recovered'],
+    ['bot3', answer(401, envelope('not-authorized'), null), 'waits'],
+  ];
+  const names = cases.map(([name]) => name);
+  const rig = await makeRig({
+    yaml: file(
+      names.map((name) => `{ name: ${name}, tokenEnv: TOKEN }`).join(', '),
+      ...names.map((name, n) => `{ id: g${n}, identifier: "${jids[n]}", instance: ${name} }`),
+    ),
+    standIn: { instances: names, groups: names.map((name, n) => ({ jid: jids[n]!, admins: [name], members: [name] })) },
+  });
+  await rig.start();
+  await rig.adopted('g0', 'g1', 'g2');
+  await Promise.all(
+    cases.map(async ([name, fault, how], n) => {
+      const calls = () => rig.standIn.log.of({ jid: jids[n]! }).map(({ endpoint }) => endpoint);
+      rig.standIn.faults.next(fault, { endpoint: 'reset', jid: jids[n]! });
+      const asked = rig.ask(name, { group: `g${n}` });
+      if (how === 'recovered') expect(await asked).toMatchObject({ status: 'recovered' });
+      else await until('the call to be settled', async () => (await rig.record(`g${n}`)).unseenResetAt !== null);
+      expect(calls(), name).toEqual(['info', 'reset', 'info']);
+      expect(await rig.redis.exists(rig.keys.gate(name)), name).toBe(1);
+    }),
+  );
+  for (const n of [0, 1]) expect((await rig.later(`g${n}`)).inviteCode).toBe(rig.standIn.codeOf(jids[n]!));
+});
+
 it('reports the number of its attempts', async () => {
   const { rig } = await started(file('{ name: bot, tokenEnv: TOKEN }', `{ id: vip, identifier: "${jids[0]}" }`));
   await rig.adopted('vip');
