@@ -36,8 +36,14 @@ function command(name: string, description: string): Command {
 /** Errors are printed by `explain`. */
 function silent(): void {}
 
-/** Commands whose process stays. */
-const services = new Set(['start', 'join', 'consume']);
+const services = new Set<Command>();
+
+/** A command whose process stays. */
+function service(name: string, description: string): Command {
+  const made = command(name, description);
+  services.add(made);
+  return made;
+}
 
 const program = new Command('invite-rotator')
   .description('Rotates WhatsApp group invite links through RyzeAPI and publishes every new one to a BullMQ queue.')
@@ -47,14 +53,14 @@ const program = new Command('invite-rotator')
   .exitOverride()
   .hook('preAction', (_program, chosen) => {
     skipUnusedPartsOfZod();
-    if (!services.has(chosen.name())) interpretSchemas();
+    if (!services.has(chosen)) interpretSchemas();
   });
 
 /** The command whose usage is wrong. */
 let asked = program;
 
 program.addCommand(
-  command('start', 'run the worker; start an embedded Redis if none is configured').action(async (options) => {
+  service('start', 'run the worker; start an embedded Redis if none is configured').action(async (options) => {
     finish = endSoon;
     const { start } = await import('./commands/start.ts');
     exitCode = await start(options);
@@ -133,7 +139,7 @@ program.addCommand(
     }),
 );
 program.addCommand(
-  command('consume', 'take events off a results queue and print one JSON object per line')
+  service('consume', 'take events off a results queue and print one JSON object per line')
     .option('--queue <name>', 'results queue (default: the first of results.queues)')
     .action(async (options) => {
       const { consume } = await import('./commands/consume.ts');
@@ -149,7 +155,7 @@ program.addCommand(
   ),
 );
 program.addCommand(
-  command('join', 'serve stable addresses that redirect to the live links, with QR codes and pages to print').action(
+  service('join', 'serve stable addresses that redirect to the live links, with QR codes and pages to print').action(
     async (options) => {
       finish = endSoon;
       const { join } = await import('./commands/join.ts');
