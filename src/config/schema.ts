@@ -106,23 +106,15 @@ export function assemble(keys: FileKeys, origin: Origin): Config | null {
  * Of the keys of all files together. `nameOf`: how a message names the place of a value, for the report of another one.
  */
 export function configSchema(origin: Origin, needsGroups: boolean, nameOf: (path: Path, from: Path) => string) {
+  let groups: GroupConfig[] = [];
   return (needsGroups ? sections.extend({ groups: groupList }) : sections)
     .superRefine(
       (keys, context) => {
-        checkSections(keys, context.issues, origin.file, nameOf, reportTo(context));
+        groups = checkSections(keys, context.issues, origin.file, nameOf, reportTo(context));
       },
       { when: ({ value }) => isMap(value) },
     )
-    .transform((keys) => {
-      const resolve = groupResolver(keys.defaults, onlyOne(namesOf(keys.instances)));
-      return deepFreeze(
-        toConfig(
-          keys,
-          origin,
-          keys.groups.flatMap((group) => resolve(group) ?? []),
-        ),
-      );
-    });
+    .transform((keys) => deepFreeze(toConfig(keys, origin, groups)));
 }
 
 /** Checks what is valid, so that a problem in one section does not hide those in others. Returns the valid groups. */
