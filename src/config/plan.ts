@@ -212,6 +212,12 @@ export interface BusiestMoment {
 
 /** Two weeks contain every combination of weekly cron expressions. */
 const previewMs = 14 * 86_400_000;
+/** Rotations looked at, which takes about a second: of a token with more of them in two weeks, less time is looked at. */
+const maxLooked = 30_000_000;
+
+function lookMsOf({ asked }: Demand): number {
+  return Math.min(previewMs, (maxLooked / asked) * 60_000);
+}
 
 /** When a group of this token waits longest for the limit; null if no group ever waits. */
 export function busiestMoment(
@@ -221,7 +227,7 @@ export function busiestMoment(
 ): BusiestMoment | null {
   if (!isCrowded(demand, nowMs, firstOf)) return null;
   const { instances, tightest, groups } = demand;
-  const { rotations } = previewOf(groups, nowMs, previewMs, firstOf);
+  const { rotations } = previewOf(groups, nowMs, lookMsOf(demand), firstOf);
   const { perMs } = tightest.rateLimit;
   const slots = slotsOf(tightest);
   const paceOf = new Map(instances.map(({ name, paceMs }) => [name, paceMs]));
@@ -256,14 +262,16 @@ const minStretchMs = 60_000;
  * False only if no group of a token waits: in any two adjacent stretches of time, each at least as long as the limit's
  * period, no more rotations are due than the limit allows in one period. Counting them is faster than a preview.
  */
-function isCrowded({ instances, tightest, groups }: Demand, nowMs: number, firstOf: FirstDues): boolean {
+function isCrowded(demand: Demand, nowMs: number, firstOf: FirstDues): boolean {
+  const { instances, tightest, groups } = demand;
   if (instances.some(({ paceMs }) => paceMs > 0)) return true;
   const stretchMs = Math.max(tightest.rateLimit.perMs, minStretchMs);
   const slots = slotsOf(tightest);
-  const counts = new Uint32Array(Math.ceil(previewMs / stretchMs) + 1);
+  const lookMs = lookMsOf(demand);
+  const counts = new Uint32Array(Math.ceil(lookMs / stretchMs) + 1);
   for (const group of groups) {
     const first = firstOf.get(group) ?? Number.POSITIVE_INFINITY;
-    for (let at = first; at < nowMs + previewMs; at = nextDue(group.schedule, at)) {
+    for (let at = first; at < nowMs + lookMs; at = nextDue(group.schedule, at)) {
       const stretch = Math.floor((at - nowMs) / stretchMs);
       const count = (counts[stretch] ?? 0) + 1;
       if (count > slots) return true;
