@@ -4,6 +4,7 @@ import { readGate } from '../budget/gate.ts';
 import { countJobs, queueKeys } from '../bullmq/counts.ts';
 import type { Config, InstanceConfig } from '../config/config.ts';
 import { rotationsQueue } from '../contract/queueNames.ts';
+import { groupBy } from '../groupBy.ts';
 import { type Database, redisTime } from '../redis/database.ts';
 import { span } from '../status/format.ts';
 
@@ -64,12 +65,7 @@ async function timeOf(db: Database, sharing: readonly Share[]): Promise<number> 
 
 /** Instances with one token share its limit. */
 function byToken(shares: readonly Share[]): Share[][] {
-  const groups = new Map<string, Share[]>();
-  for (const share of shares) {
-    const key = share.bucket ?? JSON.stringify(share.instance.token);
-    groups.set(key, [...(groups.get(key) ?? []), share]);
-  }
-  return [...groups.values()];
+  return [...groupBy(shares, ({ bucket, instance }) => bucket ?? JSON.stringify(instance.token)).values()];
 }
 
 /** How often each name occurs. */
