@@ -157,15 +157,15 @@ it('keeps the trace of an event that a crash leaves unpublished', async () => {
 it('ends a command only when the spans that were sent before have arrived', async () => {
   const collector = await startCollector({ status: 503 });
   const rig = await makeCliRig(yaml);
-  await logged(run(['start'], { env: rig.env }), 'started');
-  const queue = new Queue(rotationsQueue('bot'), { connection: { url: rig.env.REDIS_URL }, prefix: rig.prefix });
-  onTestFinished(() => queue.close());
-  await queue.pause();
+  const worker = run(['start'], { env: rig.env });
+  await logged(worker, 'link.adopted');
+  // A command that waits soon notices that a queue is paused, and ends.
+  worker.child.kill('SIGSTOP');
   const command = run(['rotate', 'vip', '--wait'], { env: { ...rig.env, ...collector.env } });
   await until('the spans', () => collector.requests.length > 0);
   // The exporter tries again in a second, and the link is there before.
   collector.answer(200);
-  await queue.resume();
+  worker.child.kill('SIGCONT');
   expect(await command.ended).toBe(0);
   expect(collector.named('request rotation').map(({ failed }) => failed)).toEqual([false]);
 });
