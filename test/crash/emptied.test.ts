@@ -45,7 +45,7 @@ const groupsYaml = jids
 it.each([
   ['by FLUSHALL', ({ redis }: Own) => redis.flushall()],
   ['by a restart without its data', ({ restartEmpty }: Own) => restartEmpty()],
-] as const)('continues within 20 s when Redis is emptied %s', { timeout: 150_000 }, async (_how, empty) => {
+] as const)('continues within 28 s when Redis is emptied %s', { timeout: 150_000 }, async (_how, empty) => {
   const server = await own();
   const opsPort = await freePort();
   const rig = await makeRig({ url: server.url, prefix: 'bull', redis: server.redis }, createFaultProxy, {
@@ -68,7 +68,8 @@ it.each([
   const adoptedAgain = () => rig.events.slice(before).filter(({ reason }) => reason === 'adopted');
   await until('every link to be adopted again', () => new Set(adoptedAgain().map(({ group }) => group)).size === 4);
   await until('ticks to continue', () => rig.ticks(worker) > ticksBefore + 1);
-  expect(performance.now() - emptiedAt).toBeLessThan(20_000);
+  // It needs seven, and waits for nothing that comes every 30 s, which a busy machine must not hide.
+  expect(performance.now() - emptiedAt).toBeLessThan(28_000);
 
   expect(resets().sort()).toEqual([0, 1, 3]);
   for (const [i, jid] of jids.entries()) {
