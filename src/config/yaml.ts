@@ -3,7 +3,7 @@
  * What YAML allows but nobody means (a key given twice, two documents in one file) is an error too. Messages never quote
  * a value, because it may be a secret.
  */
-import type { Document, Node, YAMLError } from 'yaml';
+import type { Document, LineCounter, Node, YAMLError } from 'yaml';
 import { yaml } from '../packages.ts';
 import { type Finding, type Path, truncate } from './problems.ts';
 
@@ -28,15 +28,24 @@ export interface ReadYaml {
 
 /** Enough for one alias in each group, and too few for nested aliases that grow exponentially. */
 const maxAliases = 200_000;
+/** Ten times as deep as the configuration is. A text that is nested in a hundred thousand brackets would end Node.js. */
+const maxDepth = 100;
 
 export function readYaml(text: string): ReadYaml {
-  const { LineCounter, parseDocument } = yaml();
-  const lines = new LineCounter();
-  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, logLevel: 'error' });
+  const lines = new (yaml().LineCounter)();
   const placeAt = (offset: number): Place => {
     const { line, col } = lines.linePos(offset);
     return { line: Math.max(line, 1), column: Math.max(col, 1) };
   };
+  const { document, tooDeepAt } = composeDocument(text, lines);
+  if (document === null) {
+    const message = `lists and maps are nested more than ${maxDepth} deep: a bracket before it may not be closed`;
+    return {
+      faults: [{ ...placeAt(tooDeepAt), message }],
+      values: null,
+      placeOf: () => placeAt(0),
+    };
+  }
   const errors = [...document.errors, ...document.warnings];
   const faults = errors.map((error) => ({ ...placeAt(error.pos[0]), message: describeError(error, text) }));
   const dangling = danglingAliases(document);
@@ -54,6 +63,32 @@ export function readYaml(text: string): ReadYaml {
     values,
     placeOf: (finding) => placeAt(offsetOf(document.contents, finding)),
   };
+}
+
+type Composed =
+  | { readonly document: Document; readonly tooDeepAt?: undefined }
+  | { readonly document: null; readonly tooDeepAt: number };
+
+/** As the package's `parseDocument`, which has no limit to the depth. */
+function composeDocument(text: string, lines: LineCounter): Composed {
+  const { Composer, Lexer, Parser, YAMLParseError } = yaml();
+  const parser = new Parser(lines.addNewLine);
+  let isTooDeep = false;
+  function* tokens() {
+    lines.addNewLine(0);
+    for (const lexeme of new Lexer().lex(text)) {
+      yield* parser.next(lexeme);
+      isTooDeep = parser.stack.length > maxDepth;
+      if (isTooDeep) return;
+    }
+    yield* parser.end();
+  }
+  const composer = new Composer({ lineCounter: lines, prettyErrors: false, logLevel: 'error' });
+  const [document, second] = composer.compose(tokens(), true, text.length);
+  if (isTooDeep || document === undefined) return { document: null, tooDeepAt: parser.offset };
+  if (second !== undefined)
+    document.errors.push(new YAMLParseError([second.range[0], second.range[1]], 'MULTIPLE_DOCS', ''));
+  return { document };
 }
 
 function valuesOf(document: Document): { root: unknown } | null {

@@ -49,6 +49,13 @@ describe('misleading YAML', () => {
       `${instances}groups:\n  - id: a\n    ${jid(1)}\n    every: 1d\n    <<: {}\n`,
       ['6:5 groups[0].<<: merging maps with "<<" is not supported: use "defaults"'],
     ],
+    ...['- '.repeat(2_000), '['.repeat(200_000), '{a: '.repeat(50_000), '? '.repeat(2_000)].map(
+      (deep): [string, string, string[]] => [
+        `nested without end by ${deep.slice(0, 6)}`,
+        `groups:\n  ${deep}\n`,
+        [expect.stringMatching(/^2:\d+ lists and maps are nested more than 100 deep: a bracket before it may not be/)],
+      ],
+    ),
     ['only comments', '# nothing\n', ['1:1 expected a map of settings, found nothing']],
     ['one word', 'rotation\n', ['1:1 expected a map of settings, found text']],
     [
