@@ -46,6 +46,8 @@ type Reading = CallOutcome & { readonly kind: 'read' };
 const readBackMs = { first: 2_000, max: 15_000 };
 /** After a read-back that failed: doubles from `first` to `max`, or further if the API refuses to read the group. */
 const failedReadMs = { first: 500, max: 15_000, maxRefused: 3_600_000 };
+/** Reads without an answer that count: the pause is `failedReadMs.max` then. */
+const maxUnanswered = 5;
 /** After a first read that failed: doubles from `first` to `verificationRetryMs`. */
 const failedFirstReadMs = 2_000;
 /** Between failures of one group: doubles from `first` to `max`, and is never longer than the group's period. */
@@ -259,9 +261,14 @@ function postpone(record: GroupRecord, nowMs: number, isRefused = false): GroupR
   const firstMs = record.adopt ? failedFirstReadMs * 2 ** Math.min(unverified, 20) : verificationRetryMs;
   const laterMs = nowMs + Math.min(firstMs, verificationRetryMs);
   if (uncertain !== null) {
+    const { failedReads, readAt } = uncertain;
+    // A job has read it before its time. However many jobs do so, the pause is no longer than the API refused before it.
+    if (isRefused && nowMs < readAt) return record;
     const maxMs = isRefused ? failedReadMs.maxRefused : failedReadMs.max;
-    const pauseMs = Math.min(failedReadMs.first * 2 ** Math.min(uncertain.failedReads, 20), maxMs);
-    return { ...record, uncertain: { ...uncertain, readAt: nowMs + pauseMs, failedReads: uncertain.failedReads + 1 } };
+    const pauseMs = Math.min(failedReadMs.first * 2 ** Math.min(failedReads, 20), maxMs);
+    // An outage that precedes a refusal does not lengthen the pause after it.
+    const count = isRefused ? failedReads + 1 : Math.max(failedReads, Math.min(failedReads + 1, maxUnanswered));
+    return { ...record, uncertain: { ...uncertain, readAt: nowMs + pauseMs, failedReads: count } };
   }
   return {
     ...record,

@@ -103,6 +103,16 @@ describe('a reset of unknown effect', () => {
     expect(decide(record, verification, t + 31_000)).toMatchObject({ do: 'wait', why: 'settling' });
     expect(decide(record, request(), t + 31_000)).toEqual({ do: 'readBack' });
   });
+  it('waits for a refusal no longer than the API refused before it', () => {
+    const failed = (record: GroupRecord, isRefused: boolean, nowMs: number) =>
+      apply(record, { kind: 'postponed', isRefused }, nowMs).record;
+    let outage = open;
+    for (let i = 1; i <= 40; i++) outage = failed(outage, false, t + i * 30_000);
+    const refused = failed(outage, true, t + 2_000_000);
+    expect(refused.uncertain).toMatchObject({ readAt: t + 2_016_000 });
+    expect(failed(refused, true, t + 2_001_000)).toEqual(refused);
+    expect(failed(refused, true, t + 2_016_000).uncertain).toMatchObject({ readAt: t + 2_048_000 });
+  });
   it('still owes the first read of an entry that was renamed meanwhile', () => {
     const renamed = { ...open, entry: { ...entry, group: 'crew' }, adopt: true };
     const { record } = end(renamed, reading({ begunAt: t + 90_000 }), shows(same), t + 90_100);
