@@ -217,7 +217,7 @@ async function afterFailure(
 async function retryOrGiveUp(run: Run, failure: CallFailure, inRow: number): Promise<JobResult> {
   const { past } = run;
   const { retry, random } = run.deps;
-  const tries = past.tries + 1;
+  const tries = triesOf(run) + 1;
   // While other groups fail too, the job waits once more before it fails: if they continue to fail, the instance is paused.
   if (failure.final !== true && (tries < retry.attempts || (tries === retry.attempts && inRow > 1))) {
     const ms = tries < retry.attempts ? retryDelayMs(tries, retry, random) : outageMs;
@@ -269,9 +269,15 @@ async function isAcquitted(
 }
 
 /** What the next run needs to know. */
-function progressOf({ past, refusal, hasWorked, hasAdopted, isAcquitted }: Run): JobProgress {
+function progressOf(run: Run): JobProgress {
+  const { past, refusal, hasWorked, isAcquitted } = run;
   const doubted = hasWorked || isAcquitted ? null : past.doubted;
-  return { tries: hasAdopted ? 0 : past.tries, doubted: refusal?.failure ?? doubted };
+  return { tries: triesOf(run), doubted: refusal?.failure ?? doubted };
+}
+
+/** Failures that count. */
+function triesOf({ past, hasAdopted }: Run): number {
+  return hasAdopted ? 0 : past.tries;
 }
 
 async function giveUp(run: Run, failure: Failure): Promise<JobResult> {

@@ -251,6 +251,14 @@ describe('a failure', () => {
     expect(await rig.run(request(), { tries: 3, doubted: null })).toMatchObject({ status: 'gaveUp' });
   });
 
+  it('of the first read no longer counts once that read has worked', async () => {
+    const rig = await rotationRig(unread, { info: () => shows('OLD'), reset: () => failed('server_error') });
+    expect(await rig.run(request(), { tries: 2, doubted: null })).toMatchObject({
+      status: 'retry',
+      progress: { tries: 1 },
+    });
+  });
+
   it('of a convicted group is doubted for a moment, and then ends the job without another call', async () => {
     const rig = await rotationRig(settled, { reset: () => failed('unauthorized') });
     await rig.redis.hset(rig.keys.culprits('bot'), jid, `unauthorized reset ${Date.now() + 60_000}`);
