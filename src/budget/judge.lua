@@ -6,7 +6,7 @@
   blamed), and to the instance if that fails too.
 
   KEYS[1]  gate: hash {reason, cause, until, blamedUntil, streak, closedAt, since, needs, last, stoodBackAt, probe,
-           probeUntil}; closedAt: start of this pause; since: start of the first pause in a row
+           probeUntil, readBack}; closedAt: start of this pause; since: start of the first pause in a row
   KEYS[2]  row of resets: sorted set, cause/group by the time of its first failure that no later success disproves
   KEYS[3]  row of reads: the same
   KEYS[4]  blamed: hash, group by the kind of call whose failure closed the gate or kept it closed

@@ -3,7 +3,7 @@
   as it is, so several workers may do this at once.
 
   KEYS[1]  gate: hash {reason, cause, until, blamedUntil, streak, closedAt, since, needs, last, stoodBackAt, probe,
-           probeUntil}; closedAt: start of this pause; since: start of the first pause in a row
+           probeUntil, readBack}; closedAt: start of this pause; since: start of the first pause in a row
   KEYS[2]  row of resets: sorted set, cause/group by the time of its first failure
   KEYS[3]  row of reads: the same
 

@@ -45,7 +45,7 @@ export async function countJobs(redis: RedisClient, queue: QueueKeys): Promise<J
   return { waiting: plain + prioritized, active, delayed };
 }
 
-/** The number of the queue's newest job. `count`: the name of this count; another one starts if the queue is obliterated. */
+/** The number of the queue's newest job. `count`: names this count, which starts again if the queue is obliterated. */
 export async function lastJob(
   redis: RedisClient,
   queue: QueueKeys,

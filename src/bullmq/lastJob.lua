@@ -1,6 +1,6 @@
 --[[
-  How far BullMQ has counted the jobs of a queue. Whoever obliterates the queue lets it count from 1 again, and deletes its
-  meta: so the name that is kept there tells the two counts apart.
+  How far BullMQ has counted the jobs of a queue. A queue that is obliterated counts from 1 again and loses its meta, so a
+  name that is kept there tells the two counts apart.
 
   KEYS[1]  the queue's counter
   KEYS[2]  the queue's meta: hash

@@ -2,15 +2,15 @@
  * Reads every job of a queue, whatever its producer has written. BullMQ rejects a whole list of jobs if one of them cannot
  * be parsed, and its worker takes such a job again and again without failing it. Here
  *
- *   data that is not JSON                  is undefined if a worker takes the job, which JSON cannot be, and null in a list
+ *   data that is not JSON                  is undefined if a worker takes the job, which no JSON text is, and null in a list
  *   options, progress or parent: not JSON  count as absent if a worker takes the job; a list leaves the job out
- *   a job whose children have failed       is taken, with `childFailureOf`: BullMQ would fail it without an event
+ *   a job whose child has failed it        is taken, with `childFailureOf`: BullMQ would fail it without an event
  */
 import { type BackendFactory, Job, type JobJson, type RedisQueueBackend } from 'bullmq';
 
 const childFailures = new WeakMap<Job, string>();
 
-/** The reason with which the job is to fail. Undefined: its children have not failed. */
+/** The reason for which the job must fail. Undefined: no child has failed it. */
 export function childFailureOf(job: Job): string | undefined {
   return childFailures.get(job);
 }
@@ -18,8 +18,9 @@ export function childFailureOf(job: Job): string | undefined {
 /** A job that a worker has taken. */
 export function takenJob(queue: Parameters<typeof Job.fromJSON>[0], json: JobJson, jobId: string): Job {
   const { deferredFailure, ...rest } = json;
-  const job = Job.fromJSON(queue, { ...rest, data: readableData(rest.data) }, jobId);
-  if (!isJson(rest.data)) job.data = undefined;
+  const isReadable = isJson(rest.data);
+  const job = Job.fromJSON(queue, isReadable ? rest : { ...rest, data: 'null' }, jobId);
+  if (!isReadable) job.data = undefined;
   if (deferredFailure) childFailures.set(job, deferredFailure);
   return job;
 }
@@ -42,7 +43,7 @@ export function readsEveryJob(create: BackendFactory<RedisQueueBackend>): Backen
       async getJobData(jobId: string) {
         try {
           const json = await getJobData(jobId);
-          return json && { ...json, data: readableData(json.data) };
+          return json === undefined || isJson(json.data) ? json : { ...json, data: 'null' };
         } catch (error) {
           if (error instanceof SyntaxError || error instanceof TypeError) return undefined;
           throw error;
@@ -50,10 +51,6 @@ export function readsEveryJob(create: BackendFactory<RedisQueueBackend>): Backen
       },
     });
   };
-}
-
-function readableData(data: string): string {
-  return isJson(data) ? data : 'null';
 }
 
 /** What BullMQ parses beside the data, and what it makes of an absent value. */

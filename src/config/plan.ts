@@ -212,7 +212,7 @@ export interface BusiestMoment {
 
 /** Two weeks contain every combination of weekly cron expressions. */
 const previewMs = 14 * 86_400_000;
-/** Rotations looked at, which takes about a second: of a token with more of them in two weeks, less time is looked at. */
+/** Rotations of a token that are looked at, which takes about a second. If two weeks have more, a shorter time is. */
 const maxLooked = 30_000_000;
 
 function lookMsOf({ asked }: Demand): number {

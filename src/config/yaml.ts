@@ -28,7 +28,7 @@ export interface ReadYaml {
 
 /** Enough for one alias in each group, and too few for nested aliases that grow exponentially. */
 const maxAliases = 200_000;
-/** Ten times as deep as the configuration is. A text that is nested in a hundred thousand brackets would end Node.js. */
+/** More than ten times as deep as the configuration is. A text in a hundred thousand brackets would end the process. */
 const maxDepth = 100;
 
 export function readYaml(text: string): ReadYaml {
@@ -40,11 +40,7 @@ export function readYaml(text: string): ReadYaml {
   const { document, tooDeepAt } = composeDocument(text, lines);
   if (document === null) {
     const message = `lists and maps are nested more than ${maxDepth} deep: a bracket before it may not be closed`;
-    return {
-      faults: [{ ...placeAt(tooDeepAt), message }],
-      values: null,
-      placeOf: () => placeAt(0),
-    };
+    return { faults: [{ ...placeAt(tooDeepAt), message }], values: null, placeOf: () => placeAt(0) };
   }
   const errors = [...document.errors, ...document.warnings];
   const faults = errors.map((error) => ({ ...placeAt(error.pos[0]), message: describeError(error, text) }));
@@ -86,8 +82,9 @@ function composeDocument(text: string, lines: LineCounter): Composed {
   const composer = new Composer({ lineCounter: lines, prettyErrors: false, logLevel: 'error' });
   const [document, second] = composer.compose(tokens(), true, text.length);
   if (isTooDeep || document === undefined) return { document: null, tooDeepAt: parser.offset };
-  if (second !== undefined)
+  if (second !== undefined) {
     document.errors.push(new YAMLParseError([second.range[0], second.range[1]], 'MULTIPLE_DOCS', ''));
+  }
   return { document };
 }
 

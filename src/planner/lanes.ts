@@ -29,10 +29,7 @@ export async function inLanes<T, R>(items: readonly T[], lanes: number, task: (i
   return results;
 }
 
-/**
- * As `inLanes`, but a task that fails costs only its own item: its failure is reported to `onFailure`, and its result is
- * missing.
- */
+/** As `inLanes`, but a task that fails delays no other: its failure is reported, and its result is missing. */
 export async function inSeparateLanes<T, R>(
   items: readonly T[],
   lanes: number,

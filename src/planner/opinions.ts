@@ -13,7 +13,10 @@ import { inSeparateLanes } from './lanes.ts';
 const candidates = 50;
 const lanes = 50;
 
-/** `gated`: the instances that have a gate, as far as is known. Those that have none are noted. Returns how many reads. */
+/**
+ * `gated`: the instances that have a gate, as far as is known. Those that have none are noted. Returns the number of
+ * released reads.
+ */
 export async function releaseOpinions(
   deps: HeadroomDependencies,
   gated: readonly InstanceConfig[],

@@ -4,8 +4,8 @@
  * What is left goes to periodic verification, up to its share of the limit. Tokens are handled side by side, and an
  * instance with nothing to do costs nothing.
  *
- * A token whose work cannot be planned delays no other: it is reported, and the next tick tries again. So does a group
- * whose record is unreadable or gone: it is reported and looked at again later.
+ * A token whose work cannot be planned delays no other, nor does a group whose record is unreadable or gone. Both are
+ * reported. The token is planned by the next tick, and the group is looked at again later.
  *
  * A tick may run twice, or at the same time as another: a released group is postponed in its index, its job id contains
  * the due time, and in the end the record decides. A released job that gets lost is released again after `postponeMs`.

@@ -32,7 +32,7 @@ export async function oneOffsWithOwnIds(
     redis.zrange(queue.toKey('delayed'), '0', String(maxJobs - 1)),
   ]);
   const ids = lists.flat().filter((id) => !planned.test(id));
-  // Few ids that look like a number were chosen, so the others are looked at first.
+  // Most ids that look like numbers are BullMQ's, so they come last.
   const first = [...ids.filter((id) => !counted.test(id)), ...ids.filter((id) => counted.test(id))];
   const jobs = await Promise.all(first.slice(0, maxJobs).map((id) => queue.getJob(id)));
   return jobs.flatMap((job) => {

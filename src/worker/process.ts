@@ -108,7 +108,10 @@ function isOrphaned(
   return instanceOwner(instance) === 'none' && callerOf(servedBy) === null;
 }
 
-/** A job that fails because of an error ends without an event only if an error keeps the event from being made, too. */
+/**
+ * Publishes the failure of a one-off that an error has ended. If Redis cannot be reached, the job waits instead. Any other
+ * error costs the event, and the job still ends.
+ */
 async function afterPublishing(
   deps: JobDependencies,
   instance: string,
