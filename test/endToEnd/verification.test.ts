@@ -57,7 +57,6 @@ it('says at once why the first read of a group fails, and repeats it soon', asyn
   await rig.start();
   const unread = await until('a warning', () => rig.logged.find(({ event }) => event === 'link.unread'));
   expect(unread).toMatchObject({ level: 40, group: 'vip', instance: 'bot', code: 'network_error' });
-  // It is repeated soon.
   await rig.adopted('vip');
 });
 
