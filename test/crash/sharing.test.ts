@@ -155,7 +155,8 @@ it('serves the instances of a worker that is killed elsewhere within seven beats
   await until('its instances to be served elsewhere', async () => {
     for (const [id, at] of await beats()) beaten.set(id, (beaten.get(id) ?? new Set()).add(at));
     if (isNoticed()) noticedAfter ??= beatsSince();
-    return (await look()).every((own) => own.size === 2 && !pidsOf(own).includes(killed!.child.pid!));
+    const now = await look();
+    return noticedAfter !== null && now.every((own) => own.size === 2 && !pidsOf(own).includes(killed!.child.pid!));
   });
   expect(noticedAfter).toBeLessThanOrEqual(7);
   expect(beatsSince()).toBeLessThanOrEqual(10);
