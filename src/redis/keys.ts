@@ -110,7 +110,7 @@ export function makeKeys(prefix: string) {
   };
 }
 
-/** Names of keys appear in messages of Redis, so they contain no code. */
-function digestOf(code: string): string {
+/** Stands for a code or link, in names of keys say, which appear in messages of Redis. */
+export function digestOf(code: string): string {
   return createHash('sha256').update(code).digest('base64url').slice(0, 22);
 }

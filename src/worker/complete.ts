@@ -20,6 +20,7 @@ import { parseNamed, type RotationResult, requestJob } from '../contract/request
 import { knownLink } from '../groups/record.ts';
 import { replacedFields } from '../groups/revisions.ts';
 import { type Database, redisTime } from '../redis/database.ts';
+import { digestOf } from '../redis/keys.ts';
 import type { JobProgress, JobResult } from '../rotation/types.ts';
 import type { JobLock } from './watchedWorker.ts';
 
@@ -31,7 +32,7 @@ const storedProgress = z
     run: z.int().nonnegative().default(0),
     /** Set when this run ends: how often the job had stalled by then. */
     ended: z.int().nonnegative().nullable().default(null),
-    /** The group in the job's data, which a dashboard may change. Null: an older version has not noted it. */
+    /** Digest of the name of the group, which a dashboard may change. Null: an older version has not noted it. */
     named: z.string().nullable().default(null),
     doubted: z
       .object({
@@ -62,8 +63,10 @@ export function progressOf(job: Job): JobProgress {
   return isOfGroup && run === runOf(job) ? { tries, doubted } : { tries: 0, doubted: null };
 }
 
+/** Not the name itself, which may be a link: BullMQ also keeps progress in the queue's stream of events. */
 function groupNamedBy({ data }: Job): string | null {
-  return parseNamed(data)?.group ?? null;
+  const named = parseNamed(data);
+  return named === null ? null : digestOf(named.group);
 }
 
 async function note(job: Job, over: Partial<z.infer<typeof storedProgress>>): Promise<void> {
