@@ -1,5 +1,4 @@
 /** Creates the parts of the worker and connects them. Nothing runs yet; `service.ts` starts and stops them. */
-
 import { hostname } from 'node:os';
 import { lastJob, queueKeys } from '../bullmq/counts.ts';
 import type { GroupConfig, InstanceConfig } from '../config/config.ts';

@@ -115,13 +115,13 @@ export function createRegistration(
     if (kept.length > 0 && !isDeepStrictEqual(kept, deferred.kept)) {
       log.warn(
         { event: 'groups.kept', groups: kept.slice(0, maxNamed), count: kept.length },
-        `${kept.length} groups that are not in this file stay registered, because another worker's file has them: ${named(kept)}`,
+        `${kept.length} groups that are not in this file stay registered, because another worker's file has them: ${formatNames(kept)}`,
       );
     }
     if (outdated.length > 0 && !isDeepStrictEqual(outdated, deferred.outdated)) {
       log.warn(
         { event: 'groups.outdated', groups: outdated.slice(0, maxNamed), count: outdated.length },
-        `${outdated.length} groups stay registered as another worker's newer file describes them: ${named(outdated)}`,
+        `${outdated.length} groups stay registered as another worker's newer file describes them: ${formatNames(outdated)}`,
       );
     }
     const [added, changed, removed] = [changes.added.length, changes.changed.length, changes.removed.length];
@@ -164,6 +164,6 @@ function nameOf({ entry }: DesiredGroup): string {
   return `${entry.group} ${entry.identifier}`;
 }
 
-export function named(names: readonly string[]): string {
+export function formatNames(names: readonly string[]): string {
   return names.slice(0, maxNamed).join(', ') + (names.length > maxNamed ? ', …' : '');
 }
