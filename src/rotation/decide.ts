@@ -18,6 +18,7 @@ const clockSkewMs = 60_000;
 
 /** `record`: after the input `expired`. */
 export function decide(record: GroupRecord, work: Work, nowMs: number): Step {
+  if (work.kind === 'request' && failedReason(record, work) !== null) return { do: 'finish', as: 'failed' };
   if (record.attempt !== null) {
     return { do: 'wait', ms: Math.min(record.attempt.leaseUntil - nowMs, busyPollMs), why: 'busy' };
   }
@@ -82,6 +83,11 @@ export function isAnswered(
   const covered = resetCovers !== null && work.position !== null;
   if (covered && isCovered(work.position, resetCovers, resetBegunAt)) return true;
   return work.requestedAt !== null && resetBegunAt <= nowMs && resetBegunAt >= work.requestedAt;
+}
+
+/** Why the one-off has failed before. Null: it has not, or long ago. */
+export function failedReason({ failed }: GroupRecord, { identity }: Pick<OneOff, 'identity'>): string | null {
+  return failed.find((one) => one.identity === identity)?.reason ?? null;
 }
 
 /** Whether a one-off that names this link needs no reset: the group has another link, which can be returned. */

@@ -14,7 +14,7 @@ import { type CallFailure, type Failure, isFailure } from '../ryze/outcome.ts';
 import { policies } from '../ryze/policy.ts';
 import { inSpan } from '../tracing/spans.ts';
 import { type CallResult, makeCall, type Target } from './call.ts';
-import { decide } from './decide.ts';
+import { decide, failedReason } from './decide.ts';
 import { transition } from './transition.ts';
 import type { Call, Input, JobProgress, JobResult, OneOff, RotationDependencies, Step, Work } from './types.ts';
 
@@ -130,9 +130,10 @@ async function finish(run: Run, record: GroupRecord, { as }: Step & { do: 'finis
   const { work } = run;
   if (run.hasRecovered) return { status: 'recovered', record };
   if (as === 'duplicate') return await giveUp(run, duplicateFailure(record.duplicateOf ?? ''));
-  if (as === 'unregistered' && work.kind === 'request') {
+  if (work.kind === 'request' && (as === 'failed' || as === 'unregistered')) {
     const name = record.entry?.group ?? run.recordId;
-    return { status: 'refused', message: unknownGroup(name), oneOff: { name, work, recordId: run.recordId } };
+    const message = failedReason(record, work) ?? unknownGroup(name);
+    return { status: 'refused', message, oneOff: { name, work, recordId: run.recordId } };
   }
   if (work.kind !== 'request' || (as !== 'answered' && as !== 'replaced')) return { status: 'obsolete' };
   if (!record.answered.includes(work.identity)) {

@@ -33,9 +33,9 @@
  * Not decided here: whether a call may be sent now (the budget decides), and how often a job may fail.
  */
 import type { Attempt, GroupRecord, Uncertain } from '../groups/record.ts';
-import type { CallOutcome, Failure } from '../ryze/outcome.ts';
+import { type CallOutcome, type Failure, reasonOf } from '../ryze/outcome.ts';
 import { meanPeriodMs, nextDue } from '../schedule/schedule.ts';
-import { owns } from './decide.ts';
+import { failedReason, owns } from './decide.ts';
 import { failureEvent, isReplaced, newRevision } from './revision.ts';
 import type { Input, Transition, Work } from './types.ts';
 
@@ -70,7 +70,7 @@ export function transition(record: GroupRecord, input: Input, nowMs: number, set
     case 'gaveUp':
       return giveUp(record, input.work, input.failure, nowMs);
     case 'refused':
-      return report({ ...record, failures: record.failures + 1 }, input.work, input.failure);
+      return report(record, input.work, input.failure, input.reason);
   }
 }
 
@@ -281,6 +281,7 @@ function postpone(record: GroupRecord, nowMs: number, isRefused = false): GroupR
 
 /** Ends the rotation as failed, reports why, and sets the next try. */
 function giveUp(record: GroupRecord, work: Work, failure: Failure, nowMs: number): Transition {
+  if (isReported(record, work)) return silent(record);
   const count = (record.failure?.count ?? 0) + 1;
   const since = record.failure?.since ?? record.failure?.at ?? nowMs;
   const { entry } = record;
@@ -301,13 +302,27 @@ function giveUp(record: GroupRecord, work: Work, failure: Failure, nowMs: number
     dueAt,
     readDueAt,
     verificationOwedAt,
-    failures: record.failures + 1,
     failure: { code, message, httpStatus, at: nowMs, since, count, nextAttemptAt },
   };
-  return report(failed, work, failure);
+  return report(failed, work, failure, reasonOf(failure));
 }
 
-function report(record: GroupRecord, work: Work, failure: Failure): Transition {
-  const event = failureEvent(record, work, failure);
-  return { record, events: event === null ? [] : [event], fenced: false };
+/** How many failed jobs are remembered. */
+const maxFailed = 16;
+
+/** The failure of a one-off is reported once: its job may run again after a crash, or the reply to this step be lost. */
+function report(record: GroupRecord, work: Work, failure: Failure, reason: string): Transition {
+  if (isReported(record, work)) return silent(record);
+  const { failed } = record;
+  const reported = {
+    ...record,
+    failures: record.failures + 1,
+    failed: work.kind === 'request' ? [{ identity: work.identity, reason }, ...failed].slice(0, maxFailed) : failed,
+  };
+  const event = failureEvent(reported, work, failure);
+  return { record: reported, events: event === null ? [] : [event], fenced: false };
+}
+
+function isReported(record: GroupRecord, work: Work): boolean {
+  return work.kind === 'request' && failedReason(record, work) !== null;
 }

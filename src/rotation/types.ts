@@ -57,7 +57,10 @@ export type OneOff = Work & { readonly kind: 'request' };
 export type Step =
   | { readonly do: Call }
   | { readonly do: 'wait'; readonly ms: number; readonly why: 'busy' | 'settling' | 'burst' }
-  | { readonly do: 'finish'; readonly as: 'answered' | 'replaced' | 'obsolete' | 'duplicate' | 'unregistered' };
+  | {
+      readonly do: 'finish';
+      readonly as: 'answered' | 'failed' | 'replaced' | 'obsolete' | 'duplicate' | 'unregistered';
+    };
 
 export type Call = Exclude<Attempt['call'], 'resolve'>;
 
@@ -73,8 +76,8 @@ export type Input =
   /** A read failed. `isRefused`: as if by the group's own fault, so that another read would fail too. */
   | { readonly kind: 'postponed'; readonly isRefused?: boolean }
   | { readonly kind: 'gaveUp'; readonly work: Work; readonly failure: Failure }
-  /** A one-off was refused for a reason that does not concern the group's own state. */
-  | { readonly kind: 'refused'; readonly work: Work; readonly failure: Failure };
+  /** A one-off was refused for a reason that does not concern the group's own state. `reason`: the job's. */
+  | { readonly kind: 'refused'; readonly work: Work; readonly failure: Failure; readonly reason: string };
 
 /** What an input makes of a record. */
 export interface Transition {

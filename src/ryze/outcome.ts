@@ -27,6 +27,11 @@ export interface Failure {
   readonly httpStatus: number | null;
 }
 
+/** As a job that failed for it gives its reason. */
+export function reasonOf({ code, message }: Failure): string {
+  return `${code}: ${message}`;
+}
+
 export interface CallFailure extends Failure {
   /**
    * `notSent`: the request never left. `rejected`: the API refused it, so nothing changed. `unknown`: it may have taken

@@ -22,6 +22,7 @@ import { replacedFields } from '../groups/revisions.ts';
 import { type Database, redisTime } from '../redis/database.ts';
 import { digestOf } from '../redis/keys.ts';
 import type { JobProgress, JobResult } from '../rotation/types.ts';
+import { reasonOf } from '../ryze/outcome.ts';
 import type { JobLock } from './watchedWorker.ts';
 
 /** Kept in BullMQ's progress, so that it outlives the process. */
@@ -34,6 +35,8 @@ const storedProgress = z
     ended: z.int().nonnegative().nullable().default(null),
     /** Digest of the name of the group, which a dashboard may change. Null: an older version has not noted it. */
     named: z.string().nullable().default(null),
+    /** The number of the event that reports the failure of this run. Null: it has none, or the group's record has it. */
+    failure: z.int().nonnegative().nullable().default(null),
     doubted: z
       .object({
         code: z.enum(errorCodes),
@@ -44,7 +47,7 @@ const storedProgress = z
       .nullable()
       .default(null),
   })
-  .catch({ tries: 0, run: 0, ended: null, named: null, doubted: null });
+  .catch({ tries: 0, run: 0, ended: null, named: null, failure: null, doubted: null });
 
 /**
  * How often the job has ended before. Whoever runs it again may have reset BullMQ's own count. A job that has stalled
@@ -56,11 +59,16 @@ export function runOf(job: Job): number {
   return Math.max(job.attemptsMade, hasEnded ? run + 1 : run);
 }
 
-/** What earlier starts of this run noted about the same group. */
 export function progressOf(job: Job): JobProgress {
-  const { run, named, tries, doubted } = storedProgress.parse(job.progress);
+  const { tries, doubted } = notedBy(job);
+  return { tries, doubted };
+}
+
+/** What earlier starts of this run noted about the same group. */
+function notedBy(job: Job) {
+  const { run, named, tries, doubted, failure } = storedProgress.parse(job.progress);
   const isOfGroup = named === null || named === groupNamedBy(job);
-  return isOfGroup && run === runOf(job) ? { tries, doubted } : { tries: 0, doubted: null };
+  return isOfGroup && run === runOf(job) ? { tries, doubted, failure } : { tries: 0, doubted: null, failure: null };
 }
 
 /** Not the name itself, which may be a link: BullMQ also keeps progress in the queue's stream of events. */
@@ -70,7 +78,7 @@ function groupNamedBy({ data }: Job): string | null {
 }
 
 async function note(job: Job, over: Partial<z.infer<typeof storedProgress>>): Promise<void> {
-  await job.updateProgress({ ...progressOf(job), run: runOf(job), named: groupNamedBy(job), ...over });
+  await job.updateProgress({ ...notedBy(job), run: runOf(job), named: groupNamedBy(job), ...over });
 }
 
 /**
@@ -83,6 +91,16 @@ export async function startRun(db: Database, queue: Queue, job: Job): Promise<vo
   if (Number.isFinite(job.timestamp)) return;
   job.timestamp = await redisTime(db);
   await db.redis.hset(queue.toKey(job.id ?? ''), 'timestamp', job.timestamp);
+}
+
+/** The number of the event that reports the job's failure: `next`, or that of the same run before its worker was killed. */
+export async function failureNumberOf(job: Job, next: () => Promise<number>): Promise<number> {
+  const { failure } = notedBy(job);
+  if (failure !== null) return failure;
+  const number = await next();
+  // The job may have been removed.
+  await note(job, { failure: number }).catch(() => {});
+  return number;
 }
 
 /** Notes that a one-off is about to end. It ends even if that cannot be noted: it may have been removed. */
@@ -127,7 +145,7 @@ export async function complete(
       await job.moveToDelayed(Date.now() + result.ms, lock.token);
       throw new DelayedError();
     case 'gaveUp':
-      throw new UnrecoverableError(`${result.failure.code}: ${result.failure.message}`);
+      throw new UnrecoverableError(reasonOf(result.failure));
     case 'refused':
       throw new UnrecoverableError(result.message);
   }

@@ -2,7 +2,7 @@
 
 import type { Job } from 'bullmq';
 import type { RotationFailedEvent } from '../contract/event.ts';
-import { parseNamed, requestJob } from '../contract/request.ts';
+import { identityOf, parseNamed, requestJob } from '../contract/request.ts';
 import { findGroup } from '../groups/jids.ts';
 import { RecordError, readable } from '../groups/store.ts';
 import { appendEvent } from '../outbox/outbox.ts';
@@ -10,6 +10,7 @@ import { transition } from '../rotation/transition.ts';
 import type { JobResult } from '../rotation/types.ts';
 import { isJid } from '../ryze/identifier.ts';
 import type { Failure } from '../ryze/outcome.ts';
+import { failureNumberOf, runOf } from './complete.ts';
 import type { JobDependencies } from './readJob.ts';
 
 type Refused = JobResult & { readonly status: 'refused' };
@@ -24,8 +25,12 @@ export async function publishRefusal(
   if (job.name !== requestJob) return;
   const oneOff = refused.oneOff ?? (await namedBy(deps, job));
   if (oneOff === null) return;
-  await publish(deps, instance, oneOff, failure ?? { code: 'invalid_request', message, httpStatus: null });
+  const reported = failure ?? { code: 'invalid_request', message, httpStatus: null };
+  await publish(deps, instance, job, { ...oneOff, reason: message, failure: reported });
 }
+
+/** `reason`: the job's. `failure`: the event's. */
+type Refusal = NonNullable<Refused['oneOff']> & { readonly reason: string; readonly failure: Failure };
 
 /** Of a one-off that was refused before its group was looked for. */
 async function namedBy({ store }: JobDependencies, job: Job): Promise<NonNullable<Refused['oneOff']> | null> {
@@ -34,25 +39,22 @@ async function namedBy({ store }: JobDependencies, job: Job): Promise<NonNullabl
   const { group: name, request } = named;
   const found = await readable(findGroup(store, name));
   const recordId = found === null || found instanceof RecordError ? null : found.recordId;
-  const none = { identity: '', requestedAt: null, attemptsSeen: null, position: null, link: null };
-  return { name, work: { ...none, kind: 'request', request }, recordId };
+  const { queueName: queue, id: jobId, timestamp } = job;
+  const identity = identityOf({ queue, jobId, timestamp, run: runOf(job) });
+  const none = { requestedAt: null, attemptsSeen: null, position: null, link: null };
+  return { name, work: { ...none, kind: 'request', identity, request }, recordId };
 }
 
-async function publish(
-  deps: JobDependencies,
-  instance: string,
-  { name, work, recordId }: NonNullable<Refused['oneOff']>,
-  failure: Failure,
-): Promise<void> {
-  if (recordId === null) return await publishUnknown(deps, instance, name, work.request, failure);
+async function publish(deps: JobDependencies, instance: string, job: Job, refusal: Refusal): Promise<void> {
+  const { work, recordId, reason, failure } = refusal;
+  if (recordId === null) return await publishUnknown(deps, instance, job, refusal);
   const updated = deps.store.update<readonly string[] | null>(recordId, (stored, nowMs) => {
     if (stored.entry === null) return { record: null, result: null };
-    const { record, events } = transition(stored, { kind: 'refused', work, failure }, nowMs, deps.settleTimeMs);
+    const { record, events } = transition(stored, { kind: 'refused', work, failure, reason }, nowMs, deps.settleTimeMs);
     return { record, events, result: stored.entry.queues };
   });
   const queues = await readable(updated);
-  if (queues === null || queues instanceof RecordError)
-    return await publishUnknown(deps, instance, name, work.request, failure);
+  if (queues === null || queues instanceof RecordError) return await publishUnknown(deps, instance, job, refusal);
   deps.onCommitted(queues);
 }
 
@@ -60,14 +62,14 @@ async function publish(
 async function publishUnknown(
   { redis, keys, resultsQueues, onCommitted }: JobDependencies,
   instance: string,
-  name: string,
-  request: RotationFailedEvent['request'],
-  { code, message, httpStatus }: Failure,
+  job: Job,
+  { name, work, failure: { code, message, httpStatus } }: Refusal,
 ): Promise<void> {
+  const number = await failureNumberOf(job, () => redis.incr(keys.unknownFailures));
   const group = /^[a-z0-9][a-z0-9_-]{0,63}$/.test(name) ? name : 'unknown';
   const event: RotationFailedEvent = {
     version: 1,
-    id: `${group}.unknown.failed.${await redis.incr(keys.unknownFailures)}`,
+    id: `${group}.unknown.failed.${number}`,
     type: 'rotation.failed',
     group,
     jid: isJid(name) ? name : null,
@@ -78,7 +80,7 @@ async function publishUnknown(
     revision: null,
     previousRevision: null,
     reason: 'request',
-    request,
+    request: work.request,
     rotatedAt: null,
     nextRotationAt: null,
     error: { code, message, httpStatus },

@@ -21,9 +21,13 @@ interface Scenario {
   readonly prepare?: (rig: Rig) => Promise<unknown>;
   /** null: no one-off is pushed. */
   readonly ask: ((rig: Rig) => Promise<Job>) | null;
-  /** Resets that are made, and as many events. Default: 1; 0: its link is only read and published. */
-  readonly resets?: 0 | 1;
-  /** The reason of the new link if it was read back, and if it was not. */
+  /** How the one-off ends. Default: `completed`. */
+  readonly end?: 'failed';
+  /** Whose events count. Default: the first group, whose adoption counts if it has no reset. */
+  readonly group?: string;
+  /** Resets that are made, and as many events. Default: 1; 0: its link is only read and published. null: any number. */
+  readonly resets?: 0 | 1 | null;
+  /** The reason of the new link if it was read back, and if it was not; of a failure. */
   readonly reasons: readonly string[];
   /** In the order in which they come. */
   readonly commands: readonly (readonly [command: string, nth: number])[];
@@ -39,14 +43,15 @@ const atOnce = 6;
 async function die(scenario: Scenario, death: Death): Promise<void> {
   const rig = await makeRig(testRedis(), createCommandProxy, scenario.options);
   const resets = () => rig.standIn.log.of({ endpoint: 'reset', jid });
-  const events = () => (scenario.resets === 0 ? rig.events.filter(({ group }) => group === 'g0') : rig.eventsOf(0));
+  const { group = scenario.resets === 0 ? 'g0' : null } = scenario;
+  const events = () => (group === null ? rig.eventsOf(0) : rig.events.filter((event) => event.group === group));
   let worker: Run | null = null;
   if (scenario.prepare !== undefined) {
     worker = rig.start();
     await logged(worker, 'started');
     await rig.adopted(...jids.keys());
     await scenario.prepare(rig);
-    await until('the events of that', () => events().length === resets().length);
+    await until('the events of that', () => scenario.resets === null || events().length === resets().length);
   }
   const [resetsBefore, eventsBefore] = [resets().length, events().length];
   let reached = false;
@@ -68,11 +73,12 @@ async function die(scenario: Scenario, death: Death): Promise<void> {
   const next = rig.start();
   if (asked !== undefined) {
     const end = await until(`an answer after ${name(death)}`, () => endOf(asked), { withinMs });
-    expect(end, name(death)).toBe('completed');
+    expect(end, name(death)).toBe(scenario.end ?? 'completed');
   }
   await until(`an event after ${name(death)}`, () => events().length > eventsBefore, { withinMs });
-  if (scenario.resets !== 0) await rig.expectLive(0);
-  expect(resets(), name(death)).toHaveLength(resetsBefore + (scenario.resets ?? 1));
+  const { resets: made = 1 } = scenario;
+  if (made !== 0) await rig.expectLive(0);
+  if (made !== null) expect(resets(), name(death)).toHaveLength(resetsBefore + made);
   const told = events().slice(eventsBefore);
   expect(told, name(death)).toHaveLength(1);
   expect(scenario.reasons, name(death)).toContain(told[0]?.reason);
@@ -124,6 +130,47 @@ it('rotates once, whenever it dies in a one-off', timeout, async () => {
       ['moveToFinished', 1],
     ],
     deaths: [{ api: 'arrival' }, { api: 'effect' }],
+  });
+});
+
+it('fails once, with one event, whenever it dies in a one-off that fails', timeout, async () => {
+  await dieAtEach({
+    options: { groups: jids.map((one) => ({ jid: one, admins: [], members: ['bot'] })) },
+    prepare: () => Promise.resolve(),
+    ask: (rig) => rig.ask('g0'),
+    end: 'failed',
+    resets: null,
+    reasons: ['request'],
+    commands: [
+      ['save', 2],
+      ['save', 3],
+      ['peek', 1],
+      ['addStandardJob', 1],
+      ['ack', 1],
+      ['updateProgress', 1],
+      ['moveToFinished', 1],
+    ],
+  });
+});
+
+it('fails once, with one event, whenever it dies in a one-off for a group that no file has', timeout, async () => {
+  await dieAtEach({
+    prepare: () => Promise.resolve(),
+    ask: (rig) => rig.ask('nobody'),
+    end: 'failed',
+    group: 'nobody',
+    resets: 0,
+    reasons: ['request'],
+    commands: [
+      ['incr', 1],
+      ['append', 1],
+      ['peek', 1],
+      ['addStandardJob', 1],
+      ['ack', 1],
+      ['updateProgress', 1],
+      ['updateProgress', 2],
+      ['moveToFinished', 1],
+    ],
   });
 });
 

@@ -8,6 +8,8 @@ import { attempt, entry, hourMs, request, scheduled, settled, t, uncertain, veri
 const disabled = { entry: { ...entry, enabled: false } };
 const obsolete: Step = { do: 'finish', as: 'obsolete' };
 const answered: Step = { do: 'finish', as: 'answered' };
+const failed = { failed: [{ identity: 'job-1', reason: 'not_admin: must be admin' }] };
+const failedOnce: Step = { do: 'finish', as: 'failed' };
 type Case = [name: string, over: Partial<GroupRecord>, work: Work, nowMs: number, expected: Step];
 
 const decided = (over: Partial<GroupRecord>, work: Work, nowMs: number) => decide({ ...settled, ...over }, work, nowMs);
@@ -28,6 +30,8 @@ describe('a one-off that names a link', () => {
     ['reads the link first that is returned', { adopt: true }, named('OLDER'), t, { do: 'adopt' }],
     ['resets where there is no link to return', { link: null }, named('OLDER', true), t, { do: 'reset' }],
     ['finds its own answer', { answered: ['job-1'] }, named('OLDER'), t, answered],
+    ['finds its own failure, also during a reset', { ...failed, attempt: attempt() }, named('OLDER'), t, failedOnce],
+    ['is not failed by the failure of another job', failed, request({ identity: 'job-2' }), t, { do: 'reset' }],
   ])('%s', (_name, over, work, nowMs, expected) => {
     expect(decided(over, work, nowMs)).toEqual(expected);
   });

@@ -74,6 +74,14 @@ describe('giving up', () => {
     );
     expect(settleAt(giveUp(lost, request(), error).record)).toBe(t - 1);
   });
+  it('reports the failure of a one-off once, and that of the next one', () => {
+    const first = giveUp(settled, request(), error);
+    expect(first.events).toHaveLength(1);
+    expect(giveUp(first.record, request(), error)).toEqual({ ...first, events: [] });
+    const next = giveUp(first.record, request({ identity: 'job-2' }), error);
+    expect(next.events.map(({ id }) => id)).not.toContain(first.events[0]?.id);
+    expect(next.record.failed.map(({ identity }) => identity)).toEqual(['job-2', 'job-1']);
+  });
   it('publishes nothing for a WhatsApp group whose id names another one', () => {
     const { record, events } = giveUp({ ...settled, removedAt: t, replaced: true }, scheduled, error);
     expect(events).toEqual([]);

@@ -77,13 +77,14 @@ export async function createCommandProxy(targetPort: number): Promise<CommandPro
 
 /** Clients write each command in one piece, several at once when they are busy: `*3\r\n$7\r\nevalsha\r\n$40\r\n...`. */
 function commandsIn(piece: string): string[] {
-  const found: string[] = [];
-  for (const [, command = '', first = ''] of piece.matchAll(
-    /\*\d+\r\n\$\d+\r\n([a-z]+)\r\n(?:\$40\r\n([0-9a-f]{40}))?/gi,
-  )) {
-    found.push(nameOf(command, first));
-  }
-  return found;
+  const commands = piece.matchAll(/\*\d+\r\n\$\d+\r\n([a-z]+)\r\n(?:\$(\d+)\r\n)?/gi);
+  return [...commands].map(({ 0: text, 1: command = '', 2: length = '0', index }) => {
+    const start = index + text.length;
+    const first = piece.slice(start, start + Number(length));
+    // Redis gets a script's text when it is used for the first time.
+    if (command.toLowerCase() === 'eval') return nameOf('evalsha', sha1(Buffer.from(first, 'latin1')));
+    return nameOf(command, first);
+  });
 }
 
 /** A command's name in lower case; a script's own name, where its digest is known. */
@@ -117,6 +118,6 @@ function* scriptsOfBullmq(): Iterable<[string, string]> {
   }
 }
 
-function sha1(text: string): string {
+function sha1(text: string | Buffer): string {
   return createHash('sha1').update(text).digest('hex');
 }
