@@ -109,6 +109,11 @@ export function unknownKeyMessage(
   return hint?.[1] ?? `unknown key "${truncate(key)}"${didYouMean(key, known)}`;
 }
 
+/** The first of these names. */
+export function formatNames(names: readonly string[], max: number): string {
+  return names.slice(0, max).join(', ') + (names.length > max ? ', …' : '');
+}
+
 /** The beginning of a text from the file. Links and passwords in addresses are secret, so they are left out. */
 export function truncate(text: string): string {
   if (/chat\.whatsapp\.com/i.test(text)) return 'a link';

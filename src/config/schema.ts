@@ -10,7 +10,7 @@ import { checkDemand } from './demand.ts';
 import { type Defaults, defaultsSchema, type GroupKeys, groupResolver, groupSchema } from './groupSchema.ts';
 import { includeSchema } from './include.ts';
 import { didYouMean } from './nearMiss.ts';
-import { formatPath, type Path, truncate } from './problems.ts';
+import { formatNames, formatPath, type Path, truncate } from './problems.ts';
 import { redisSchema, toRedisConfig } from './redisSchema.ts';
 import { secretSource } from './secrets.ts';
 import {
@@ -188,8 +188,7 @@ function checkGroup(
   const has = (key: keyof Defaults) => group.has(key) || defaults.has(key);
   if (!has('every') && !has('cron')) report(path, 'needs "every" or "cron", here or in defaults');
   if (!has('instance') && names.size > 1) {
-    const some = `${[...names].slice(0, 5).join(', ')}${names.size > 5 ? ', …' : ''}`;
-    report(path, `needs "instance": one of ${some}`);
+    report(path, `needs "instance": one of ${formatNames([...names], 5)}`);
   }
 }
 

@@ -5,6 +5,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { bucketOf } from '../budget/budget.ts';
 import type { Config } from '../config/config.ts';
+import { formatNames } from '../config/problems.ts';
 import type { DesiredGroup } from '../groups/entries.ts';
 import { createWorkerFiles, type FileRank, type GroupsFile, groupsFile, type WorkerNote } from '../groups/files.ts';
 import { markLost, type RegistryChanges, syncRegistry } from '../groups/registry.ts';
@@ -115,13 +116,13 @@ export function createRegistration(
     if (kept.length > 0 && !isDeepStrictEqual(kept, deferred.kept)) {
       log.warn(
         { event: 'groups.kept', groups: kept.slice(0, maxNamed), count: kept.length },
-        `${kept.length} groups that are not in this file stay registered, because another worker's file has them: ${formatNames(kept)}`,
+        `${kept.length} groups that are not in this file stay registered, because another worker's file has them: ${formatNames(kept, maxNamed)}`,
       );
     }
     if (outdated.length > 0 && !isDeepStrictEqual(outdated, deferred.outdated)) {
       log.warn(
         { event: 'groups.outdated', groups: outdated.slice(0, maxNamed), count: outdated.length },
-        `${outdated.length} groups stay registered as another worker's newer file describes them: ${formatNames(outdated)}`,
+        `${outdated.length} groups stay registered as another worker's newer file describes them: ${formatNames(outdated, maxNamed)}`,
       );
     }
     const [added, changed, removed] = [changes.added.length, changes.changed.length, changes.removed.length];
@@ -162,8 +163,4 @@ export function createRegistration(
 /** The group's id with the WhatsApp group that it names. */
 function nameOf({ entry }: DesiredGroup): string {
   return `${entry.group} ${entry.identifier}`;
-}
-
-export function formatNames(names: readonly string[]): string {
-  return names.slice(0, maxNamed).join(', ') + (names.length > maxNamed ? ', …' : '');
 }

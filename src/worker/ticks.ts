@@ -5,6 +5,7 @@
  */
 import type { Queue } from 'bullmq';
 import { releasedRetention, tickRetention } from '../bullmq/options.ts';
+import { formatNames } from '../config/problems.ts';
 import { groupBy } from '../groupBy.ts';
 import type { Logger } from '../log.ts';
 import { tickMs } from '../planner/headroom.ts';
@@ -12,7 +13,7 @@ import { tick } from '../planner/planner.ts';
 import { promoteWaiting } from '../planner/promote.ts';
 import type { Base } from './base.ts';
 import { waitsForSlot } from './complete.ts';
-import { formatNames, type GroupRegistration } from './registerGroups.ts';
+import type { GroupRegistration } from './registerGroups.ts';
 import { reporter } from './tasks.ts';
 
 /** A tick that cannot plan the work of some instances has done its work: that is logged, and delays no other instance. */
@@ -31,7 +32,7 @@ export function createTick(base: Base, registration: GroupRegistration, ticks: T
     log.debug({ event: 'plan.tick', ...counts, called }, 'planned');
     for (const alike of groupBy(failures, ({ error }) => String(error)).values()) {
       const names = new Set(alike.flatMap(({ instances }) => instances));
-      reportFailure(alike[0]?.error, { instances: formatNames([...names]) });
+      reportFailure(alike[0]?.error, { instances: formatNames([...names], 10) });
     }
     const groupOf = (recordId: string) => current.groupsByJid.get(recordId)?.id ?? recordId;
     registration.reportUnreadable(unreadable.map(({ recordId, reason }) => ({ group: groupOf(recordId), reason })));
