@@ -4,7 +4,6 @@
  * priority, then released rotations and reads, then periodic verifications. A released record is postponed in its index,
  * so it is released again if its job gets lost.
  */
-
 import type { JobsOptions, Queue } from 'bullmq';
 import { z } from 'zod';
 import { releasedRetention } from '../bullmq/options.ts';

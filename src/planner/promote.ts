@@ -5,6 +5,7 @@ import { bucketOf } from '../budget/budget.ts';
 import { readGate } from '../budget/gate.ts';
 import { countJobs } from '../bullmq/counts.ts';
 import type { InstanceConfig } from '../config/config.ts';
+import { groupBy } from '../groupBy.ts';
 import { redisTime } from '../redis/database.ts';
 import { refreshWaitLists } from './agenda.ts';
 import { type HeadroomDependencies, tickMs } from './headroom.ts';
@@ -24,15 +25,10 @@ export async function promoteWaiting(deps: HeadroomDependencies, waitsForSlot: (
   const buckets = new Set(await redis.smembers(keys.waitLists));
   if (buckets.size === 0) return 0;
   await refreshWaitLists(deps, [...buckets]);
-  const waiting = new Map<string, InstanceConfig[]>();
-  for (const instance of config.instances) {
-    const bucket = bucketOf(tokenOf(instance.name));
-    const sharing = waiting.get(bucket);
-    if (sharing !== undefined) sharing.push(instance);
-    else if (buckets.has(bucket)) waiting.set(bucket, [instance]);
-  }
+  const sharing = groupBy(config.instances, ({ name }) => bucketOf(tokenOf(name)));
+  const waiting = [...sharing].flatMap(([bucket, instances]) => (buckets.has(bucket) ? [instances] : []));
   const promoted = await inSeparateLanes(
-    [...waiting.values()],
+    waiting,
     lanes,
     (instances) => promoteOfToken(deps, instances, waitsForSlot),
     (instances, error) =>
