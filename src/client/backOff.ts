@@ -1,4 +1,5 @@
 /** How long a consumer waits before it hands a failed event over again. */
+import { doubled } from '../doubled.ts';
 
 export interface RetryOptions {
   /** The delay after the first failure, in milliseconds. It doubles with each failure. Default: 1,000. */
@@ -28,7 +29,7 @@ export function createBackOff(
       failures.set(eventId, count);
       const [oldest] = failures.keys();
       if (failures.size > maxKnown && oldest !== undefined) failures.delete(oldest);
-      const delayMs = Math.min(baseDelayMs * 2 ** Math.min(count - 1, 40), maxDelayMs);
+      const delayMs = doubled(baseDelayMs, count - 1, maxDelayMs);
       // Jitter, so that events that failed together are not retried together.
       return delayMs * (1 - random() / 2);
     },

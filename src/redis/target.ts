@@ -1,6 +1,7 @@
 /** The address and login of a Redis, as text and as ioredis's options, and what all connections have in common. */
 import type { Redis, RedisOptions } from 'ioredis';
 import { describeAddress, parseRedisUrl, type RedisAddress } from '../config/redisUrl.ts';
+import { doubled } from '../doubled.ts';
 import { registerSecret } from '../log.ts';
 import { ioredis } from '../packages.ts';
 import { RedisSettingsError } from './errors.ts';
@@ -43,7 +44,7 @@ export const commonOptions = {
 
 /** At most a second, so that the end of an outage is noticed soon. */
 export function reconnectPauseMs(attempts: number): number {
-  return Math.min(50 * 2 ** Math.min(attempts, 10), 1_000);
+  return doubled(50, attempts, 1_000);
 }
 
 /** The reply to one command on a connection of its own, or why there is none. */

@@ -7,6 +7,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type FailedCall, judgeFailure, openGate, outageMs, readBlame } from '../budget/gate.ts';
 import type { RetryConfig } from '../config/config.ts';
+import { doubled } from '../doubled.ts';
 import { readHistory } from '../groups/history.ts';
 import type { GroupRecord } from '../groups/record.ts';
 import { replacementOf } from '../groups/revisions.ts';
@@ -230,8 +231,7 @@ async function retryOrGiveUp(run: Run, failure: CallFailure, inRow: number): Pro
 
 /** Full jitter: anything up to a bound that doubles with every failure. */
 export function retryDelayMs(tries: number, retry: RetryConfig, random: () => number): number {
-  const bound = Math.min(retry.baseDelayMs * 2 ** Math.min(tries - 1, 30), retry.maxDelayMs);
-  return Math.round(random() * bound);
+  return Math.round(random() * doubled(retry.baseDelayMs, tries - 1, retry.maxDelayMs));
 }
 
 /** Whether the instance has another token by now. If so, its gate is open again. */

@@ -32,6 +32,7 @@
  *
  * Not decided here: whether a call may be sent now (the budget decides), and how often a job may fail.
  */
+import { doubled } from '../doubled.ts';
 import type { Attempt, GroupRecord, Uncertain } from '../groups/record.ts';
 import { type CallOutcome, type Failure, reasonOf } from '../ryze/outcome.ts';
 import { meanPeriodMs, nextDue } from '../schedule/schedule.ts';
@@ -199,7 +200,7 @@ function settleReadBack(
   const free = releaseAttempt(record);
   if (uncertain === null) return silent(free);
   const isOver = uncertain.openUntil === null || attempt.begunAt >= uncertain.openUntil;
-  const pauseMs = Math.min(readBackMs.first * 2 ** uncertain.reads, readBackMs.max);
+  const pauseMs = doubled(readBackMs.first, uncertain.reads, readBackMs.max);
   const readAt = isOver ? nowMs : Math.min(nowMs + pauseMs, uncertain.openUntil ?? nowMs);
   const unchanged = isOver ? null : { ...uncertain, readAt, reads: uncertain.reads + 1, failedReads: 0 };
 
@@ -258,14 +259,13 @@ function owedAfter(owedAt: number | null, { begunAt }: Attempt): number | null {
 /** A read failed: nothing is known, and it is tried again later. Its attempt has ended before. */
 function postpone(record: GroupRecord, nowMs: number, isRefused = false): GroupRecord {
   const { uncertain, unverified } = record;
-  const firstMs = record.adopt ? failedFirstReadMs * 2 ** Math.min(unverified, 20) : verificationRetryMs;
-  const laterMs = nowMs + Math.min(firstMs, verificationRetryMs);
+  const laterMs =
+    nowMs + doubled(record.adopt ? failedFirstReadMs : verificationRetryMs, unverified, verificationRetryMs);
   if (uncertain !== null) {
     const { failedReads, readAt } = uncertain;
     // A job has read it before its time. However many jobs do so, the pause is no longer than the API refused before it.
     if (isRefused && nowMs < readAt) return record;
-    const maxMs = isRefused ? failedReadMs.maxRefused : failedReadMs.max;
-    const pauseMs = Math.min(failedReadMs.first * 2 ** Math.min(failedReads, 20), maxMs);
+    const pauseMs = doubled(failedReadMs.first, failedReads, isRefused ? failedReadMs.maxRefused : failedReadMs.max);
     // An outage that precedes a refusal does not lengthen the pause after it.
     const count = isRefused ? failedReads + 1 : Math.max(failedReads, Math.min(failedReads + 1, maxUnanswered));
     return { ...record, uncertain: { ...uncertain, readAt: nowMs + pauseMs, failedReads: count } };
@@ -286,7 +286,7 @@ function giveUp(record: GroupRecord, work: Work, failure: Failure, nowMs: number
   const since = record.failure?.since ?? record.failure?.at ?? nowMs;
   const { entry } = record;
   const periodMs = entry === null ? failureMs.max : meanPeriodMs(entry.schedule);
-  const retryAt = nowMs + Math.min(failureMs.first * 2 ** Math.min(count - 1, 20), failureMs.max, periodMs);
+  const retryAt = nowMs + doubled(failureMs.first, count - 1, Math.min(failureMs.max, periodMs));
   // A failed one-off does not move the schedule, unless it leaves behind a link that may be dead.
   const moves = work.kind === 'scheduled' || (record.uncertain !== null && retryAt < (record.dueAt ?? 0));
   const dueAt = record.dueAt !== null && moves ? retryAt : record.dueAt;
