@@ -69,9 +69,8 @@ export function transition(record: GroupRecord, input: Input, nowMs: number, set
     case 'postponed':
       return silent(postpone(record, nowMs, input.isRefused));
     case 'gaveUp':
-      return giveUp(record, input.work, input.failure, nowMs);
     case 'refused':
-      return report(record, input.work, input.failure, input.reason);
+      return fail(record, input, nowMs);
   }
 }
 
@@ -279,9 +278,16 @@ function postpone(record: GroupRecord, nowMs: number, isRefused = false): GroupR
   };
 }
 
-/** Ends the rotation as failed, reports why, and sets the next try. */
-function giveUp(record: GroupRecord, work: Work, failure: Failure, nowMs: number): Transition {
-  if (isReported(record, work)) return silent(record);
+/** The failure of a one-off is reported once: its job may run again after a crash, or the reply to this step be lost. */
+function fail(record: GroupRecord, input: Input & { kind: 'gaveUp' | 'refused' }, nowMs: number): Transition {
+  const { work, failure } = input;
+  if (work.kind === 'request' && failedReason(record, work) !== null) return silent(record);
+  if (input.kind === 'refused') return report(record, work, failure, input.reason);
+  return report(giveUp(record, work, failure, nowMs), work, failure, reasonOf(failure));
+}
+
+/** The rotation has failed: sets the next try. */
+function giveUp(record: GroupRecord, work: Work, failure: Failure, nowMs: number): GroupRecord {
   const count = (record.failure?.count ?? 0) + 1;
   const since = record.failure?.since ?? record.failure?.at ?? nowMs;
   const { entry } = record;
@@ -297,22 +303,19 @@ function giveUp(record: GroupRecord, work: Work, failure: Failure, nowMs: number
   const verificationOwedAt = reads && owedAt !== null ? Math.max(owedAt, retryAt) : owedAt;
   const nextAttemptAt = work.kind === 'verification' ? readDueAt : dueAt;
   const { code, message, httpStatus } = failure;
-  const failed = {
+  return {
     ...record,
     dueAt,
     readDueAt,
     verificationOwedAt,
     failure: { code, message, httpStatus, at: nowMs, since, count, nextAttemptAt },
   };
-  return report(failed, work, failure, reasonOf(failure));
 }
 
 /** How many failed jobs are remembered. */
 const maxFailed = 16;
 
-/** The failure of a one-off is reported once: its job may run again after a crash, or the reply to this step be lost. */
 function report(record: GroupRecord, work: Work, failure: Failure, reason: string): Transition {
-  if (isReported(record, work)) return silent(record);
   const { failed } = record;
   const reported = {
     ...record,
@@ -321,8 +324,4 @@ function report(record: GroupRecord, work: Work, failure: Failure, reason: strin
   };
   const event = failureEvent(reported, work, failure);
   return { record: reported, events: event === null ? [] : [event], fenced: false };
-}
-
-function isReported(record: GroupRecord, work: Work): boolean {
-  return work.kind === 'request' && failedReason(record, work) !== null;
 }
