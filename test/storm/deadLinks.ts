@@ -98,10 +98,21 @@ function adoptedAgain({ incidents }: History, { to: from }: Incident): number {
   return isWiped ? to + releasedAgainMs : to;
 }
 
-/** Spans in which an instance of the group was paused. */
+/**
+ * Until an edit is registered and the link of an id that returns is read. The file of a killed worker stays in force for
+ * that long.
+ */
+const registeredMs = 35_000;
+
+/** Spans in which the group's instance was paused, or the one that it had before an edit. */
 function pauses({ history, jid }: About): Span[] {
-  const instances = new Set((history.places[jid] ?? []).map(({ instance }) => instance));
-  return history.pauses.filter(({ instance }) => instances.has(instance));
+  const places = history.places[jid] ?? [];
+  return places.flatMap(({ from, instance }, i) => {
+    const to = (places[i + 1]?.from ?? history.at) + registeredMs;
+    return history.pauses
+      .filter((pause) => pause.instance === instance)
+      .map((pause) => ({ from: Math.max(pause.from, from), to: Math.min(pause.to, to) }));
+  });
 }
 
 /** Workers check once a second for a recovered Redis and for unsettled attempts. Jobs resume one second later. */
@@ -155,9 +166,6 @@ function wipes({ requests, history, jid }: About, { from, to }: Span): Span[] {
       return { from: incident.from, to: Math.min(next, incident.to + queuedAgainMs + noticedMs) };
     });
 }
-
-/** Until an id that returns is registered and its link read. The file of a killed worker stays in force for that long. */
-const registeredMs = 35_000;
 
 /**
  * Spans in which the file had no id for this WhatsApp group and another group had its last id. There was no name under
