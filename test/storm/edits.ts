@@ -17,8 +17,10 @@ export interface Edits {
   readonly counts: Readonly<Record<string, number>>;
   /** Makes a random edit and returns its kind. */
   make(): string;
-  /** Takes the groups whose resets are in flight out of the schedule, so that no job is left to settle them. */
+  /** Takes the groups whose resets are in flight out of the schedule or makes them due later. */
   shelve(): void;
+  /** Takes the groups whose resets are in flight out of the schedule, so that no job is left to settle them. */
+  unschedule(): void;
   /** Adds and enables every group, with a short period. */
   restore(): void;
   /** The last edit: no group is due for a long time. */
@@ -109,11 +111,24 @@ export function createEdits(first: FileModel, standIn: StandIn, random: Random):
     [file, before] = [before, file];
   }
 
-  function shelve(entry: Entry): void {
-    const how = random.pick(['disable', 'remove', 'late'] as const);
-    if (how === 'disable') entry.enabled = false;
-    else if (how === 'remove') entry.present = false;
-    else entry.every = random.pick(latePeriods);
+  const shelvings = {
+    disable(entry: Entry) {
+      entry.enabled = false;
+    },
+    remove(entry: Entry) {
+      entry.present = false;
+    },
+    late(entry: Entry) {
+      entry.every = random.pick(latePeriods);
+    },
+  };
+
+  function shelve(ways: readonly (keyof typeof shelvings)[]): void {
+    before = structuredClone(file);
+    const busy = new Set(resetting(0));
+    for (const entry of file.entries) if (busy.has(entry.jid)) shelvings[random.pick(ways)](entry);
+    counts.shelve = (counts.shelve ?? 0) + 1;
+    notePlaces();
   }
 
   function draw(): string {
@@ -141,13 +156,8 @@ export function createEdits(first: FileModel, standIn: StandIn, random: Random):
       notePlaces();
       return kind;
     },
-    shelve() {
-      before = structuredClone(file);
-      const busy = new Set(resetting(0));
-      for (const entry of file.entries) if (busy.has(entry.jid)) shelve(entry);
-      counts.shelve = (counts.shelve ?? 0) + 1;
-      notePlaces();
-    },
+    shelve: () => shelve(['disable', 'remove', 'late']),
+    unschedule: () => shelve(['disable', 'remove']),
     restore() {
       restoreFile(file);
       notePlaces();

@@ -3,7 +3,7 @@ import { mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { until } from '../support/until.ts';
+import { abandonResets } from './abandon.ts';
 import { check, type Finding, notRotated } from './checker.ts';
 import { undelivered } from './consumers.ts';
 import { deadTimes } from './deadLinks.ts';
@@ -45,7 +45,7 @@ export interface Storm {
   readonly settledAfterMs: number | null;
 }
 
-const { settleMs, leaseMs, timeoutMs, verifyMs, deadAfterMs, readAgainMs, releasedAgainMs, marginMs } = settings;
+const { settleMs, timeoutMs, verifyMs, deadAfterMs, readAgainMs, releasedAgainMs, marginMs } = settings;
 /**
  * The program must have settled after this time: after one verification, or once the file of a killed worker is no longer
  * in force, or after a repeated read.
@@ -109,11 +109,12 @@ export async function storm({ cli, seed, forMs, verify, untilViolation, keep: ke
     await running;
     oneOffs.stop();
     await producer;
-    if (untilViolation) {
-      await abandonResets(stage);
-      const findings = await firstFindings(() => history(false));
-      return summarize(await history(false), findings, null);
-    }
+    const abandoned = await abandonResets(stage);
+    incidents.push(...abandoned.incidents);
+    counts.kills += settings.workers;
+    counts.edits += 1;
+    const early = await abandoned.findings(() => history(false));
+    if (untilViolation) return summarize(await history(false), early, null);
     edits.restore();
     await stage.copies.settle(stage.text());
     calmAt = Date.now();
@@ -174,35 +175,6 @@ function runFaultsOn(stage: Stage, { forMs, ...running }: Running): Promise<void
     },
     forMs,
   );
-}
-
-/**
- * What only the settler repairs: all workers die during resets that take effect, and the groups are no longer due. The
- * weather does the same at random, but whether a broken build is detected must not depend on luck.
- */
-async function abandonResets({ standIn, fleet, edits, copies, text }: Stage): Promise<void> {
-  edits.restore();
-  await copies.settle(text());
-  standIn.faults.random(({ endpoint }) =>
-    endpoint === 'reset' ? { kind: 'silence', effectAfterMs: timeoutMs } : null,
-  );
-  const inFlight = () => standIn.log.inFlightAt(Date.now()).filter(({ endpoint }) => endpoint === 'reset');
-  await until('resets in flight', () => inFlight().length >= 3);
-  edits.shelve();
-  const delivered = copies.settle(text());
-  for (let worker = 0; worker < settings.workers; worker++) fleet.kill(worker);
-  standIn.faults.random(null);
-  await delivered;
-}
-
-/** The first violations of a storm that is over, or none once every bound has passed. */
-async function firstFindings(history: () => Promise<History>): Promise<readonly Finding[]> {
-  const deadline = Date.now() + leaseMs + settleMs + 2 * marginMs;
-  for (;;) {
-    const findings = check(await history());
-    if (findings.length > 0 || Date.now() > deadline) return findings;
-    await sleep(1_000);
-  }
 }
 
 /** Waits until every group was rotated under its last id, or the time for that is over. */

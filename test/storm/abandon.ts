@@ -1,0 +1,71 @@
+/**
+ * How the faults of a storm end: all workers die during resets that take effect, of groups that are no longer scheduled.
+ * Only the settler repairs that. The weather does the same at random, but whether a build without a settler is detected
+ * must not depend on luck.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { LoggedRequest } from '../../dev/standin/log.ts';
+import { until } from '../support/until.ts';
+import { check, type Finding } from './checker.ts';
+import { deadLinks } from './deadLinks.ts';
+import type { History, Incident } from './history.ts';
+import { timeoutMs, workers } from './settings.ts';
+import type { Stage } from './stage.ts';
+
+/** Too many for the one-offs that still wait to name all of these groups. */
+const abandonedResets = 5;
+/** Longer than any span for which the checker excuses a dead link, with the bound of the promise. */
+const foundMs = 150_000;
+
+export interface Abandoned {
+  /** What kills the workers, and until one is up again. */
+  readonly incidents: readonly Incident[];
+  /** The first violations before every link that these resets made was published, if any. */
+  findings(history: () => Promise<History>): Promise<readonly Finding[]>;
+}
+
+export async function abandonResets({ standIn, fleet, edits, copies, text }: Stage): Promise<Abandoned> {
+  edits.restore();
+  await copies.settle(text());
+  const since = Date.now();
+  standIn.faults.random(({ endpoint }) =>
+    endpoint === 'reset' ? { kind: 'silence', effectAfterMs: timeoutMs } : null,
+  );
+  // A reset from before met another fault, and may have no effect.
+  const silent = () =>
+    standIn.log.inFlightAt(Date.now()).filter(({ fault, begin }) => fault === 'silence' && begin >= since);
+  await until('resets in flight', () => silent().length >= abandonedResets);
+  const resets = silent();
+  const from = Date.now();
+  edits.unschedule();
+  const delivered = copies.settle(text());
+  for (let worker = 0; worker < workers; worker++) fleet.kill(worker);
+  standIn.faults.random(null);
+  await delivered;
+  const isAnyUp = () => Array.from({ length: workers }, (_, worker) => worker).some(fleet.isUp);
+  await until('the end of all workers', () => !isAnyUp());
+  await until('a new worker', isAnyUp);
+  const to = Date.now();
+  return {
+    incidents: [
+      { kind: 'kill', from, to: from },
+      { kind: 'noWorker', from, to },
+    ],
+    findings: (history) => findingsOf(resets, history),
+  };
+}
+
+async function findingsOf(
+  resets: readonly LoggedRequest[],
+  history: () => Promise<History>,
+): Promise<readonly Finding[]> {
+  const deadline = Date.now() + foundMs;
+  for (;;) {
+    const seen = await history();
+    const findings = check(seen);
+    const published = new Set(deadLinks(seen).flatMap(({ code, over }) => (over ? code : [])));
+    const areSettled = resets.every(({ effect }) => effect !== null && published.has(effect.code));
+    if (findings.length > 0 || areSettled || Date.now() > deadline) return findings;
+    await sleep(1_000);
+  }
+}
