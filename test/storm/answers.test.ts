@@ -21,6 +21,24 @@ describe('a one-off', () => {
     ]);
   });
 
+  it('has each failure reported once, and none if it was answered', () => {
+    const again = { ...failure, id: `vip.${t + 960}` };
+    const twice = published(first, one, two, failure, again);
+    const reports = (state: string, retries: number, events: typeof twice) => {
+      const jobs = [{ ...(state === 'failed' ? refused : job), retries }];
+      return check({ ...right, jobs, places, ...events }).flatMap(({ violations }) => violations);
+    };
+    expect(reports('failed', 0, published(first, one, two, failure, failure))).toEqual([]);
+    expect(reports('failed', 1, twice)).toEqual([]);
+    expect(reports('completed', 1, withFailure)).toEqual([]);
+    expect(reports('failed', 0, twice)).toEqual([
+      `links: 2 events report that ${job.requestId} failed, which is failed`,
+    ]);
+    expect(reports('completed', 0, withFailure)).toEqual([
+      `links: 1 events report that ${job.requestId} failed, which is completed`,
+    ]);
+  });
+
   it('may be refused if its group was not in the file or belongs to another instance', () => {
     const jobs = [
       { ...refused, name: 'gone' },

@@ -1,5 +1,6 @@
-/** Checks that every one-off ends with a link or with a failure event of its own. */
+/** Checks that every one-off ends with a link or with one failure event of its own. */
 import { type History, isForgotten, type SeenRequestJob } from './history.ts';
+import { groupBy } from './support.ts';
 
 /** Tolerance for times that processes of one machine read at slightly different moments. */
 const toleranceMs = 50;
@@ -9,15 +10,44 @@ const editMs = 45_000;
 const registeredMs = 20_000;
 
 export function answered(history: History): string[] {
+  const failures = failuresOf(history);
   return history.jobs.flatMap((job) => {
+    const repeated = failedTooOften(job, failures);
     switch (job.state) {
       case 'completed':
-        return completed(history, job);
+        return [...repeated, ...completed(history, job)];
       case 'failed':
-        return failed(history, job);
+        return [...repeated, ...failed(history, job, failures)];
       default:
-        return history.quiet && !isExcused(history, job) ? [`${job.requestId} is still ${job.state}`] : [];
+        return [
+          ...repeated,
+          ...(history.quiet && !isExcused(history, job) ? [`${job.requestId} is still ${job.state}`] : []),
+        ];
     }
+  });
+}
+
+/** By queue and request: the ids of the events that report its failures. */
+type Failures = ReadonlyMap<string, ReadonlyMap<string, ReadonlySet<string>>>;
+
+function failuresOf({ events }: History): Failures {
+  return new Map(
+    Object.entries(events).map(([queue, seen]) => {
+      const failures = groupBy(
+        seen.filter(({ type }) => type === 'rotation.failed'),
+        ({ request }) => request?.requestId ?? '',
+      );
+      return [queue, new Map([...failures].map(([of, events]) => [of, new Set(events.map(({ id }) => id))]))];
+    }),
+  );
+}
+
+/** Only a one-off that ends as failed is reported, once each time it is tried anew. */
+function failedTooOften({ requestId, state, retries }: SeenRequestJob, failures: Failures): string[] {
+  const most = retries + (state === 'completed' ? 0 : 1);
+  return [...failures].flatMap(([queue, all]) => {
+    const count = all.get(requestId)?.size ?? 0;
+    return count > most ? [`${queue}: ${count} events report that ${requestId} failed, which is ${state}`] : [];
   });
 }
 
@@ -53,7 +83,7 @@ function completed(history: History, { requestId, requestedAt, result, ...job }:
 const refusals = /^(unknown group|group ".*" belongs to instance|the link is of a WhatsApp group that is not in)/;
 const duplicate = /^invalid_request: this is the same WhatsApp group as/;
 
-function failed(history: History, job: SeenRequestJob): string[] {
+function failed(history: History, job: SeenRequestJob, failures: Failures): string[] {
   const { requestId, failedReason } = job;
   const reason = failedReason ?? '';
   const isRefused = refusals.test(reason) || duplicate.test(reason);
@@ -64,10 +94,8 @@ function failed(history: History, job: SeenRequestJob): string[] {
   if (!isRefused && !/^(?!internal)[a-z_]+: /.test(reason))
     return [`${requestId} failed without a code: ${failedReason}`];
   if (isForgotten(history, job.requestedAt, history.at)) return [];
-  return Object.entries(history.events).flatMap(([queue, seen]) =>
-    history.quiet && !seen.some(({ type, request }) => type === 'rotation.failed' && request?.requestId === requestId)
-      ? [`${queue}: no event reports that ${requestId} failed`]
-      : [],
+  return [...failures].flatMap(([queue, all]) =>
+    history.quiet && !all.has(requestId) ? [`${queue}: no event reports that ${requestId} failed`] : [],
   );
 }
 

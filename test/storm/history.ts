@@ -52,6 +52,8 @@ export interface SeenRequestJob {
   /** `unknown` if its queue no longer has the job. */
   readonly state: string;
   readonly failedReason: string | null;
+  /** How often it was retried after it had failed. */
+  readonly retries: number;
   readonly result: { readonly status: string; readonly inviteCode: string; readonly rotatedAt: string } | null;
 }
 

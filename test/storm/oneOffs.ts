@@ -38,7 +38,8 @@ export async function createOneOffs({ redis, random, file, codeOf }: OneOffsOpti
   const client = createRotationClient({ connection: redis });
   const queues = new Map(instanceNames.map((name) => [`rotations-${name}`, open(`rotations-${name}`, redis)]));
   const pushed: Pushed[] = [];
-  const ended = new Map<Pushed, SeenRequestJob>();
+  const ended = new Map<Pushed, Omit<SeenRequestJob, 'retries'>>();
+  const retries = new Map<Pushed, number>();
   let producing = true;
   // BullMQ counts the job ids of a queue from 1 again after the queue was obliterated or Redis was emptied. The storm looks
   // up jobs by their ids, so it moves the counter to avoid repeats.
@@ -108,7 +109,9 @@ export async function createOneOffs({ redis, random, file, codeOf }: OneOffsOpti
   async function retry(): Promise<void> {
     const failed = [...ended].findLast(([, { state }]) => state === 'failed');
     if (failed === undefined) return;
-    const job = await queues.get(failed[0].queue)?.getJob(failed[0].jobId);
+    const [one] = failed;
+    const job = await queues.get(one.queue)?.getJob(one.jobId);
+    retries.set(one, (retries.get(one) ?? 0) + 1);
     await job?.retry('failed').catch(() => {});
   }
 
@@ -141,7 +144,7 @@ export async function createOneOffs({ redis, random, file, codeOf }: OneOffsOpti
   }
 
   /** A finished one-off is looked up only once, because an obliterated queue loses it. */
-  async function stateOf(one: Pushed): Promise<SeenRequestJob> {
+  async function stateOf(one: Pushed): Promise<Omit<SeenRequestJob, 'retries'>> {
     const known = ended.get(one);
     if (known !== undefined) return known;
     const { jobId, ...about } = one;
@@ -158,7 +161,8 @@ export async function createOneOffs({ redis, random, file, codeOf }: OneOffsOpti
     return seen;
   }
 
-  const jobs = () => Promise.all(pushed.map(stateOf));
+  const jobs = () =>
+    Promise.all(pushed.map(async (one) => ({ ...(await stateOf(one)), retries: retries.get(one) ?? 0 })));
 
   return {
     produce,

@@ -60,6 +60,7 @@ export const right: History = {
       endedAt: t + 1_100,
       state: 'completed',
       failedReason: null,
+      retries: 0,
       result: { status: 'rotated', inviteCode: 'TWO', rotatedAt: '' },
     },
   ],
