@@ -1,5 +1,5 @@
 /**
- * How the faults of a storm end: all workers die during resets that take effect, of groups that are no longer scheduled.
+ * How the faults of a storm end: all workers die during resets that take effect, of groups that an edit disables.
  * Only the settler repairs that. The weather does the same at random, but whether a build without a settler is detected
  * must not depend on luck.
  */
@@ -37,7 +37,7 @@ export async function abandonResets({ standIn, fleet, edits, copies, text }: Sta
   await until('resets in flight', () => silent().length >= abandonedResets);
   const resets = silent();
   const from = Date.now();
-  edits.unschedule();
+  edits.disable();
   const delivered = copies.settle(text());
   for (let worker = 0; worker < workers; worker++) fleet.kill(worker);
   standIn.faults.random(null);

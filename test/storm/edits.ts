@@ -19,8 +19,11 @@ export interface Edits {
   make(): string;
   /** Takes the groups whose resets are in flight out of the schedule or makes them due later. */
   shelve(): void;
-  /** Takes the groups whose resets are in flight out of the schedule, so that no job is left to settle them. */
-  unschedule(): void;
+  /**
+   * Disables the groups whose resets are in flight, so that no job is left to settle them. A removed group would stay
+   * scheduled for as long as the file of a killed worker is in force.
+   */
+  disable(): void;
   /** Adds and enables every group, with a short period. */
   restore(): void;
   /** The last edit: no group is due for a long time. */
@@ -157,7 +160,7 @@ export function createEdits(first: FileModel, standIn: StandIn, random: Random):
       return kind;
     },
     shelve: () => shelve(['disable', 'remove', 'late']),
-    unschedule: () => shelve(['disable', 'remove']),
+    disable: () => shelve(['disable']),
     restore() {
       restoreFile(file);
       notePlaces();
