@@ -113,11 +113,14 @@ export type JobResult =
     }
   /** Completed: the group was rescheduled, removed or disabled since the job was queued. */
   | { readonly status: 'obsolete' }
-  /** Delayed; costs no try. `deniedBy`: the instance whose budget or gate gave no slot, if that is why. */
+  /**
+   * Delayed; costs no try. `deniedBy`: the instance whose budget or gate gave no slot, if that is why. `children`: until
+   * other jobs of its flow have ended, whenever that is.
+   */
   | {
       readonly status: 'wait';
       readonly ms: number;
-      readonly why: 'busy' | 'settling' | 'lost' | 'elsewhere' | 'redis' | 'error' | Denial;
+      readonly why: 'busy' | 'settling' | 'lost' | 'elsewhere' | 'children' | 'redis' | 'error' | Denial;
       readonly deniedBy?: string;
       /** What to remember of the job. Absent: the same as before. */
       readonly progress?: JobProgress;

@@ -6,12 +6,13 @@
  *   rotated, recovered, satisfied   completed, with the contract's return value
  *   verified, obsolete              completed, null
  *   wait                            delayed, with a time of its own
+ *   wait for children               waiting-children
  *   wait that pauses the queue      the queue is rate-limited for that time, and the job goes back to its place
  *   retry, doubted                  delayed; the tries are counted here, because a raw producer sets no `attempts`
  *   gaveUp, refused                 failed permanently: `<code>: <message>`, or the message
  */
 import { isDeepStrictEqual } from 'node:util';
-import { DelayedError, type Job, type Queue, UnrecoverableError, WaitingError } from 'bullmq';
+import { DelayedError, type Job, type Queue, UnrecoverableError, WaitingChildrenError, WaitingError } from 'bullmq';
 import { z } from 'zod';
 import { readGate } from '../budget/gate.ts';
 import { errorCodes } from '../contract/errorCodes.ts';
@@ -141,6 +142,7 @@ export async function complete(
       if (result.progress !== undefined && !isDeepStrictEqual(result.progress, progressOf(job))) {
         await note(job, result.progress);
       }
+      if (result.status === 'wait' && result.why === 'children') await waitForChildren(job, lock);
       if (result.status === 'wait' && pausesQueue(queue, result)) return await putBack(db, queue, job, lock, result);
       await job.moveToDelayed(Date.now() + result.ms, lock.token);
       throw new DelayedError();
@@ -149,6 +151,11 @@ export async function complete(
     case 'refused':
       throw new UnrecoverableError(result.message);
   }
+}
+
+/** Returns if the children have ended meanwhile, or one of them has failed. */
+async function waitForChildren(job: Job, { token }: JobLock): Promise<void> {
+  if (await job.moveToWaitingChildren(token).catch(() => false)) throw new WaitingChildrenError();
 }
 
 /**

@@ -1,6 +1,5 @@
 /** Runs one job of a `rotations-<instance>` queue: reads it, rotates its group, and completes it by the result. */
 import type { Job, Queue } from 'bullmq';
-import { childFailureOf } from '../bullmq/readableJobs.ts';
 import { type RotationResult, requestJob } from '../contract/request.ts';
 import { RecordError } from '../groups/store.ts';
 import { isConnectionError } from '../redis/errors.ts';
@@ -8,6 +7,7 @@ import { rotate, unknownGroup } from '../rotation/rotate.ts';
 import type { JobProgress, JobResult } from '../rotation/types.ts';
 import { type Attributes, currentSpan } from '../tracing/spans.ts';
 import { complete, progressOf, startRun } from './complete.ts';
+import { readFlow } from './flow.ts';
 import { holdsOneOffOf } from './leftovers.ts';
 import { type JobDependencies, readJob, type Task } from './readJob.ts';
 import { publishRefusal } from './refuse.ts';
@@ -31,11 +31,7 @@ export async function processJob(
   let result: JobResult;
   try {
     if (job.name === requestJob) await startRun(deps, queue, job);
-    const childFailure = childFailureOf(job);
-    const read: Task | JobResult =
-      childFailure === undefined
-        ? await readJob(deps, instance, job, past)
-        : { status: 'refused', message: childFailure };
+    const read = (await readFlow(job)) ?? (await readJob(deps, instance, job, past));
     if ('work' in read) {
       group = read.name;
       result = await runTask(deps, instance, read, past);

@@ -1,5 +1,5 @@
 /** Jobs that no producer should push: each fails with a reason, or is served, and none delays its neighbours. */
-import { FlowProducer, type Job } from 'bullmq';
+import { FlowProducer, type Job, type JobsOptions } from 'bullmq';
 import { expect, it, onTestFinished } from 'vitest';
 import { readOneOffs } from '../../src/status/oneOffs.ts';
 import { bot, file, group, started } from '../support/edited.ts';
@@ -116,4 +116,44 @@ it('reports a one-off that fails because another job of its flow has failed', as
   await until('it to fail', () => job.isFailed());
   expect((await rig.queue('bot').getJob(job.id!))!.failedReason).toMatch(/^child .* failed$/);
   expect(rig.standIn.log.of({ endpoint: 'reset' })).toEqual([]);
+});
+
+it('makes no reset for a one-off that other jobs of its flow keep from being completed', async () => {
+  const { rig } = await started(file(bot, group('vip', 0), group('b', 1)));
+  await rig.adopted('vip', 'b');
+  const flows = new FlowProducer({ connection: rig.redis, prefix: rig.prefix });
+  onTestFinished(() => flows.close());
+  const one = (name: string, opts: JobsOptions = {}) => {
+    return { name: 'rotate', queueName: 'rotations-bot', data: { group: name, requestId: name }, opts };
+  };
+  const resets = (n: number) => rig.standIn.log.of({ endpoint: 'reset', jid: jids[n]! }).length;
+
+  // BullMQ takes this one when a child fails, although another child has not ended.
+  const sibling = one('b', { delay: 300 });
+  const early = await flows.add({
+    ...one('vip'),
+    children: [one('nobody', { continueParentOnFailure: true }), sibling],
+  });
+  await until('it to end', async () => (await early.job.isFailed()) || (await early.job.isCompleted()));
+  expect(await early.job.getState()).toBe('completed');
+  expect([resets(0), resets(1)]).toEqual([1, 1]);
+
+  const { job, children } = await flows.add({
+    ...one('vip'),
+    children: [one('nobody', { failParentOnFailure: true })],
+  });
+  const failures = () =>
+    rig.laterOf('vip').flatMap((event) => (event.type === 'rotation.failed' ? [event.error.message] : []));
+  await until('it to fail', () => failures().length === 1 && job.isFailed());
+  await job.retry('failed');
+  await until('it to fail again', () => failures().length === 2 && job.isFailed());
+  expect(failures()[1]).toBe('another job of its flow has failed: retry that one first');
+  expect(resets(0)).toBe(1);
+  const child = children![0]!.job;
+  await child.updateData({ group: 'b' });
+  await child.retry('failed');
+  await until('the child to end', () => child.isCompleted());
+  await job.retry('failed');
+  await until('it to be completed', () => job.isCompleted());
+  expect(resets(0)).toBe(2);
 });
