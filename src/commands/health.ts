@@ -3,6 +3,7 @@
  * depend on Redis or RyzeAPI. A worker without pages cannot be asked, so it counts as alive.
  */
 import { request } from 'node:http';
+import { formatPlace } from '../address.ts';
 import { notedPages } from '../ops/pagesNote.ts';
 import { CommandError, type CommonOptions, configFile, readConfig } from './context.ts';
 import { print } from './output.ts';
@@ -28,7 +29,7 @@ async function pagesUrl(options: CommonOptions): Promise<string | null> {
   const { ops } = await readConfig(options);
   if (ops === null) return null;
   const host = { '0.0.0.0': '127.0.0.1', '::': '::1' }[ops.host] ?? ops.host;
-  return `http://${host.includes(':') ? `[${host}]` : host}:${ops.port}`;
+  return `http://${formatPlace(host, ops.port)}`;
 }
 
 /** Why it does not answer as it should, or null. */

@@ -1,5 +1,6 @@
 /** Listening on a host and port, for the servers of this program. */
 import type { Server } from 'node:http';
+import { formatPlace } from '../address.ts';
 
 /** Rejects if the address is in use or not of this machine. */
 export function listen(server: Server, host: string, port: number): Promise<void> {
@@ -15,5 +16,5 @@ export function listen(server: Server, host: string, port: number): Promise<void
 export function urlOf(server: Server, host: string): string {
   const address = server.address();
   const port = typeof address === 'object' && address !== null ? address.port : 0;
-  return `http://${host.includes(':') ? `[${host}]` : host}:${port}`;
+  return `http://${formatPlace(host, port)}`;
 }
