@@ -99,6 +99,13 @@ export function stopSignal(secondCode: (signal: StopSignal) => number = () => 1)
   });
 }
 
+/** The same as an `AbortSignal`. */
+export function abortOn(stopped: Promise<NodeJS.Signals>): AbortSignal {
+  const controller = new AbortController();
+  void stopped.then((signal) => controller.abort(new Error(`stopped by ${signal}`)));
+  return controller.signal;
+}
+
 /** Who runs the command: the user at the host. With sudo, the user who asked for it. */
 export function invoker(): string {
   return `${userName()}@${hostname()}`;
@@ -113,11 +120,4 @@ function userName(): string {
   } catch {
     return String(process.getuid?.() ?? 'unknown');
   }
-}
-
-/** The same as an `AbortSignal`. */
-export function abortOn(stopped: Promise<NodeJS.Signals>): AbortSignal {
-  const controller = new AbortController();
-  void stopped.then((signal) => controller.abort(new Error(`stopped by ${signal}`)));
-  return controller.signal;
 }
