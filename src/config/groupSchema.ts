@@ -3,6 +3,7 @@
  * results from both.
  */
 import { z } from 'zod';
+import { groupId } from '../contract/event.ts';
 import { parseIdentifier, readIdentifier } from '../ryze/identifier.ts';
 import { cronProblem } from '../schedule/cron.ts';
 import { firstSeenKinds, type Schedule } from '../schedule/schedule.ts';
@@ -94,7 +95,7 @@ export const groupSchema = checkKeys(
   map({
     id: z
       .string()
-      .regex(/^[a-z0-9][a-z0-9_-]{0,63}$/, {
+      .regex(groupId, {
         error: 'expected 1 to 64 of a-z, 0-9, "_" or "-", beginning with a letter or digit',
       })
       .describe('Name of the group in this program'),

@@ -20,6 +20,9 @@ export type RequestInfo = z.infer<typeof requestInfo>;
 export const linkReasons = ['schedule', 'request', 'recovery', 'drift', 'adopted'] as const;
 export type LinkReason = (typeof linkReasons)[number];
 
+/** The id of a group, as the configuration file has it. */
+export const groupId = /^[a-z0-9][a-z0-9_-]{0,63}$/;
+
 const time = z.iso.datetime();
 const revision = z.int().nonnegative();
 /** Consumers publish it, so an event must not be able to lead people to another site. */

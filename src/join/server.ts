@@ -4,6 +4,7 @@
  */
 import type { Server } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { groupId } from '../contract/event.ts';
 import { listen, urlOf } from '../web/listen.ts';
 import { type Answer, type Asked, createSite, type Handler, html, json, plainText } from '../web/site.ts';
 import type { Links, Lookup } from './links.ts';
@@ -33,8 +34,6 @@ export interface JoinServer {
   close(): Promise<void>;
 }
 
-/** As the configuration file has them. */
-const groupId = /^[a-z0-9][a-z0-9_-]{0,63}$/;
 /** A QR code shows an address that does not change. */
 const qrCaching = 'public, max-age=3600';
 const retryAfterS = 10;

@@ -1,7 +1,7 @@
 /** The failure event of a one-off that names a group and is not served: every accepted one-off gets an event. */
 
 import type { Job } from 'bullmq';
-import type { RotationFailedEvent } from '../contract/event.ts';
+import { groupId, type RotationFailedEvent } from '../contract/event.ts';
 import { identityOf, parseNamed, requestJob } from '../contract/request.ts';
 import { findGroup } from '../groups/jids.ts';
 import { RecordError, readable } from '../groups/store.ts';
@@ -66,7 +66,7 @@ async function publishUnknown(
   { name, work, failure: { code, message, httpStatus } }: Refusal,
 ): Promise<void> {
   const number = await failureNumberOf(job, () => redis.incr(keys.unknownFailures));
-  const group = /^[a-z0-9][a-z0-9_-]{0,63}$/.test(name) ? name : 'unknown';
+  const group = groupId.test(name) ? name : 'unknown';
   const event: RotationFailedEvent = {
     version: 1,
     id: `${group}.unknown.failed.${number}`,
