@@ -48,7 +48,8 @@ export function exchange(
         left = true;
       },
       onResponseStart(_controller, status, headers) {
-        head = { status, headers };
+        // An interim answer, such as 103, says nothing of the call.
+        if (status >= 200) head = { status, headers };
       },
       onResponseData(data, chunk) {
         bytes += chunk.length;

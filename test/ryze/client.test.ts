@@ -169,6 +169,32 @@ it.each([
   expect(await client.resetLink(call)).toMatchObject({ code: 'bad_response', kind: 'unknown', over: false });
 });
 
+it('does not take an interim answer for the answer', async () => {
+  const interim = 'HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 103 Early Hints\r\nRetry-After: 9\r\n\r\n';
+  const body = JSON.stringify({ success: true, groupJid: jid, inviteCode: 'NEW123XYZ' });
+  const final = `HTTP/1.1 200 OK\r\nContent-Length: ${body.length}\r\n\r\n${body}`;
+  const after: ((socket: Socket) => void)[] = [(socket) => socket.write(final), (socket) => socket.end(), () => {}];
+  const server = createServer((socket) => {
+    socket.on('error', () => {});
+    socket.on('data', () => socket.write(interim, () => setImmediate(() => after.shift()?.(socket))));
+  }).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const baseUrl = `http://127.0.0.1:${(server.address() as { port: number }).port}`;
+  const [client, hasty] = [
+    createRyzeClient({ baseUrl, timeoutMs: ampleMs }),
+    createRyzeClient({ baseUrl, timeoutMs: 300 }),
+  ];
+  onTestFinished(async () => {
+    server.close();
+    await client.close();
+    await hasty.close();
+  });
+  expect(await client.resetLink(call)).toMatchObject({ kind: 'reset', inviteCode: 'NEW123XYZ' });
+  const none = { kind: 'unknown', over: false, httpStatus: null };
+  expect(await client.resetLink(call)).toMatchObject({ ...none, code: 'network_error' });
+  expect(await hasty.resetLink(call)).toMatchObject({ ...none, code: 'timeout' });
+});
+
 it.each([
   [429, 'throttled', 'unknown'],
   [500, 'server_error', 'unknown'],
