@@ -217,13 +217,13 @@ async function afterFailure(
 }
 
 async function retryOrGiveUp(run: Run, failure: CallFailure, inRow: number): Promise<JobResult> {
-  const { past } = run;
   const { retry, random } = run.deps;
-  const tries = triesOf(run) + 1;
+  const progress = progressOf(run);
+  const tries = progress.tries + 1;
   // While other groups fail too, the job waits once more before it fails: if they continue to fail, the instance is paused.
   if (failure.final !== true && (tries < retry.attempts || (tries === retry.attempts && inRow > 1))) {
     const ms = tries < retry.attempts ? retryDelayMs(tries, retry, random) : outageMs;
-    return { status: 'retry', ms, failure, progress: { ...past, tries } };
+    return { status: 'retry', ms, failure, progress: { ...progress, tries } };
   }
   if (tries < 2) return await giveUp(run, failure);
   return await giveUp(run, { ...failure, message: `${failure.message} (after ${tries} calls)` });

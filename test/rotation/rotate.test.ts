@@ -276,6 +276,23 @@ describe('a failure', () => {
     expect(await rig.run(request(), past)).toMatchObject({ status: 'wait', why: 'gate', progress: { doubted: null } });
   });
 
+  it('is remembered while its call cannot be read back, and ends the job once it was', async () => {
+    const reads = [failed('server_error'), failed('timeout', { kind: 'unknown', over: false }), shows('OLD')];
+    const rig = await rotationRig(settled, {
+      reset: () => failed('group_not_found', { kind: 'unknown' }),
+      info: () => reads.shift()!,
+    });
+    let result = await rig.run(request());
+    for (const tries of [1, 2]) {
+      expect(result).toMatchObject({ status: 'retry', progress: { tries, doubted: { code: 'group_not_found' } } });
+      const { uncertain } = await rig.record();
+      await rig.change({ uncertain: { ...uncertain!, readAt: 1 } });
+      result = await rig.run(request(), (result as JobResult & { status: 'retry' }).progress);
+    }
+    expect(result).toMatchObject({ status: 'gaveUp', failure: { code: 'group_not_found' } });
+    expect(rig.calls.filter((call) => call.startsWith('reset'))).toHaveLength(1);
+  });
+
   it('is remembered while its call may still take effect, and ends the job once it cannot', async () => {
     const rig = await rotationRig(settled, {
       reset: () => failed('instance_disconnected', { kind: 'unknown', over: false }),
