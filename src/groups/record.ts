@@ -64,8 +64,13 @@ const attempt = z.looseObject({
   begunAt: time,
   /** Renewed while the process lives. Once it has expired, any worker may take over. */
   leaseUntil: time,
-  /** The one-off that this call serves. Null for scheduled rotations and verifications. `identity` names the job. */
-  request: z.looseObject({ ...requestInfo.shape, identity: z.string().default('') }).nullable(),
+  /**
+   * The one-off that this call serves. Null for scheduled rotations and verifications. `identity` names the job. `link`: the
+   * code by which it names the group, which a reset replaces.
+   */
+  request: z
+    .looseObject({ ...requestInfo.shape, identity: z.string().default(''), link: z.string().optional() })
+    .nullable(),
   /** The one-offs that existed when the attempt began. A reset answers them all. */
   covers: covers.nullable().default(null),
 });

@@ -198,6 +198,11 @@ export function createGroupStore(db: Database): GroupStore {
         const { history, forgotten } = withRevisions(stored, record, own, nowMs);
         writes.push(['HSET', keys.group(recordId), 'history', JSON.stringify(history)]);
         for (const code of forgotten) writes.push(['DEL', keys.link(code)]);
+        // A one-off may name a link that the record never had.
+        const named = after?.replacedCodes.filter(
+          (code) => code !== record.link?.code && !record.replacedCodes.includes(code),
+        );
+        for (const code of named ?? []) expire(code, recordId, rememberedMs);
       }
       const [from, to] = [record.link?.code, after?.link?.code];
       if (from !== undefined && from !== to) expire(from, recordId, rememberedMs);

@@ -156,7 +156,7 @@ async function startAttempt(
       call,
       begunAt: nowMs,
       leaseUntil: nowMs + leases[kindOf(call)].ms,
-      request: work.kind === 'request' ? { ...work.request, identity: work.identity } : null,
+      request: work.kind === 'request' ? { ...work.request, identity: work.identity, link: work.link?.code } : null,
       covers: pushed && { ...pushed, attempt: record.attempts + 1 },
     };
     const started = transition(record, { kind: 'started', attempt }, nowMs, settleTimeMs);

@@ -48,7 +48,7 @@ export function newRevision(
     resetBegunAt: reset?.begunAt ?? null,
     resetCovers: reset?.covers ?? null,
     unseenResetAt: null,
-    replacedCodes: replacedCodes(record, inviteCode),
+    replacedCodes: replacedCodes(record, inviteCode, request?.link),
     verifiedAt: nowMs,
     adopt: false,
     unverified: 0,
@@ -93,9 +93,10 @@ function lastPublished(record: GroupRecord): GroupRecord['previous'] {
   return { code: record.link?.code ?? null, revision: record.revision };
 }
 
-function replacedCodes({ link, replacedCodes: before }: GroupRecord, code: string): string[] {
-  if (link === null || link.code === code) return before;
-  return [link.code, ...before].slice(0, maxCodes);
+/** `named`: the link for which it was reset. The record may never have had it, if a person made it. */
+function replacedCodes({ link, replacedCodes: before }: GroupRecord, code: string, named?: string): string[] {
+  const replaced = [link?.code ?? code, named ?? code].filter((one) => one !== code);
+  return [...new Set([...replaced, ...before])].slice(0, maxCodes);
 }
 
 /** The event of a rotation that was given up, from the record after that. null: no id names the group. */

@@ -208,9 +208,11 @@ function settleReadBack(
     const unseenResetAt = uncertain.openUntil === null ? uncertain.begunAt : null;
     return silent({ ...free, uncertain: unchanged, unseenResetAt });
   }
-  if (record.link === null) {
-    // No link was ever shown before, so it is unknown who made this one: it is live, and settles nothing.
-    return newRevision({ ...free, uncertain: unchanged }, { jid, inviteCode }, 'adopted', null, nowMs);
+  if (record.link === null || inviteCode === uncertain.request?.link) {
+    // Either no link was ever shown before, so it is unknown who made this one; or a person made it, and the reset was to
+    // replace it. It is live, and settles nothing.
+    const reason = record.link === null ? 'adopted' : 'drift';
+    return newRevision({ ...free, uncertain: unchanged }, { jid, inviteCode }, reason, null, nowMs);
   }
   const settled = { ...free, uncertain: null, dueAt: dueAfter(record, nowMs) };
   return newRevision(settled, { jid, inviteCode }, 'recovery', uncertain, nowMs);

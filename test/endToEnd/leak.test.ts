@@ -134,6 +134,31 @@ it('asks once for twenty reports of a link that a person made', async () => {
   expect([calls(rig, 'reset'), calls(rig, 'info')]).toEqual([1, reads + 1]);
 });
 
+it('replaces a link once that a person made, although a cache shows the link before it', async () => {
+  const { rig, reads } = await adopted();
+  const made = rig.standIn.resetByHand(jids[0]!);
+  rig.standIn.faults.next({ kind: 'stale', ageMs: 30_000 }, { endpoint: 'info' });
+  const rotated = await rig.ask('bot', { group: linkTo(made) });
+  const { inviteCode } = rotated as { inviteCode: string };
+  expect(rotated).toMatchObject({ status: 'rotated', inviteCode: rig.standIn.codeOf(jids[0]!) });
+  expect(await rig.redis.pttl(rig.keys.link(made))).toBeGreaterThan(24 * 3_600_000);
+  // Not within the second in which one reset answers several one-offs.
+  await rig.change('vip', { resetBegunAt: 1 });
+  expect(await rig.ask('bot', { group: made })).toMatchObject({ status: 'satisfied', inviteCode });
+  expect([calls(rig, 'reset'), calls(rig, 'info')]).toEqual([1, reads + 1]);
+});
+
+it('is never answered by the very link that it names, although a cache hid it and the first reset failed', async () => {
+  const { rig } = await adopted();
+  const made = rig.standIn.resetByHand(jids[0]!);
+  rig.standIn.faults.next({ kind: 'stale', ageMs: 30_000 }, { endpoint: 'info' });
+  rig.standIn.faults.next({ kind: 'serverError', effect: false }, { endpoint: 'reset' });
+  const rotated = (await rig.ask('bot', { group: made })) as { inviteCode: string };
+  expect(rotated).toMatchObject({ status: 'rotated', inviteCode: rig.standIn.codeOf(jids[0]!) });
+  await rig.later('vip', 1);
+  expect(rig.laterOf('vip').map(({ reason }) => reason)).toEqual(['drift', 'request']);
+});
+
 it('fails with one sentence for a link that nobody knows, after one read', async () => {
   const { rig, reads } = await adopted();
   const dead = linkTo('GoneForEver1234567890x');
