@@ -5,6 +5,7 @@ import { type LinksState, rememberLinks } from '../../src/join/links.ts';
 import { type JoinOptions, startJoinServer } from '../../src/join/server.ts';
 import { openSource } from '../../src/join/source.ts';
 import type { TestRedis } from '../support/redis.ts';
+import { until } from '../support/until.ts';
 
 export interface Answer {
   readonly status: number;
@@ -64,18 +65,31 @@ export async function startJoin(
     await server.close();
   });
   const get = (path: string, options?: RequestOptions) => request(server.url, path, options);
+  /** Where the stable address leads, or the status if nowhere. */
+  async function leadsTo(group: string): Promise<string | number> {
+    const { status, headers } = await get(`/join/${group}`);
+    return status === 302 ? (headers.location ?? '') : status;
+  }
+  /** The same with Redis's answer: on a busy machine, Redis may be missed for a moment. */
+  async function fresh(group: string): Promise<string | number> {
+    for (;;) {
+      await until('Redis to be read', () => links.state().awaySince === null);
+      const before = reports.length;
+      const target = await leadsTo(group);
+      if (reports.length === before) return target;
+    }
+  }
   return {
     server,
     links,
     /** Each change of what is served, in order. */
     reports,
+    /** Why Redis cannot be read now, each reason once, with the number of known links. */
+    whyAway: () => reports.slice(reports.lastIndexOf('back') + 1).map((report) => report.replace('away ', '')),
     errors,
+    leadsTo,
+    fresh,
     get,
-    /** Where the stable address leads, or the status if nowhere. */
-    async leadsTo(group: string): Promise<string | number> {
-      const { status, headers } = await get(`/join/${group}`);
-      return status === 302 ? (headers.location ?? '') : status;
-    },
     /** A metric's value, or those of all its labels. */
     async metric(name: string): Promise<string[]> {
       const text = (await request(server.metricsUrl, '/metrics')).body.toString();

@@ -14,18 +14,18 @@ verify: off`,
   });
   await rig.start();
   await rig.adopted('vip', 'other');
-  const { leadsTo } = await startJoin(rig);
+  const { fresh } = await startJoin(rig);
   const live = (i: number) => linkOf(rig.standIn.codeOf(jids[i]!) ?? '');
-  const seen = [await leadsTo('vip')];
+  const seen = [await fresh('vip')];
   expect(seen).toEqual([live(0)]);
   for (let rotations = 0; rotations < 3; rotations++) {
     await rig.ask('bot', { group: 'vip' });
-    const link = await leadsTo('vip');
+    const link = await fresh('vip');
     expect(link).toBe(live(0));
     seen.push(link);
   }
   expect(new Set(seen).size).toBe(4);
-  expect(await leadsTo('other')).toBe(live(1));
+  expect(await fresh('other')).toBe(live(1));
 });
 
 it('answers a visitor with a link that was committed before, however many others wait', async () => {
@@ -47,16 +47,16 @@ it('follows a group that is renamed, and forgets one that leaves the files or na
   const rig = registryRig();
   await rig.sync(line('vip', 1), line('two', 2), line('three', 3));
   for (const id of ['vip', 'two', 'three']) await rig.adopt(id, `CODE-${id}`);
-  const { leadsTo } = await startJoin(rig);
+  const { fresh } = await startJoin(rig);
   await rig.sync(line('renamed', 1), line('two', 4));
-  expect(await Promise.all(['vip', 'renamed', 'two', 'three'].map(leadsTo))).toEqual([
+  expect(await Promise.all(['vip', 'renamed', 'two', 'three'].map(fresh))).toEqual([
     linkOf('CODE-vip'),
     linkOf('CODE-vip'),
     503,
     404,
   ]);
   await rig.sync(line('two', 4), line('three', 3));
-  expect(await Promise.all(['vip', 'renamed', 'three'].map(leadsTo))).toEqual([404, 404, linkOf('CODE-three')]);
+  expect(await Promise.all(['vip', 'renamed', 'three'].map(fresh))).toEqual([404, 404, linkOf('CODE-three')]);
 });
 
 it('asks visitors to come back while the first link is not known', async () => {
@@ -86,13 +86,13 @@ it('serves no link to another site, and no record that it cannot read', async ()
   await rig.sync(line('vip', 1), line('two', 2), line('three', 3));
   for (const id of ['vip', 'two', 'three']) await rig.adopt(id, `CODE-${id}`);
   await rig.change('vip', { link: { code: 'X', url: 'https://evil.example/X' } });
-  const { leadsTo } = await startJoin(rig);
+  const { fresh } = await startJoin(rig);
   const recordId = (await rig.registration('two'))!.recordId;
   await rig.redis.hset(rig.keys.group(recordId), 'record', '{');
-  expect(await leadsTo('vip')).toBe(503);
+  expect(await fresh('vip')).toBe(503);
   // The last link that could be read.
-  expect(await leadsTo('two')).toBe(linkOf('CODE-two'));
-  expect(await leadsTo('three')).toBe(linkOf('CODE-three'));
+  expect(await fresh('two')).toBe(linkOf('CODE-two'));
+  expect(await fresh('three')).toBe(linkOf('CODE-three'));
 });
 
 it('answers GET and HEAD only, and ignores a query', async () => {
