@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Redis } from 'ioredis';
 import { expect, inject, it, onTestFinished } from 'vitest';
+import { makeKeys } from '../../src/redis/keys.ts';
 import { logged } from '../support/cli.ts';
 import { createFaultProxy } from '../support/faultProxy.ts';
 import { freePort, startRedisServer } from '../support/redisServer.ts';
@@ -45,7 +46,7 @@ const groupsYaml = jids
 it.each([
   ['by FLUSHALL', ({ redis }: Own) => redis.flushall()],
   ['by a restart without its data', ({ restartEmpty }: Own) => restartEmpty()],
-] as const)('continues within 28 s when Redis is emptied %s', { timeout: 150_000 }, async (_how, empty) => {
+] as const)('continues within fourteen beats when Redis is emptied %s', { timeout: 150_000 }, async (_how, empty) => {
   const server = await own();
   const opsPort = await freePort();
   const rig = await makeRig({ url: server.url, prefix: 'bull', redis: server.redis }, createFaultProxy, {
@@ -63,13 +64,21 @@ it.each([
   const before = rig.events.length;
   const ticksBefore = rig.ticks(worker);
   await empty(server);
-  const emptiedAt = performance.now();
-  expect(await rig.rotate('g1')).toBe('completed');
+  const job = await rig.ask('g1');
   const adoptedAgain = () => rig.events.slice(before).filter(({ reason }) => reason === 'adopted');
-  await until('every link to be adopted again', () => new Set(adoptedAgain().map(({ group }) => group)).size === 4);
-  await until('ticks to continue', () => rig.ticks(worker) > ticksBefore + 1);
-  // It takes about 7 s. A recovery that waits for a check that is made every 30 s would exceed the bound.
-  expect(performance.now() - emptiedAt).toBeLessThan(28_000);
+  const recovered = async () =>
+    (await job.isCompleted()) &&
+    new Set(adoptedAgain().map(({ group }) => group)).size === 4 &&
+    rig.ticks(worker) > ticksBefore + 1;
+  // The worker announces every two seconds that it lives, and less often on a busy machine. Four beats are usual. A
+  // recovery that waits for a check that is made every 30 s would exceed the bound.
+  const beats = new Set<string>();
+  await until('the one-off, the adoption of every link and ticks', async () => {
+    const [, beat] = await server.redis.zrange(makeKeys('bull').workers, '0', '-1', 'WITHSCORES');
+    if (beat !== undefined) beats.add(beat);
+    return await recovered();
+  });
+  expect(beats.size).toBeLessThanOrEqual(14);
 
   expect(resets().sort()).toEqual([0, 1, 3]);
   for (const [i, jid] of jids.entries()) {
