@@ -108,10 +108,12 @@ it('handles one event of a group at a time, in order, and different groups concu
 it('calls a failed handler again unless a newer link has arrived', async () => {
   const { consume, publish, drained, seen, errors } = make();
   const tries = new Map<string, number>();
+  let triedBefore = 0;
   const handler = ({ id }: NewLinkEvent) => {
     const count = (tries.get(id) ?? 0) + 1;
     tries.set(id, count);
     if (id === 'vip.1' || (id === 'other.1' && count < 3)) throw new Error('the site is down');
+    if (id === 'vip.2') triedBefore = tries.get('vip.1') ?? 0;
     seen.push(id);
   };
   await consume({ handler, retry: { baseDelayMs: 300 } });
@@ -119,8 +121,8 @@ it('calls a failed handler again unless a newer link has arrived', async () => {
   await until('the first tries', () => tries.size === 2);
   await publish([event('vip', 2)]);
   await drained();
-  expect(seen).toEqual(['vip.2', 'other.1']);
-  expect(tries.get('vip.1')).toBe(1);
+  expect(seen.sort()).toEqual(['other.1', 'vip.2']);
+  expect(tries.get('vip.1')).toBe(triedBefore);
   expect(errors[0]).toMatch(/: the site is down$/);
 });
 
