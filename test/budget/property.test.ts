@@ -22,7 +22,7 @@ it('no window of the server ever exceeds the limit or the share of verification,
     }),
     { numRuns: 60 },
   );
-}, 120_000);
+});
 
 const verification = fc.record({
   afterMs: fc.integer({ min: 0, max: 300 }),
@@ -52,7 +52,7 @@ it('a share of less than one read makes one read in a longer time', async () => 
     }),
     { numRuns: 15 },
   );
-}, 120_000);
+});
 
 /** For about 20 s, other work needs a little more than the whole limit, and verifications as much as they may use. */
 const crowd = fc.record({
@@ -100,7 +100,7 @@ it('verification delays other work by no more than its own slot, and still gets 
     }),
     { numRuns: 6, endOnFailure: true },
   );
-}, 120_000);
+});
 
 it('few waiters ask without success, however many ask at once', async () => {
   const backlog = fc.record({
@@ -125,7 +125,7 @@ it('few waiters ask without success, however many ask at once', async () => {
     }),
     { numRuns: 15 },
   );
-}, 120_000);
+});
 
 it('finds a window over the limit if slots are given back `per` after they are sent', async () => {
   const broken = fc.asyncProperty(scenario, async (drawn) => {
@@ -136,4 +136,4 @@ it('finds a window over the limit if slots are given back `per` after they are s
   // It ends at the first such window, usually within fifty runs.
   const found = await fc.check(broken, { numRuns: 1_000, endOnFailure: true });
   expect(found.failed).toBe(true);
-}, 120_000);
+});

@@ -55,7 +55,7 @@ describe('a signal before "started"', () => {
     const source = `
       const { endAtSignals } = await import('${commands}/output.js');
       const { stopSignal } = await import('${commands}/context.js');
-      const running = setTimeout(() => {}, 60_000);
+      const running = setTimeout(() => {});
       endAtSignals();
       process.kill(process.pid, 'SIGTERM');
       process.stdout.write(await stopSignal());
@@ -131,7 +131,7 @@ describe('a signal to an idle worker', () => {
   });
 });
 
-it('prints what Redis refuses, and exits', { timeout: 60_000 }, async () => {
+it('prints what Redis refuses, and exits', async () => {
   const { env } = await makeCliRig('ops: off');
   const { server, redis } = await ownServer();
   const url = { ...env, REDIS_URL: server.url };

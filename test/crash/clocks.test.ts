@@ -26,7 +26,7 @@ async function end(worker: Run): Promise<void> {
   await worker.ended;
 }
 
-describe.each(wrongClocks)('a clock that is ten minutes %s', { timeout: 120_000 }, (_name, shiftMs) => {
+describe.each(wrongClocks)('a clock that is ten minutes %s', (_name, shiftMs) => {
   it('does not prolong the delay of jobs that the worker has delayed', async () => {
     const rig = await makeClockRig(shiftMs);
     const wrong = rig.startWrong();

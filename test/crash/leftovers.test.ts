@@ -6,7 +6,8 @@ import { testRedis } from '../support/redis.ts';
 import { until } from '../support/until.ts';
 import { jids, makeRig, noProxy } from './rig.ts';
 
-const slow = { timeout: 120_000 };
+/** It takes a minute until an instance that no file has is left to any worker. */
+const slow = { timeout: 300_000 };
 
 /** `rotations-bot` holds a one-off whose reset has taken effect without an answer. */
 async function killed() {
@@ -47,7 +48,7 @@ it('fails it with an event after its instance was replaced by one that has other
   edit('{ name: bot,', '{ name: bot2,');
   edit(/groups: .*/.exec(readFileSync(rig.file, 'utf8'))![0], other);
   const next = rig.start();
-  await until('it to fail', async () => (await job.getState()) === 'failed', { withinMs: 100_000 });
+  await until('it to fail', async () => (await job.getState()) === 'failed', { withinMs: 150_000 });
   const failed = await until('the event', () => rig.events.find(({ type }) => type === 'rotation.failed'));
   expect(failed).toMatchObject({ group: 'g0', request: { requestId: 'r-1' } });
   next.child.kill('SIGTERM');

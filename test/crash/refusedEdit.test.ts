@@ -27,7 +27,7 @@ it.each<[string, string, (redis: Redis) => Promise<unknown>, (redis: Redis) => P
     (redis) => redis.set(keys.gate('bot'), 'of another type'),
     (redis) => redis.del(keys.gate('bot')),
   ],
-])('is in force as soon as Redis, which %s, takes it', { timeout: 90_000 }, async (_how, told, refuse, accept) => {
+])('is in force as soon as Redis, which %s, takes it', async (_how, told, refuse, accept) => {
   const folder = mkdtempSync(join(tmpdir(), 'invite-rotator-refused-'));
   const server = await startRedisServer({ binary: inject('redisServer'), folder });
   const redis = new Redis(server.url, { maxRetriesPerRequest: null });

@@ -114,8 +114,6 @@ ops: ${ops}`;
     started.map(({ child, stdout, stderr }) => `worker ${child.pid}:\n${(stdout + stderr).slice(-3_000)}`).join('\n');
   const ticks = (worker: Run) => worker.json().filter(({ event }) => event === 'plan.tick').length;
   const ask = (group: string, jobOptions: JobsOptions = {}) => queue.add('rotate', { group }, jobOptions);
-  /** Longer than it takes until a BullMQ worker that hangs is recreated. */
-  const endsMs = 90_000;
   const end = (job: Job) =>
     until(
       () => `the end of ${JSON.stringify(job.data)}; the workers wrote last:\n${written()}`,
@@ -123,7 +121,6 @@ ops: ${ops}`;
         const state = await job.getState();
         return state === 'completed' || state === 'failed' ? state : null;
       },
-      { withinMs: endsMs },
     );
   const rotate = async (group: string) => await end(await ask(group));
   const isAdoption = ({ type, reason }: LinkEvent) => type === 'link.changed' && reason === 'adopted';

@@ -114,4 +114,4 @@ it('replaces two workers under load: nothing is done twice or lost, one is alway
   expect(rig.standIn.log.of({ endpoint: 'info' })).toHaveLength(jids.length);
   await until('every event', () => rig.events.length === resets + jids.length);
   for (const group of jids.keys()) await rig.expectLive(group);
-}, 120_000);
+});

@@ -70,7 +70,7 @@ const needsLink = (fault: Fault) => fault.kind === 'repeat' || fault === answers
 
 const states = ['known', 'by code', 'not shown', 'uncertain'] as const;
 
-it.each(states)('ends with the live link of a group that is %s', { timeout: 120_000 }, async (state) => {
+it.each(states)('ends with the live link of a group that is %s', async (state) => {
   const cases = Object.entries(answers).filter(([, { fault }]) => state !== 'not shown' || !needsLink(fault));
   const code = (n: number) => `CODE${String(n).padStart(5, '0')}abcdefghijklm`;
   const world = cases.map((_, n) => ({ jid: jids[n]!, ...(state === 'by code' ? { code: code(n) } : {}) }));

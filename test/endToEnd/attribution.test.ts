@@ -116,9 +116,7 @@ it('pauses other groups at most once for a group that is always refused, and rep
   );
 });
 
-it('reads another group if none has work, and then reports the one that is refused', {
-  timeout: 120_000,
-}, async () => {
+it('reads another group if none has work, and then reports the one that is refused', async () => {
   // The reasons that a successful read ends. An instance whose resets are throttled waits for a reset.
   const provable = refusals.filter(([, , , code]) => code !== 'throttled');
   const rig = await poisoned(provable);
@@ -195,7 +193,7 @@ verify: off`,
         await resume(rig, name);
       }
       const made = () => groups.filter((one) => one.name === name && rig.laterOf(one.id).length > 0).length;
-      await until(`all groups of ${name}`, () => made() === count, { withinMs: 60_000 });
+      await until(`all groups of ${name}`, () => made() === count);
       expect(performance.now() - workingAt, name).toBeLessThan(60_000);
       expect(closedOf(rig, name), name).toHaveLength(1);
     }),
@@ -203,7 +201,7 @@ verify: off`,
   expect(rig.events.filter(({ type }) => type === 'rotation.failed')).toEqual([]);
 });
 
-it('is not paused for twenty groups that are known to fail', { timeout: 60_000 }, async () => {
+it('is not paused for twenty groups that are known to fail', async () => {
   const count = 21;
   const rig = await makeRig({ yaml: many(count), standIn: world(count) });
   await rig.start();

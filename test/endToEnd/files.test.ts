@@ -19,7 +19,7 @@ groups:
       ${archived} }`;
 const world = { groups: [{ jid: jids[0]!, code }, ...[1, 2, 3].map((n) => ({ jid: jids[n]! }))] };
 
-it('ignores a file that is half-written for some seconds', { timeout: 90_000 }, async () => {
+it('ignores a file that is half-written for some seconds', async () => {
   const { rig, count } = await started(lines(code), world);
   await rig.adopted('a', 'b', 'c');
   const before = { calls: rig.standIn.log.all.length, events: rig.events.length };
@@ -73,7 +73,7 @@ it('reads a group that returns, and publishes the link that a person has made in
   expect(rig.standIn.log.of({ endpoint: 'reset' })).toEqual([]);
 });
 
-it('answers one-offs for every group of two workers whose files differ, and warns', { timeout: 90_000 }, async () => {
+it('answers one-offs for every group of two workers whose files differ, and warns', async () => {
   const { rig } = await started(file(bot, group('a', 0), group('b', 1), group('only', 2)));
   await rig.startOther(file(bot, group('a', 0), group('b', 1)));
   await rig.adopted('a', 'b', 'only');
@@ -102,7 +102,7 @@ it('follows the newer of two files, whichever worker commits, and however often 
   expect(service.config.groups[0]?.schedule).toMatchObject({ everyMs: 2 * 3_600_000 });
 });
 
-it('removes a group once the last worker whose file had it has seen the edit', { timeout: 90_000 }, async () => {
+it('removes a group once the last worker whose file had it has seen the edit', async () => {
   const both = file(bot, group('vip', 0), group('gone', 1));
   const { rig, reload } = await started(both);
   const other = await rig.startOther(both);

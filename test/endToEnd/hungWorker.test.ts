@@ -6,8 +6,6 @@ import { bot, file, group } from '../support/edited.ts';
 import { makeRig } from '../support/rig.ts';
 import { until } from '../support/until.ts';
 
-const slow = { timeout: 150_000 };
-
 /** A connection that can lose the commands by which a worker takes a job: neither an answer nor an error comes. */
 class LossyRedis extends Redis {
   loses = false;
@@ -31,13 +29,13 @@ async function running() {
   return { rig, lossy, recreated };
 }
 
-it('recreates the worker, logs that once, and continues', slow, async () => {
+it('recreates the worker, logs that once, and continues', async () => {
   const { rig, lossy, recreated } = await running();
   lossy.loses = true;
   const asked = await rig.queue('bot').add('rotate', { group: 'vip' });
   await until('the command to be lost', () => lossy.lost > 0);
   lossy.loses = false;
-  await until('the one-off to be done', () => asked.isCompleted(), { withinMs: 90_000 });
+  await until('the one-off to be done', () => asked.isCompleted());
   expect(recreated()).toBe(1);
   expect(await rig.ask('bot', { group: 'vip' })).toMatchObject({ status: 'rotated' });
   expect(recreated()).toBe(1);

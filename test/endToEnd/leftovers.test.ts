@@ -7,7 +7,6 @@ import { resume } from '../support/gates.ts';
 import { jids, type Rig } from '../support/rig.ts';
 import { until } from '../support/until.ts';
 
-const slow = { timeout: 120_000 };
 const old = '{ name: old, tokenEnv: TOKEN }';
 const standIn = { instances: ['bot', 'bot2', 'old'] };
 const resets = (rig: Rig, n: number) => rig.standIn.log.of({ endpoint: 'reset', jid: jids[n]! });
@@ -17,7 +16,7 @@ const failureOf = (asked: Promise<unknown>) =>
     (error: Error) => error.message,
   );
 
-it('answers one-offs on the queue of an instance that was renamed', slow, async () => {
+it('answers one-offs on the queue of an instance that was renamed', async () => {
   const { rig, service } = await started(file(old, group('vip', 0), group('other', 1)), standIn);
   await rig.adopted('vip', 'other');
   await service.close();
@@ -39,7 +38,7 @@ it('answers one-offs on the queue of an instance that was renamed', slow, async 
   expect(rig.logged.filter(({ event }) => event === 'queue.leftover')).toHaveLength(1);
 });
 
-it('resolves client.rotate() while the instance is being renamed', slow, async () => {
+it('resolves client.rotate() while the instance is being renamed', async () => {
   const { rig, reload } = await started(file(old, group('vip', 0)), standIn);
   await rig.adopted('vip');
   const client = createRotationClient({ connection: rig.redis, prefix: rig.prefix });
@@ -59,7 +58,7 @@ it('resolves client.rotate() while the instance is being renamed', slow, async (
   }
 });
 
-it('answers a one-off that waits while its group moves to another instance', slow, async () => {
+it('answers a one-off that waits while its group moves to another instance', async () => {
   const { rig, reload } = await started(file(`${old}, ${bot}`, group('vip', 0, ', instance: old')), standIn);
   await rig.adopted('vip');
   rig.standIn.setConnection('old', 'disconnected');
@@ -71,7 +70,7 @@ it('answers a one-off that waits while its group moves to another instance', slo
   expect(resets(rig, 0).at(-1)).toMatchObject({ instance: 'bot', status: 200 });
 });
 
-it('fails the jobs on the queue of an instance without an owner, each with an event of its own', slow, async () => {
+it('fails the jobs on the queue of an instance without an owner, each with an event of its own', async () => {
   const { rig, reload } = await started(
     file(`${bot}, ${bot2}`, group('vip', 0, ', instance: bot'), group('gone', 1, ', instance: bot2')),
   );
@@ -97,7 +96,7 @@ it('fails the jobs on the queue of an instance without an owner, each with an ev
   expect(resets(rig, 1)).toEqual([]);
 });
 
-it('leaves the queue of an instance to the other worker whose file has it', slow, async () => {
+it('leaves the queue of an instance to the other worker whose file has it', async () => {
   const { rig } = await started(file(bot, group('vip', 0)));
   const other = await rig.startOther(file(bot2, group('far', 1)));
   // Longer than the wait for an instance that was in this worker's file.
@@ -108,7 +107,7 @@ it('leaves the queue of an instance to the other worker whose file has it', slow
   await other.service.close();
 });
 
-it('never fails a one-off because of an older file when its group has moved to another instance', slow, async () => {
+it('never fails a one-off because of an older file when its group has moved to another instance', async () => {
   const { rig, reload } = await started(file(`${old}, ${bot}`, group('vip', 0, ', instance: old')), standIn);
   await rig.startOther(file(old, group('vip', 0)));
   await rig.adopted('vip');
@@ -119,7 +118,7 @@ it('never fails a one-off because of an older file when its group has moved to a
   expect(resets(rig, 0).map(({ instance }) => instance)).not.toContain('old');
 });
 
-it('reads its file before it refuses a group that was added a moment ago', slow, async () => {
+it('reads its file before it refuses a group that was added a moment ago', async () => {
   const { rig } = await started(file(bot, group('vip', 0)));
   await rig.adopted('vip');
   rig.edit(file(`${bot}, ${bot2}`, group('vip', 0, ', instance: bot'), group('new', 1, ', instance: bot')));
@@ -127,7 +126,7 @@ it('reads its file before it refuses a group that was added a moment ago', slow,
   expect(await failureOf(rig.ask('bot', { group: 'never' }))).toContain('unknown group');
 });
 
-it('remembers the instances of older versions, and forgets those whose queue is empty for long', slow, async () => {
+it('remembers the instances of older versions, and forgets those whose queue is empty for long', async () => {
   const { rig, service } = await started(file(bot, group('vip', 0)));
   await rig.adopted('vip');
   await service.close();

@@ -44,7 +44,7 @@ async function startSaturated(fault?: Fault) {
 const resets = (rig: { standIn: Awaited<ReturnType<typeof makeRig>>['standIn'] }) =>
   rig.standIn.log.of({ endpoint: 'reset', status: 200 });
 
-it('promotes jobs that wait behind cancelled one-offs as soon as slots are free', { timeout: 90_000 }, async () => {
+it('promotes jobs that wait behind cancelled one-offs as soon as slots are free', async () => {
   const rig = await startSaturated();
   const last = rig.jobs.at(-1)!;
   for (const job of rig.jobs.slice(0, -1)) if (await job.isDelayed()) await job.remove();
@@ -52,7 +52,7 @@ it('promotes jobs that wait behind cancelled one-offs as soon as slots are free'
   expect(rig.standIn.log.of({ status: 429 })).toEqual([]);
 });
 
-it('keeps releasing scheduled work while cancelled one-offs are on the wait list', { timeout: 90_000 }, async () => {
+it('keeps releasing scheduled work while cancelled one-offs are on the wait list', async () => {
   const rig = await startSaturated();
   for (const job of rig.jobs) if (await job.isDelayed()) await job.remove();
   await rig.makeDue();
@@ -60,9 +60,7 @@ it('keeps releasing scheduled work while cancelled one-offs are on the wait list
   expect(rig.standIn.log.of({ status: 429 })).toEqual([]);
 });
 
-it('reads a lost answer back with one of the first free slots, before the one-offs that wait', {
-  timeout: 90_000,
-}, async () => {
+it('reads a lost answer back with one of the first free slots, before the one-offs that wait', async () => {
   const rig = await startSaturated({ kind: 'cut', effect: true });
   const [lost] = rig.standIn.log.of({ endpoint: 'reset', status: null });
   const nextWindow = () => rig.standIn.log.all.slice(limit.limit, 2 * limit.limit);

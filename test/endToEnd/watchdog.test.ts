@@ -36,17 +36,13 @@ it.each<[string, string, (plans: Queue, rig: Rig) => Promise<unknown>]>([
   ['was obliterated with its queue', 'plan.unscheduled', (plans) => plans.obliterate({ force: true })],
   // As a dashboard or a bug may: its next job is gone, and it looks intact.
   ['has gone silent', 'plan.late', (plans, { redis, prefix }) => redis.del(`${prefix}:${plans.name}:delayed`)],
-])(
-  'sets the planner going again when its scheduler %s, and says so once',
-  { timeout: 120_000 },
-  async (_how, event, harm) => {
-    const { rig, plans, logged } = await started();
-    await harm(plans, rig);
-    await ticksGoOn(rig);
-    expect(await plans.getJobScheduler('plan')).toMatchObject({ every: 5_000 });
-    expect(logged(event)).toHaveLength(1);
-  },
-);
+])('sets the planner going again when its scheduler %s, and says so once', async (_how, event, harm) => {
+  const { rig, plans, logged } = await started();
+  await harm(plans, rig);
+  await ticksGoOn(rig);
+  expect(await plans.getJobScheduler('plan')).toMatchObject({ every: 5_000 });
+  expect(logged(event)).toHaveLength(1);
+});
 
 it('releases scheduled work again after it was obliterated with its queue', async () => {
   const { rig } = await started();

@@ -85,7 +85,7 @@ it('is not ready while Redis is unreachable or the worker is stopping, and says 
   expect(await ready()).toMatchObject({ status: 503, reasons: ['stopping'] });
   worker.child.kill('SIGTERM');
   expect(await worker.ended).toBe(1);
-}, 120_000);
+});
 
 it('stops at once despite an idle connection, such as browsers open ahead of time', async () => {
   const { worker, port } = await started();

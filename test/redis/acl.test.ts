@@ -74,7 +74,7 @@ ops: off`,
     await Promise.all([queue.close(), ends.close()]);
   });
   const job = await queue.add('rotate', { group: 'vip' });
-  expect(await job.waitUntilFinished(ends, 45_000)).toMatchObject({ status: 'rotated' });
+  expect(await job.waitUntilFinished(ends, 90_000)).toMatchObject({ status: 'rotated' });
   await until('the event', () => got.at(-1)?.inviteCode === standIn.codeOf(jid));
   expect(await run(['rotate', 'vip', '--wait'], { env }).ended).toBe(0);
   expect(await run(['status', '--json'], { env }).ended).toBe(0);

@@ -62,14 +62,10 @@ function runNode(args: readonly string[], { env = {}, cwd, stdout, stdin = 'igno
   return started;
 }
 
-/** A process starts slowly beside many others on a busy machine; `bench/idle` measures how slowly. */
-const startMs = 60_000;
-
 /** Resolves when the worker has logged an event of that name. */
 export async function logged(worker: Run, event: string): Promise<{ readonly [field: string]: unknown }> {
   return await until(
     () => `the worker to log ${event}; it wrote:\n${worker.stdout}${worker.stderr}`,
     () => worker.json().find((line) => line.event === event),
-    { withinMs: startMs },
   );
 }

@@ -212,6 +212,6 @@ ops: off`;
   async function pushAndWait(instance: string, data: unknown, name: string, jobOptions: JobsOptions): Promise<unknown> {
     const events = await listener(instance);
     const job = await queue(instance).add(name, data, jobOptions);
-    return await job.waitUntilFinished(events, 45_000);
+    return await job.waitUntilFinished(events, 90_000);
   }
 }

@@ -1,12 +1,13 @@
 /**
  * Polls until a condition holds. The error names the condition; a function names it if its text is known only at the end.
+ * The limit is only for what hangs. It is longer than a BullMQ worker that hangs needs to be recreated, on a busy machine.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 
 export async function until<T>(
   what: string | (() => string),
   look: () => T | Promise<T>,
-  { withinMs = 45_000 } = {},
+  { withinMs = 90_000 } = {},
 ): Promise<NonNullable<Exclude<T, false>>> {
   const deadline = performance.now() + withinMs;
   for (;;) {

@@ -86,7 +86,7 @@ it('leads from a token to published links, and from a leaked link to a new one',
   expect(await worker.ended).toBe(0);
   expect(standIn.log.of({ status: 429 })).toEqual([]);
   for (const { stdout } of [worker, listed, checked]) expect(stdout).not.toContain(token);
-}, 120_000);
+});
 
 function adopted(worker: ReturnType<typeof run>): number {
   return worker.stdout.split('"event":"link.adopted"').length - 1;
