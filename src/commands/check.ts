@@ -3,6 +3,7 @@ import type { Config } from '../config/config.ts';
 import { formatRate } from '../config/demand.ts';
 import { formatDurationUp } from '../config/duration.ts';
 import { type FirstStart, makePlan, type Plan, type PlannedInstance, type Preview, previewOf } from '../config/plan.ts';
+import { formatSome } from '../config/problems.ts';
 import type { Remark } from '../config/remarks.ts';
 import { compareWithRedis, comparisonLines } from './compare.ts';
 import { CommandError, type CommonOptions, durationOption, readConfig } from './context.ts';
@@ -87,7 +88,7 @@ function renderPlan(plan: Plan): string {
   const instances = plainTable(['INSTANCE', 'GROUPS', 'CALLS A MINUTE', 'ALLOWED', 'BUSIEST MOMENT']);
   for (const instance of plan.instances) {
     const { groups, enabled, callsPerMinuteAsked, callsPerMinuteAllowed, sharesTokenWith, busiestMoment } = instance;
-    const shared = sharesTokenWith.length === 0 ? '' : ` (shared with ${sharersText(sharesTokenWith)})`;
+    const shared = sharesTokenWith.length === 0 ? '' : ` (shared with ${formatSome(sharesTokenWith, maxSharers)})`;
     instances.push([
       instance.instance,
       enabled === groups ? String(groups) : `${groups} (${groups - enabled} disabled)`,
@@ -116,21 +117,15 @@ function renderPlan(plan: Plan): string {
 /** More instances with the same token are shown as a number. */
 const maxSharers = 10;
 
-function sharersText(names: readonly string[]): string {
-  const more = names.length > maxSharers ? ` and ${names.length - maxSharers} more` : '';
-  return `${names.slice(0, maxSharers).join(', ')}${more}`;
-}
-
 /** More remarks are shown as a number. */
 const maxRemarks = 20;
 
 /** Under the table of instances. */
 function remarkLines(remarks: readonly Remark[]): string[] {
   if (remarks.length === 0) return [];
-  const lines = remarks.slice(0, maxRemarks).map(({ names, count, message }) => {
-    const more = count > names.length ? ` and ${count - names.length} more` : '';
-    return `  ${names.join(', ')}${more}: ${message}`;
-  });
+  const lines = remarks
+    .slice(0, maxRemarks)
+    .map(({ names, count, message }) => `  ${formatSome(names, names.length, count)}: ${message}`);
   const more = remarks.length > maxRemarks ? [`  and ${remarks.length - maxRemarks} more`] : [];
   return ['', 'Remarks, which do not make the file invalid:', ...lines, ...more];
 }

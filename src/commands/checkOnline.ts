@@ -1,6 +1,7 @@
 /** The part of `check --online` that asks RyzeAPI, shows its progress and prints what it found. */
 import type { Config } from '../config/config.ts';
 import { formatDuration, formatDurationUp } from '../config/duration.ts';
+import { formatSome } from '../config/problems.ts';
 import { type Askers, openAskers } from '../online/asker.ts';
 import { checkOnline, type GroupFinding, type InstanceFinding, type OnlineFindings } from '../online/check.ts';
 import { knownJids } from './knownJids.ts';
@@ -102,7 +103,6 @@ const maxNamed = 10;
 function hiddenText(groups: readonly GroupFinding[]): string[] {
   const hidden = groups.filter(({ checked, problem, linkVisible }) => checked && problem === null && !linkVisible);
   if (hidden.length === 0) return [];
-  const names = hidden.slice(0, maxNamed).map(({ group }) => group);
-  const more = hidden.length > maxNamed ? ` and ${hidden.length - maxNamed} more` : '';
-  return [`No link is shown for ${names.join(', ')}${more}: whether the phone is an admin there is unknown.`, ''];
+  const names = hidden.map(({ group }) => group);
+  return [`No link is shown for ${formatSome(names, maxNamed)}: whether the phone is an admin there is unknown.`, ''];
 }

@@ -6,6 +6,7 @@ import { lstat, mkdir, open, rm } from 'node:fs/promises';
 import { dirname, relative, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type NewFile, renderFile } from '../config/newFile.ts';
+import { formatNames } from '../config/problems.ts';
 import { readSecret } from '../config/secrets.ts';
 import { apiSchema, instanceSchema } from '../config/sections.ts';
 import { registerSecret } from '../log.ts';
@@ -91,7 +92,7 @@ async function nameOf(
   if (isFailure(listed)) return { instance: null, problem: `No groups were listed: ${failureText(listed)}.` };
   const names = listed.list.flatMap(({ name }) => name ?? []);
   if (names.length > 1) {
-    const some = `${names.slice(0, 10).join(', ')}${names.length > 10 ? ', …' : ''}`;
+    const some = formatNames(names, 10);
     throw new CommandError(2, `the token may use ${names.length} instances; choose one with --instance: ${some}`);
   }
   const [instance = null] = names;

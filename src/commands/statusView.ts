@@ -3,6 +3,7 @@
  * line is wider than it; with `rows`, there are no more lines than it has. Pure.
  */
 import { styleText } from 'node:util';
+import { formatSome } from '../config/problems.ts';
 import { type GroupState, groupStates } from '../groups/states.ts';
 import { type Cause, causesOf } from '../status/attention.ts';
 import {
@@ -93,10 +94,9 @@ function workerTexts({ at, workers }: Status, { file, hash }: View): string[] {
   if (workers.length === 0) return ['No worker is running.'];
   const nowMs = Date.parse(at);
   const age = (iso: string) => span(Math.max(nowMs - Date.parse(iso), 0));
-  const named = workers
-    .slice(0, maxWorkers)
-    .map(({ host, pid, version, startedAt }) => `${host} (pid ${pid}, version ${version}, for ${age(startedAt)})`);
-  const more = workers.length > maxWorkers ? ` and ${workers.length - maxWorkers} more` : '';
+  const named = workers.map(
+    ({ host, pid, version, startedAt }) => `${host} (pid ${pid}, version ${version}, for ${age(startedAt)})`,
+  );
   const hashes = [...new Set(workers.map(({ config }) => config.hash))];
   const inForce = hashes.map((one) => {
     const having = workers.filter(({ config }) => config.hash === one);
@@ -105,7 +105,7 @@ function workerTexts({ at, workers }: Status, { file, hash }: View): string[] {
     return `Configuration in force${where}: ${one} since ${since.slice(0, 19)}Z (${age(since)}).`;
   });
   const unused = hashes.includes(hash) ? [] : [`${file} is ${hash}: no worker has it in force.`];
-  return [`${plural(workers.length, 'worker')}: ${named.join(', ')}${more}.`, ...inForce, ...unused];
+  return [`${plural(workers.length, 'worker')}: ${formatSome(named, maxWorkers)}.`, ...inForce, ...unused];
 }
 
 function queueTexts({ lastTickAgeMs, resultsByState, results }: Status): string[] {
@@ -116,12 +116,11 @@ function queueTexts({ lastTickAgeMs, resultsByState, results }: Status): string[
 const maxNamed = 5;
 
 function causeText({ text, since, waiting, groups, count, advice }: Cause): string {
-  const names = groups.slice(0, maxNamed).map(({ group, note }) => (note === '' ? group : `${group} (${note})`));
-  const more = count > names.length ? ` and ${count - names.length} more` : '';
+  const names = groups.map(({ group, note }) => (note === '' ? group : `${group} (${note})`));
   const details = [
     since === null ? '' : `since ${since.slice(0, 19)}Z`,
     waiting ?? '',
-    names.length === 0 ? '' : `${names.join(', ')}${more}`,
+    names.length === 0 ? '' : formatSome(names, maxNamed, count),
   ].filter((one) => one !== '');
   const rest = details.length === 0 ? '' : ` (${details.join('; ')})`;
   return `${text}${advice === '' ? '' : `: ${advice}`}${rest}.`;

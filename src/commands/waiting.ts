@@ -7,6 +7,7 @@ import { readGate } from '../budget/gate.ts';
 import { pausedQueues } from '../bullmq/counts.ts';
 import { NoResultError } from '../bullmq/wait.ts';
 import type { OneOff, Requester } from '../client/requests.ts';
+import { formatSome } from '../config/problems.ts';
 import { rotationsQueue } from '../contract/queueNames.ts';
 import type { RotationResult } from '../contract/request.ts';
 import { readLiveWorkers } from '../groups/files.ts';
@@ -116,8 +117,7 @@ const maxNamed = 10;
 
 /** `2 requests stay queued (a, b)`. */
 export function stayQueued(groups: readonly string[]): string {
-  const more = groups.length > maxNamed ? ` and ${groups.length - maxNamed} more` : '';
-  const names = `${groups.slice(0, maxNamed).join(', ')}${more}`;
+  const names = formatSome(groups, maxNamed);
   return groups.length === 1 ? `1 request stays queued (${names})` : `${groups.length} requests stay queued (${names})`;
 }
 

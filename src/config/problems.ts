@@ -114,6 +114,12 @@ export function formatNames(names: readonly string[], max: number): string {
   return names.slice(0, max).join(', ') + (names.length > max ? ', …' : '');
 }
 
+/** `a, b and 3 more`. `count`: of all, if these names are only the first. */
+export function formatSome(names: readonly string[], max: number, count = names.length): string {
+  const named = names.slice(0, max);
+  return named.join(', ') + (count > named.length ? ` and ${count - named.length} more` : '');
+}
+
 /** The beginning of a text from the file. Links and passwords in addresses are secret, so they are left out. */
 export function truncate(text: string): string {
   if (/chat\.whatsapp\.com/i.test(text)) return 'a link';
