@@ -46,7 +46,7 @@ const readTimeoutMs = 1_000;
 /** Between two looks whether Redis is back, and between two tries to read it. */
 const lookMs = 100;
 const retryMs = 1_000;
-/** Every link is read again after this time, or, if there are many, as fast as 1,000 links a second allow. */
+/** Between two rounds, each of which reads every link again, 1,000 links a second. */
 const roundMs = 2_000;
 const chunk = 250;
 const chunkMs = 250;
