@@ -108,6 +108,7 @@ export function createRequester(db: Database, duplicate: () => RedisClient): Req
       requestedAt,
       attemptsSeen: seen?.record === found.recordId ? seen.attempts : null,
       position: null,
+      link: found.code === null ? null : { code: found.code, isReplaced: false },
     };
     if (link === null) return null;
     const replaced = await replacementOf(found.code);

@@ -69,13 +69,9 @@ function isBurst({ resetBegunAt }: GroupRecord, nowMs: number): boolean {
  * Whether a reset has answered the one-off. Judged by counts, which only grow; by the clock only if the one-off has a time
  * without a count and the clock was not set back.
  */
-export function isAnswered(
-  record: GroupRecord,
-  work: Omit<OneOff, 'kind' | 'request' | 'link'>,
-  nowMs: number,
-): boolean {
+export function isAnswered(record: GroupRecord, work: Omit<OneOff, 'kind' | 'request'>, nowMs: number): boolean {
   const { revision, resetBegunAt, resetCovers } = record;
-  if (revision === null || knownLink(record) === null) return false;
+  if (revision === null || knownLink(record) === null || record.link?.code === work.link?.code) return false;
   if (record.answered.includes(work.identity)) return true;
   if (resetBegunAt === null) return false;
   if (resetCovers?.others?.includes(work.identity)) return true;

@@ -182,8 +182,10 @@ async function learn(
   return { status: 'found', jid, published: events[0]?.reason ?? null };
 }
 
-/** Whether a read that began then shows what is true now: no reset is in flight, and none has ended since. */
-function isNewerThan(askedAt: number, { entry, attempt, uncertain, rotatedAt, removedAt }: GroupRecord): boolean {
-  if (entry === null || removedAt !== null || attempt !== null || uncertain !== null) return false;
+/** Whether a read that began then shows what is true now: no reset is in flight or unseen, and none has ended since. */
+function isNewerThan(askedAt: number, record: GroupRecord): boolean {
+  const { entry, attempt, uncertain, unseenResetAt, rotatedAt, removedAt } = record;
+  if (entry === null || removedAt !== null) return false;
+  if (attempt !== null || uncertain !== null || unseenResetAt !== null) return false;
   return rotatedAt === null || rotatedAt < askedAt;
 }

@@ -249,7 +249,12 @@ function settleVerification(
   if (inviteCode === null) return silent(read);
   const isNew = record.adopt || record.link === null;
   if (!isNew && inviteCode === record.link?.code) return silent(read);
-  return newRevision(read, { jid, inviteCode }, isNew ? 'adopted' : 'drift', null, nowMs);
+  if (isNew || record.unseenResetAt === null) {
+    return newRevision(read, { jid, inviteCode }, isNew ? 'adopted' : 'drift', null, nowMs);
+  }
+  // It took effect late, or a cache hid that.
+  const unseen = { begunAt: record.unseenResetAt, request: null, covers: null };
+  return newRevision({ ...read, dueAt: dueAfter(record, nowMs) }, { jid, inviteCode }, 'recovery', unseen, nowMs);
 }
 
 /** What is still owed after a call: a read pays only what was owed when it started. */

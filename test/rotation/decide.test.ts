@@ -30,6 +30,7 @@ describe('a one-off that names a link', () => {
     ['reads the link first that is returned', { adopt: true }, named('OLDER'), t, { do: 'adopt' }],
     ['resets where there is no link to return', { link: null }, named('OLDER', true), t, { do: 'reset' }],
     ['finds its own answer', { answered: ['job-1'] }, named('OLDER'), t, answered],
+    ['is never answered by that very link', { answered: ['job-1'] }, named('OLD'), t, { do: 'reset' }],
     ['finds its own failure, also during a reset', { ...failed, attempt: attempt() }, named('OLDER'), t, failedOnce],
     ['is not failed by the failure of another job', failed, request({ identity: 'job-2' }), t, { do: 'reset' }],
   ])('%s', (_name, over, work, nowMs, expected) => {

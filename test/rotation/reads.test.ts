@@ -70,6 +70,11 @@ describe('a reset of unknown effect', () => {
       expect(record).toMatchObject({ resetBegunAt: t, resetCovers: null, unseenResetAt: null });
       expect(decide(record, request({ requestedAt: t + 4_000 }), t + 5_400)).toEqual({ do: 'reset' });
     });
+    it('has taken effect after all if the read that is owed shows another link', () => {
+      const { record, events } = end(unseen, verifying({ begunAt: t + 90_000 }), shows(fresh), t + 90_100);
+      expect(events).toMatchObject([{ type: 'link.rotated', reason: 'recovery', inviteCode: 'NEW', request: null }]);
+      expect(record).toMatchObject({ resetBegunAt: t, unseenResetAt: null, dueAt: t + 90_100 + hourMs });
+    });
     it('is forgotten once a read after the settle time has shown the same link', () => {
       const seen = end(unseen, verifying({ begunAt: t + 90_000 }), shows(same), t + 90_100).record;
       expect(seen.unseenResetAt).toBeNull();
