@@ -19,6 +19,8 @@ const [verified, asked, due] = [
   [13, count],
 ].map(([from, to]) => Array.from({ length: count }, (_, n) => n).slice(from, to)) as [number[], number[], number[]];
 
+const unfinished = ['wait', 'prioritized', 'active', 'delayed'] as const;
+
 function fileWith(verify: string): string {
   const limited = (instance: string) =>
     instance.replace(' }', `, rateLimit: { max: ${limit}, per: ${perMs}ms, reserve: 5 } }`);
@@ -100,6 +102,10 @@ async function verifies(window: WindowKind): Promise<void> {
 
   await edit('off');
   await ticks(1);
+  // A read that was released before may still be under way.
+  const queues = ['bot', 'bot2'].map((name) => rig.queue(name));
+  const jobs = async () => await Promise.all(queues.map((queue) => queue.getJobCountByTypes(...unfinished)));
+  await until('the reads that were released to end', async () => (await jobs()).every((count) => count === 0));
   const last = reads().length;
   await ticks(2);
   expect(reads()).toHaveLength(last);
