@@ -12,8 +12,9 @@ import type { History, Incident } from './history.ts';
 import { timeoutMs, workers } from './settings.ts';
 import type { Stage } from './stage.ts';
 
-/** Too many for the one-offs that still wait to name all of these groups. */
 const abandonedResets = 5;
+/** Longer than a pause of an instance, for which one-offs wait. */
+const oneOffsEndMs = 150_000;
 /** Longer than any span for which the checker excuses a dead link, with the bound of the promise. */
 const foundMs = 150_000;
 
@@ -24,9 +25,12 @@ export interface Abandoned {
   findings(history: () => Promise<History>): Promise<readonly Finding[]>;
 }
 
-export async function abandonResets({ standIn, fleet, edits, copies, text }: Stage): Promise<Abandoned> {
+export async function abandonResets(stage: Stage): Promise<Abandoned> {
+  const { standIn, fleet, edits, copies, text } = stage;
   edits.restore();
   await copies.settle(text());
+  // Resets for one-offs would be settled by their jobs.
+  await until('the end of all one-offs', () => areOneOffsOver(stage), { withinMs: oneOffsEndMs });
   const since = Date.now();
   standIn.faults.random(({ endpoint }) =>
     endpoint === 'reset' ? { kind: 'silence', effectAfterMs: timeoutMs } : null,
@@ -53,6 +57,13 @@ export async function abandonResets({ standIn, fleet, edits, copies, text }: Sta
     ],
     findings: (history) => findingsOf(resets, history),
   };
+}
+
+/** Whether no worker has a one-off to do. */
+async function areOneOffsOver({ oneOffs, edits }: Stage): Promise<boolean> {
+  const served = new Set(edits.file.slots.map(({ name }) => `rotations-${name}`));
+  const jobs = await oneOffs.jobs();
+  return jobs.every(({ state, queue }) => ['completed', 'failed', 'unknown'].includes(state) || !served.has(queue));
 }
 
 async function findingsOf(
