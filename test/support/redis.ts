@@ -37,7 +37,7 @@ export function testRedis(): TestRedis {
 async function leaveNothing(redis: Redis, prefix: string): Promise<void> {
   // BullMQ names a worker's blocking connection after its prefix.
   const open = async () => ((await redis.client('LIST')) as string).match(new RegExp(`name=${prefix}:\\S*`, 'g'));
-  await until('every worker of this test to be closed', async () => (await open()) === null, { withinMs: 15_000 });
+  await until('every worker of this test to be closed', async () => (await open()) === null);
   const found = await keysOf(redis, prefix);
   if (found.length > 0) await redis.del(...found);
   const left = await keysOf(redis, prefix);
