@@ -168,6 +168,8 @@ it('fails a one-off after few resets that are always answered in the same way, a
       await until('the live link', () => rig.eventsOf(id).at(-1)?.inviteCode === rig.standIn.codeOf(jids[n]!));
       await until('the failure', () => rig.laterOf(id).some(({ type }) => type === 'rotation.failed'));
       expect(made()).toHaveLength(count);
+      const published = rig.laterOf(id).filter(({ type }) => type !== 'rotation.failed');
+      expect(published.map(({ reason }) => reason)).toEqual(fault.kind === 'answer' ? ['recovery'] : []);
     }),
   );
 });
