@@ -16,7 +16,9 @@ const planned = /^(?:scheduled\.\d+|(?:unsettled|opinion|owed|idle)(?:\.\d+)?)\.
 
 /** The number by which BullMQ has counted the job. Null: its producer chose the id, which may look like a number. */
 export function numberOf({ id = '', opts }: Job): number | null {
-  return counted.test(id) && !opts.jobId ? Number(id) : null;
+  // BullMQ for Elixir writes `job_id`.
+  const isChosen = Boolean(opts.jobId || ('job_id' in opts && opts.job_id));
+  return counted.test(id) && !isChosen ? Number(id) : null;
 }
 
 /** Their identities. `group`, `recordId`: of the group. */

@@ -52,6 +52,25 @@ it('answers none of twenty one-offs with the link of a reset before their queue 
   expect(resets(rig)).toBeLessThanOrEqual(5);
 });
 
+it.each(['jobId', 'job_id'])(
+  'answers no one-off with an older link because its id, chosen with %s, is a number',
+  async (option) => {
+    const { rig } = await started(vip);
+    await rig.adopted('vip');
+    const queue = rig.queue('bot');
+    const first = await queue.add('rotate', { group: 'vip' });
+    const [old] = await answersTo(rig, [first]);
+    await first.remove();
+    // BullMQ for Node.js refuses such an id, and other languages accept it.
+    const again = { name: 'rotate', data: '{"group":"vip"}', opts: JSON.stringify({ [option]: first.id }) };
+    await rig.redis.hset(queue.toKey(first.id!), { ...again, timestamp: Date.now(), delay: 0, priority: 0 });
+    await rig.redis.lpush(queue.toKey('wait'), first.id!);
+    await rig.redis.zadd(queue.toKey('marker'), 0, '0');
+    expect(await answersTo(rig, [first])).not.toContain(old);
+    expect(resets(rig)).toBe(2);
+  },
+);
+
 it('makes a reset each time a scheduler of jobs pushes a one-off', async () => {
   const { rig } = await started(vip);
   await rig.adopted('vip');
