@@ -70,7 +70,7 @@ it.each([
     (await job.isCompleted()) &&
     new Set(adoptedAgain().map(({ group }) => group)).size === 4 &&
     rig.ticks(worker) > ticksBefore + 1;
-  // The worker announces every two seconds that it lives, and less often on a busy machine. Four beats are usual. A
+  // The worker announces every two seconds that it lives, and less often on a busy machine. Six beats are usual. A
   // recovery that waits for a check that is made every 30 s would exceed the bound.
   const beats = new Set<string>();
   await until('the one-off, the adoption of every link and ticks', async () => {
