@@ -11,6 +11,7 @@ import { loadScript } from '../redis/scripts.ts';
 import { isJid } from '../ryze/identifier.ts';
 import { withTrace } from '../tracing/spans.ts';
 import { type Access, type Check, directAccess, type StoredRecord, sharedAccess, type Write } from './access.ts';
+import { failedMs } from './failedOneOffs.ts';
 import { type ChangedIndex, indexTimes, plannerIndexes } from './plannerIndexes.ts';
 import { type GroupRecord, groupRecord, historyMs, newRecord, parseRegistration, type Registration } from './record.ts';
 import { parseHistory, rememberedMs, withRevisions } from './revisions.ts';
@@ -162,6 +163,11 @@ export function createGroupStore(db: Database): GroupStore {
       for (const index of from.keys()) if (!to.has(index)) writes.push(['ZREM', index, recordId]);
       for (const [index, score] of to) {
         if (reindex || from.get(index) !== score) writes.push(['ZADD', index, String(score), recordId]);
+      }
+      const reported = new Set(record.failed.map(({ identity }) => identity));
+      for (const { identity, reason } of after?.failed ?? []) {
+        if (reported.has(identity)) continue;
+        writes.push(['SET', keys.failedOneOff(identity), reason, 'PX', String(failedMs)]);
       }
       for (const queue of after?.entry?.queues ?? []) {
         for (const event of eventsOf.get(recordId) ?? [])

@@ -11,6 +11,7 @@ import type { Queue } from 'bullmq';
 import { eventOptions } from '../bullmq/options.ts';
 import { addTraced, openQueues, type TracedJob } from '../bullmq/queues.ts';
 import { type LinkEvent, linkEvent } from '../contract/event.ts';
+import { failedMs } from '../groups/failedOneOffs.ts';
 import type { Database } from '../redis/database.ts';
 import { loadScript, runScript } from '../redis/scripts.ts';
 import { traceOf, withTrace } from '../tracing/spans.ts';
@@ -108,13 +109,17 @@ export function createOutbox({ redis, keys, prefix, onError }: OutboxOptions): O
   };
 }
 
-/** Adds an event that is part of no record. To all queues or to none, since whoever fails to add it makes another one. */
-export async function appendEvent(
+/**
+ * Reports the failure of a one-off that belongs to no record, unless it was reported before. To all queues or to none,
+ * since whoever fails to report it makes another event. `reason`: the job's.
+ */
+export async function appendFailure(
   { redis, keys }: Pick<Database, 'redis' | 'keys'>,
   queues: readonly string[],
-  event: LinkEvent,
+  { event, identity, reason }: { readonly event: LinkEvent; readonly identity: string; readonly reason: string },
 ): Promise<void> {
-  await runScript(redis, appendLua, queues.map(keys.outbox), [JSON.stringify(withTrace(event))]);
+  const failureKeys = [keys.failedOneOff(identity), ...queues.map(keys.outbox)];
+  await runScript(redis, appendLua, failureKeys, [JSON.stringify(withTrace(event)), reason, failedMs]);
 }
 
 /**

@@ -89,6 +89,8 @@ export function makeKeys(prefix: string) {
     pace: (instance: string) => `${root}:pace:${instance}`,
     /** List, oldest first: events committed but not yet on that results queue. */
     outbox: (queue: string) => `${root}:outbox:${queue}`,
+    /** String with expiry: why a one-off has failed, once its failure event was committed (`groups/failedOneOffs.ts`). */
+    failedOneOff: (identity: string) => `${root}:failed:${digestOf(identity)}`,
     /** String: sequence of the last failure event of an unknown group. */
     unknownFailures: `${root}:unknown-failures`,
     /** Set: results queues that ever had an outbox. */

@@ -319,8 +319,8 @@ function giveUp(record: GroupRecord, work: Work, failure: Failure, nowMs: number
   };
 }
 
-/** How many failed jobs are remembered: all that fail before the job of a killed worker runs again, some seconds later. */
-const maxFailed = 100;
+/** How many failed jobs a record remembers, for runs that overlap. `groups/failedOneOffs.ts` remembers all. */
+const maxFailed = 16;
 
 function report(record: GroupRecord, work: Work, failure: Failure, reason: string): Transition {
   const { failed } = record;

@@ -17,7 +17,7 @@ import { z } from 'zod';
 import { readGate } from '../budget/gate.ts';
 import { errorCodes } from '../contract/errorCodes.ts';
 import { rotationsQueue } from '../contract/queueNames.ts';
-import { parseNamed, type RotationResult, requestJob } from '../contract/request.ts';
+import { identityOf, parseNamed, type RotationResult, requestJob } from '../contract/request.ts';
 import { knownLink } from '../groups/record.ts';
 import { replacedFields } from '../groups/revisions.ts';
 import { type Database, redisTime } from '../redis/database.ts';
@@ -36,8 +36,6 @@ const storedProgress = z
     ended: z.int().nonnegative().nullable().default(null),
     /** Digest of the name of the group, which a dashboard may change. Null: an older version has not noted it. */
     named: z.string().nullable().default(null),
-    /** The number of the event that reports the failure of this run. Null: it has none, or the group's record has it. */
-    failure: z.int().nonnegative().nullable().default(null),
     doubted: z
       .object({
         code: z.enum(errorCodes),
@@ -48,7 +46,7 @@ const storedProgress = z
       .nullable()
       .default(null),
   })
-  .catch({ tries: 0, run: 0, ended: null, named: null, failure: null, doubted: null });
+  .catch({ tries: 0, run: 0, ended: null, named: null, doubted: null });
 
 /**
  * How often the job has ended before. Whoever runs it again may have reset BullMQ's own count. A job that has stalled
@@ -60,16 +58,16 @@ export function runOf(job: Job): number {
   return Math.max(job.attemptsMade, hasEnded ? run + 1 : run);
 }
 
-export function progressOf(job: Job): JobProgress {
-  const { tries, doubted } = notedBy(job);
-  return { tries, doubted };
+/** What tells this run of a one-off apart from all others. */
+export function identityOfJob(job: Job): string {
+  return identityOf({ queue: job.queueName, jobId: job.id, timestamp: job.timestamp, run: runOf(job) });
 }
 
 /** What earlier starts of this run noted about the same group. */
-function notedBy(job: Job) {
-  const { run, named, tries, doubted, failure } = storedProgress.parse(job.progress);
+export function progressOf(job: Job): JobProgress {
+  const { run, named, tries, doubted } = storedProgress.parse(job.progress);
   const isOfGroup = named === null || named === groupNamedBy(job);
-  return isOfGroup && run === runOf(job) ? { tries, doubted, failure } : { tries: 0, doubted: null, failure: null };
+  return isOfGroup && run === runOf(job) ? { tries, doubted } : { tries: 0, doubted: null };
 }
 
 /** Not the name itself, which may be a link: BullMQ also keeps progress in the queue's stream of events. */
@@ -79,7 +77,7 @@ function groupNamedBy({ data }: Job): string | null {
 }
 
 async function note(job: Job, over: Partial<z.infer<typeof storedProgress>>): Promise<void> {
-  await job.updateProgress({ ...notedBy(job), run: runOf(job), named: groupNamedBy(job), ...over });
+  await job.updateProgress({ ...progressOf(job), run: runOf(job), named: groupNamedBy(job), ...over });
 }
 
 /**
@@ -92,16 +90,6 @@ export async function startRun(db: Database, queue: Queue, job: Job): Promise<vo
   if (Number.isFinite(job.timestamp)) return;
   job.timestamp = await redisTime(db);
   await db.redis.hset(queue.toKey(job.id ?? ''), 'timestamp', job.timestamp);
-}
-
-/** The number of the event that reports the job's failure: `next`, or that of the same run before its worker was killed. */
-export async function failureNumberOf(job: Job, next: () => Promise<number>): Promise<number> {
-  const { failure } = notedBy(job);
-  if (failure !== null) return failure;
-  const number = await next();
-  // The job may have been removed.
-  await note(job, { failure: number }).catch(() => {});
-  return number;
 }
 
 /** Notes that a one-off is about to end. It ends even if that cannot be noted: it may have been removed. */

@@ -1,12 +1,13 @@
 /** Runs one job of a `rotations-<instance>` queue: reads it, rotates its group, and completes it by the result. */
 import type { Job, Queue } from 'bullmq';
 import { type RotationResult, requestJob } from '../contract/request.ts';
+import { failureOf } from '../groups/failedOneOffs.ts';
 import { RecordError } from '../groups/store.ts';
 import { isConnectionError } from '../redis/errors.ts';
 import { rotate, unknownGroup } from '../rotation/rotate.ts';
 import type { JobProgress, JobResult } from '../rotation/types.ts';
 import { type Attributes, currentSpan } from '../tracing/spans.ts';
-import { complete, progressOf, startRun } from './complete.ts';
+import { complete, identityOfJob, progressOf, startRun } from './complete.ts';
 import { readFlow } from './flow.ts';
 import { holdsOneOffOf } from './leftovers.ts';
 import { type JobDependencies, readJob, type Task } from './readJob.ts';
@@ -31,7 +32,8 @@ export async function processJob(
   let result: JobResult;
   try {
     if (job.name === requestJob) await startRun(deps, queue, job);
-    const read = (await readFlow(job)) ?? (await readJob(deps, instance, job, past));
+    const reported = await reportedFailure(deps, job);
+    const read = reported ?? (await readFlow(job)) ?? (await readJob(deps, instance, job, past));
     if ('work' in read) {
       group = read.name;
       result = await runTask(deps, instance, read, past);
@@ -39,7 +41,7 @@ export async function processJob(
       result = read;
       if (read.status === 'retry') reportResult(deps, { group: 'unknown', instance, work: 'request' }, read);
     }
-    if (result.status === 'refused') await publishRefusal(deps, instance, job, result);
+    if (result.status === 'refused' && reported === null) await publishRefusal(deps, instance, job, result);
     result = await limitWait(deps, queue, instance, result);
   } catch (error) {
     result = afterError(deps, group, past, error);
@@ -47,6 +49,13 @@ export async function processJob(
   }
   traceResult(job, { instance, group: group || null }, result);
   return await complete(deps, queue, job, lock, result);
+}
+
+/** How a one-off ends whose worker was killed between the event of its failure and the end of the job. Null: it was not. */
+async function reportedFailure(deps: JobDependencies, job: Job): Promise<JobResult | null> {
+  if (job.name !== requestJob || job.attemptsStarted < 2) return null;
+  const message = await failureOf(deps, identityOfJob(job));
+  return message === null ? null : { status: 'refused', message };
 }
 
 /** `queued_ms`: from the push until this run took the job, with all earlier runs. */

@@ -4,7 +4,7 @@
  */
 import type { Job } from 'bullmq';
 import { rotationsQueue } from '../contract/queueNames.ts';
-import { identityOf, parseRequest, type RotationRequest, requestJob } from '../contract/request.ts';
+import { parseRequest, type RotationRequest, requestJob } from '../contract/request.ts';
 import { findLink } from '../groups/history.ts';
 import { codeIn, type FoundGroup, findGroup } from '../groups/jids.ts';
 import type { Logger } from '../log.ts';
@@ -14,7 +14,7 @@ import { redisTime } from '../redis/database.ts';
 import { unknownGroup } from '../rotation/rotate.ts';
 import type { JobProgress, JobResult, OneOff, RotationDependencies, Work } from '../rotation/types.ts';
 import { readIdentifier } from '../ryze/identifier.ts';
-import { runOf } from './complete.ts';
+import { identityOfJob, runOf } from './complete.ts';
 import type { InstanceOwner } from './leftovers.ts';
 import { numberOf } from './ownIds.ts';
 import { findByLink, type LinkJob } from './readLink.ts';
@@ -118,7 +118,7 @@ async function readRequest(
   if (time !== null && typeof time === 'object') return time;
   const request: OneOff = {
     kind: 'request',
-    identity: identityOf({ queue, jobId: job.id, timestamp: job.timestamp, run }),
+    identity: identityOfJob(job),
     requestedAt: time,
     attemptsSeen: null,
     position: isRerun ? null : await positionOf(deps, queue, job),

@@ -2,15 +2,15 @@
 
 import type { Job } from 'bullmq';
 import { groupId, type RotationFailedEvent } from '../contract/event.ts';
-import { identityOf, parseNamed, requestJob } from '../contract/request.ts';
+import { parseNamed, requestJob } from '../contract/request.ts';
 import { findGroup } from '../groups/jids.ts';
 import { RecordError, readable } from '../groups/store.ts';
-import { appendEvent } from '../outbox/outbox.ts';
+import { appendFailure } from '../outbox/outbox.ts';
 import { transition } from '../rotation/transition.ts';
 import type { JobResult } from '../rotation/types.ts';
 import { isJid } from '../ryze/identifier.ts';
 import type { Failure } from '../ryze/outcome.ts';
-import { failureNumberOf, runOf } from './complete.ts';
+import { identityOfJob } from './complete.ts';
 import type { JobDependencies } from './readJob.ts';
 
 type Refused = JobResult & { readonly status: 'refused' };
@@ -26,7 +26,7 @@ export async function publishRefusal(
   const oneOff = refused.oneOff ?? (await namedBy(deps, job));
   if (oneOff === null) return;
   const reported = failure ?? { code: 'invalid_request', message, httpStatus: null };
-  await publish(deps, instance, job, { ...oneOff, reason: message, failure: reported });
+  await publish(deps, instance, { ...oneOff, reason: message, failure: reported });
 }
 
 /** `reason`: the job's. `failure`: the event's. */
@@ -39,22 +39,20 @@ async function namedBy({ store }: JobDependencies, job: Job): Promise<NonNullabl
   const { group: name, request } = named;
   const found = await readable(findGroup(store, name));
   const recordId = found === null || found instanceof RecordError ? null : found.recordId;
-  const { queueName: queue, id: jobId, timestamp } = job;
-  const identity = identityOf({ queue, jobId, timestamp, run: runOf(job) });
   const none = { requestedAt: null, attemptsSeen: null, position: null, link: null };
-  return { name, work: { ...none, kind: 'request', identity, request }, recordId };
+  return { name, work: { ...none, kind: 'request', identity: identityOfJob(job), request }, recordId };
 }
 
-async function publish(deps: JobDependencies, instance: string, job: Job, refusal: Refusal): Promise<void> {
+async function publish(deps: JobDependencies, instance: string, refusal: Refusal): Promise<void> {
   const { work, recordId, reason, failure } = refusal;
-  if (recordId === null) return await publishUnknown(deps, instance, job, refusal);
+  if (recordId === null) return await publishUnknown(deps, instance, refusal);
   const updated = deps.store.update<readonly string[] | null>(recordId, (stored, nowMs) => {
     if (stored.entry === null) return { record: null, result: null };
     const { record, events } = transition(stored, { kind: 'refused', work, failure, reason }, nowMs, deps.settleTimeMs);
     return { record, events, result: stored.entry.queues };
   });
   const queues = await readable(updated);
-  if (queues === null || queues instanceof RecordError) return await publishUnknown(deps, instance, job, refusal);
+  if (queues === null || queues instanceof RecordError) return await publishUnknown(deps, instance, refusal);
   deps.onCommitted(queues);
 }
 
@@ -62,10 +60,9 @@ async function publish(deps: JobDependencies, instance: string, job: Job, refusa
 async function publishUnknown(
   { redis, keys, resultsQueues, onCommitted }: JobDependencies,
   instance: string,
-  job: Job,
-  { name, work, failure: { code, message, httpStatus } }: Refusal,
+  { name, work, reason, failure: { code, message, httpStatus } }: Refusal,
 ): Promise<void> {
-  const number = await failureNumberOf(job, () => redis.incr(keys.unknownFailures));
+  const number = await redis.incr(keys.unknownFailures);
   const group = groupId.test(name) ? name : 'unknown';
   const event: RotationFailedEvent = {
     version: 1,
@@ -88,6 +85,6 @@ async function publishUnknown(
     linkUncertain: false,
   };
   const queues = resultsQueues();
-  await appendEvent({ redis, keys }, queues, event);
+  await appendFailure({ redis, keys }, queues, { event, identity: work.identity, reason });
   onCommitted(queues);
 }

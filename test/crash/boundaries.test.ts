@@ -166,10 +166,33 @@ it('fails once, with one event, whenever it dies in a one-off for a group that n
       ['addStandardJob', 1],
       ['ack', 1],
       ['updateProgress', 1],
-      ['updateProgress', 2],
       ['moveToFinished', 1],
     ],
   });
+});
+
+it.each([
+  ['g0', 'of another WhatsApp group'],
+  ['nobody', 'of a group that was unknown before'],
+])('fails once if %s is the id %s when its job runs again', async (asked) => {
+  const groups = jids.map((one, i) => (i === 0 ? { jid: one, admins: [], members: ['bot'] } : { jid: one }));
+  const rig = await makeRig(testRedis(), createCommandProxy, { groups });
+  const mortal = rig.start();
+  await logged(mortal, 'started');
+  await rig.adopted(...jids.keys());
+  const died = rig.proxy.cutAt({ command: 'addStandardJob', nth: 1 });
+  const job = await rig.ask(asked);
+  await died;
+  mortal.child.kill('SIGKILL');
+  await mortal.ended;
+
+  rig.edit(`{ id: ${asked}, identifier: "${jids[1]}" }`);
+  const next = rig.start();
+  expect(await rig.end(job)).toBe('failed');
+  expect(rig.standIn.log.of({ endpoint: 'reset', jid: jids[1]! })).toEqual([]);
+  next.child.kill('SIGTERM');
+  expect(await next.ended).toBe(0);
+  expect(rig.events.filter(({ type }) => type === 'rotation.failed')).toHaveLength(1);
 });
 
 it('publishes the link of a new group once, whenever it dies before its code is resolved', timeout, async () => {

@@ -82,14 +82,6 @@ describe('giving up', () => {
     expect(next.events.map(({ id }) => id)).not.toContain(first.events[0]?.id);
     expect(next.record.failed.map(({ identity }) => identity)).toEqual(['job-2', 'job-1']);
   });
-  it('reports it once also if ninety-nine others fail before its job runs again', () => {
-    let { record } = giveUp(settled, request(), error);
-    for (let i = 2; i <= 101; i++) {
-      if (i < 101) expect(giveUp(record, request(), error).events).toEqual([]);
-      record = giveUp(record, request({ identity: `job-${i}` }), error).record;
-    }
-    expect(record.failed).toHaveLength(100);
-  });
   it('publishes nothing for a WhatsApp group whose id names another one', () => {
     const { record, events } = giveUp({ ...settled, removedAt: t, replaced: true }, scheduled, error);
     expect(events).toEqual([]);
