@@ -173,8 +173,7 @@ const faultReasons = ['server_error', 'bad_response', 'network_error', 'timeout'
 function contained({ pauses, incidents }: History): string[] {
   const poisonings = incidents.filter(({ kind }) => kind === 'poison').length;
   const ofPoison = pauses.filter(({ reason }) => !faultReasons.includes(reason));
-  // A poisoning in progress is not recorded yet.
-  const more = ofPoison.slice(Math.max(poisonings, 1));
+  const more = ofPoison.slice(poisonings);
   return more.map(({ instance, reason, from }) => `${instance} was paused again at ${from} (${reason})`);
 }
 

@@ -73,7 +73,10 @@ describe('dead-link time', () => {
       },
     ],
     ['the job of a read was lost with its queue', { incidents: [wipe('rotations-bot')] }],
-    ['its instance was paused', { pauses: [{ instance: 'bot', reason: 'throttled', from: t + 1_100, to: t + 9_000 }] }],
+    [
+      'its instance was paused',
+      { pauses: [{ instance: 'bot', reason: 'server_error', from: t + 1_100, to: t + 9_000 }] },
+    ],
     ['no worker was running', { incidents: [{ kind: 'noWorker', from: t + 1_200, to: t + 4_000 }] }],
   ];
   it.each(excuses)('excludes only the time in which %s', (_excuse, over) => {
@@ -93,7 +96,7 @@ describe('dead-link time', () => {
 
   it('includes the time in which an instance was paused that the group had left long before', () => {
     const long = { ...right, at: t + 200_000, limit: { max: 99, perMs: 1 } };
-    const pauses = [{ instance: 'bot', reason: 'throttled', from: t + 60_000, to: t + 120_000 }];
+    const pauses = [{ instance: 'bot', reason: 'server_error', from: t + 60_000, to: t + 120_000 }];
     const places = { [jid]: [place, { from: t + 2_000, group: 'vip', instance: 'bot2' }] };
     const attributable = (over: Partial<History>) => {
       const [, dead] = deadLinks({ ...long, ...over, ...published(first, one) });

@@ -90,7 +90,7 @@ export interface Incident {
     | 'poison'
     | 'noWorker';
   readonly from: number;
-  /** When the disturbance ended. */
+  /** When the disturbance ended. Infinite while it lasts. */
   readonly to: number;
   /** For `wipe`: the queue that was drained or obliterated. */
   readonly queue?: string;

@@ -144,10 +144,18 @@ export async function runFaults(options: WeatherOptions, forMs: number): Promise
     await sleep(afterMs);
     if (!options.isOver()) await act();
   };
+  /** Returns what ends the incident. The checker may look before that. */
+  const begin = (kind: Incident['kind']) => {
+    const incident = { kind, from: Date.now(), to: Number.POSITIVE_INFINITY };
+    options.incidents.push(incident);
+    return () => {
+      incident.to = Date.now();
+    };
+  };
   const note = async (kind: Incident['kind'], how: () => Promise<void> | void) => {
-    const from = Date.now();
+    const end = begin(kind);
     await how();
-    options.incidents.push({ kind, from, to: Date.now() });
+    end();
   };
   /** Waits up to a second for a reset in flight, because faults during a reset matter most. */
   const untilReset = async () => {
@@ -179,18 +187,17 @@ export async function runFaults(options: WeatherOptions, forMs: number): Promise
   const isWorking = (index: number) => !away.has(index) && fleet.isUp(index);
   /** Records the times in which every worker is killed, starting, frozen or partitioned. */
   const watchAbsence = () => {
-    let from: number | null = null;
-    const end = () => {
-      if (from !== null) options.incidents.push({ kind: 'noWorker', from, to: Date.now() });
-      from = null;
-    };
+    let end: (() => void) | null = null;
     const timer = setInterval(() => {
-      if ([...proxies.keys()].some(isWorking)) end();
-      else from ??= Date.now();
+      if (![...proxies.keys()].some(isWorking)) end ??= begin('noWorker');
+      else {
+        end?.();
+        end = null;
+      }
     }, 50);
     return () => {
       clearInterval(timer);
-      end();
+      end?.();
     };
   };
   /** Usually spares the last available worker, because dead links prove nothing while no worker runs. */
