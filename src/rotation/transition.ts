@@ -112,8 +112,10 @@ function end(
   }
   switch (outcome?.kind) {
     case 'reset': {
-      const isOld = outcome.inviteCode === record.link?.code || isReplaced(record, outcome.inviteCode);
-      if (!isOld) return commitReset(record, attempt, outcome, nowMs);
+      const { inviteCode } = outcome;
+      // The one-off may name a link that the record never had.
+      const isCurrent = inviteCode === record.link?.code || inviteCode === attempt.request?.link;
+      if (!isCurrent && !isReplaced(record, inviteCode)) return commitReset(record, attempt, outcome, nowMs);
       return { ...silent(becomeUncertain(record, attempt, true, nowMs, settleTimeMs)), repeated: true };
     }
     case 'read':

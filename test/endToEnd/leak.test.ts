@@ -159,6 +159,17 @@ it('is never answered by the very link that it names, although a cache hid it an
   expect(rig.laterOf('vip').map(({ reason }) => reason)).toEqual(['drift', 'request']);
 });
 
+it.each([true, false])('does not believe a reset that repeats the link that was named (effect: %s)', async (effect) => {
+  const { rig } = await adopted();
+  const made = rig.standIn.resetByHand(jids[0]!);
+  rig.standIn.faults.next({ kind: 'stale', ageMs: 30_000 }, { endpoint: 'info' });
+  rig.standIn.faults.next({ kind: 'repeat', effect }, { endpoint: 'reset' });
+  const { inviteCode } = (await rig.ask('bot', { group: made })) as { inviteCode: string };
+  expect(inviteCode).not.toBe(made);
+  expect(inviteCode).toBe(rig.standIn.codeOf(jids[0]!));
+  expect(calls(rig, 'reset')).toBe(effect ? 1 : 2);
+});
+
 it('fails with one sentence for a link that nobody knows, after one read', async () => {
   const { rig, reads } = await adopted();
   const dead = linkTo('GoneForEver1234567890x');
