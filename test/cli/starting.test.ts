@@ -55,7 +55,7 @@ describe('a signal before "started"', () => {
     const source = `
       const { endAtSignals } = await import('${commands}/output.js');
       const { stopSignal } = await import('${commands}/context.js');
-      const running = setTimeout(() => {});
+      const running = setTimeout(() => {}, 60_000);
       endAtSignals();
       process.kill(process.pid, 'SIGTERM');
       process.stdout.write(await stopSignal());
