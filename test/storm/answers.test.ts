@@ -31,11 +31,9 @@ describe('a one-off', () => {
     expect(reports('failed', 0, published(first, one, two, failure, failure))).toEqual([]);
     expect(reports('failed', 1, twice)).toEqual([]);
     expect(reports('completed', 1, withFailure)).toEqual([]);
-    expect(reports('failed', 0, twice)).toEqual([
-      `links: 2 events report that ${job.requestId} failed, which is failed`,
-    ]);
+    expect(reports('failed', 0, twice)).toEqual([`links: 2 failure events for ${job.requestId}, which is failed`]);
     expect(reports('completed', 0, withFailure)).toEqual([
-      `links: 1 events report that ${job.requestId} failed, which is completed`,
+      `links: 1 failure events for ${job.requestId}, which is completed`,
     ]);
   });
 

@@ -11,20 +11,18 @@ const registeredMs = 20_000;
 
 export function answered(history: History): string[] {
   const failures = failuresOf(history);
-  return history.jobs.flatMap((job) => {
-    const repeated = failedTooOften(job, failures);
-    switch (job.state) {
-      case 'completed':
-        return [...repeated, ...completed(history, job)];
-      case 'failed':
-        return [...repeated, ...failed(history, job, failures)];
-      default:
-        return [
-          ...repeated,
-          ...(history.quiet && !isExcused(history, job) ? [`${job.requestId} is still ${job.state}`] : []),
-        ];
-    }
-  });
+  return history.jobs.flatMap((job) => [...failedTooOften(job, failures), ...ended(history, job, failures)]);
+}
+
+function ended(history: History, job: SeenRequestJob, failures: Failures): string[] {
+  switch (job.state) {
+    case 'completed':
+      return completed(history, job);
+    case 'failed':
+      return failed(history, job, failures);
+    default:
+      return history.quiet && !isExcused(history, job) ? [`${job.requestId} is still ${job.state}`] : [];
+  }
 }
 
 /** By queue and request: the ids of the events that report its failures. */
@@ -42,12 +40,12 @@ function failuresOf({ events }: History): Failures {
   );
 }
 
-/** Only a one-off that ends as failed is reported, once each time it is tried anew. */
+/** A one-off that ends as failed is reported once, and once more for each time that it was retried. */
 function failedTooOften({ requestId, state, retries }: SeenRequestJob, failures: Failures): string[] {
-  const most = retries + (state === 'completed' ? 0 : 1);
+  const max = retries + (state === 'completed' ? 0 : 1);
   return [...failures].flatMap(([queue, all]) => {
     const count = all.get(requestId)?.size ?? 0;
-    return count > most ? [`${queue}: ${count} events report that ${requestId} failed, which is ${state}`] : [];
+    return count > max ? [`${queue}: ${count} failure events for ${requestId}, which is ${state}`] : [];
   });
 }
 
