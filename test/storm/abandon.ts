@@ -19,9 +19,9 @@ const oneOffsEndMs = 150_000;
 const foundMs = 150_000;
 
 export interface Abandoned {
-  /** What kills the workers, and until one is up again. */
+  /** The kill of all workers, and the time until one is up again. */
   readonly incidents: readonly Incident[];
-  /** The first violations before every link that these resets made was published, if any. */
+  /** Waits until a promise is broken, or every link that these resets made is published. Returns the violations. */
   findings(history: () => Promise<History>): Promise<readonly Finding[]>;
 }
 

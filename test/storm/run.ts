@@ -113,6 +113,7 @@ export async function storm({ cli, seed, forMs, verify, untilViolation, keep: ke
     incidents.push(...abandoned.incidents);
     counts.kills += settings.workers;
     counts.edits += 1;
+    // In every storm: a rotation or an edit would repair what the settler must.
     const early = await abandoned.findings(() => history(false));
     if (untilViolation) return summarize(await history(false), early, null);
     edits.restore();
