@@ -1,7 +1,7 @@
 /**
- * One-offs whose flow has other jobs under them, their children. BullMQ completes none of them before all its children
- * have ended, nor one that a child has failed. It may still be taken: with `continueParentOnFailure`, or if it is retried.
- * Its reset would be in vain then, so none is made.
+ * One-offs that have children: other jobs of their flow. BullMQ completes a job only after all its children have ended, and
+ * not if one has failed it. With `continueParentOnFailure`, or if it is retried, the job can be taken before. No reset is
+ * made for it then, because BullMQ could not record the answer.
  */
 import type { Job } from 'bullmq';
 import { childFailureOf } from '../bullmq/readableJobs.ts';
