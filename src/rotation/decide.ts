@@ -66,8 +66,8 @@ function isBurst({ resetBegunAt }: GroupRecord, nowMs: number): boolean {
 }
 
 /**
- * Whether a reset has answered the one-off. Judged by counts, which only grow; by the clock only if the one-off has a time
- * without a count and the clock was not set back.
+ * Whether a reset has answered the one-off. The link that it names is never its answer. Judged by counts, which only grow;
+ * by the clock only if the one-off has a time without a count and the clock was not set back.
  */
 export function isAnswered(record: GroupRecord, work: Omit<OneOff, 'kind' | 'request'>, nowMs: number): boolean {
   const { revision, resetBegunAt, resetCovers } = record;

@@ -21,7 +21,8 @@
  *   ---------------  ---------------------------  ---------------------------------------------------------------
  *   reset            a reset was answered         new link, higher revision, next due time, event; at rest. With a
  *                                                 code that the group had before: uncertain, ended
- *   read             a read was answered          as the state above says; a verification adopts a changed link
+ *   read             a read was answered          as the state above says; a verification publishes a changed link,
+ *                                                 as `recovery` if it may be an earlier reset's, else as `drift`
  *   rejected         the API refused the call     at rest
  *   notSent, null    it never left                at rest
  *   unknown          silence, 5xx, own death      uncertain; one verification is owed after the settle time
