@@ -81,6 +81,14 @@ export function isAnswered(record: GroupRecord, work: Omit<OneOff, 'kind' | 'req
   return work.requestedAt !== null && resetBegunAt <= nowMs && resetBegunAt >= work.requestedAt;
 }
 
+/** Whether a one-off that is about to fail is answered meanwhile, or in the hands of another worker that took it over. */
+export function isServed(record: GroupRecord, work: Work, nowMs: number): boolean {
+  if (work.kind !== 'request') return false;
+  const { attempt, uncertain } = record;
+  if (attempt?.request?.identity === work.identity && nowMs < attempt.leaseUntil) return true;
+  return uncertain === null && isAnswered(record, work, nowMs);
+}
+
 /** Why the one-off has failed before. Null: it has not, or long ago. */
 export function failedReason({ failed }: GroupRecord, { identity }: Pick<OneOff, 'identity'>): string | null {
   return failed.find((one) => one.identity === identity)?.reason ?? null;

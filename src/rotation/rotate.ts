@@ -15,7 +15,7 @@ import { type CallFailure, type Failure, isFailure } from '../ryze/outcome.ts';
 import { policies } from '../ryze/policy.ts';
 import { inSpan } from '../tracing/spans.ts';
 import { type CallResult, makeCall, type Target } from './call.ts';
-import { decide, failedReason } from './decide.ts';
+import { decide, failedReason, isServed } from './decide.ts';
 import { transition } from './transition.ts';
 import type { Call, Input, JobProgress, JobResult, OneOff, RotationDependencies, Step, Work } from './types.ts';
 
@@ -127,7 +127,7 @@ async function look({ deps: { store, settleTimeMs }, recordId, work }: Run) {
 }
 
 /** Nothing is left to do. */
-async function finish(run: Run, record: GroupRecord, { as }: Step & { do: 'finish' }): Promise<JobResult> {
+async function finish(run: Run, record: GroupRecord, { as }: Step & { do: 'finish' }): Promise<JobResult | null> {
   const { work } = run;
   if (run.hasRecovered) return { status: 'recovered', record };
   if (as === 'duplicate') return await giveUp(run, duplicateFailure(record.duplicateOf ?? ''));
@@ -216,7 +216,7 @@ async function afterFailure(
   return await conclude(run, run.refusal);
 }
 
-async function retryOrGiveUp(run: Run, failure: CallFailure, inRow: number): Promise<JobResult> {
+async function retryOrGiveUp(run: Run, failure: CallFailure, inRow: number): Promise<JobResult | null> {
   const { retry, random } = run.deps;
   const progress = progressOf(run);
   const tries = progress.tries + 1;
@@ -251,7 +251,7 @@ export async function judge(deps: RotationDependencies, instance: string, eviden
 }
 
 /** It is the group's own failure: at once if that is known, else after a moment in which others may fail too. */
-async function conclude(run: Run, { failure, isKnown }: Blamed): Promise<JobResult> {
+async function conclude(run: Run, { failure, isKnown }: Blamed): Promise<JobResult | null> {
   if (run.past.doubted !== null || isKnown) return await giveUp(run, failure);
   return { status: 'doubted', ms: doubtMs, failure, progress: { ...run.past, doubted: failure } };
 }
@@ -281,12 +281,19 @@ function triesOf({ past, hasAdopted }: Run): number {
   return hasAdopted ? 0 : past.tries;
 }
 
-async function giveUp(run: Run, failure: Failure): Promise<JobResult> {
+/** null: the one-off must not fail, so look again. */
+async function giveUp({ deps, recordId, work }: Run, failure: Failure): Promise<JobResult | null> {
+  const { store, settleTimeMs } = deps;
   const attributes = { outcome: 'gaveUp', event: 'rotation.failed' };
-  const { entry } = await inSpan('commit', { attributes }, () =>
-    apply(run, { kind: 'gaveUp', work: run.work, failure }),
+  const reported = await inSpan('commit', { attributes }, () =>
+    store.update(recordId, (stored, nowMs) => {
+      if (isServed(stored, work, nowMs)) return { record: null, result: null };
+      const { record, events } = transition(stored, { kind: 'gaveUp', work, failure }, nowMs, settleTimeMs);
+      return { record, events, result: record };
+    }),
   );
-  run.deps.onCommitted(entry?.queues ?? []);
+  if (reported === null) return null;
+  deps.onCommitted(reported.entry?.queues ?? []);
   return { status: 'gaveUp', failure };
 }
 

@@ -10,7 +10,19 @@ import type { CallOutcome } from '../../src/ryze/outcome.ts';
 import { failCall } from '../support/gates.ts';
 import { failed, resetTo, shows } from '../support/outcomes.ts';
 import { testRedis } from '../support/redis.ts';
-import { attempt, entry, jid, request, scheduled, settled, settleTimeMs, t, unread, verification } from './samples.ts';
+import {
+  attempt,
+  entry,
+  info,
+  jid,
+  request,
+  scheduled,
+  settled,
+  settleTimeMs,
+  t,
+  unread,
+  verification,
+} from './samples.ts';
 
 const rateLimit = { max: 100, reserve: 0, perMs: 60_000 };
 const instance = {
@@ -23,7 +35,14 @@ const instance = {
 
 type Answer = () => CallOutcome | Promise<CallOutcome>;
 
-async function rotationRig(record: GroupRecord, answers: { readonly info?: Answer; readonly reset?: Answer } = {}) {
+interface Answers {
+  readonly info?: Answer;
+  readonly reset?: Answer;
+  /** What another worker has made of the record while this one could not go on after a call. */
+  readonly meanwhile?: Partial<GroupRecord>;
+}
+
+async function rotationRig(record: GroupRecord, { meanwhile, ...answers }: Answers = {}) {
   const db = testRedis();
   const { redis, keys } = db;
   const store = createGroupStore(db);
@@ -35,10 +54,16 @@ async function rotationRig(record: GroupRecord, answers: { readonly info?: Answe
     if (given === undefined) throw new Error(`no ${name} was to be made`);
     return await given();
   };
+  const budget = createBudget(db, { callTimeoutMs: 1_000 });
+  const settle: typeof budget.settle = async (...args) => {
+    const settled = await budget.settle(...args);
+    if (meanwhile !== undefined) await change(meanwhile);
+    return settled;
+  };
   const deps: RotationDependencies = {
     ...db,
     store,
-    budget: createBudget(db, { callTimeoutMs: 1_000 }),
+    budget: { ...budget, settle },
     settleTimeMs,
     lastJobOn: async (queue) => ({ queue, lastJob: 0, count: 'c1' }),
     uncountedOn: async () => [],
@@ -307,5 +332,30 @@ describe('a failure', () => {
     await rig.change({ uncertain: { ...uncertain!, openUntil: 1, readAt: 1 } });
     expect(await rig.run(request(), past)).toMatchObject({ status: 'gaveUp' });
     expect(rig.calls.filter((call) => call.startsWith('reset'))).toHaveLength(1);
+  });
+});
+
+describe('a one-off whose last call failed, and that another worker has taken meanwhile', () => {
+  const past = { tries: 2, doubted: null };
+  const reset = () => failed('server_error', { kind: 'rejected' });
+
+  it('ends with the link that answers it', async () => {
+    const link = { code: 'NEW', url: 'https://chat.whatsapp.com/NEW' };
+    const meanwhile: Partial<GroupRecord> = { link, revision: t, reason: 'request', answered: ['job-1'] };
+    const { run, calls, events } = await rotationRig(settled, { reset, meanwhile });
+    expect(await run(request(), past)).toMatchObject({ status: 'rotated', record: { link } });
+    expect([calls, await events()]).toEqual([[`reset ${jid}`], []]);
+  });
+  it('is not reported as failed while that worker resets the link for it', async () => {
+    const meanwhile = attempt({ request: { ...info, identity: 'job-1' }, leaseUntil: Date.now() + 10_000 });
+    const { run, events } = await rotationRig(settled, { reset, meanwhile: { attempt: meanwhile } });
+    expect(await run(request(), past)).toMatchObject({ status: 'wait', why: 'busy' });
+    expect(await events()).toEqual([]);
+  });
+  it('fails if that worker works for another one-off', async () => {
+    const meanwhile = attempt({ request: { ...info, identity: 'job-2' }, leaseUntil: Date.now() + 10_000 });
+    const { run, events } = await rotationRig(settled, { reset, meanwhile: { attempt: meanwhile } });
+    expect(await run(request(), past)).toMatchObject({ status: 'gaveUp' });
+    expect(await events()).toMatchObject([{ type: 'rotation.failed' }]);
   });
 });
