@@ -190,6 +190,8 @@ it.each([
   const next = rig.start();
   expect(await rig.end(job)).toBe('failed');
   expect(rig.standIn.log.of({ endpoint: 'reset', jid: jids[1]! })).toEqual([]);
+  // The job may have ended before the worker was killed.
+  await logged(next, 'started');
   next.child.kill('SIGTERM');
   expect(await next.ended).toBe(0);
   expect(rig.events.filter(({ type }) => type === 'rotation.failed')).toHaveLength(1);
