@@ -81,10 +81,14 @@ export function isAnswered(record: GroupRecord, work: Omit<OneOff, 'kind' | 'req
   return work.requestedAt !== null && resetBegunAt <= nowMs && resetBegunAt >= work.requestedAt;
 }
 
-/** Whether a one-off that is about to fail is answered meanwhile, or in the hands of another worker that took it over. */
-export function isServed(record: GroupRecord, work: Work, nowMs: number): boolean {
+/**
+ * Whether a one-off that is about to fail must not: it is answered meanwhile, another worker has taken it over, or its
+ * group's id names another WhatsApp group, so that no event would report its failure.
+ */
+export function mayNotFail(record: GroupRecord, work: Work, nowMs: number): boolean {
   if (work.kind !== 'request') return false;
-  const { attempt, uncertain } = record;
+  const { entry, replaced, attempt, uncertain } = record;
+  if (entry === null || replaced) return true;
   if (attempt?.request?.identity === work.identity && nowMs < attempt.leaseUntil) return true;
   return uncertain === null && isAnswered(record, work, nowMs);
 }

@@ -15,7 +15,7 @@ import { type CallFailure, type Failure, isFailure } from '../ryze/outcome.ts';
 import { policies } from '../ryze/policy.ts';
 import { inSpan } from '../tracing/spans.ts';
 import { type CallResult, makeCall, type Target } from './call.ts';
-import { decide, failedReason, isServed } from './decide.ts';
+import { decide, failedReason, mayNotFail } from './decide.ts';
 import { transition } from './transition.ts';
 import type { Call, Input, JobProgress, JobResult, OneOff, RotationDependencies, Step, Work } from './types.ts';
 
@@ -287,7 +287,7 @@ async function giveUp({ deps, recordId, work }: Run, failure: Failure): Promise<
   const attributes = { outcome: 'gaveUp', event: 'rotation.failed' };
   const reported = await inSpan('commit', { attributes }, () =>
     store.update(recordId, (stored, nowMs) => {
-      if (isServed(stored, work, nowMs)) return { record: null, result: null };
+      if (mayNotFail(stored, work, nowMs)) return { record: null, result: null };
       const { record, events } = transition(stored, { kind: 'gaveUp', work, failure }, nowMs, settleTimeMs);
       return { record, events, result: record };
     }),

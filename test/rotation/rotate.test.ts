@@ -335,7 +335,7 @@ describe('a failure', () => {
   });
 });
 
-describe('a one-off whose last call failed, and that another worker has taken meanwhile', () => {
+describe('a one-off whose last call failed while its record was changed', () => {
   const past = { tries: 2, doubted: null };
   const reset = () => failed('server_error', { kind: 'rejected' });
 
@@ -346,13 +346,18 @@ describe('a one-off whose last call failed, and that another worker has taken me
     expect(await run(request(), past)).toMatchObject({ status: 'rotated', record: { link } });
     expect([calls, await events()]).toEqual([[`reset ${jid}`], []]);
   });
-  it('is not reported as failed while that worker resets the link for it', async () => {
+  it('is not reported as failed while another worker resets the link for it', async () => {
     const meanwhile = attempt({ request: { ...info, identity: 'job-1' }, leaseUntil: Date.now() + 10_000 });
     const { run, events } = await rotationRig(settled, { reset, meanwhile: { attempt: meanwhile } });
     expect(await run(request(), past)).toMatchObject({ status: 'wait', why: 'busy' });
     expect(await events()).toEqual([]);
   });
-  it('fails if that worker works for another one-off', async () => {
+  it('looks for the group again if its id names another WhatsApp group by now', async () => {
+    const { run, events } = await rotationRig(settled, { reset, meanwhile: { removedAt: t, replaced: true } });
+    expect(await run(request(), past)).toMatchObject({ status: 'wait', why: 'elsewhere' });
+    expect(await events()).toEqual([]);
+  });
+  it('fails if another worker resets the link for another one-off', async () => {
     const meanwhile = attempt({ request: { ...info, identity: 'job-2' }, leaseUntil: Date.now() + 10_000 });
     const { run, events } = await rotationRig(settled, { reset, meanwhile: { attempt: meanwhile } });
     expect(await run(request(), past)).toMatchObject({ status: 'gaveUp' });
