@@ -170,6 +170,16 @@ it.each([true, false])('does not believe a reset that repeats the link that was 
   expect(calls(rig, 'reset')).toBe(effect ? 1 : 2);
 });
 
+it('does not take a link that a look-up finds for the link of a reset that no read has shown', async () => {
+  const { rig } = await adopted();
+  const made = rig.standIn.resetByHand(jids[0]!);
+  await rig.change('vip', { unseenResetAt: Date.now(), verificationOwedAt: Date.now() + 3_600_000 });
+  const rotated = await rig.ask('bot', { group: made });
+  expect(rotated).toMatchObject({ status: 'rotated', inviteCode: rig.standIn.codeOf(jids[0]!) });
+  await rig.later('vip');
+  expect(rig.laterOf('vip').map(({ reason }) => reason)).toEqual(['request']);
+});
+
 it('fails with one sentence for a link that nobody knows, after one read', async () => {
   const { rig, reads } = await adopted();
   const dead = linkTo('GoneForEver1234567890x');
