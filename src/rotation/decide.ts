@@ -82,7 +82,7 @@ export function isAnswered(record: GroupRecord, work: Omit<OneOff, 'kind' | 'req
 }
 
 /**
- * Whether a one-off that is about to fail must not: it is answered meanwhile, another worker has taken it over, or its
+ * Whether a one-off that is about to fail must not: it was answered meanwhile, another worker has taken it over, or its
  * group's id names another WhatsApp group, so that no event would report its failure.
  */
 export function mayNotFail(record: GroupRecord, work: Work, nowMs: number): boolean {

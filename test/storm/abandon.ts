@@ -1,7 +1,7 @@
 /**
- * How the faults of a storm end: all workers die during resets that take effect, of groups that an edit disables.
- * Only the settler repairs that. The weather does the same at random, but whether a build without a settler is detected
- * must not depend on luck.
+ * What ends every storm, because whether a broken build is detected must not depend on luck. First a one-off for each group
+ * at once, which needs more than the limit: the planner releases no more than that by itself. Then all workers die during
+ * resets that take effect, of groups that an edit disables: only the settler repairs that.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { LoggedRequest } from '../../dev/standin/log.ts';
@@ -25,12 +25,16 @@ export interface Abandoned {
   findings(history: () => Promise<History>): Promise<readonly Finding[]>;
 }
 
-export async function abandonResets(stage: Stage): Promise<Abandoned> {
-  const { standIn, fleet, edits, copies, text } = stage;
+/** Resolves when all one-offs are over: their jobs would settle their resets. */
+export async function crowd(stage: Stage): Promise<void> {
+  const { edits, copies, text, oneOffs } = stage;
   edits.restore();
   await copies.settle(text());
-  // Resets for one-offs would be settled by their jobs.
+  await oneOffs.crowd();
   await until('the end of all one-offs', () => areOneOffsOver(stage), { withinMs: oneOffsEndMs });
+}
+
+export async function abandonResets({ standIn, fleet, edits, copies, text }: Stage): Promise<Abandoned> {
   const since = Date.now();
   standIn.faults.random(({ endpoint }) =>
     endpoint === 'reset' ? { kind: 'silence', effectAfterMs: timeoutMs } : null,

@@ -33,9 +33,19 @@ export const breakages: Readonly<Record<string, readonly Breakage[]>> = {
   'slot freed early': [
     {
       file: 'budget/settle.lua',
-      from: "'ZADD', slotsKey, now + per, slot)",
-      // Much too early, so that a slow machine shows it too.
-      to: "'ZADD', slotsKey, now + per / 4, slot)",
+      from: 'ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])',
+      to: 'ARGV[2], tonumber(ARGV[3]) / 4, tonumber(ARGV[4])',
+    },
+    {
+      file: 'budget/acquire.lua',
+      from: 'tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])',
+      to: 'tonumber(ARGV[4]), tonumber(ARGV[5]) / 4, tonumber(ARGV[6])',
+    },
+    // Nor does it learn from what the answers say of the server's count, which would hide that.
+    {
+      file: 'budget/settle.lua',
+      from: 'local limit, remaining, resetIn = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])',
+      to: 'local limit, remaining, resetIn',
     },
   ],
   // As in earlier versions: only the job that started a call settles it, and not if its group was edited meanwhile.

@@ -1,5 +1,15 @@
 /** A model of the configuration file that edits change. */
-import { finalPeriod, instanceNames, jids, limit, period, queues, settleMs, timeoutMs, verifyMs } from './settings.ts';
+import {
+  finalPeriod,
+  instanceNames,
+  jids,
+  type Load,
+  period,
+  queues,
+  settleMs,
+  timeoutMs,
+  verifyMs,
+} from './settings.ts';
 
 /** One of the two instances in the file. Its name changes when it is replaced. */
 export interface Slot {
@@ -54,7 +64,14 @@ export function settleFile({ entries }: FileModel): void {
   for (const entry of entries) entry.every = finalPeriod;
 }
 
-export function toYaml({ slots, entries }: FileModel, baseUrl: string, verify: boolean): string {
+export interface FileOptions {
+  readonly baseUrl: string;
+  readonly verify: boolean;
+  readonly load: Load;
+}
+
+export function toYaml({ slots, entries }: FileModel, { baseUrl, verify, load }: FileOptions): string {
+  const { limit } = load;
   const rateLimit = `{ max: ${limit.max}, per: ${limit.perMs}ms, reserve: 10 }`;
   const instances = slots.map(
     ({ name, tokenEnv }) => `  - { name: ${name}, tokenEnv: ${tokenEnv}, rateLimit: ${rateLimit} }`,
@@ -62,7 +79,7 @@ export function toYaml({ slots, entries }: FileModel, baseUrl: string, verify: b
   const groups = entries
     .filter(({ present }) => present)
     .map(({ group, jid, slot, every, enabled }) => {
-      const where = `instance: ${slots[slot].name}, every: ${every}, enabled: ${enabled}`;
+      const where = `instance: ${slots[slot].name}, every: ${load.every ?? every}, enabled: ${enabled}`;
       return `  - { id: ${group}, identifier: "${jid}", ${where} }`;
     });
   return `api: { baseUrl: "${baseUrl}", timeout: ${timeoutMs}ms, settleTime: ${settleMs}ms }

@@ -11,6 +11,7 @@ import { parseArgs } from 'node:util';
 import { parseDuration } from '../../src/config/duration.ts';
 import { breakages, breakProgram } from './broken.ts';
 import { type Storm, storm } from './run.ts';
+import { scarceLoad, usualLoad } from './settings.ts';
 
 const { values } = parseArgs({
   options: {
@@ -38,6 +39,7 @@ async function runOnce(): Promise<number> {
     seed,
     forMs: forMs ?? 0,
     verify,
+    load: usualLoad,
     untilViolation: false,
     keep: values.keep,
   });
@@ -56,6 +58,7 @@ async function runBroken(which: string): Promise<number> {
         seed,
         forMs: forMs ?? 0,
         verify,
+        load: name === 'slot freed early' ? scarceLoad : usualLoad,
         untilViolation: true,
         keep: values.keep,
       });

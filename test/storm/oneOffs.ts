@@ -12,6 +12,8 @@ export interface OneOffs {
   /** Pushes one-offs until `stop` is called. */
   produce(): Promise<void>;
   stop(): void;
+  /** Pushes one for each group at once. */
+  crowd(): Promise<void>;
   /** Drains or obliterates the queue of an instance in the file and returns the name of the queue. */
   wipe(): Promise<string>;
   /** Moves BullMQ's id counter of each queue to a range that was never used. */
@@ -143,6 +145,18 @@ export async function createOneOffs({ redis, random, file, codeOf }: OneOffsOpti
     }
   }
 
+  async function crowd(): Promise<void> {
+    const { entries, slots } = file();
+    const all = entries.map(async ({ group: name, slot }, i) => {
+      const queue = `rotations-${slots[slot].name}`;
+      const requestId = `crowd-${i}`;
+      const requestedAt = await now();
+      const job = await queues.get(queue)?.add('rotate', { group: name, requestId, requestedBy: 'storm' });
+      pushed.push({ requestId, name, queue, requestedAt, jobId: job?.id ?? '' });
+    });
+    await Promise.all(all);
+  }
+
   /** A finished one-off is looked up only once, because an obliterated queue loses it. */
   async function stateOf(one: Pushed): Promise<Omit<SeenRequestJob, 'retries'>> {
     const known = ended.get(one);
@@ -169,6 +183,7 @@ export async function createOneOffs({ redis, random, file, codeOf }: OneOffsOpti
     stop() {
       producing = false;
     },
+    crowd,
     wipe,
     skipJobIds,
     jobs,

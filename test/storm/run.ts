@@ -3,7 +3,7 @@ import { mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { abandonResets } from './abandon.ts';
+import { abandonResets, crowd } from './abandon.ts';
 import { check, type Finding, notRotated } from './checker.ts';
 import { undelivered } from './consumers.ts';
 import { deadTimes } from './deadLinks.ts';
@@ -18,6 +18,7 @@ export interface StormOptions {
   readonly seed: number;
   readonly forMs: number;
   readonly verify: boolean;
+  readonly load: settings.Load;
   /** Stop at the first violation, for builds that are broken on purpose. */
   readonly untilViolation: boolean;
   /** Keep the history even if every promise held. */
@@ -55,9 +56,17 @@ const maxSettlingMs = settleMs + timeoutMs + Math.max(verifyMs, deadAfterMs, rea
 /** Two periods: one that the first read may delay, and one until the group is due. */
 const restoredMs = 20_000;
 
-export async function storm({ cli, seed, forMs, verify, untilViolation, keep: keeps }: StormOptions): Promise<Storm> {
+export async function storm({
+  cli,
+  seed,
+  forMs,
+  verify,
+  load,
+  untilViolation,
+  keep: keeps,
+}: StormOptions): Promise<Storm> {
   const random = createRandom(seed);
-  const stage = await setStage({ cli, random, verify });
+  const stage = await setStage({ cli, random, verify, load });
   const { oneOffs, standIn, edits } = stage;
   const counts = noCounts();
   const incidents: Incident[] = [];
@@ -78,7 +87,7 @@ export async function storm({ cli, seed, forMs, verify, untilViolation, keep: ke
     incidents,
     pauses: stage.fleet.pauses,
     verify,
-    limit: settings.limit,
+    limit: load.limit,
     settleMs,
     leaseMs: settings.leaseMs,
     output,
@@ -109,6 +118,12 @@ export async function storm({ cli, seed, forMs, verify, untilViolation, keep: ke
     await running;
     oneOffs.stop();
     await producer;
+    await crowd(stage);
+    if (untilViolation) {
+      const seen = await history(false);
+      const findings = check(seen);
+      if (findings.length > 0) return summarize(seen, findings, null);
+    }
     const abandoned = await abandonResets(stage);
     incidents.push(...abandoned.incidents);
     counts.kills += settings.workers;

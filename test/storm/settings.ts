@@ -10,7 +10,15 @@ export const timeoutMs = 1_000;
 export const leaseMs = 10_000;
 /** Long enough for kills and edits to happen during calls. */
 export const latency = { minMs: 5, maxMs: 250 };
-export const limit = { max: 80, perMs: 2_000 };
+export interface Load {
+  /** Of each token. */
+  readonly limit: { readonly max: number; readonly perMs: number };
+  /** The period of all groups, whatever is edited. */
+  readonly every?: string;
+}
+export const usualLoad: Load = { limit: { max: 80, perMs: 2_000 } };
+/** Even a slow machine exceeds this limit if it is not kept. */
+export const scarceLoad: Load = { limit: { max: 20, perMs: 2_000 }, every: '60s' };
 export const verifyMs = 10_000;
 /** After this time the other workers unregister groups that only the file of a killed worker had. */
 export const deadAfterMs = 20_000;

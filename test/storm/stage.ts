@@ -16,7 +16,7 @@ import { type Fleet, startFleet } from './fleet.ts';
 import { createOneOffs, type OneOffs } from './oneOffs.ts';
 import { type Pages, readPages } from './pages.ts';
 import type { Random } from './random.ts';
-import { instanceNames, jids, latency, limit, queues, tokens, workers } from './settings.ts';
+import { instanceNames, jids, type Load, latency, queues, tokens, workers } from './settings.ts';
 
 export interface Stage {
   readonly port: number;
@@ -46,9 +46,10 @@ export interface StageOptions {
   readonly cli: string;
   readonly random: Random;
   readonly verify: boolean;
+  readonly load: Load;
 }
 
-export async function setStage({ cli, random, verify }: StageOptions): Promise<Stage> {
+export async function setStage({ cli, random, verify, load }: StageOptions): Promise<Stage> {
   const folder = mkdtempSync(join(tmpdir(), 'invite-rotator-storm-'));
   const binary = await findServer({ env: process.env, say: (line) => console.error(line) });
   const port = await freePort();
@@ -60,13 +61,13 @@ export async function setStage({ cli, random, verify }: StageOptions): Promise<S
     instances: instanceNames,
     tokens: tokens.map((token) => ({ token })),
     groups: jids.map((jid) => ({ jid })),
-    limit: { window: random.pick(['sliding', 'fixed']), perMs: limit.perMs, limit: limit.max },
+    limit: { window: random.pick(['sliding', 'fixed']), perMs: load.limit.perMs, limit: load.limit.max },
     countAt: random.pick(['arrival', 'answer']),
     latency,
     random,
   });
   const edits = createEdits(newFile(random() < 0.5), standIn, random);
-  const text = () => toYaml(edits.file, standIn.url, verify);
+  const text = () => toYaml(edits.file, { baseUrl: standIn.url, verify, load });
 
   const redis = new Redis(server.url, { maxRetriesPerRequest: null });
   redis.on('error', () => {});

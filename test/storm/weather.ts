@@ -57,7 +57,7 @@ export interface WeatherOptions {
   readonly flush: () => Promise<void>;
   /** Edits the file. */
   readonly edit: () => void;
-  /** Edits the file so that the groups being reset are no longer scheduled. */
+  /** Edits the file so that the groups being reset are no longer scheduled, or due later. */
   readonly shelve: () => void;
   /** Empties a queue, as from a dashboard, and returns its name. */
   readonly wipe: () => Promise<string>;
