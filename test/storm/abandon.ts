@@ -13,6 +13,8 @@ import { timeoutMs, workers } from './settings.ts';
 import type { Stage } from './stage.ts';
 
 const abandonedResets = 5;
+/** How many resets a second suffice for so many to be in flight before the first has timed out. */
+const oftenPerS = 8;
 /** Longer than a pause of an instance, for which one-offs wait. */
 const oneOffsEndMs = 150_000;
 /** Longer than any span for which the checker excuses a dead link, with the bound of the promise. */
@@ -35,6 +37,14 @@ export async function crowd(stage: Stage): Promise<void> {
 }
 
 export async function abandonResets({ standIn, fleet, edits, copies, text }: Stage): Promise<Abandoned> {
+  // For a while after the crowd no group is due. Then calls go one at a time until one is answered, and if the first few
+  // timed out, their instance would be paused.
+  const startedAt = Date.now();
+  const recent = () => {
+    const from = Math.max(startedAt, Date.now() - 1_000);
+    return standIn.log.all.slice(-100).filter(({ endpoint, begin }) => endpoint === 'reset' && begin >= from);
+  };
+  await until('frequent resets', () => recent().length >= oftenPerS);
   const since = Date.now();
   standIn.faults.random(({ endpoint }) =>
     endpoint === 'reset' ? { kind: 'silence', effectAfterMs: timeoutMs } : null,
