@@ -71,10 +71,17 @@ export async function createOneOffs({ redis, random, file, codeOf }: OneOffsOpti
   /** Names the group by the link that it has now, as a person who found it would. */
   async function pushLink(requestId: string, jid: string, queue: string): Promise<void> {
     const code = codeOf(jid);
+    await pushPlain({ requestId, name: jid, code, queue }, `https://chat.whatsapp.com/${code}`);
+  }
+
+  async function pushPlain(
+    one: Pick<Pushed, 'requestId' | 'name' | 'code' | 'queue'>,
+    group: string = one.name,
+  ): Promise<void> {
     const requestedAt = await now();
-    const data = { group: `https://chat.whatsapp.com/${code}`, requestId, requestedBy: 'storm' };
-    const job = await queues.get(queue)?.add('rotate', data);
-    pushed.push({ requestId, name: jid, code, queue, requestedAt, jobId: job?.id ?? '' });
+    const data = { group, requestId: one.requestId, requestedBy: 'storm' };
+    const job = await queues.get(one.queue)?.add('rotate', data);
+    pushed.push({ ...one, requestedAt, jobId: job?.id ?? '' });
   }
 
   async function now(): Promise<number> {
@@ -84,15 +91,10 @@ export async function createOneOffs({ redis, random, file, codeOf }: OneOffsOpti
 
   async function push(requestId: string, name: string, queue: string): Promise<void> {
     const requestedAt = await now();
-    const who = { requestId, requestedBy: 'storm' };
     if (random() < 0.2) return await pushWithOwnId(requestId, name, queue, requestedAt);
-    if (random() < 0.5) {
-      const job = await queues.get(queue)?.add('rotate', { group: name, ...who });
-      pushed.push({ requestId, name, queue, requestedAt, jobId: job?.id ?? '' });
-      return;
-    }
+    if (random() < 0.5) return await pushPlain({ requestId, name, queue });
     // The client refuses a group that no file has. Then no one-off was accepted.
-    const made = await client.request(name, who).catch(() => null);
+    const made = await client.request(name, { requestId, requestedBy: 'storm' }).catch(() => null);
     if (made === null) return;
     pushed.push({ requestId, name: made.group, queue: `rotations-${made.instance}`, requestedAt, jobId: made.jobId });
   }
@@ -147,14 +149,10 @@ export async function createOneOffs({ redis, random, file, codeOf }: OneOffsOpti
 
   async function crowd(): Promise<void> {
     const { entries, slots } = file();
-    const all = entries.map(async ({ group: name, slot }, i) => {
-      const queue = `rotations-${slots[slot].name}`;
-      const requestId = `crowd-${i}`;
-      const requestedAt = await now();
-      const job = await queues.get(queue)?.add('rotate', { group: name, requestId, requestedBy: 'storm' });
-      pushed.push({ requestId, name, queue, requestedAt, jobId: job?.id ?? '' });
+    const ones = entries.map(({ group, slot }, i) => {
+      return { requestId: `crowd-${i}`, name: group, queue: `rotations-${slots[slot].name}` };
     });
-    await Promise.all(all);
+    await Promise.all(ones.map((one) => pushPlain(one)));
   }
 
   /** A finished one-off is looked up only once, because an obliterated queue loses it. */
