@@ -167,7 +167,7 @@ export const groupRecord = z.looseObject({
   duplicateOf: z.string().nullable(),
   /** Identities of the one-offs answered last. A job that runs again after a crash finds its answer here. */
   answered: z.array(z.string()),
-  /** The one-offs that failed last. A job that runs again after a crash fails for the same reason, without another event. */
+  /** The one-offs that failed last, for runs of one job that overlap. `failedOneOffs.ts` remembers all. */
   failed: z.array(z.looseObject({ identity: z.string(), reason: z.string() })).default([]),
 });
 export type GroupRecord = z.infer<typeof groupRecord>;

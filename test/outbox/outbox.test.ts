@@ -2,7 +2,8 @@ import { Queue } from 'bullmq';
 import { Redis } from 'ioredis';
 import { expect, it, onTestFinished } from 'vitest';
 import type { LinkEvent } from '../../src/contract/event.ts';
-import { createOutbox } from '../../src/outbox/outbox.ts';
+import { failureOf } from '../../src/groups/failedOneOffs.ts';
+import { appendFailure, createOutbox } from '../../src/outbox/outbox.ts';
 import { connectRedis } from '../../src/redis/connection.ts';
 import { createCommandProxy } from '../support/commandProxy.ts';
 import { eventOf } from '../support/event.ts';
@@ -53,6 +54,17 @@ it('keeps the order within a group if Redis refuses one of several events and ac
   await outbox.publish('links');
   await refused;
   expect((await published()).filter((id) => id?.startsWith('vip'))).toEqual(['vip.1', 'vip.2']);
+});
+
+it('reports the failure of a one-off once, and remembers why', async () => {
+  const { outbox, redis, keys } = make();
+  const failed = { event: event(1), identity: 'job-1', reason: 'unknown group "vip"' };
+  await appendFailure({ redis, keys }, ['links'], failed);
+  await appendFailure({ redis, keys }, ['links'], { ...failed, event: event(2), reason: 'another' });
+  expect(await outbox.waiting('links')).toBe(1);
+  expect(await failureOf({ redis, keys }, 'job-1')).toBe(failed.reason);
+  await appendFailure({ redis, keys }, ['links'], { ...failed, event: event(3), identity: 'job-2' });
+  expect(await outbox.waiting('links')).toBe(2);
 });
 
 it('publishes an event once, however often it is added', async () => {
