@@ -15,7 +15,7 @@ import { type CallFailure, type Failure, isFailure } from '../ryze/outcome.ts';
 import { policies } from '../ryze/policy.ts';
 import { inSpan } from '../tracing/spans.ts';
 import { type CallResult, makeCall, type Target } from './call.ts';
-import { decide, failedReason, mayNotFail } from './decide.ts';
+import { decide, failedReason } from './decide.ts';
 import { transition } from './transition.ts';
 import type { Call, Input, JobProgress, JobResult, OneOff, RotationDependencies, Step, Work } from './types.ts';
 
@@ -282,18 +282,12 @@ function triesOf({ past, hasAdopted }: Run): number {
 }
 
 /** null: the one-off must not fail, so look again. */
-async function giveUp({ deps, recordId, work }: Run, failure: Failure): Promise<JobResult | null> {
-  const { store, settleTimeMs } = deps;
+async function giveUp(run: Run, failure: Failure): Promise<JobResult | null> {
+  const { deps, work } = run;
   const attributes = { outcome: 'gaveUp', event: 'rotation.failed' };
-  const reported = await inSpan('commit', { attributes }, () =>
-    store.update(recordId, (stored, nowMs) => {
-      if (mayNotFail(stored, work, nowMs)) return { record: null, result: null };
-      const { record, events } = transition(stored, { kind: 'gaveUp', work, failure }, nowMs, settleTimeMs);
-      return { record, events, result: record };
-    }),
-  );
-  if (reported === null) return null;
-  deps.onCommitted(reported.entry?.queues ?? []);
+  const record = await inSpan('commit', { attributes }, () => apply(run, { kind: 'gaveUp', work, failure }));
+  if (work.kind === 'request' && failedReason(record, work) === null) return null;
+  deps.onCommitted(record.entry?.queues ?? []);
   return { status: 'gaveUp', failure };
 }
 

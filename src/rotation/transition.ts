@@ -37,7 +37,7 @@ import { doubled } from '../doubled.ts';
 import type { Attempt, GroupRecord, Uncertain } from '../groups/record.ts';
 import { type CallOutcome, type Failure, reasonOf } from '../ryze/outcome.ts';
 import { meanPeriodMs, nextDue } from '../schedule/schedule.ts';
-import { failedReason, owns } from './decide.ts';
+import { failedReason, mayNotFail, owns } from './decide.ts';
 import { failureEvent, isReplaced, newRevision } from './revision.ts';
 import type { Input, Transition, Work } from './types.ts';
 
@@ -293,6 +293,7 @@ function fail(record: GroupRecord, input: Input & { kind: 'gaveUp' | 'refused' }
   const { work, failure } = input;
   if (work.kind === 'request' && failedReason(record, work) !== null) return silent(record);
   if (input.kind === 'refused') return report(record, work, failure, input.reason);
+  if (mayNotFail(record, work, nowMs)) return silent(record);
   return report(giveUp(record, work, failure, nowMs), work, failure, reasonOf(failure));
 }
 
