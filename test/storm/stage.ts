@@ -87,6 +87,12 @@ export async function setStage({ cli, random, verify, load }: StageOptions): Pro
     }),
   });
   const pages = readPages(fleet);
+  /** A Redis that refuses writes cannot be emptied and set up again. */
+  let last = Promise.resolve();
+  const alone = (act: () => Promise<void>) => {
+    last = last.then(act);
+    return last;
+  };
 
   return {
     port,
@@ -104,17 +110,20 @@ export async function setStage({ cli, random, verify, load }: StageOptions): Pro
     async startRedis() {
       server = await launch();
     },
-    async refuseWrites(ms) {
+    refuseWrites(ms) {
       const [setting, value, usual] = random() < 0.5 ? ['maxmemory', '1', '0'] : ['min-replicas-to-write', '1', '0'];
-      await redis.config('SET', setting, value);
-      await sleep(ms);
-      // A server that was restarted meanwhile has lost the setting. Resetting it does no harm.
-      await redis.config('SET', setting, usual);
+      return alone(async () => {
+        await redis.config('SET', setting, value);
+        await sleep(ms);
+        // A server that was restarted meanwhile has lost the setting. Resetting it does no harm.
+        await redis.config('SET', setting, usual);
+      });
     },
-    async flush() {
-      await redis.flushall();
-      await oneOffs.skipJobIds();
-    },
+    flush: () =>
+      alone(async () => {
+        await redis.flushall();
+        await oneOffs.skipJobIds();
+      }),
     async close() {
       await pages.stop();
       await copies.close();
